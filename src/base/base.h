@@ -10,6 +10,8 @@
 #ifndef FA_BASE_H
 #define FA_BASE_H
 
+/* Asserts guard against bugs and stay on in every build type, whatever the build system defines. */
+#undef NDEBUG
 #include <assert.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -17,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #define MUST_CHECK     __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
@@ -66,6 +69,8 @@ char *mem_strdup(const char *s) MUST_CHECK;
 void mem_free(void *p);
 /* Grow *p so that it holds at least need elements of size elem (doubling); updates *cap. 0 or -1 (old block intact). */
 int mem_grow(void **p, size_t *cap, size_t need, size_t elem) MUST_CHECK;
+/* Tests: let n more allocations of the process succeed and fail the one after, once. Negative: never (the default). */
+void mem_fail_after(long n);
 
 /* ---- span: bytes somebody else owns ------------------------------------- */
 
@@ -105,6 +110,8 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
 /* "…" with JSON escapes; ill-formed UTF-8 becomes U+FFFD. NULL → null. */
 void buf_json_str(struct buf *b, const char *s);
 void buf_json_span(struct buf *b, struct span s);
+/* Shortest decimal text that reads back equal, with a point whatever the locale; "null" when not finite. */
+void buf_num(struct buf *b, double v);
 /* Always a valid C string, "" when nothing was put. Owned by b. */
 const char *buf_str(const struct buf *b);
 static inline bool buf_failed(const struct buf *b)
@@ -158,7 +165,7 @@ void sleep_for(struct dur d);     /* restarts on EINTR */
 const char *wall_format(struct wall t, char out[WALL_TEXT_LEN]);
 /* Accepts RFC 3339 date-times (any fraction, Z or offset) and plain dates (midnight UTC). */
 bool wall_parse(struct span s, struct wall *out);
-/* Size of a struct timespec deadline for pthread_cond_timedwait on a CLOCK_MONOTONIC condition. */
+/* An absolute deadline for pthread_cond_timedwait on a CLOCK_MONOTONIC condition. */
 struct timespec mono_timespec(struct mono t);
 
 /* ---- id: UUIDv7 (RFC 9562 section 5.7) ----------------------------------- */
@@ -251,7 +258,7 @@ bool cond_wait_until(struct cond *c, struct lock *l, struct mono deadline);
 void cond_signal(struct cond *c);
 void cond_broadcast(struct cond *c);
 
-/* Start a named thread with all signals blocked and a 512 KiB stack. 0 or -1. */
+/* Start a named thread with all signals blocked and a 1 MiB stack. 0 or -1. */
 int thread_start(pthread_t *t, const char *name, void *(*run)(void *), void *arg) MUST_CHECK;
 
 /* ---- fds ------------------------------------------------------------------- */

@@ -34,12 +34,12 @@ void metrics_declare(enum metric m, const char *const *values);
 void metrics_add_(enum metric m, double v, const char *const *values);
 void metrics_set_(enum metric m, double v, const char *const *values);
 void metrics_observe_(enum metric m, double seconds, const char *const *values);
-#define metrics_add(m, v, ...)     metrics_add_((m), (v), (const char *const[]){__VA_ARGS__ __VA_OPT__(,) NULL})
-#define metrics_set(m, v, ...)     metrics_set_((m), (v), (const char *const[]){__VA_ARGS__ __VA_OPT__(,) NULL})
-#define metrics_observe(m, v, ...) metrics_observe_((m), (v), (const char *const[]){__VA_ARGS__ __VA_OPT__(,) NULL})
+#define metrics_add(m, v, ...)     metrics_add_((m), (v), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+#define metrics_set(m, v, ...)     metrics_set_((m), (v), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+#define metrics_observe(m, v, ...) metrics_observe_((m), (v), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 /* Current value of a counter or gauge cell, 0 when absent: for tests and /health. */
 double metrics_get_(enum metric m, const char *const *values);
-#define metrics_get(m, ...) metrics_get_((m), (const char *const[]){__VA_ARGS__ __VA_OPT__(,) NULL})
+#define metrics_get(m, ...) metrics_get_((m), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
 /* Text exposition format 0.0.4, with HELP and TYPE. */
 void metrics_render(struct buf *out);

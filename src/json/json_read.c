@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading, by jansson. Its own nesting limit is a compile-time 2,048, so the
+ * brackets are counted before it sees the text; up to the first fault both
+ * read strings alike, hence the count cannot be fooled.
+ */
+#include "json/json.h"
+
+#include <jansson.h>
+
+/* jansson has macros of these names; from here on they are our functions. */
+#undef json_is_object
+#undef json_is_array
+#undef json_is_string
+#undef json_is_number
+#undef json_is_integer
+#undef json_is_null
+
+#define DEPTH_MAX 64
+
+/* A struct json is a json_t under a name of ours; it is never defined. */
+static const json_t *in(const struct json *v)
+{
+        return (const json_t *)v;
+}
+
+static const struct json *wrap(const json_t *v)
+{
+        return (const struct json *)v;
+}
+
+static pthread_once_t alloc_once = PTHREAD_ONCE_INIT;
+
+static void use_our_memory(void)
+{
+        json_set_alloc_funcs(mem_alloc, mem_free);
+}
+
+/* ---- parsing -------------------------------------------------------------------- */
+
+static int check_depth(struct span text, struct err *e)
+{
+        size_t depth = 0, line = 1, line_start = 0;
+        bool in_string = false;
+
+        for (size_t i = 0; i < text.n; i++) {
+                char c = text.p[i];
+                if (c == '\n') {
+                        line++;
+                        line_start = i + 1;
+                }
+                if (in_string) {
+                        i += c == '\\';
+                        in_string = c != '"';
+                } else if (c == '"') {
+                        in_string = true;
+                } else if (c == '[' || c == '{') {
+                        if (++depth > DEPTH_MAX)
+                                return err_set(e, ERR_INVALID, "line %zu column %zu: more than %d levels of nesting",
+                                               line, i - line_start + 1, DEPTH_MAX);
+                } else if ((c == ']' || c == '}') && depth > 0) {
+                        depth--;
+                }
+        }
+        return 0;
+}
+
+struct json *json_parse(struct span text, struct err *e)
+{
+        const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
+        json_error_t why = {.line = -1};
+        json_t *root;
+
+        pthread_once(&alloc_once, use_our_memory);
+        if (check_depth(text, e) < 0)
+                return NULL;
+        root = json_loadb(text.n ? text.p : "", text.n, flags, &why);
+        if (root)
+                return (struct json *)root;
+        /* Out of memory in the middle of a value leaves jansson without a message of its own. */
+        if (why.text[0] == '\0' || json_error_code(&why) == json_error_out_of_memory)
+                err_oom(e);
+        else
+                err_set(e, ERR_INVALID, "line %d column %d: %s", why.line, why.column, why.text);
+        return NULL;
+}
+
+void json_free(struct json *doc)
+{
+        json_decref((json_t *)doc);
+}
+
+/* ---- looking --------------------------------------------------------------------- */
+
+bool json_is_object(const struct json *v)
+{
+        return v && json_typeof(in(v)) == JSON_OBJECT;
+}
+
+bool json_is_array(const struct json *v)
+{
+        return v && json_typeof(in(v)) == JSON_ARRAY;
+}
+
+bool json_is_string(const struct json *v)
+{
+        return v && json_typeof(in(v)) == JSON_STRING;
+}
+
+bool json_is_integer(const struct json *v)
+{
+        return v && json_typeof(in(v)) == JSON_INTEGER;
+}
+
+bool json_is_number(const struct json *v)
+{
+        return json_is_integer(v) || (v && json_typeof(in(v)) == JSON_REAL);
+}
+
+bool json_is_bool(const struct json *v)
+{
+        return v && (json_typeof(in(v)) == JSON_TRUE || json_typeof(in(v)) == JSON_FALSE);
+}
+
+bool json_is_null(const struct json *v)
+{
+        return !v || json_typeof(in(v)) == JSON_NULL;
+}
+
+const struct json *json_get(const struct json *obj, const char *key)
+{
+        return json_is_object(obj) ? wrap(json_object_get(in(obj), key)) : NULL;
+}
+
+size_t json_count(const struct json *v)
+{
+        return json_is_object(v) ? json_object_size(in(v)) : json_is_array(v) ? json_array_size(in(v)) : 0;
+}
+
+const struct json *json_at(const struct json *arr, size_t i)
+{
+        return json_is_array(arr) ? wrap(json_array_get(in(arr), i)) : NULL;
+}
+
+/* jansson's iterators take a non-const object and do not change it. */
+void *json_iter(const struct json *obj)
+{
+        return json_is_object(obj) ? json_object_iter((json_t *)(uintptr_t)obj) : NULL;
+}
+
+void *json_next(const struct json *obj, void *it)
+{
+        return json_object_iter_next((json_t *)(uintptr_t)obj, it);
+}
+
+const char *json_iter_key(void *it)
+{
+        return json_object_iter_key(it);
+}
+
+const struct json *json_iter_value(void *it)
+{
+        return wrap(json_object_iter_value(it));
+}
+
+struct span json_span(const struct json *v)
+{
+        if (!json_is_string(v))
+                return (struct span){"", 0};
+        return (struct span){json_string_value(in(v)), json_string_length(in(v))};
+}
+
+const char *json_str(const struct json *v)
+{
+        return json_is_string(v) ? json_string_value(in(v)) : NULL;
+}
+
+double json_num(const struct json *v)
+{
+        return json_is_number(v) ? json_number_value(in(v)) : 0;
+}
+
+int64_t json_int(const struct json *v)
+{
+        return json_is_integer(v) ? (int64_t)json_integer_value(in(v)) : 0;
+}
+
+bool json_bool(const struct json *v)
+{
+        return v && json_typeof(in(v)) == JSON_TRUE;
+}
+
+const char *json_get_str(const struct json *obj, const char *key, const char *fallback)
+{
+        const struct json *v = json_get(obj, key);
+
+        return json_is_string(v) ? json_str(v) : fallback;
+}
+
+double json_get_num(const struct json *obj, const char *key, double fallback)
+{
+        const struct json *v = json_get(obj, key);
+
+        return json_is_number(v) ? json_num(v) : fallback;
+}
+
+int64_t json_get_int(const struct json *obj, const char *key, int64_t fallback)
+{
+        const struct json *v = json_get(obj, key);
+
+        return json_is_integer(v) ? json_int(v) : fallback;
+}
+
+bool json_get_bool(const struct json *obj, const char *key, bool fallback)
+{
+        const struct json *v = json_get(obj, key);
+
+        return json_is_bool(v) ? json_bool(v) : fallback;
+}
+
+/* ---- dumping --------------------------------------------------------------------- */
+
+/* A real stays a real when it is read again: 1.0 is not written as 1. */
+static void dump_real(struct json_out *j, double v)
+{
+        struct buf text;
+        bool whole;
+
+        buf_init(&text, 64);
+        buf_num(&text, v);
+        whole = true;
+        for (size_t i = 0; i < text.n; i++)
+                whole = whole && text.p[i] != '.' && text.p[i] != 'e';
+        if (whole)
+                buf_puts(&text, ".0");
+        j->b->failed |= buf_failed(&text);
+        json_put_raw(j, buf_str(&text));
+        buf_done(&text);
+}
+
+/* Recursion is as deep as the document, which json_parse bounds. */
+static void dump(const struct json *v, struct json_out *j)
+{
+        switch (v ? json_typeof(in(v)) : JSON_NULL) {
+        case JSON_OBJECT:
+                json_obj(j);
+                for (void *it = json_iter(v); it; it = json_next(v, it)) {
+                        json_key(j, json_iter_key(it));
+                        dump(json_iter_value(it), j);
+                }
+                json_end(j);
+                return;
+        case JSON_ARRAY:
+                json_arr(j);
+                for (size_t i = 0; i < json_count(v); i++)
+                        dump(json_at(v, i), j);
+                json_end(j);
+                return;
+        case JSON_STRING:
+                json_put_span(j, json_span(v));
+                return;
+        case JSON_INTEGER:
+                json_put_int(j, json_int(v));
+                return;
+        case JSON_REAL:
+                dump_real(j, json_num(v));
+                return;
+        case JSON_TRUE:
+        case JSON_FALSE:
+                json_put_bool(j, json_bool(v));
+                return;
+        case JSON_NULL:
+                json_put_null(j);
+                return;
+        }
+}
+
+void json_dump(const struct json *v, struct buf *out)
+{
+        struct json_out j;
+
+        json_out_init(&j, out);
+        dump(v, &j);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The nouns of the service as plain data: what the catalog stores and the
+ * services pass around. Strings belong to the arena the value was read into.
+ */
+#ifndef FA_MODEL_H
+#define FA_MODEL_H
+
+#include "base/base.h"
+
+enum asset_kind { KIND_MEDIA, KIND_DOCUMENT, KIND_JSON, KIND_FILE, KIND_COUNT };
+enum asset_status { ASSET_QUEUED, ASSET_PROCESSING, ASSET_DONE, ASSET_FAILED, ASSET_STATUS_COUNT };
+enum job_type { JOB_IMAGE, JOB_VIDEO, JOB_AUDIO, JOB_DOCUMENT, JOB_JSON, JOB_FILE, JOB_TYPE_COUNT };
+enum task_state { TASK_READY, TASK_LEASED, TASK_DONE, TASK_DEAD, TASK_STATE_COUNT };
+enum tag_source { TAG_HUMAN, TAG_VLM, TAG_ZERO_SHOT, TAG_EXIF, TAG_SOURCE_COUNT };
+enum cluster_status { CLUSTER_PROVISIONAL, CLUSTER_ACTIVE, CLUSTER_STATUS_COUNT };
+
+/* The words of the API ("media", "queued", "zero-shot" …); static storage. */
+const char *asset_kind_name(enum asset_kind k);
+const char *asset_status_name(enum asset_status s);
+const char *job_type_name(enum job_type t);
+const char *task_state_name(enum task_state s);
+const char *tag_source_name(enum tag_source s);
+const char *cluster_status_name(enum cluster_status s);
+bool asset_kind_parse(struct span s, enum asset_kind *out);
+bool asset_status_parse(struct span s, enum asset_status *out);
+bool cluster_status_parse(struct span s, enum cluster_status *out);
+
+/* Legal moves of a task; the one function that changes state asserts this. */
+bool task_may_move(enum task_state from, enum task_state to);
+
+#define OWNER_MAX 64
+#define NAME_MAX_BYTES 255
+#define DEFAULT_OWNER "default"
+
+/* 1–64 of [A-Za-z0-9._@-], not beginning with a dot. */
+bool owner_valid(struct span s);
+
+/*
+ * A client's file name made safe to keep: path parts (either slash) dropped,
+ * ill-formed UTF-8 refused, control characters refused, trimmed, cut to 255
+ * bytes at a character. Empty, "." and ".." become "unnamed". -1 with
+ * ERR_INVALID naming what is wrong.
+ */
+int filename_clean(struct span raw, char out[NAME_MAX_BYTES + 1], struct err *e) MUST_CHECK;
+
+struct tag {
+        const char *name;
+        enum tag_source source;
+        float confidence; /* 1 for human */
+};
+
+struct asset {
+        struct id id, job_id;
+        enum asset_kind kind;
+        enum job_type type;
+        enum asset_status status;
+        const char *stage; /* last step done or tried: "stored" "decode" "embed" "place" "done" */
+        const char *error; /* of a failed asset, else NULL */
+        const char *error_code;
+        const char *filename, *content_type, *owner, *comments;
+        struct sha256 sha256;
+        uint64_t size;
+        struct wall created, updated, trashed; /* trashed.us 0: not in the trash */
+        const char *metadata;                  /* JSON object text: width, height, exif, phash, primary_category … */
+        const char *analysis_note;             /* why it was not analysed, or NULL */
+        struct id cluster_id;                  /* nil: unsorted */
+        const char *cluster_name;
+        bool cluster_provisional;
+        bool pinned;              /* a person put it where it is */
+        float cluster_similarity; /* calibrated, at the time of placing; < 0 unknown */
+        struct id duplicate_of;   /* nil: none */
+        struct id *near_duplicates;
+        size_t nnear;
+        struct tag *tags;
+        size_t ntags;
+        const char *model_id; /* of its embedding, NULL none */
+        uint32_t dimension;
+};
+
+struct cluster {
+        struct id id;
+        const char *owner, *name;
+        enum cluster_status status;
+        float threshold; /* similarity */
+        bool locked;     /* takes no new files by itself */
+        bool touched;    /* a person named, confirmed or filled it: passes leave it alone */
+        bool named;      /* a person chose the name */
+        uint64_t asset_count;
+        struct id cover; /* an asset, nil none */
+        uint64_t version;
+        struct wall created, updated;
+};
+
+struct task { /* as a worker holds it */
+        struct id id, asset_id, job_id;
+        enum job_type type;
+        uint64_t token; /* fencing: every write of a result carries it */
+        unsigned deliveries, errors, crashes;
+        const char *owner, *filename, *content_type;
+        struct sha256 sha256;
+        uint64_t size;
+        struct id cluster_id; /* folder asked for at ingest or pinned; nil none */
+        bool pinned;
+};
+
+/* What a component says of itself in /health: status is "healthy", "degraded" or "unhealthy". */
+struct buf;
+struct status_probe {
+        const char *name;
+        /* Writes one JSON object; returns the status word. */
+        const char *(*fill)(void *ctx, struct buf *json);
+        void *ctx;
+};
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Immutable objects named by their SHA-256, and what was derived from them.
+ * The hard thing is the word "kept": storage_put_commit returns 0 only when the
+ * bytes, the name and the directory entry would survive a power cut.
+ *
+ * Layout of the directory backend under its path:
+ *   objects/aa/<sha256> (0440)   derived/aa/<sha256>/<name>   tmp/   sentinel file
+ */
+#ifndef FA_STORAGE_H
+#define FA_STORAGE_H
+
+#include "base/base.h"
+
+struct storage;
+
+struct storage_opts {
+        const char *url;  /* "fs://" */
+        const char *path; /* directory of the fs backend */
+        /* The catalog already holds objects: then a missing sentinel means an empty mount point, and opening is refused. */
+        bool expect_content;
+};
+
+/* Makes and syncs the directory tree at first use, removes leftovers in tmp/. */
+int storage_open(const struct storage_opts *opts, struct storage **out, struct err *e) MUST_CHECK;
+void storage_close(struct storage *s);
+const char *storage_backend_name(const struct storage *s); /* "fs" */
+
+/* ---- writing one object ------------------------------------------------------- */
+
+struct storage_put; /* one upload under way; not thread-safe */
+
+struct stored {
+        struct sha256 sha256;
+        uint64_t size;
+        bool existed; /* the object was there already */
+};
+
+int storage_put_begin(struct storage *s, struct storage_put **out, struct err *e) MUST_CHECK;
+int storage_put_write(struct storage_put *p, const void *bytes, size_t n, struct err *e) MUST_CHECK;
+uint64_t storage_put_size(const struct storage_put *p);
+/* Up to n bytes at offset of what was written so far (for sniffing the tail). Returns the count or -1. */
+int64_t storage_put_peek(struct storage_put *p, uint64_t offset, void *out, size_t n, struct err *e);
+/* All bytes are written: makes them durable under a temporary name and gives the hash. No write may follow. */
+int storage_put_seal(struct storage_put *p, struct stored *out, struct err *e) MUST_CHECK;
+/* Gives the sealed bytes their content address, durably. Fills existed. */
+int storage_put_commit(struct storage_put *p, struct stored *out, struct err *e) MUST_CHECK;
+/* Frees p; what was not committed is removed. NULL is fine. Call it in every case. */
+void storage_put_end(struct storage_put *p);
+
+/* ---- reading --------------------------------------------------------------------- */
+
+/* A read-only fd of the object at offset 0, for sendfile and the decoder. The caller closes it. ERR_NOT_FOUND, or ERR_CORRUPT when the size differs from size (UINT64_MAX: not checked). */
+int storage_open_object(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct err *e) MUST_CHECK;
+bool storage_has_object(struct storage *s, struct sha256 key);
+int storage_remove_object(struct storage *s, struct sha256 key, struct err *e) MUST_CHECK; /* and all derived; absent is fine */
+/* "fs://objects/ab/<sha256>" */
+void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n);
+
+/* ---- derived: can be made again, so written atomically but not synced -------------- */
+
+/* name: [a-z0-9.-]+, e.g. "thumb.webp" */
+int storage_put_derived(struct storage *s, struct sha256 key, const char *name, struct span bytes, struct err *e) MUST_CHECK;
+int storage_open_derived(struct storage *s, struct sha256 key, const char *name, int *fd, uint64_t *size, struct err *e) MUST_CHECK;
+
+/* ---- state --------------------------------------------------------------------------- */
+
+struct storage_state {
+        uint64_t free_bytes, total_bytes;
+        bool writable;
+        char note[160];
+};
+void storage_state(struct storage *s, struct storage_state *out);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Threads that claim tasks under a lease, keep the lease alive while a handler
+ * works, and turn its verdict into a state: done, retried with full-jitter
+ * backoff, or dead. A reconciler finds what nobody was woken for and takes back
+ * leases whose holder died.
+ */
+#ifndef FA_WORKER_H
+#define FA_WORKER_H
+
+#include "catalog/catalog.h"
+#include "model/model.h"
+#include "queue/queue.h"
+
+struct worker_pool;
+
+/* Handed to a handler; the stage it sets is what a failure is filed under. */
+struct worker_run {
+        const struct task *task;
+        struct arena *arena;            /* dies with the task */
+        const char *stage;              /* static string, set by the handler as it goes on */
+        const _Atomic bool *cancelled;  /* the lease was lost or the grace of a shutdown is over: stop soon */
+};
+
+/*
+ * 0: the handler has committed the result itself (catalog_task_complete, with
+ * the task's token). -1: e says why; INVALID, UNSUPPORTED, CORRUPT and
+ * TOO_LARGE are permanent and go to the DLQ at once; CRASHED counts as a crash
+ * (three quarantine); STALE means the lease is gone and nothing is written; the rest is retried.
+ */
+typedef int worker_handle_fn(void *ctx, struct worker_run *run, struct err *e);
+
+struct worker_opts {
+        struct catalog *catalog;
+        struct queue *queue;
+        unsigned threads;
+        struct dur lease;
+        unsigned max_errors, max_crashes; /* 5, 3 */
+        struct dur backoff_base, backoff_max; /* 1 s, 5 min: full jitter, uniform in [0, min(max, base·2^errors)] */
+        struct dur reconcile_every; /* 5 s */
+        worker_handle_fn *handlers[JOB_TYPE_COUNT]; /* NULL: such tasks are not claimed */
+        void *ctx;
+        void (*idle)(void *ctx); /* called once when the pool runs dry; may be NULL */
+};
+
+int worker_pool_start(const struct worker_opts *opts, struct worker_pool **out, struct err *e) MUST_CHECK;
+/* Stop claiming, let running handlers finish until the deadline, then cancel; unfinished leases are handed back without counting an attempt. Frees. NULL is fine. */
+void worker_pool_stop(struct worker_pool *p, struct mono deadline);
+
+struct worker_state {
+        unsigned configured, active, busy;
+        uint64_t restarts;
+};
+void worker_pool_state(struct worker_pool *p, struct worker_state *out);
+
+/* The backoff before the retry after errors failures (≥ 1); r is uniform in [0,1). Pure, for tests. */
+struct dur worker_backoff(struct dur base, struct dur max, unsigned errors, double r);
+
+#endif
