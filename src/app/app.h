@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The composition root: opens every room in order, wires them, runs, and
+ * closes in reverse. The only room besides cli that sees the configuration.
+ */
+#ifndef FA_APP_H
+#define FA_APP_H
+
+#include "config/config.h"
+
+struct app;
+
+/* Opens everything and listens. On failure all that was opened is closed again. */
+int app_start(const struct config *c, struct app **out, struct err *e) MUST_CHECK;
+uint16_t app_port(const struct app *a);
+/* Stop accepting, drain within SHUTDOWN_GRACE, close. NULL is fine. */
+void app_stop(struct app *a);
+
+/* Where the program's own files are: beside the executable, in ../share/file-allocator and ../lib/file-allocator. */
+struct app_paths {
+        char share[512], lib[512], decoder[512];
+};
+void app_paths_find(struct app_paths *p);
+
+/* What `doctor` prints: checks that need no running server (paths, model files, runtime, decoder, disk, fsync). */
+struct app_check {
+        const char *name;
+        char result[8]; /* "ok", "warn", "fail" */
+        char detail[240];
+};
+size_t app_doctor(const struct config *c, struct app_check *out, size_t max);
+
+#endif

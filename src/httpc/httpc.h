@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Outgoing HTTP over libcurl: one blocking call a request, bounded in time and
+ * size. http and https only, no redirects to other schemes, no proxy surprises
+ * for loopback.
+ */
+#ifndef FA_HTTPC_H
+#define FA_HTTPC_H
+
+#include "base/base.h"
+
+struct httpc; /* a reusable connection; one thread at a time */
+
+int httpc_new(struct httpc **out, struct err *e) MUST_CHECK;
+void httpc_free(struct httpc *h);
+
+struct httpc_part {           /* of a multipart/form-data body */
+        const char *name;
+        const char *value;    /* a field; NULL for a file */
+        const char *file;     /* path to stream from */
+        const char *filename; /* sent name */
+};
+
+struct httpc_request {
+        const char *method, *url;
+        const char *const *headers; /* "Name: value" */
+        size_t nheaders;
+        struct span body; /* sent when nparts is 0 */
+        const struct httpc_part *parts;
+        size_t nparts;
+        struct dur connect_timeout, idle_timeout; /* 0: 5 s, 60 s without a byte */
+        size_t max_body;                          /* of the answer; 0: 64 MiB */
+        int out_fd;                               /* ≥ 0: the answer's body goes there when the status is 2xx, unbounded */
+        void (*progress)(void *ctx, uint64_t sent, uint64_t total);
+        void *ctx;
+};
+struct httpc_response {
+        unsigned status;
+        struct buf body;
+        char content_type[128];
+        char retry_after[32];
+        char filename[256]; /* from Content-Disposition, path parts dropped; "" none */
+};
+/* 0 for any HTTP answer, whatever its status; -1 when there was none (ERR_UNAVAILABLE refused or unreachable, ERR_TIMEOUT). */
+int httpc_do(struct httpc *h, const struct httpc_request *q, struct httpc_response *out, struct err *e) MUST_CHECK;
+void httpc_response_done(struct httpc_response *r);
+/* Percent-encode for a path segment or a query value. */
+void httpc_escape(struct buf *out, const char *s);
+
+#endif
