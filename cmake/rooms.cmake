@@ -56,12 +56,32 @@ fa_room(worker)
 fa_room(storage)
 fa_room(jail)
 fa_room(embed)
+if(TARGET room_embed) # tools/fetch-onnxruntime puts the header there
+        target_include_directories(room_embed PRIVATE ${PROJECT_SOURCE_DIR}/.cache/onnxruntime/include)
+endif()
 fa_room(search)
 fa_room(organise)
 fa_room(ingest)
 fa_room(admin)
 fa_room(api)
 fa_room(app)
+
+# The catalog's migrations become strings in the program.
+file(GLOB migrations CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/migrations/sqlite/*.sql)
+set(migrations_c ${CMAKE_BINARY_DIR}/generated/migrations_sqlite.c)
+add_custom_command(OUTPUT ${migrations_c}
+        COMMAND ${CMAKE_COMMAND} -D FOLDER=${PROJECT_SOURCE_DIR}/migrations/sqlite -D OUT=${migrations_c}
+                -D SYMBOL=catalog_migrations_sqlite -P ${PROJECT_SOURCE_DIR}/cmake/embed_sql.cmake
+        DEPENDS ${migrations} ${PROJECT_SOURCE_DIR}/cmake/embed_sql.cmake)
+target_sources(room_catalog PRIVATE ${migrations_c})
+
+# So do the schemas of the OpenAPI document.
+set(schemas_c ${CMAKE_BINARY_DIR}/generated/api_schemas.c)
+add_custom_command(OUTPUT ${schemas_c}
+        COMMAND ${CMAKE_COMMAND} -D FILE=${PROJECT_SOURCE_DIR}/src/api/schemas.json -D OUT=${schemas_c}
+                -D SYMBOL=api_schemas -P ${PROJECT_SOURCE_DIR}/cmake/embed_text.cmake
+        DEPENDS ${PROJECT_SOURCE_DIR}/src/api/schemas.json ${PROJECT_SOURCE_DIR}/cmake/embed_text.cmake)
+target_sources(room_api PRIVATE ${schemas_c})
 
 get_property(rooms GLOBAL PROPERTY FA_ROOMS)
 add_library(fa_core STATIC)

@@ -30,6 +30,7 @@
 enum err_code {
         ERR_NONE,
         ERR_INVALID,     /* the caller's value is wrong: field, value, allowed (400) */
+        ERR_FORBIDDEN,   /* the key does not allow it (403) */
         ERR_NOT_FOUND,   /* (404) */
         ERR_CONFLICT,    /* the state does not allow it (409) */
         ERR_TOO_LARGE,   /* a configured limit was passed (413) */
@@ -106,7 +107,7 @@ void buf_put(struct buf *b, const void *p, size_t n);
 void buf_puts(struct buf *b, const char *s);
 void buf_putc(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 /* "…" with JSON escapes; ill-formed UTF-8 becomes U+FFFD. NULL → null. */
 void buf_json_str(struct buf *b, const char *s);
 void buf_json_span(struct buf *b, struct span s);

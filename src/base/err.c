@@ -12,6 +12,7 @@
 static const char *const err_names[] = {
         [ERR_NONE] = "none",
         [ERR_INVALID] = "invalid",
+        [ERR_FORBIDDEN] = "forbidden",
         [ERR_NOT_FOUND] = "not_found",
         [ERR_CONFLICT] = "conflict",
         [ERR_TOO_LARGE] = "too_large",

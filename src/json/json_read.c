@@ -7,6 +7,7 @@
 #include "json/json.h"
 
 #include <jansson.h>
+#include <string.h>
 
 /* jansson has macros of these names; from here on they are our functions. */
 #undef json_is_object
@@ -29,11 +30,99 @@ static const struct json *wrap(const json_t *v)
         return (const struct json *)v;
 }
 
+/* ---- jansson out of memory ------------------------------------------------------ */
+
+/*
+ * jansson's lexer does not look whether its token buffer could grow, and runs
+ * past it when it could not (2.14). So each parse holds a reserve: after the
+ * first failed allocation jansson is served from there, its input ends at the
+ * next chunk, and the parse is reported as out of memory. The reserve covers
+ * what a chunk can still ask for: tokens of at most the text's length, tables
+ * that double. It is hardly ever touched, so it costs address space only.
+ */
+#define CHUNK 64
+
+struct reading {
+        struct span rest;
+        char *reserve;
+        size_t used, size;
+        bool failed;
+};
+
+static _Thread_local struct reading *current;
 static pthread_once_t alloc_once = PTHREAD_ONCE_INIT;
+
+static void *jansson_alloc(size_t n)
+{
+        struct reading *r = current;
+        void *p = r && r->failed ? NULL : mem_alloc(n);
+
+        if (p || !r)
+                return p;
+        r->failed = true;
+        n = (n + 15) / 16 * 16;
+        if (n > r->size - r->used)
+                return NULL;
+        p = r->reserve + r->used;
+        r->used += n;
+        return p;
+}
+
+static void jansson_free(void *p)
+{
+        uintptr_t at = (uintptr_t)p, from = current ? (uintptr_t)current->reserve : 0;
+
+        if (!current || at < from || at >= from + current->size)
+                mem_free(p);
+}
 
 static void use_our_memory(void)
 {
-        json_set_alloc_funcs(mem_alloc, mem_free);
+        json_set_alloc_funcs(jansson_alloc, jansson_free);
+}
+
+static size_t read_chunk(void *to, size_t n, void *arg)
+{
+        struct reading *r = arg;
+
+        if (r->failed)
+                return 0;
+        if (n > CHUNK)
+                n = CHUNK;
+        if (n > r->rest.n)
+                n = r->rest.n;
+        if (n > 0)
+                memcpy(to, r->rest.p, n);
+        r->rest.p += n;
+        r->rest.n -= n;
+        return n;
+}
+
+/* NULL with why filled, or untouched when out of memory. */
+static json_t *read_document(struct span text, json_error_t *why)
+{
+        const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
+        struct reading r = {.rest = {text.n ? text.p : "", text.n}};
+        json_error_t detail;
+        json_t *root;
+
+        if (__builtin_mul_overflow(text.n, (size_t)32, &r.size))
+                return NULL;
+        r.size += 32768;
+        r.reserve = mem_alloc(r.size);
+        if (!r.reserve)
+                return NULL;
+        current = &r;
+        root = json_load_callback(read_chunk, &r, flags, &detail);
+        if (r.failed) {
+                json_decref(root);
+                root = NULL;
+        } else if (!root) {
+                *why = detail;
+        }
+        current = NULL;
+        mem_free(r.reserve);
+        return root;
 }
 
 /* ---- parsing -------------------------------------------------------------------- */
@@ -67,22 +156,18 @@ static int check_depth(struct span text, struct err *e)
 
 struct json *json_parse(struct span text, struct err *e)
 {
-        const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
         json_error_t why = {.line = -1};
         json_t *root;
 
         pthread_once(&alloc_once, use_our_memory);
         if (check_depth(text, e) < 0)
                 return NULL;
-        root = json_loadb(text.n ? text.p : "", text.n, flags, &why);
-        if (root)
-                return (struct json *)root;
-        /* Out of memory in the middle of a value leaves jansson without a message of its own. */
-        if (why.text[0] == '\0' || json_error_code(&why) == json_error_out_of_memory)
+        root = read_document(text, &why);
+        if (!root && why.line < 0)
                 err_oom(e);
-        else
+        else if (!root)
                 err_set(e, ERR_INVALID, "line %d column %d: %s", why.line, why.column, why.text);
-        return NULL;
+        return (struct json *)root;
 }
 
 void json_free(struct json *doc)

@@ -35,7 +35,11 @@ struct log_field {
         const char *str; /* NULL: use num */
         double num;
 };
-#define LOG_STR(k, v) ((struct log_field){(k), (v) ? (v) : "", 0})
+static inline struct log_field log_field_str(const char *key, const char *v)
+{
+        return (struct log_field){key, v ? v : "", 0};
+}
+#define LOG_STR(k, v) log_field_str((k), (v))
 #define LOG_NUM(k, v) ((struct log_field){(k), NULL, (double)(v)})
 
 void log_write(enum log_level level, const char *logger, const struct log_field *fields, size_t n, const char *fmt, ...)

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bytes of an asset and its pictures. Content types come from our own sniffing, never from the client. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api_priv.h"
+
+static bool inline_safe(const char *mime)
+{
+        static const char *const raster[] = {"image/jpeg", "image/png",  "image/webp", "image/gif",
+                                             "image/avif", "image/heic", "image/tiff", "image/bmp"};
+        for (size_t i = 0; i < COUNT_OF(raster); i++)
+                if (!strcmp(mime, raster[i]))
+                        return true;
+        return !strncmp(mime, "video/", 6) || !strncmp(mime, "audio/", 6);
+}
+
+/* What a browser may be told a stored file is: anything it could run in our origin becomes plain bytes. */
+static const char *served_type(const char *mime)
+{
+        if (inline_safe(mime))
+                return mime;
+        if (!strncmp(mime, "text/", 5))
+                return "text/plain; charset=utf-8";
+        static const char *const kept[] = {"application/pdf", "application/zip", "application/json",
+                                           "application/gzip"};
+        for (size_t i = 0; i < COUNT_OF(kept); i++)
+                if (!strcmp(mime, kept[i]))
+                        return mime;
+        if (!strncmp(mime, "application/vnd.", 16) || !strcmp(mime, "application/msword"))
+                return mime;
+        return "application/octet-stream";
+}
+
+static bool load(struct http_request *r, struct asset *a)
+{
+        struct id id;
+        struct err e;
+        if (!arg_id(r, "id", &id))
+                return false;
+        if (catalog_asset_get(api_of(r)->o.catalog, id, bound_owner(r), http_arena(r), a, &e)) {
+                http_reply_err(r, &e);
+                return false;
+        }
+        return true;
+}
+
+void get_content(struct http_request *r)
+{
+        struct asset a;
+        struct err e;
+        int fd;
+        char etag[SHA256_TEXT_LEN];
+        bool download;
+        if (!load(r, &a) || !arg_bool(r, "download", false, &download))
+                return;
+        if (storage_open_object(api_of(r)->o.storage, a.sha256, a.size, &fd, &e)) {
+                /* The catalog knows it and the store does not: that is our fault, not a wrong address. */
+                if (e.code == ERR_NOT_FOUND)
+                        e.code = ERR_IO;
+                http_reply_err(r, &e);
+                return;
+        }
+        struct http_content c = {.fd = fd,
+                                 .size = a.size,
+                                 .content_type = served_type(a.content_type),
+                                 .etag = sha256_format(a.sha256, etag),
+                                 .filename = a.filename,
+                                 .attachment = download || !inline_safe(a.content_type),
+                                 .cache_control = "private, max-age=31536000, immutable",
+                                 .modified = a.created};
+        http_reply_content(r, &c);
+}
+
+/* thumb, preview, or a number of pixels: the smaller product that is large enough. */
+static bool wants_preview(struct http_request *r, bool *preview)
+{
+        const char *v = http_query(r, "size");
+        uint64_t px;
+        *preview = false;
+        if (!v || !strcmp(v, "thumb"))
+                return true;
+        if (!strcmp(v, "preview")) {
+                *preview = true;
+                return true;
+        }
+        if (!span_u64(span_of(v), &px) || px < 1 || px > 16384) {
+                http_reply_error(r, 400, "invalid", NULL,
+                                 "size: '%.40s' is not thumb, preview or a number from 1 to 16384", v);
+                return false;
+        }
+        const struct api_opts *o = &api_of(r)->o;
+        *preview = llabs((long long)px - (long long)o->preview_size) < llabs((long long)px - (long long)o->thumb_size);
+        return true;
+}
+
+void get_thumbnail(struct http_request *r)
+{
+        struct asset a;
+        struct err e;
+        bool preview;
+        int fd;
+        uint64_t size;
+        char etag[SHA256_TEXT_LEN + 2], hex[SHA256_TEXT_LEN];
+        if (!load(r, &a) || !wants_preview(r, &preview))
+                return;
+        if (storage_open_derived(api_of(r)->o.storage, a.sha256, preview ? "preview.jpg" : "thumb.webp", &fd, &size,
+                                 &e)) {
+                if (e.code == ERR_NOT_FOUND)
+                        http_reply_error(r, 404, "no_thumbnail", NULL, "no thumbnail: the file is %s%s%s",
+                                         asset_status_name(a.status), a.analysis_note ? "; " : "",
+                                         a.analysis_note ? a.analysis_note : "");
+                else
+                        http_reply_err(r, &e);
+                return;
+        }
+        snprintf(etag, sizeof etag, "%c%s", preview ? 'p' : 't', sha256_format(a.sha256, hex));
+        struct http_content c = {.fd = fd,
+                                 .size = size,
+                                 .content_type = preview ? "image/jpeg" : "image/webp",
+                                 .etag = etag,
+                                 .cache_control = "private, max-age=86400"};
+        http_reply_content(r, &c);
+}

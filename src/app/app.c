@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opens every room in the order of its dependencies and closes in reverse. The
+ * hard thing is the end: stop taking requests, let workers finish, hand back
+ * what they could not, and only then take away what they stand on.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "app/app_priv.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+
+/* One serving process a data folder: two writers would each believe in their own queue. */
+static int take_data_lock(struct app *a, struct err *e)
+{
+        char path[4200];
+        snprintf(path, sizeof path, "%s/lock", a->data);
+        a->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (a->lock_fd < 0)
+                return err_errno(e, errno, "cannot open %s", path);
+        if (flock(a->lock_fd, LOCK_EX | LOCK_NB)) {
+                char pid[24] = "";
+                ssize_t n = pread(a->lock_fd, pid, sizeof pid - 1, 0);
+                pid[n > 0 ? n : 0] = '\0';
+                pid[strcspn(pid, "\n")] = '\0';
+                return err_set(e, ERR_CONFLICT, "DATA_PATH %s is in use by process %s", a->data,
+                               *pid ? pid : "unknown");
+        }
+        char pid[24];
+        int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+        if (ftruncate(a->lock_fd, 0) || pwrite(a->lock_fd, pid, (size_t)n, 0) != n)
+                return err_errno(e, errno, "cannot write %s", path);
+        return 0;
+}
+
+static int absolute(const char *path, char *out, size_t n, struct err *e)
+{
+        char real[PATH_MAX];
+        if (!realpath(path, real))
+                return err_errno(e, errno, "cannot resolve %s", path);
+        int len = snprintf(out, n, "%s", real);
+        return len < 0 || (size_t)len >= n ? err_set(e, ERR_INVALID, "path %s is too long", path) : 0;
+}
+
+static int prepare_folders(struct app *a, struct err *e)
+{
+        if (dir_make(a->c->data_path, e) || absolute(a->c->data_path, a->data, sizeof a->data, e) ||
+            take_data_lock(a, e) || dir_make(a->c->storage_path, e) ||
+            absolute(a->c->storage_path, a->storage_path, sizeof a->storage_path, e))
+                return -1;
+        snprintf(a->tmp_path, sizeof a->tmp_path, "%s/tmp", a->data);
+        return dir_make(a->tmp_path, e);
+}
+
+/* Thousands of connections and parts need descriptors; the soft limit is a courtesy to select(), which nobody here
+ * calls. */
+static void raise_fd_limit(void)
+{
+        struct rlimit l;
+        if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+                l.rlim_cur = l.rlim_max < 65536 ? l.rlim_max : 65536;
+                setrlimit(RLIMIT_NOFILE, &l);
+        }
+}
+
+static int open_catalog(struct app *a, struct err *e)
+{
+        struct catalog_counts counts;
+        struct catalog_opts co = {
+                .url = a->url,
+                .data_path = a->data,
+                .idempotency_ttl = a->c->idempotency_ttl,
+                .phash_distance = (unsigned)a->c->phash_distance,
+                .queue_max_depth = (uint64_t)a->c->queue_max_depth,
+        };
+        snprintf(a->url, sizeof a->url, "sqlite:///%s", a->c->database_path);
+        if (catalog_open(&co, &a->catalog, e) || catalog_counts(a->catalog, NULL, &counts, e))
+                return -1;
+        struct storage_opts so = {
+                .url = a->c->storage_backend, .path = a->storage_path, .expect_content = counts.objects > 0};
+        return storage_open(&so, &a->storage, e);
+}
+
+static int open_model(struct app *a, struct err *e)
+{
+        struct embed_opts eo = {.model_dir = a->model_dir, .runtime_dir = a->paths.lib};
+        app_model_dir(a->c, &a->paths, a->model_dir, sizeof a->model_dir);
+        if (embed_open(&eo, false, &a->embed, e) ||
+            catalog_use_model(a->catalog, embed_model_id(a->embed), (uint32_t)embed_dim(a->embed), e))
+                return -1;
+        struct jail_opts jo = {.decoder_path = a->paths.decoder,
+                               .children = a->c->worker_threads > 0 ? (unsigned)a->c->worker_threads : 1,
+                               .timeout = a->c->task_timeout,
+                               .recycle_after = 1000};
+        struct jail_opts probe = jo;
+        probe.children = 1;
+        return jail_open(&jo, &a->jail, e) || jail_open(&probe, &a->probe_jail, e) ? -1 : 0;
+}
+
+static int open_services(struct app *a, struct err *e)
+{
+        const struct config *c = a->c;
+        struct queue_opts qo = {.backend = c->queue_backend};
+        struct organise_opts oo = {.catalog = a->catalog,
+                                   .embed = a->embed,
+                                   .threshold = (float)c->cluster_threshold,
+                                   .margin = (float)c->cluster_margin,
+                                   .min_size = (unsigned)c->cluster_min_size,
+                                   .interval = c->organise_interval};
+        struct search_opts so = {.catalog = a->catalog, .embed = a->embed, .timeout = c->search_timeout};
+        if (queue_open(&qo, &a->queue, e) || organise_open(&oo, &a->organise, e) || search_open(&so, &a->search, e))
+                return -1;
+        struct ingest_opts io = {.catalog = a->catalog,
+                                 .storage = a->storage,
+                                 .queue = a->queue,
+                                 .jail = a->jail,
+                                 .probe_jail = a->probe_jail,
+                                 .embed = a->embed,
+                                 .organise = a->organise,
+                                 .max_file_size = (uint64_t)c->max_file_size,
+                                 .max_image_bytes = (uint64_t)c->max_image_bytes,
+                                 .max_image_pixels = (uint64_t)c->max_image_pixels,
+                                 .thumb_size = (uint32_t)c->thumbnail_size,
+                                 .preview_size = (uint32_t)c->max_image_size,
+                                 .tmp_path = a->tmp_path};
+        return ingest_open(&io, &a->ingest, e);
+}
+
+static void idle(void *ctx)
+{
+        (void)ctx;
+        embed_trim();
+}
+
+static int start_workers(struct app *a, struct err *e)
+{
+        if (organise_start(a->organise, e))
+                return -1;
+        if (a->c->worker_threads == 0)
+                return 0;
+        struct worker_opts wo = {.catalog = a->catalog,
+                                 .queue = a->queue,
+                                 .threads = (unsigned)a->c->worker_threads,
+                                 .lease = a->c->task_lease,
+                                 .max_errors = (unsigned)a->c->task_max_errors,
+                                 .max_crashes = 3,
+                                 .backoff_base = dur_s(1),
+                                 .backoff_max = dur_s(300),
+                                 .reconcile_every = dur_s(5),
+                                 .ctx = a->ingest,
+                                 .idle = idle};
+        wo.handlers[JOB_IMAGE] = ingest_handle_image;
+        return worker_pool_start(&wo, &a->workers, e);
+}
+
+static void config_json(void *ctx, struct buf *out)
+{
+        config_show(((struct app *)ctx)->c, out, true);
+}
+
+static int purge(void *ctx, struct id asset, struct err *e)
+{
+        return ingest_purge(((struct app *)ctx)->ingest, asset, NULL, "service", e);
+}
+
+static int open_front(struct app *a, struct err *e)
+{
+        const struct config *c = a->c;
+        struct admin_opts ao = {.catalog = a->catalog,
+                                .storage = a->storage,
+                                .probes = a->probes,
+                                .nprobes = APP_PROBES,
+                                .config_json = config_json,
+                                .purge = purge,
+                                .ctx = a,
+                                .trash_after = dur_s((double)c->trash_days * 86400)};
+        app_probes_init(a);
+        if (admin_open(&ao, &a->admin, e))
+                return -1;
+        snprintf(a->swagger_dir, sizeof a->swagger_dir, "%s/swagger-ui", a->paths.share);
+        struct api_opts po = {.catalog = a->catalog,
+                              .storage = a->storage,
+                              .ingest = a->ingest,
+                              .search = a->search,
+                              .organise = a->organise,
+                              .admin = a->admin,
+                              .max_file_size = (uint64_t)c->max_file_size,
+                              .embed_dim = (unsigned)embed_dim(a->embed),
+                              .search_default_limit = (unsigned)c->search_default_limit,
+                              .search_max_limit = (unsigned)c->search_max_limit,
+                              .search_default_threshold = (float)c->search_default_threshold,
+                              .cluster_threshold = (float)c->cluster_threshold,
+                              .thumb_size = (unsigned)c->thumbnail_size,
+                              .preview_size = (unsigned)c->max_image_size,
+                              .exif_gps = c->exif_gps,
+                              .metrics_enabled = c->metrics_enabled,
+                              .metrics_token = c->metrics_token,
+                              .api_key = c->api_key,
+                              .swagger_dir = a->swagger_dir};
+        return api_open(&po, &a->api, e);
+}
+
+static int listen_http(struct app *a, struct err *e)
+{
+        const struct config *c = a->c;
+        struct http_opts ho = {.host = c->app_host,
+                               .port = (uint16_t)c->app_port,
+                               .max_connections = (unsigned)c->http_max_connections,
+                               .max_connections_per_ip = (unsigned)c->http_max_connections_per_ip,
+                               .min_body_rate = (uint64_t)c->min_body_rate,
+                               .allowed_origins = c->allowed_origins,
+                               .allowed_hosts = c->allowed_hosts,
+                               .keys_configured = *c->api_key != '\0',
+                               .authenticate = api_authenticate,
+                               .ctx = a->api};
+        ho.routes = api_routes(a->api, &ho.nroutes);
+        bool local =
+                !strcmp(c->app_host, "localhost") || !strncmp(c->app_host, "127.", 4) || !strcmp(c->app_host, "::1");
+        if (!local && !*c->api_key)
+                log_warning("app",
+                            "APP_HOST is %s and no API_KEY is set: everybody who reaches this port can read, change "
+                            "and delete all files",
+                            c->app_host);
+        return http_server_start(&ho, &a->http, e);
+}
+
+int app_start(const struct config *c, struct app **out, struct err *e)
+{
+        struct app *a = mem_calloc(1, sizeof *a);
+        if (!a)
+                return err_oom(e);
+        a->c = c;
+        a->lock_fd = -1;
+        raise_fd_limit();
+        app_paths_find(&a->paths);
+        if (metrics_init()) {
+                app_stop(a);
+                return err_oom(e);
+        }
+        if (prepare_folders(a, e) || open_catalog(a, e) || open_model(a, e) || open_services(a, e) ||
+            start_workers(a, e) || open_front(a, e) || listen_http(a, e)) {
+                app_stop(a);
+                return -1;
+        }
+        *out = a;
+        return 0;
+}
+
+uint16_t app_port(const struct app *a)
+{
+        return http_server_port(a->http);
+}
+
+void app_stop(struct app *a)
+{
+        if (!a)
+                return;
+        struct mono deadline = mono_add(mono_now(), a->c->shutdown_grace);
+        if (a->admin)
+                admin_drain(a->admin);
+        if (a->http) {
+                http_server_drain(a->http);
+                unsigned left = http_server_wait_idle(a->http, deadline);
+                if (left)
+                        log_warning("app", "%u requests were still running at the end of SHUTDOWN_GRACE", left);
+        }
+        worker_pool_stop(a->workers, deadline);
+        http_server_stop(a->http);
+        api_close(a->api);
+        admin_close(a->admin);
+        organise_close(a->organise);
+        ingest_close(a->ingest);
+        search_close(a->search);
+        jail_close(a->probe_jail);
+        jail_close(a->jail);
+        queue_close(a->queue);
+        embed_close(a->embed);
+        storage_close(a->storage);
+        catalog_close(a->catalog);
+        metrics_done();
+        fd_close(&a->lock_fd);
+        mem_free(a);
+}

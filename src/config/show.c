@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of settings for people: config show, --help and the documentation. */
+#include "config/config_priv.h"
+
+#include <string.h>
+
+const char *config_origin_name(const struct config *c, enum config_setting s)
+{
+        static const char *const names[] = {
+                [ORIGIN_DEFAULT] = "default", [ORIGIN_SECRET] = "secret",           [ORIGIN_FILE] = "file",
+                [ORIGIN_DOTENV] = ".env",     [ORIGIN_ENVIRONMENT] = "environment", [ORIGIN_FLAG] = "flag",
+        };
+
+        return names[c->origin[s]];
+}
+
+void config_show(const struct config *c, struct buf *out, bool json)
+{
+        for (int i = 0; i < CONFIG_COUNT; i++) {
+                const char *origin = config_origin_name(c, (enum config_setting)i), *text = c->text[i];
+
+                if (config_table[i].type == SETTING_SECRET && text[0])
+                        text = "********";
+                if (json) {
+                        buf_printf(out, "%s\"%s\":{\"value\":", i ? "," : "{", config_table[i].name);
+                        buf_json_str(out, text);
+                        buf_printf(out, ",\"origin\":\"%s\"}", origin);
+                } else {
+                        buf_printf(out, "%s=%s  # %s\n", config_table[i].name, text, origin);
+                }
+        }
+        if (json)
+                buf_putc(out, '}');
+}
+
+void config_help(struct buf *out)
+{
+        for (size_t i = 0; i < CONFIG_COUNT; i++) {
+                const struct setting *s = &config_table[i];
+
+                buf_printf(out, "  %s", s->name);
+                if (s->def[0])
+                        buf_printf(out, " (%s)", s->def);
+                buf_printf(out, "\n      %s\n      Allowed: ", s->help);
+                setting_allowed(s, out);
+                buf_puts(out, ".\n");
+        }
+}
+
+/* A bar would end the cell, a < begin a tag. */
+static void put_cell(struct buf *out, const char *text)
+{
+        for (; *text; text++) {
+                if (strchr("|<", *text))
+                        buf_putc(out, '\\');
+                buf_putc(out, *text);
+        }
+}
+
+void config_docs(struct buf *out)
+{
+        buf_puts(out, "| Setting | Default | Allowed | |\n|---|---|---|---|\n");
+        for (size_t i = 0; i < CONFIG_COUNT; i++) {
+                const struct setting *s = &config_table[i];
+
+                buf_printf(out, "| `%s` | ", s->name);
+                if (s->def[0])
+                        buf_printf(out, "`%s`", s->def);
+                else
+                        buf_puts(out, "–");
+                buf_puts(out, " | ");
+                setting_allowed(s, out);
+                buf_puts(out, " | ");
+                put_cell(out, s->help);
+                buf_puts(out, " |\n");
+        }
+}

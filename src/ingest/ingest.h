@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a client's bytes to an acknowledged, and later understood, asset. The
+ * hard thing is the order of an acceptance: every part durable under a temporary
+ * name, then every name, then one catalog transaction, and only then the answer;
+ * whatever fails before that leaves nothing behind.
+ */
+#ifndef FA_INGEST_H
+#define FA_INGEST_H
+
+#include "catalog/catalog.h"
+#include "embed/embed.h"
+#include "jail/jail.h"
+#include "organise/organise.h"
+#include "queue/queue.h"
+#include "storage/storage.h"
+#include "worker/worker.h"
+
+struct ingest;
+
+struct ingest_opts {
+        struct catalog *catalog;
+        struct storage *storage;
+        struct queue *queue;
+        struct jail *jail;       /* of the workers */
+        struct jail *probe_jail; /* of searches by image, so that they never wait behind the queue */
+        struct embed *embed;
+        struct organise *organise;
+        uint64_t max_file_size;   /* stored */
+        uint64_t max_image_bytes; /* analysed */
+        uint64_t max_image_pixels;
+        uint32_t thumb_size, preview_size;
+        const char *tmp_path; /* for images a search brings */
+};
+
+int ingest_open(const struct ingest_opts *opts, struct ingest **out, struct err *e) MUST_CHECK;
+void ingest_close(struct ingest *ing);
+
+/* ---- accepting one request ------------------------------------------------------- */
+
+struct ingest_request; /* not thread-safe; holds temporary files until committed or freed */
+
+struct ingest_caller {
+        const char *owner;           /* the key's owner, or NULL when not bound */
+        const char *key_id;          /* scope of idempotency keys; "" anonymous */
+        const char *idempotency_key; /* from the header, or NULL */
+};
+
+int ingest_begin(struct ingest *ing, const struct ingest_caller *who, struct ingest_request **out,
+                 struct err *e) MUST_CHECK;
+/* owner, comments, tags, folder, idempotency_key; others are ERR_INVALID naming what is allowed, payload is
+ * ERR_UNSUPPORTED. */
+int ingest_field(struct ingest_request *r, const char *name, struct span value, struct err *e) MUST_CHECK;
+/* One file: begin, data…, end. filename is cleaned here; content_type is the client's hint, may be NULL. */
+int ingest_file_begin(struct ingest_request *r, const char *filename, const char *content_type,
+                      struct err *e) MUST_CHECK;
+int ingest_file_data(struct ingest_request *r, struct span bytes, struct err *e) MUST_CHECK;
+int ingest_file_end(struct ingest_request *r, struct err *e) MUST_CHECK;
+/* Everything arrived: make it durable and known. ERR_INVALID when there was no file. */
+int ingest_commit(struct ingest_request *r, struct arena *a, struct job_receipt *out, struct err *e) MUST_CHECK;
+/* Always; removes what was not committed. NULL is fine. */
+void ingest_free(struct ingest_request *r);
+
+/* ---- working ------------------------------------------------------------------------ */
+
+/* Handler of JOB_IMAGE for the worker pool; ctx is the struct ingest. */
+worker_handle_fn ingest_handle_image;
+
+/* A picture a search brings: spooled to an unlinked file, decoded, embedded, forgotten. */
+struct ingest_probe;
+int ingest_probe_begin(struct ingest *ing, struct ingest_probe **out, struct err *e) MUST_CHECK;
+int ingest_probe_data(struct ingest_probe *p, struct span bytes, struct err *e) MUST_CHECK;
+/* vector: room for embed_dim floats. */
+int ingest_probe_image(struct ingest_probe *p, float *vector, struct err *e) MUST_CHECK;
+void ingest_probe_free(struct ingest_probe *p);
+
+/* Remove an asset for good, and its object when nothing refers to it; safe against an upload of the same bytes at the
+ * same moment. */
+int ingest_purge(struct ingest *ing, struct id asset, const char *owner, const char *actor, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pipeline of a picture: decode (in the jail) → embed → place and commit.
+ * What depends on the bytes alone is kept per object, so that a retry, a
+ * duplicate or another owner's copy costs a look-up.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ingest/ingest_priv.h"
+#include "json/json.h"
+#include "metrics/metrics.h"
+
+/* Raise when decoding or tagging changes so that old results must be made again; the model id covers the rest. */
+#define STEP_NAME    "image"
+#define STEP_VERSION "1/"
+
+static const char *step_version(struct ingest *ing, struct arena *a)
+{
+        return arena_printf(a, STEP_VERSION "%s", embed_model_id(ing->o.embed));
+}
+
+static bool derived_present(struct ingest *ing, struct sha256 object)
+{
+        static const char *const names[] = {"thumb.webp", "preview.jpg"};
+        for (size_t i = 0; i < COUNT_OF(names); i++) {
+                int fd;
+                uint64_t size;
+                struct err e;
+                if (storage_open_derived(ing->o.storage, object, names[i], &fd, &size, &e))
+                        return false;
+                fd_close(&fd);
+        }
+        return true;
+}
+
+/* 1 known, 0 to be made, -1 error. */
+static int known(struct ingest *ing, const struct task *t, struct arena *a, struct understanding *u, struct err *e)
+{
+        struct span blob;
+        const char *version = step_version(ing, a);
+        if (!version)
+                return err_oom(e);
+        int found = catalog_step_get(ing->o.catalog, t->sha256, STEP_NAME, version, a, &blob, e);
+        if (found <= 0)
+                return found;
+        if (understanding_unpack(blob, (uint32_t)embed_dim(ing->o.embed), a, u) || !derived_present(ing, t->sha256))
+                return 0;
+        return 1;
+}
+
+static int decode(struct ingest *ing, struct worker_run *run, struct decode_result *d, struct err *e)
+{
+        struct mono start = mono_now();
+        struct embed_image_spec spec = embed_image_spec(ing->o.embed);
+        struct decode_request req = {
+                .max_pixels = ing->o.max_image_pixels,
+                .thumb_size = ing->o.thumb_size,
+                .preview_size = ing->o.preview_size,
+                .model_width = spec.width,
+                .model_height = spec.height,
+                .crop_num = spec.crop_num,
+                .crop_den = spec.crop_den,
+        };
+        int fd;
+        run->stage = "decode";
+        if (storage_open_object(ing->o.storage, run->task->sha256, run->task->size, &fd, e))
+                return -1;
+        int rc = jail_decode(ing->o.jail, fd, &req, d, e);
+        fd_close(&fd);
+        metrics_observe(METRIC_STAGE_DURATION, dur_seconds(mono_since(start)), "decode");
+        return rc;
+}
+
+/* The decoder's JSON is a hostile file's words: parsed, and only the members we know are taken over. */
+static bool taken_over(const char *key)
+{
+        static const char *const keys[] = {"exif", "gps", "color_palette", "icc", "animated", "frames"};
+        for (size_t i = 0; i < COUNT_OF(keys); i++)
+                if (!strcmp(key, keys[i]))
+                        return true;
+        return false;
+}
+
+static const char *metadata_of(const struct decode_result *d, const struct embed_image_result *r, struct arena *a)
+{
+        struct err ignored;
+        struct json *doc = d->meta.n ? json_parse(d->meta, &ignored) : NULL;
+        char hex[17];
+        struct buf b;
+        struct json_out j;
+        snprintf(hex, sizeof hex, "%016llx", (unsigned long long)d->phash);
+        buf_init(&b, 256 << 10);
+        json_out_init(&j, &b);
+        json_obj(&j);
+        json_kv_int(&j, "width", d->width);
+        json_kv_int(&j, "height", d->height);
+        json_kv_str(&j, "format", d->format);
+        json_kv_str(&j, "phash", hex);
+        const char *category = NULL;
+        for (size_t i = 0; i < r->ntags && !category; i++)
+                if (r->tags[i].category)
+                        category = r->tags[i].name;
+        json_kv_str(&j, "primary_category", category);
+        for (void *it = json_iter(doc); it; it = json_next(doc, it)) {
+                if (!taken_over(json_iter_key(it)))
+                        continue;
+                json_key(&j, json_iter_key(it));
+                struct buf v;
+                buf_init(&v, 128 << 10);
+                json_dump(json_iter_value(it), &v);
+                json_put_raw(&j, buf_failed(&v) ? NULL : buf_str(&v));
+                buf_done(&v);
+        }
+        json_end(&j);
+        json_free(doc);
+        const char *text = buf_failed(&b) ? NULL : arena_strdup(a, buf_str(&b));
+        buf_done(&b);
+        return text;
+}
+
+static int embed(struct ingest *ing, struct worker_run *run, const struct decode_result *d, struct understanding *u,
+                 struct err *e)
+{
+        struct mono start = mono_now();
+        struct embed_image_result r = {0};
+        run->stage = "embed";
+        u->dim = (uint32_t)embed_dim(ing->o.embed);
+        u->vector = r.vector = arena_array(run->arena, u->dim, sizeof(float));
+        if (!r.vector)
+                return err_oom(e);
+        if (embed_image(ing->o.embed, (const uint8_t *)d->rgb.p, d->rgb.n, &r, e))
+                return -1;
+        u->phash = d->phash;
+        u->sure = r.sure;
+        u->metadata = metadata_of(d, &r, run->arena);
+        u->tags = arena_array(run->arena, r.ntags + 1, sizeof *u->tags);
+        if (!u->metadata || !u->tags)
+                return err_oom(e);
+        for (size_t i = 0; i < r.ntags; i++)
+                u->tags[i] = (struct tag){r.tags[i].name, TAG_ZERO_SHOT, r.tags[i].confidence};
+        u->ntags = r.ntags;
+        metrics_observe(METRIC_STAGE_DURATION, dur_seconds(mono_since(start)), "embed");
+        return 0;
+}
+
+static int store_derived(struct ingest *ing, struct worker_run *run, const struct decode_result *d, struct err *e)
+{
+        struct mono start = mono_now();
+        run->stage = "store";
+        if (storage_put_derived(ing->o.storage, run->task->sha256, "thumb.webp", d->thumb, e) ||
+            storage_put_derived(ing->o.storage, run->task->sha256, "preview.jpg", d->preview, e))
+                return -1;
+        metrics_observe(METRIC_STAGE_DURATION, dur_seconds(mono_since(start)), "store");
+        return 0;
+}
+
+static int understand(struct ingest *ing, struct worker_run *run, struct understanding *u, struct err *e)
+{
+        struct decode_result d;
+        if (decode(ing, run, &d, e))
+                return -1;
+        int rc = embed(ing, run, &d, u, e);
+        if (rc == 0)
+                rc = store_derived(ing, run, &d, e);
+        decode_result_done(&d);
+        return rc;
+}
+
+int ingest_handle_image(void *ctx, struct worker_run *run, struct err *e)
+{
+        struct ingest *ing = ctx;
+        struct understanding u = {0};
+        struct buf blob;
+        buf_init(&blob, 2 << 20);
+        int have = known(ing, run->task, run->arena, &u, e);
+        if (have < 0 || (have == 0 && understand(ing, run, &u, e))) {
+                buf_done(&blob);
+                return -1;
+        }
+        struct task_result r = {
+                .task = run->task,
+                .metadata = u.metadata,
+                .has_phash = true,
+                .phash = u.phash,
+                .tags = u.tags,
+                .ntags = u.ntags,
+                .model_id = embed_model_id(ing->o.embed),
+                .vector = u.vector,
+                .dim = u.dim,
+        };
+        if (have == 0) {
+                understanding_pack(&u, &blob);
+                if (!buf_failed(&blob)) {
+                        r.step = STEP_NAME;
+                        r.step_version = step_version(ing, run->arena);
+                        r.step_data = buf_span(&blob);
+                }
+        }
+        run->stage = "place";
+        struct mono start = mono_now();
+        int rc = organise_complete(ing->o.organise, &r, u.sure, run->arena, e);
+        metrics_observe(METRIC_STAGE_DURATION, dur_seconds(mono_since(start)), "commit");
+        buf_done(&blob);
+        return rc;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FA_INGEST_PRIV_H
+#define FA_INGEST_PRIV_H
+
+#include "ingest/ingest.h"
+#include "sniff/sniff.h"
+
+struct ingest {
+        struct ingest_opts o;
+        /*
+         * Held for reading from the moment an object has its name until the
+         * catalog refers to it; for writing while a purge decides that nothing
+         * refers to it and removes it.
+         */
+        pthread_rwlock_t object_gate;
+};
+
+/* What was learnt of one picture; kept per object so that the same bytes are never decoded or embedded twice. */
+struct understanding {
+        const char *metadata; /* JSON object */
+        uint64_t phash;
+        float sure;
+        float *vector;
+        uint32_t dim;
+        struct tag *tags;
+        size_t ntags;
+};
+
+/* Text and floats in one blob, and back. -1 when the blob is not one of ours (then it is made again). */
+void understanding_pack(const struct understanding *u, struct buf *out);
+int understanding_unpack(struct span blob, uint32_t dim, struct arena *a, struct understanding *u) MUST_CHECK;
+
+/* The kind, task and note a sniffed type gets. */
+void ingest_classify(const struct ingest *ing, const struct sniff_type *t, uint64_t size, struct new_asset *out,
+                     struct arena *a);
+
+#endif

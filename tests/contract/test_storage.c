@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What every storage backend promises, run once per row of the table of
+ * backends. The hard thing is to ask only what the header promises: nothing
+ * here looks behind it.
+ */
+#include "storage/storage.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define MIB ((size_t)1 << 20)
+
+struct backend {
+        const char *name;
+        const char *url;
+};
+
+static const struct backend backends[] = {{"fs", "fs://"}};
+
+struct fixture {
+        const struct backend *backend;
+        char path[64];
+        struct storage *s;
+};
+
+static int unlink_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+        (void)st, (void)kind, (void)at;
+        return remove(path);
+}
+
+static int set_up(void **state)
+{
+        struct fixture *f = test_calloc(1, sizeof(*f));
+        struct err e = {0};
+
+        f->backend = *state;
+        snprintf(f->path, sizeof(f->path), "storage-suite-XXXXXX");
+        assert_non_null(mkdtemp(f->path));
+        if (storage_open(&(struct storage_opts){.url = f->backend->url, .path = f->path}, &f->s, &e) < 0)
+                fail_msg("%s", e.msg);
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+
+        mem_fail_after(-1);
+        storage_close(f->s);
+        nftw(f->path, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
+        test_free(f);
+        return 0;
+}
+
+static char *pattern(size_t n, unsigned seed)
+{
+        char *p = malloc(n ? n : 1);
+        uint64_t x = seed * 2654435761u + 1;
+
+        for (size_t i = 0; i < n; i++) {
+                x = x * 6364136223846793005u + 1442695040888963407u;
+                p[i] = (char)(x >> 56);
+        }
+        return p;
+}
+
+/* In pieces of step bytes; 0: all at once. */
+static int put(struct storage *s, const char *bytes, size_t n, size_t step, struct stored *out, struct err *e)
+{
+        struct storage_put *p;
+        int rc = storage_put_begin(s, &p, e);
+
+        for (size_t at = 0; rc == 0 && at < n;) {
+                size_t part = step && step < n - at ? step : n - at;
+                rc = storage_put_write(p, bytes + at, part, e);
+                at += part;
+        }
+        if (rc == 0)
+                rc = storage_put_seal(p, out, e);
+        if (rc == 0)
+                rc = storage_put_commit(p, out, e);
+        storage_put_end(p);
+        return rc;
+}
+
+static void assert_holds(struct storage *s, struct sha256 key, const char *bytes, size_t n)
+{
+        struct err e = {0};
+        int fd = -1;
+        char *got = malloc(n + 1);
+
+        if (storage_open_object(s, key, n, &fd, &e) < 0)
+                fail_msg("%s", e.msg);
+        size_t have = 0;
+        for (ssize_t k; have <= n && (k = read(fd, got + have, n + 1 - have)) > 0;)
+                have += (size_t)k;
+        assert_int_equal(have, n);
+        assert_memory_equal(got, bytes, n);
+        free(got);
+        close(fd);
+}
+
+static void round_trip_of_every_size(void **state)
+{
+        struct fixture *f = *state;
+        static const size_t sizes[] = {0,     1,          4095,       65535,       65536,
+                                       65537, 128 * 1024, 200 * 1000, 5 * 1 << 20, (5 * 1 << 20) + 3};
+        static const size_t steps[] = {0, 1000, 65536, 65537};
+
+        for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+                char *bytes = pattern(sizes[i], (unsigned)i);
+                for (size_t k = 0; k < COUNT_OF(steps); k++) {
+                        struct stored was;
+                        struct err e = {0};
+                        if (put(f->s, bytes, sizes[i], steps[k], &was, &e) < 0)
+                                fail_msg("%s", e.msg);
+                        assert_int_equal(was.size, sizes[i]);
+                        assert_int_equal(was.existed, k > 0);
+                        assert_true(sha256_eq(was.sha256, sha256_of(bytes, sizes[i])));
+                        assert_holds(f->s, was.sha256, bytes, sizes[i]);
+                }
+                free(bytes);
+        }
+}
+
+static void peek_sees_what_was_written_so_far(void **state)
+{
+        struct fixture *f = *state;
+        char *bytes = pattern(200001, 7), *got = malloc(200001);
+        struct storage_put *p;
+        struct err e;
+        struct stored was;
+
+        assert_int_equal(storage_put_begin(f->s, &p, &e), 0);
+        assert_int_equal(storage_put_peek(p, 0, got, 10, &e), 0);
+        for (size_t at = 0; at < 200001; at += 33333) {
+                size_t n = 200001 - at < 33333 ? 200001 - at : 33333;
+                assert_int_equal(storage_put_write(p, bytes + at, n, &e), 0);
+                assert_int_equal(storage_put_size(p), at + n);
+                size_t from = at > 40000 ? at - 40000 : 0;
+                assert_int_equal(storage_put_peek(p, from, got, 200001, &e), at + n - from);
+                assert_memory_equal(got, bytes + from, at + n - from);
+        }
+        assert_int_equal(storage_put_seal(p, &was, &e), 0);
+        assert_int_equal(storage_put_peek(p, 200000, got, 10, &e), 1);
+        assert_int_equal(got[0], bytes[200000]);
+        storage_put_end(p);
+        free(got);
+        free(bytes);
+}
+
+static void an_abandoned_upload_leaves_nothing(void **state)
+{
+        struct fixture *f = *state;
+        char *bytes = pattern(300000, 3);
+        struct storage_put *p;
+        struct stored was;
+        struct err e;
+        int fd;
+
+        assert_int_equal(storage_put_begin(f->s, &p, &e), 0);
+        assert_int_equal(storage_put_write(p, bytes, 300000, &e), 0);
+        storage_put_end(p);
+        assert_int_equal(storage_put_begin(f->s, &p, &e), 0);
+        assert_int_equal(storage_put_write(p, bytes, 300000, &e), 0);
+        assert_int_equal(storage_put_seal(p, &was, &e), 0);
+        storage_put_end(p);
+        storage_put_end(NULL);
+        assert_false(storage_has_object(f->s, was.sha256));
+        assert_int_equal(storage_open_object(f->s, was.sha256, UINT64_MAX, &fd, &e), -1);
+        assert_int_equal(e.code, ERR_NOT_FOUND);
+        free(bytes);
+}
+
+struct racer {
+        struct storage *s;
+        const char *bytes;
+        size_t n;
+        pthread_barrier_t *start;
+        atomic_int *created;
+        int failures;
+};
+
+static void *race(void *arg)
+{
+        struct racer *r = arg;
+
+        for (unsigned i = 0; i < 8; i++) {
+                struct stored was;
+                struct err e;
+                pthread_barrier_wait(r->start);
+                if (put(r->s, r->bytes + i, r->n, 7000, &was, &e) < 0)
+                        r->failures++;
+                else if (!was.existed)
+                        atomic_fetch_add(r->created, 1);
+        }
+        return NULL;
+}
+
+static void equal_uploads_at_once_share_one_object(void **state)
+{
+        struct fixture *f = *state;
+        char *bytes = pattern(100100, 11);
+        atomic_int created = 0;
+        pthread_barrier_t start;
+        struct racer racers[16];
+        pthread_t threads[16];
+
+        pthread_barrier_init(&start, NULL, 16);
+        for (unsigned i = 0; i < 16; i++) {
+                racers[i] = (struct racer){f->s, bytes, 100000, &start, &created, 0};
+                assert_int_equal(thread_start(&threads[i], "race", race, &racers[i]), 0);
+        }
+        for (unsigned i = 0; i < 16; i++) {
+                pthread_join(threads[i], NULL);
+                assert_int_equal(racers[i].failures, 0);
+        }
+        pthread_barrier_destroy(&start);
+        assert_int_equal(created, 8); /* 8 contents, each made by one of the 16 */
+        for (unsigned i = 0; i < 8; i++)
+                assert_holds(f->s, sha256_of(bytes + i, 100000), bytes + i, 100000);
+        free(bytes);
+}
+
+static void a_wrong_size_is_corruption(void **state)
+{
+        struct fixture *f = *state;
+        struct stored was;
+        struct err e;
+        int fd;
+
+        assert_int_equal(put(f->s, "abc", 3, 0, &was, &e), 0);
+        assert_int_equal(storage_open_object(f->s, was.sha256, 4, &fd, &e), -1);
+        assert_int_equal(e.code, ERR_CORRUPT);
+        assert_int_equal(storage_open_object(f->s, was.sha256, UINT64_MAX, &fd, &e), 0);
+        close(fd);
+}
+
+static void removing_takes_the_derived_files_too(void **state)
+{
+        struct fixture *f = *state;
+        struct stored was;
+        uint64_t size;
+        struct err e;
+        int fd;
+
+        assert_int_equal(put(f->s, "abc", 3, 0, &was, &e), 0);
+        assert_int_equal(storage_put_derived(f->s, was.sha256, "thumb.webp", SPAN("small"), &e), 0);
+        assert_int_equal(storage_put_derived(f->s, was.sha256, "thumb.webp", SPAN("better"), &e), 0);
+        assert_int_equal(storage_open_derived(f->s, was.sha256, "thumb.webp", &fd, &size, &e), 0);
+        assert_int_equal(size, 6);
+        close(fd);
+        assert_int_equal(storage_remove_object(f->s, was.sha256, &e), 0);
+        assert_false(storage_has_object(f->s, was.sha256));
+        assert_int_equal(storage_open_derived(f->s, was.sha256, "thumb.webp", &fd, &size, &e), -1);
+        assert_int_equal(e.code, ERR_NOT_FOUND);
+        assert_int_equal(storage_remove_object(f->s, was.sha256, &e), 0);
+}
+
+static void derived_names_cannot_leave_their_object(void **state)
+{
+        struct fixture *f = *state;
+        static const char *const bad[] = {"",
+                                          ".",
+                                          "..",
+                                          "../x",
+                                          "a/b",
+                                          "/etc/passwd",
+                                          ".hidden",
+                                          "a b",
+                                          "THUMB",
+                                          "a\nb.webp",
+                                          "%2e",
+                                          "x\\y",
+                                          "0123456789012345678901234567890123456789012345678901234567890123.webp"};
+        struct sha256 key = sha256_of("x", 1);
+        uint64_t size;
+        struct err e;
+        int fd;
+
+        for (size_t i = 0; i < COUNT_OF(bad); i++) {
+                assert_int_equal(storage_put_derived(f->s, key, bad[i], SPAN("x"), &e), -1);
+                assert_int_equal(e.code, ERR_INVALID);
+                assert_int_equal(storage_open_derived(f->s, key, bad[i], &fd, &size, &e), -1);
+                assert_int_equal(e.code, ERR_INVALID);
+        }
+}
+
+static void the_address_names_the_backend(void **state)
+{
+        struct fixture *f = *state;
+        char uri[128], hex[SHA256_TEXT_LEN], want[128];
+        struct sha256 key = sha256_of("abc", 3);
+
+        assert_string_equal(storage_backend_name(f->s), f->backend->name);
+        sha256_format(key, hex);
+        snprintf(want, sizeof(want), "%s://objects/ba/%s", f->backend->name, hex);
+        storage_uri(f->s, key, uri, sizeof(uri));
+        assert_string_equal(uri, want);
+}
+
+static void health_is_told(void **state)
+{
+        struct fixture *f = *state;
+        struct storage_state st;
+
+        storage_state(f->s, &st);
+        assert_true(st.writable);
+        assert_string_equal(st.note, "");
+        assert_true(st.total_bytes > 0 && st.free_bytes <= st.total_bytes);
+}
+
+static void any_allocation_may_fail(void **state)
+{
+        struct fixture *f = *state;
+        char *bytes = pattern(70000, 5);
+        bool worked = false;
+
+        for (long n = 0; n < 64 && !worked; n++) {
+                struct storage *other = NULL;
+                struct stored was;
+                struct err e = {0};
+                int rc;
+                mem_fail_after(n);
+                rc = storage_open(&(struct storage_opts){.url = f->backend->url, .path = f->path}, &other, &e);
+                if (rc == 0)
+                        rc = put(other, bytes, 70000, 0, &was, &e);
+                if (rc == 0)
+                        rc = storage_put_derived(other, was.sha256, "a.webp", SPAN("x"), &e);
+                mem_fail_after(-1);
+                storage_close(other);
+                if (rc < 0)
+                        assert_int_equal(e.code, ERR_OOM);
+                worked = rc == 0;
+        }
+        assert_true(worked);
+        assert_holds(f->s, sha256_of(bytes, 70000), bytes, 70000);
+        free(bytes);
+}
+
+static void unknown_urls_are_refused(void **state)
+{
+        struct storage *s = NULL;
+        struct err e;
+
+        (void)state;
+        assert_int_equal(storage_open(&(struct storage_opts){.url = "ftp://x", .path = "x"}, &s, &e), -1);
+        assert_int_equal(e.code, ERR_INVALID);
+        assert_int_equal(storage_open(&(struct storage_opts){.url = "fs://", .path = ""}, &s, &e), -1);
+        assert_int_equal(e.code, ERR_INVALID);
+        storage_close(NULL);
+}
+
+#define EACH(test)                                                                                                     \
+        {                                                                                                              \
+#test, test, set_up, tear_down, NULL                                                                   \
+        }
+
+int main(void)
+{
+        static const struct CMUnitTest suite[] = {
+                EACH(round_trip_of_every_size),
+                EACH(peek_sees_what_was_written_so_far),
+                EACH(an_abandoned_upload_leaves_nothing),
+                EACH(equal_uploads_at_once_share_one_object),
+                EACH(a_wrong_size_is_corruption),
+                EACH(removing_takes_the_derived_files_too),
+                EACH(derived_names_cannot_leave_their_object),
+                EACH(the_address_names_the_backend),
+                EACH(health_is_told),
+                EACH(any_allocation_may_fail),
+        };
+        const struct CMUnitTest once[] = {cmocka_unit_test(unknown_urls_are_refused)};
+        struct CMUnitTest tests[COUNT_OF(suite)];
+        int failed = cmocka_run_group_tests_name("storage", once, NULL, NULL);
+
+        for (size_t b = 0; b < COUNT_OF(backends); b++) {
+                for (size_t i = 0; i < COUNT_OF(suite); i++) {
+                        tests[i] = suite[i];
+                        tests[i].initial_state = (void *)(uintptr_t)&backends[b];
+                }
+                failed += cmocka_run_group_tests_name(backends[b].name, tests, NULL, NULL);
+        }
+        return failed;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fusion, the scale of text matches, names against meanings, the cache of query vectors: no catalog, no model. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "search/search_priv.h"
+
+static struct id nth(uint8_t i)
+{
+        struct id id = {{0}};
+        id.b[15] = i;
+        return id;
+}
+
+static void scores_are_reciprocal_ranks(void **state)
+{
+        (void)state;
+        assert_float_equal(rrf_score(1, 0), 1.0 / 61, 1e-7);
+        assert_float_equal(rrf_score(0, 3), 1.0 / 63, 1e-7);
+        assert_float_equal(rrf_score(2, 2), 2.0 / 62, 1e-7);
+        assert_float_equal(rrf_score(0, 0), 0, 1e-9);
+}
+
+static void found_both_ways_comes_first(void **state)
+{
+        (void)state;
+        struct vector_match v[] = {{nth(1), 0.5f}, {nth(2), 0.9f}, {nth(3), 0.7f}};
+        struct text_match t[] = {{.asset = nth(4), .rank = -1, .in_filename = true},
+                                 {.asset = nth(3), .rank = -3, .in_tags = true}};
+        struct ranked out[5];
+        struct err e = {0};
+        size_t n;
+        assert_int_equal(rank_fuse(v, 3, t, 2, out, &n, &e), 0);
+        assert_int_equal(n, 4);
+        assert_true(id_eq(out[0].asset, nth(3)));
+        assert_true(out[0].found_by_vector && out[0].found_by_text && out[0].in_tags && !out[0].in_filename);
+        assert_true(id_eq(out[1].asset, nth(2)));
+        assert_true(id_eq(out[2].asset, nth(4)));
+        assert_true(!out[2].found_by_vector && out[2].in_filename);
+        assert_true(id_eq(out[3].asset, nth(1)));
+}
+
+static void equals_are_ordered_by_id_whatever_the_input_order(void **state)
+{
+        (void)state;
+        for (int turn = 0; turn < 2; turn++) {
+                struct vector_match v[2] = {{nth((uint8_t)(turn ? 2 : 1)), 0.5f}, {nth((uint8_t)(turn ? 1 : 2)), 0.5f}};
+                struct text_match t[2] = {{.asset = nth((uint8_t)(turn ? 4 : 3))},
+                                          {.asset = nth((uint8_t)(turn ? 3 : 4))}};
+                struct ranked out[4];
+                struct err e = {0};
+                size_t n;
+                assert_int_equal(rank_fuse(v, 2, t, 2, out, &n, &e), 0);
+                const uint8_t want[4] = {1, 3, 2, 4};
+                for (size_t i = 0; i < 4; i++)
+                        assert_true(id_eq(out[i].asset, nth(want[i])));
+        }
+}
+
+static void the_scale_follows_how_it_matched(void **state)
+{
+        (void)state;
+        struct tag tags[] = {{"rex", TAG_HUMAN, 1}, {"dogs", TAG_ZERO_SHOT, 0.9f}, {"hound", TAG_ZERO_SHOT, 0.6f}};
+        const struct asset x = {.filename = "Summer walk.jpg", .tags = tags, .ntags = 3};
+        const struct ranked name = {.in_filename = true}, tag = {.in_tags = true}, text = {.in_text = true};
+        assert_float_equal(text_similarity(SPAN("summer WALK.jpg"), &x, &name), 1, 1e-6);
+        assert_float_equal(text_similarity(SPAN("summer walk"), &x, &name), 1, 1e-6);
+        float human = text_similarity(SPAN("Rex"), &x, &tag), sure = text_similarity(SPAN("dogs"), &x, &tag);
+        float less = text_similarity(SPAN("hound"), &x, &tag), word = text_similarity(SPAN("walk"), &x, &name);
+        float part = text_similarity(SPAN("hou"), &x, &tag), comment = text_similarity(SPAN("lake"), &x, &text);
+        assert_true(human < 1 && sure < human && less < sure && word < human && part < less && comment < part);
+        assert_true(part < word);
+}
+
+static void names_are_told_from_meanings(void **state)
+{
+        (void)state;
+        static const char *const names[] = {"IMG_1234", "IMG_2041.jpg", "DSC00012",           "report.PDF",
+                                            "png",      "20260714",     "IMG_1.jpg IMG_2.jpg"};
+        static const char *const meanings[] = {"dog", "golden retriever", "dog in a car", "4x4",  "sports car.",
+                                               "b52", "qwertzuiop",       "3 cats",       "dog.", "my photos 2026"};
+        for (size_t i = 0; i < COUNT_OF(names); i++)
+                assert_true(query_is_name(span_of(names[i])));
+        for (size_t i = 0; i < COUNT_OF(meanings); i++)
+                assert_false(query_is_name(span_of(meanings[i])));
+}
+
+static void the_cache_forgets_the_least_recently_used(void **state)
+{
+        (void)state;
+        struct query_cache *c;
+        struct err e = {0};
+        float out[2] = {0};
+        assert_int_equal(query_cache_open(2, 2, &c, &e), 0);
+        query_cache_put(c, "m", SPAN("one"), (float[]){1, 1});
+        query_cache_put(c, "m", SPAN("two"), (float[]){2, 2});
+        assert_true(query_cache_get(c, "m", SPAN("one"), out));
+        assert_float_equal(out[1], 1, 1e-9);
+        query_cache_put(c, "m", SPAN("three"), (float[]){3, 3});
+        assert_false(query_cache_get(c, "m", SPAN("two"), out));
+        assert_true(query_cache_get(c, "m", SPAN("one"), out));
+        assert_true(query_cache_get(c, "m", SPAN("three"), out));
+        assert_false(query_cache_get(c, "other", SPAN("three"), out));
+        query_cache_put(c, "m", SPAN("one"), (float[]){4, 4});
+        assert_true(query_cache_get(c, "m", SPAN("three"), out));
+        assert_true(query_cache_get(c, "m", SPAN("one"), out));
+        assert_float_equal(out[0], 4, 1e-9);
+        query_cache_close(c);
+}
+
+static void the_cache_lives_without_memory(void **state)
+{
+        (void)state;
+        struct query_cache *c;
+        struct err e = {0};
+        float out[2];
+        assert_int_equal(query_cache_open(2, 2, &c, &e), 0);
+        for (long i = 0; i < 2; i++) {
+                mem_fail_after(i);
+                query_cache_put(c, "m", SPAN("one"), (float[]){1, 1});
+                mem_fail_after(-1);
+                assert_false(query_cache_get(c, "m", SPAN("one"), out));
+        }
+        query_cache_close(c);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(scores_are_reciprocal_ranks),
+                cmocka_unit_test(found_both_ways_comes_first),
+                cmocka_unit_test(equals_are_ordered_by_id_whatever_the_input_order),
+                cmocka_unit_test(the_scale_follows_how_it_matched),
+                cmocka_unit_test(names_are_told_from_meanings),
+                cmocka_unit_test(the_cache_forgets_the_least_recently_used),
+                cmocka_unit_test(the_cache_lives_without_memory),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
