@@ -1,0 +1,68 @@
+# The two commands are `make run` and `make test`; `make help` lists the rest.
+PRESET ?= dev
+BUILD = build/$(PRESET)
+
+.PHONY: help run build test test-unit test-e2e test-asan test-tsan check bench fuzz fuzz-smoke format deps test-deps clean install
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+run: deps ## install what is missing, build, start the service, print its URL
+	@$(MAKE) --no-print-directory build PRESET=release
+	@exec build/release/bin/file-allocator serve
+
+build: deps ## build only (PRESET=dev, release, asan, tsan)
+	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET) >/dev/null
+	@cmake --build --preset $(PRESET) -- --quiet
+
+test: check test-unit test-e2e ## the whole suite
+
+deps:
+	@tools/install-deps build
+	@tools/fetch-onnxruntime
+	@tools/fetch-web run
+
+test-deps:
+	@tools/install-deps test
+	@tools/fetch-onnxruntime
+	@tools/fetch-web test
+
+test-unit: test-deps ## unit and contract tests, fuzz corpora
+	@$(MAKE) --no-print-directory build
+	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+
+test-e2e: test-deps ## end to end, against the real program
+	@$(MAKE) --no-print-directory build
+	@FA_BUILD=$(abspath $(BUILD)) node --test tests/e2e/
+
+check: test-deps ## layers, banned calls, sizes, format
+	@tools/check
+
+test-asan: ## everything under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory test-unit test-e2e PRESET=asan
+
+test-tsan: test-deps ## queue, worker, catalog, http, storage, organise under ThreadSanitizer
+	@$(MAKE) --no-print-directory build PRESET=tsan
+	@TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp halt_on_error=1" ctest --test-dir build/tsan --output-on-failure --no-tests=error \
+		-R '^test_(queue|worker|catalog|http|storage|organise|base|metrics|jail)'
+
+fuzz-smoke: test-deps ## every fuzzer for 10 seconds
+	@$(MAKE) --no-print-directory build PRESET=fuzz
+	@tools/fuzz 10
+
+fuzz: test-deps ## every fuzzer for 10 minutes
+	@$(MAKE) --no-print-directory build PRESET=fuzz
+	@tools/fuzz 600
+
+bench: test-deps ## figures against limits measured in the same run
+	@$(MAKE) --no-print-directory build PRESET=dev
+	@tools/bench
+
+format: ## rewrite with clang-format 14
+	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' | grep -v 'unicode_tables\|warmup_files\|fold_table' | xargs clang-format-14 -i
+
+install: build ## install below PREFIX (default /usr/local); use PRESET=release
+	@cmake --install $(BUILD) --prefix $(or $(PREFIX),/usr/local)
+
+clean: ## remove what was built
+	@rm -rf build
