@@ -140,6 +140,9 @@ struct task_result {
         const float *vector;  /* unit */
         uint32_t dim;
         struct placement placement;
+        /* What was made of the object, kept as catalog_step_put would, in the same transaction; step NULL: nothing. */
+        const char *step, *step_version;
+        struct span step_data;
 };
 /*
  * The asset is done: metadata, tags, embedding, near duplicates, placement,

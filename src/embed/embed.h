@@ -24,7 +24,8 @@ struct embed; /* a loaded model */
 int embed_open(const struct embed_opts *opts, bool verify, struct embed **out, struct err *e) MUST_CHECK;
 void embed_close(struct embed *m);
 
-/* name + first 12 hex of the weights' hash + precision + preprocessing version, e.g. "builtin-fe305fca6a84-fp32-p1". Lives with m. */
+/* name + first 12 hex of the weights' hash + precision + preprocessing version, e.g. "builtin-fe305fca6a84-fp32-p1".
+ * Lives with m. */
 const char *embed_model_id(const struct embed *m);
 const char *embed_model_name(const struct embed *m);
 size_t embed_dim(const struct embed *m);
@@ -32,9 +33,9 @@ const char *embed_runtime_version(const struct embed *m);
 
 /* How the decoder must prepare a picture for this model; plain data, sent over the jail's protocol. */
 struct embed_image_spec {
-        uint32_t width, height;    /* of the model input */
+        uint32_t width, height;      /* of the model input */
         uint32_t crop_num, crop_den; /* central square: side = floor(crop_num*min(w,h)/crop_den) */
-        uint8_t filter;            /* 0 triangle with antialiasing */
+        uint8_t filter;              /* 0 triangle with antialiasing */
 };
 struct embed_image_spec embed_image_spec(const struct embed *m);
 
@@ -47,17 +48,18 @@ struct embed_tag {
 #define EMBED_MAX_TAGS 12
 
 struct embed_image_result {
-        float *vector; /* dim floats, unit length, caller's memory */
+        float *vector;                         /* dim floats, unit length, caller's memory */
         struct embed_tag tags[EMBED_MAX_TAGS]; /* most confident first; categories before classes of equal confidence */
         size_t ntags;
-        float sure;    /* highest category probability: below 0.5 the picture should stay unsorted */
+        float sure; /* highest category probability: below 0.5 the picture should stay unsorted */
 };
 
 /*
  * rgb: width*height*3 bytes, rows top-down, R G B, as embed_image_spec asks.
  * out->vector points to room for embed_dim floats.
  */
-int embed_image(struct embed *m, const uint8_t *rgb, size_t n, struct embed_image_result *out, struct err *e) MUST_CHECK;
+int embed_image(struct embed *m, const uint8_t *rgb, size_t n, struct embed_image_result *out,
+                struct err *e) MUST_CHECK;
 
 /* Any UTF-8; truncated to the model's token limit. vector has room for embed_dim floats. */
 int embed_text(struct embed *m, struct span text, float *vector, struct err *e) MUST_CHECK;

@@ -73,10 +73,11 @@ static int api_get(struct runtime *r, const char *dir, struct err *e)
         char found[512];
         void *lib = library_open(dir, found, sizeof found);
         if (!lib)
-                return err_set(e, ERR_UNAVAILABLE,
-                               "ONNX Runtime not found: no libonnxruntime.so.1 in %.100s nor among the system's libraries "
-                               "(tools/fetch-onnxruntime puts it there)",
-                               dir && *dir ? dir : "(no folder set)");
+                return err_set(
+                        e, ERR_UNAVAILABLE,
+                        "ONNX Runtime not found: no libonnxruntime.so.1 in %.100s nor among the system's libraries "
+                        "(tools/fetch-onnxruntime puts it there)",
+                        dir && *dir ? dir : "(no folder set)");
         const OrtApiBase *(*base)(void) = NULL;
         *(void **)&base = dlsym(lib, "OrtGetApiBase"); /* POSIX's way around object and function pointers */
         if (!base)
@@ -86,8 +87,8 @@ static int api_get(struct runtime *r, const char *dir, struct err *e)
         sscanf(r->version, "%d.%d", &major, &minor);
         /* Asked first, because an old library prints a complaint of its own when asked for a newer table. */
         if (major < 1 || (major == 1 && minor < API_WANTED) || !(r->api = base()->GetApi(API_WANTED)))
-                return err_set(e, ERR_UNAVAILABLE, "%.150s is ONNX Runtime %s; %s or later is needed", found, r->version,
-                               API_TEXT);
+                return err_set(e, ERR_UNAVAILABLE, "%.150s is ONNX Runtime %s; %s or later is needed", found,
+                               r->version, API_TEXT);
         return 0;
 }
 
@@ -101,7 +102,8 @@ int runtime_open(const char *runtime_dir, struct runtime **out, struct err *e)
                 goto out;
         /* 1.29 and later report home from CreateEnv on unless told before. */
         setenv("ORT_DISABLE_TELEMETRY", "1", 1);
-        if (ort_check(r, r->api->CreateEnv(ORT_LOGGING_LEVEL_ERROR, "file-allocator", &r->env), "starting ONNX Runtime", e))
+        if (ort_check(r, r->api->CreateEnv(ORT_LOGGING_LEVEL_ERROR, "file-allocator", &r->env), "starting ONNX Runtime",
+                      e))
                 goto out;
         if (ort_check(r, r->api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &r->memory),
                       "starting ONNX Runtime", e))

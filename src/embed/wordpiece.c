@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-#define WORD_MAX_CHARS 100 /* longer words are unknown, as in the reference */
+#define WORD_MAX_CHARS  100 /* longer words are unknown, as in the reference */
 #define VOCAB_MAX_BYTES (16u << 20)
 
 struct piece {
@@ -23,7 +23,7 @@ struct piece {
 };
 
 struct wordpiece {
-        char *text; /* the vocabulary file */
+        char *text;           /* the vocabulary file */
         struct piece *pieces; /* id → piece */
         size_t count;
         uint32_t *slots; /* hash table: id + 1, 0 when free */

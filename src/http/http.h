@@ -27,7 +27,10 @@ struct http_caller {
         char key_id[40];       /* "" = anonymous, "env" = API_KEY */
 };
 
-/* True and *out filled for a known key. Runs on the connection's thread. */
+/* The cookie a browser session carries its token in; such a request must also pass the same-origin rule. */
+#define HTTP_SESSION_COOKIE "fa_session"
+
+/* True and *out filled for a known key or session token. Runs on the connection's thread. */
 typedef bool http_authenticate_fn(void *ctx, struct span key, struct http_caller *out);
 
 /* ---- routes ------------------------------------------------------------------ */
@@ -55,24 +58,26 @@ struct http_route {
         const char *path; /* "/api/v1/objects/{id}/content": {name} is one segment, percent-decoded */
         enum http_scope scope;
         enum http_body body;
-        uint64_t max_body; /* BODY_JSON: 0 means 1 MiB. STREAM: declared or sent length past it is a 413; 0 = no limit */
+        uint64_t
+                max_body; /* BODY_JSON: 0 means 1 MiB. STREAM: declared or sent length past it is a 413; 0 = no limit */
         http_handle_fn *handle;           /* NONE and JSON */
         const struct http_stream *stream; /* STREAM */
-        const char *statuses;             /* "202 400 413": declared for metrics and docs; 401 403 500 503 are added by scope */
-        bool while_draining;              /* answered while the server drains (probes, reads) */
-        bool quiet;                       /* logged at debug only (probes, metrics) */
+        const char *statuses; /* "202 400 413": declared for metrics and docs; 401 403 500 503 are added by scope */
+        bool while_draining;  /* answered while the server drains (probes, reads) */
+        bool quiet;           /* logged at debug only (probes, metrics) */
 };
 
 /* ---- server ------------------------------------------------------------------ */
 
 struct http_opts {
-        const char *host; /* IP literal or name to bind */
-        uint16_t port;    /* 0: any free one */
+        const char *host;                                 /* IP literal or name to bind */
+        uint16_t port;                                    /* 0: any free one */
         unsigned max_connections, max_connections_per_ip; /* per_ip 0: off */
-        uint64_t min_body_rate;      /* bytes a second over 30 s; slower bodies are closed */
-        const char *allowed_origins; /* comma-separated exact origins; "" = none */
-        const char *allowed_hosts;   /* comma-separated, besides IP literals and localhost; used when no key is configured */
-        bool keys_configured;        /* a key is needed on every route that is not OPEN */
+        uint64_t min_body_rate;                           /* bytes a second over 30 s; slower bodies are closed */
+        const char *allowed_origins;                      /* comma-separated exact origins; "" = none */
+        const char
+                *allowed_hosts; /* comma-separated, besides IP literals and localhost; used when no key is configured */
+        bool keys_configured;   /* at the start; http_server_require_keys changes it */
         http_authenticate_fn *authenticate;
         void *ctx; /* http_context(r) and the callback's */
         const struct http_route *const *routes;
@@ -81,6 +86,8 @@ struct http_opts {
 
 int http_server_start(const struct http_opts *opts, struct http_server **out, struct err *e) MUST_CHECK;
 uint16_t http_server_port(const struct http_server *s);
+/* From now on a key is (not) needed on every route that is not OPEN: the first key was made, the last one deleted. */
+void http_server_require_keys(struct http_server *s, bool required);
 /* From now on requests to routes without while_draining get 503 with Retry-After; requests under way go on. */
 void http_server_drain(struct http_server *s);
 /* Wait until no request is under way or the deadline passes; returns the number still running. */
@@ -92,20 +99,24 @@ void http_server_stop(struct http_server *s); /* closes everything and frees; NU
 void *http_context(const struct http_request *r);
 struct arena *http_arena(struct http_request *r); /* dies with the request; capped at 64 MiB */
 const struct http_route *http_route_of(const struct http_request *r);
-const char *http_request_id(const struct http_request *r); /* the client's X-Request-ID if it is a sane token of ≤ 64, else a new one */
+const char *http_request_id(
+        const struct http_request *r); /* the client's X-Request-ID if it is a token of 1 to 63 bytes, else a new one */
 const struct http_caller *http_caller(const struct http_request *r);
 bool http_is_head(const struct http_request *r);
 const char *http_header(const struct http_request *r, const char *name); /* NULL when absent */
-const char *http_path_param(const struct http_request *r, const char *name); /* decoded, valid UTF-8; never NULL for a declared name */
+const char *http_path_param(const struct http_request *r,
+                            const char *name); /* decoded, valid UTF-8; never NULL for a declared name */
 /* Decoded value of the i-th occurrence of a query argument; NULL past the last. "" for "?a=" and "?a". */
 const char *http_query_nth(const struct http_request *r, const char *name, size_t i);
 static inline const char *http_query(const struct http_request *r, const char *name)
 {
         return http_query_nth(r, name, 0);
 }
-struct span http_body(const struct http_request *r);             /* BODY_JSON */
-uint64_t http_content_length(const struct http_request *r);      /* UINT64_MAX when chunked */
-struct mono http_body_end(const struct http_request *r);         /* when the last body byte arrived */
+/* The i-th argument as sent, whatever its name (filter[field]=…); false past the last. */
+bool http_query_at(const struct http_request *r, size_t i, const char **name, const char **value);
+struct span http_body(const struct http_request *r);        /* BODY_JSON */
+uint64_t http_content_length(const struct http_request *r); /* UINT64_MAX when chunked */
+struct mono http_body_end(const struct http_request *r);    /* when the last body byte arrived */
 
 /* ---- reply -------------------------------------------------------------------- */
 
@@ -115,8 +126,8 @@ void http_reply(struct http_request *r, unsigned status, const char *content_typ
 /* JSON out of a buf; a failed buf becomes a 500. The buf stays the caller's. */
 void http_reply_json(struct http_request *r, unsigned status, const struct buf *json);
 /* {"error","code","details","request_id"}. details: JSON text or NULL. */
-void http_reply_error(struct http_request *r, unsigned status, const char *code, const char *details, const char *fmt, ...)
-        PRINTF_LIKE(5, 6);
+void http_reply_error(struct http_request *r, unsigned status, const char *code, const char *details, const char *fmt,
+                      ...) PRINTF_LIKE(5, 6);
 /* Status and code from an err: INVALID 400 … IO 500 (logged here, message replaced by a general one for 500). */
 void http_reply_err(struct http_request *r, const struct err *e);
 void http_reply_redirect(struct http_request *r, unsigned status, const char *location);
@@ -127,11 +138,11 @@ bool http_replied(const struct http_request *r);
  * ETag, If-None-Match, Last-Modified, 206/304/416. Takes over fd or read+free.
  */
 struct http_content {
-        int fd;        /* -1: use read */
+        int fd;                                                             /* -1: use read */
         int64_t (*read)(void *state, uint64_t offset, char *out, size_t n); /* bytes, 0 at the end, -1 error */
         void (*free)(void *state);
         void *state;
-        uint64_t size;
+        uint64_t size; /* UINT64_MAX: unknown, sent in chunks, no ranges */
         const char *content_type;
         const char *etag;          /* without quotes; NULL none */
         const char *filename;      /* for Content-Disposition (RFC 6266 with RFC 8187 filename*); NULL none */
@@ -158,9 +169,10 @@ struct multipart_limits {
         size_t max_header_bytes; /* 8 KiB a part */
 };
 struct multipart;
-/* content_type: the request's whole header value; refuses other types (ERR_UNSUPPORTED) and bad or > 70 byte boundaries (ERR_INVALID). */
-int multipart_new(struct span content_type, const struct multipart_limits *lim, const struct multipart_events *ev, void *ctx,
-                  struct multipart **out, struct err *e) MUST_CHECK;
+/* content_type: the request's whole header value; refuses other types (ERR_UNSUPPORTED) and bad or > 70 byte boundaries
+ * (ERR_INVALID). */
+int multipart_new(struct span content_type, const struct multipart_limits *lim, const struct multipart_events *ev,
+                  void *ctx, struct multipart **out, struct err *e) MUST_CHECK;
 /* Any split of the same bytes gives the same events. An event's -1 is passed on. After an error only multipart_free. */
 int multipart_feed(struct multipart *m, struct span bytes, struct err *e) MUST_CHECK;
 /* ERR_INVALID when the closing boundary has not come. */

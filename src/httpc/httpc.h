@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Outgoing HTTP over libcurl: one blocking call a request, bounded in time and
- * size. http and https only, no redirects to other schemes, no proxy surprises
- * for loopback.
+ * size. http and https only, no proxy surprises for loopback. A GET or HEAD
+ * follows up to five redirects, never from https to http; the caller's headers
+ * (which may hold a key) stay behind when the origin changes.
  */
 #ifndef FA_HTTPC_H
 #define FA_HTTPC_H
@@ -14,10 +15,10 @@ struct httpc; /* a reusable connection; one thread at a time */
 int httpc_new(struct httpc **out, struct err *e) MUST_CHECK;
 void httpc_free(struct httpc *h);
 
-struct httpc_part {           /* of a multipart/form-data body */
+struct httpc_part { /* of a multipart/form-data body */
         const char *name;
         const char *value;    /* a field; NULL for a file */
-        const char *file;     /* path to stream from */
+        const char *file;     /* a regular file to stream from */
         const char *filename; /* sent name */
 };
 
@@ -30,8 +31,9 @@ struct httpc_request {
         size_t nparts;
         struct dur connect_timeout, idle_timeout; /* 0: 5 s, 60 s without a byte */
         size_t max_body;                          /* of the answer; 0: 64 MiB */
-        int out_fd;                               /* ≥ 0: the answer's body goes there when the status is 2xx, unbounded */
-        void (*progress)(void *ctx, uint64_t sent, uint64_t total);
+        int out_fd; /* > 0: the answer's body goes there when the status is 2xx, unbounded */
+        /* Bytes of the body sent; of the answer where there is no body to send. total is 0 while unknown. */
+        void (*progress)(void *ctx, uint64_t done, uint64_t total);
         void *ctx;
 };
 struct httpc_response {
@@ -41,7 +43,11 @@ struct httpc_response {
         char retry_after[32];
         char filename[256]; /* from Content-Disposition, path parts dropped; "" none */
 };
-/* 0 for any HTTP answer, whatever its status; -1 when there was none (ERR_UNAVAILABLE refused or unreachable, ERR_TIMEOUT). */
+/*
+ * 0 for any HTTP answer, whatever its status; -1 when there was none (ERR_UNAVAILABLE refused, unreachable or broken
+ * off, ERR_TIMEOUT), it was too large (ERR_TOO_LARGE), or a file to send could not be read (ERR_NOT_FOUND, ERR_IO).
+ * *out is set up here and needs httpc_response_done in either case.
+ */
 int httpc_do(struct httpc *h, const struct httpc_request *q, struct httpc_response *out, struct err *e) MUST_CHECK;
 void httpc_response_done(struct httpc_response *r);
 /* Percent-encode for a path segment or a query value. */

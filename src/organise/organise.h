@@ -46,8 +46,10 @@ struct organise_report {
         struct organise_change *changes; /* in the arena */
         size_t n;
 };
-/* One pass: merges with hysteresis, unsorted assets into folders or new folders, better names for provisional folders. owner NULL: all. */
-int organise_pass(struct organise *o, const char *owner, bool dry_run, struct arena *a, struct organise_report *out, struct err *e) MUST_CHECK;
+/* One pass: merges with hysteresis, unsorted assets into folders or new folders, better names for provisional folders.
+ * owner NULL: all. */
+int organise_pass(struct organise *o, const char *owner, bool dry_run, struct arena *a, struct organise_report *out,
+                  struct err *e) MUST_CHECK;
 
 /* "golden retriever" → "Golden retriever"; cleaned for use as a folder name. Pure, for tests. */
 const char *organise_title(struct arena *a, const char *tag);

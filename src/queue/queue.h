@@ -19,7 +19,8 @@ void queue_close(struct queue *q); /* nobody may be waiting */
 const char *queue_backend_name(const struct queue *q);
 /* n tasks became ready: wakes up to n waiters. Never blocks on work. */
 void queue_wake(struct queue *q, unsigned n);
-/* Wait for a wake-up or the deadline. True when woken (each wake is given to one waiter; wakes without a waiter are kept, at most one per waiter that could come: saturating count). */
+/* Wait for a wake-up or the deadline. True when woken (each wake is given to one waiter; wakes without a waiter are
+ * kept, at most one per waiter that could come: saturating count). */
 bool queue_wait(struct queue *q, struct mono deadline);
 /* All waiters return at once, now and in future: shutdown. */
 void queue_interrupt(struct queue *q);

@@ -48,9 +48,12 @@ struct search_result {
 };
 
 /* ERR_INVALID for an empty query. Arena holds the result. */
-int search_text(struct search *s, const struct search_query *q, struct arena *a, struct search_result *out, struct err *e) MUST_CHECK;
+int search_text(struct search *s, const struct search_query *q, struct arena *a, struct search_result *out,
+                struct err *e) MUST_CHECK;
 /* By example: nearest to an asset (itself left out) or to a vector. q->text is ignored. */
-int search_similar(struct search *s, struct id asset, const struct search_query *q, struct arena *a, struct search_result *out, struct err *e) MUST_CHECK;
-int search_vector(struct search *s, const float *v, const struct search_query *q, struct arena *a, struct search_result *out, struct err *e) MUST_CHECK;
+int search_similar(struct search *s, struct id asset, const struct search_query *q, struct arena *a,
+                   struct search_result *out, struct err *e) MUST_CHECK;
+int search_vector(struct search *s, const float *v, const struct search_query *q, struct arena *a,
+                  struct search_result *out, struct err *e) MUST_CHECK;
 
 #endif

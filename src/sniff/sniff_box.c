@@ -50,7 +50,7 @@ static bool brand_of(struct span h, uint64_t at, struct sniff_type *out)
 static bool sniff_ftyp(struct span h, struct sniff_type *out)
 {
         uint64_t end = at32(h, 0, true);
-        if (!HAS(h, 4, "ftyp") || end < 8)
+        if (!HAS(h, 4, "ftyp") || end < 8 || end > 65536)
                 return false;
         if (end > h.n)
                 end = h.n;
@@ -126,7 +126,7 @@ bool sniff_boxes(const struct sniff_input *in, struct sniff_type *out)
         /* QuickTime before ftyp existed begins with one of these boxes */
         uint32_t size = at32(h, 0, true);
         bool box = HAS(h, 4, "moov") || HAS(h, 4, "mdat") || HAS(h, 4, "wide") || HAS(h, 4, "pnot");
-        if (box && (size >= 8 || size == 1)) {
+        if (box && (size == 1 || (size >= 8 && size <= in->size))) {
                 *out = TYPE(VIDEO, "video/quicktime", "mov");
                 return true;
         }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Exact nearest neighbours over an array of unit vectors. Every vector is
- * stored as int8 (one scale for all: round(127·x/absmax of the row) with a
- * per-row f32 scale); a query is quantised the same way, all rows that a bitmap
- * lets through are scored by an integer dot product, and the caller rescores
- * the best few with f32. Kernels: AVX-512 VNNI, AVX2, plain C; all three give
- * the same integers, which a test holds them to.
+ * stored as int8, round(127·x/absmax of the row), with a per-row f32 scale. A
+ * query is quantised the same way, all rows that a bitmap lets through are
+ * scored by an integer dot product, and the caller rescores the best few with
+ * f32. Kernels: AVX-512 VNNI, AVX2, plain C; all three give the same integers,
+ * which a test holds them to.
  *
  * Pure maths on arrays: no locks, no files. One writer or many readers at a
  * time is the caller's business.
@@ -33,17 +33,18 @@ void vec_index_free(struct vec_index *x);
 size_t vec_index_dim(const struct vec_index *x);
 size_t vec_index_count(const struct vec_index *x); /* rows, holes included */
 /* Append a row, returns its number through *row. Amortised growth without copying more than it must (mremap). */
-int vec_index_add(struct vec_index *x, const float *v, uint32_t *row) MUST_CHECK;
+int vec_index_add(struct vec_index *x, const float *v, uint32_t *row) MUST_CHECK; /* -1 on OOM */
 /* Overwrite an existing row. */
 void vec_index_set(struct vec_index *x, uint32_t row, const float *v);
-/* The row scores lowest from now on; its number may be reused by vec_index_set. */
+/* The row is never returned from now on, until vec_index_set gives it a vector again. */
 void vec_index_clear(struct vec_index *x, uint32_t row);
 /* Approximate f32 of a row (dequantised), for maths where int8 is enough. */
 void vec_index_get(const struct vec_index *x, uint32_t row, float *out);
 
-/* Raw rows for a cache file: bytes per row (padded int8 row, then f32 scale), and bulk load. */
+/* Raw rows for a cache file: bytes per row (padded int8 row, then f32 scale), and bulk load, which replaces all rows
+ * and mends what no quantiser writes. */
 size_t vec_index_row_bytes(const struct vec_index *x);
-const void *vec_index_rows(const struct vec_index *x);  /* count * padded-dim int8 */
+const void *vec_index_rows(const struct vec_index *x); /* count * padded-dim int8 */
 const float *vec_index_scales(const struct vec_index *x);
 int vec_index_load(struct vec_index *x, const void *rows, const float *scales, size_t count) MUST_CHECK;
 
@@ -63,7 +64,8 @@ struct vec_hit {
  * The k rows of highest score among those whose bit is set, best first, ties
  * by lower row. Returns the number written (≤ k). q has dim floats, unit length.
  */
-size_t vec_index_search(const struct vec_index *x, const float *q, const vec_bits *filter, size_t k, struct vec_hit *out);
+size_t vec_index_search(const struct vec_index *x, const float *q, const vec_bits *filter, size_t k,
+                        struct vec_hit *out);
 
 /* "avx512vnni", "avx2" or "c": the kernel chosen at run time. */
 const char *vec_kernel_name(void);

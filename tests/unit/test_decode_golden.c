@@ -41,11 +41,8 @@ static int teardown(void **state)
 
 static void decode(const char *file, struct decode_products *out)
 {
-        const struct jail_request req = {.max_pixels = 1 << 24,
-                                         .model_width = SIDE,
-                                         .model_height = SIDE,
-                                         .crop_num = 260,
-                                         .crop_den = 292};
+        const struct jail_request req = {
+                .max_pixels = 1 << 24, .model_width = SIDE, .model_height = SIDE, .crop_num = 260, .crop_den = 292};
         struct err e = {0};
         char path[512];
         snprintf(path, sizeof path, MODEL "/%s", file);
@@ -92,7 +89,7 @@ static void embeddings_are_the_golden_ones(void **state)
         (void)state;
         struct embed *m;
         struct err e;
-        const struct embed_opts opts = {.model_dir = MODEL};
+        const struct embed_opts opts = {.model_dir = MODEL, .runtime_dir = PROJECT_DIR "/.cache/onnxruntime/lib"};
         if (embed_open(&opts, false, &m, &e)) {
                 print_message("no runtime here: %s\n", e.msg);
                 skip();

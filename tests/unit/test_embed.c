@@ -5,6 +5,7 @@
  * resized by a plain triangle filter, so this test needs no decoder.
  */
 #include <setjmp.h>
+#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -278,6 +279,27 @@ static void a_folder_without_a_model_is_named(void **state)
         embed_close(NULL);
 }
 
+/* libm under ONNX Runtime's name: a library that loads and is not it. */
+static void a_foreign_library_is_refused_by_name(void **state)
+{
+        char dir[] = "/tmp/fa-embed-XXXXXX", path[64];
+        struct embed *m = NULL;
+        struct err e;
+        Dl_info libm;
+        (void)state;
+        assert_true(dladdr(dlsym(RTLD_DEFAULT, "cbrt"), &libm));
+        assert_non_null(mkdtemp(dir));
+        snprintf(path, sizeof path, "%s/libonnxruntime.so.1", dir);
+        assert_int_equal(symlink(libm.dli_fname, path), 0);
+        int rc = embed_open(&(struct embed_opts){MODEL, dir}, false, &m, &e);
+        unlink(path);
+        rmdir(dir);
+        assert_int_equal(rc, -1);
+        assert_int_equal(e.code, ERR_UNAVAILABLE);
+        assert_non_null(strstr(e.msg, "OrtGetApiBase"));
+        assert_non_null(strstr(e.msg, dir));
+}
+
 /* A copy of the built-in folder, by links, whose manifest differs in one place. */
 static int open_with_manifest(const char *from, const char *to, struct err *e)
 {
@@ -384,6 +406,7 @@ int main(void)
                 cmocka_unit_test(texts_of_any_length_and_bytes_embed),
                 cmocka_unit_test(wrong_amount_of_pixels_is_refused),
                 cmocka_unit_test(a_folder_without_a_model_is_named),
+                cmocka_unit_test(a_foreign_library_is_refused_by_name),
                 cmocka_unit_test(a_model_that_does_not_fit_its_manifest_never_opens),
                 cmocka_unit_test(threads_share_a_model),
         };

@@ -78,10 +78,10 @@ static void a_golden_retriever_gets_the_words_people_use(void **state)
 
 static void words_that_say_nothing_are_never_tags(void **state)
 {
-        static const char *const empty[] = {"entity", "whole", "object", "living thing", "organism", "animal", "vertebrate",
-                                            "chordate", "placental"};
+        static const char *const empty[] = {"entity", "whole",      "object",   "living thing", "organism",
+                                            "animal", "vertebrate", "chordate", "placental"};
         (void)state;
-        for (int class = 0; class < CLASSES; class++) {
+        for (int class = 0; class < CLASSES; class ++) {
                 static float probs[CLASSES];
                 struct embed_image_result r = {0};
                 struct err e;

@@ -54,7 +54,9 @@ static void requests_get_their_status(void **state)
                 {"GET /api/v1/name/%00 HTTP/1.1\r\n" HOST "\r\n", 400},
                 {"GET /api/v1/name/%zz HTTP/1.1\r\n" HOST "\r\n", 400},
                 {"POST /api/v1/echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400},
-                {"POST /api/v1/echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+                {"POST /api/v1/echo HTTP/1.1\r\n" HOST
+                 "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                 400},
                 {"POST /api/v1/echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400},
                 {"POST /api/v1/echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\nContent-Type: text/plain\r\n\r\n{}", 415},
                 {"POST /api/v1/echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n{}", 200},
@@ -100,14 +102,15 @@ static void errors_have_one_shape(void **state)
         static const struct {
                 enum err_code code;
                 int status;
-        } rows[] = {{ERR_INVALID, 400},     {ERR_FORBIDDEN, 403},   {ERR_NOT_FOUND, 404}, {ERR_CONFLICT, 409},
-                    {ERR_TOO_LARGE, 413},   {ERR_UNSUPPORTED, 415}, {ERR_CORRUPT, 422},   {ERR_STALE, 409},
-                    {ERR_BUSY, 503},        {ERR_TIMEOUT, 503},     {ERR_NO_SPACE, 503},  {ERR_UNAVAILABLE, 503},
-                    {ERR_CRASHED, 500},     {ERR_IO, 500},          {ERR_OOM, 503},       {ERR_INTERNAL, 500}};
+        } rows[] = {{ERR_INVALID, 400},   {ERR_FORBIDDEN, 403},   {ERR_NOT_FOUND, 404}, {ERR_CONFLICT, 409},
+                    {ERR_TOO_LARGE, 413}, {ERR_UNSUPPORTED, 415}, {ERR_CORRUPT, 422},   {ERR_STALE, 409},
+                    {ERR_BUSY, 503},      {ERR_TIMEOUT, 503},     {ERR_NO_SPACE, 503},  {ERR_UNAVAILABLE, 503},
+                    {ERR_CRASHED, 500},   {ERR_IO, 500},          {ERR_OOM, 503},       {ERR_INTERNAL, 500}};
         (void)state;
         for (size_t i = 0; i < COUNT_OF(rows); i++) {
                 char request[128];
-                snprintf(request, sizeof request, "GET /api/v1/err/%d HTTP/1.1\r\n" HOST "X-Request-ID: me-7\r\n\r\n", rows[i].code);
+                snprintf(request, sizeof request, "GET /api/v1/err/%d HTTP/1.1\r\n" HOST "X-Request-ID: me-7\r\n\r\n",
+                         rows[i].code);
                 struct answer *a = client_ask(port, request);
                 assert_int_equal(a->status, rows[i].status);
                 assert_string_equal(answer_header(a, "Content-Type"), "application/json; charset=utf-8");
@@ -231,8 +234,9 @@ static void allowed_origins_get_cors_headers(void **state)
         assert_int_equal(a->status, 200);
         assert_string_equal(answer_header(a, "Access-Control-Allow-Origin"), "https://app.example");
         assert_string_equal(answer_header(a, "Vary"), "Origin");
-        a = client_ask(port, "OPTIONS /api/v1/echo HTTP/1.1\r\n" HOST "Origin: https://app.example\r\n"
-                             "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: x-api-key\r\n\r\n");
+        a = client_ask(port,
+                       "OPTIONS /api/v1/echo HTTP/1.1\r\n" HOST "Origin: https://app.example\r\n"
+                       "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: x-api-key\r\n\r\n");
         assert_int_equal(a->status, 204);
         assert_string_equal(answer_header(a, "Access-Control-Allow-Methods"), "GET, HEAD, POST, DELETE, OPTIONS");
         assert_string_equal(answer_header(a, "Access-Control-Allow-Headers"), "x-api-key");

@@ -20,7 +20,11 @@ static const struct http_route routes[] = {
         {.method = HTTP_GET, .path = "/api/v1/things/{id}", .scope = HTTP_SCOPE_READ},
         {.method = HTTP_GET, .path = "/api/v1/things/special", .scope = HTTP_SCOPE_READ},
         {.method = HTTP_DELETE, .path = "/api/v1/things/{id}", .scope = HTTP_SCOPE_ADMIN},
-        {.method = HTTP_PUT, .path = "/api/v1/files/{name}", .scope = HTTP_SCOPE_WRITE, .body = HTTP_BODY_STREAM, .max_body = 1000},
+        {.method = HTTP_PUT,
+         .path = "/api/v1/files/{name}",
+         .scope = HTTP_SCOPE_WRITE,
+         .body = HTTP_BODY_STREAM,
+         .max_body = 1000},
 };
 
 static bool authenticate(void *ctx, struct span key, struct http_caller *out)
@@ -49,8 +53,10 @@ static int open_world(void **state)
                 list[i] = &routes[i];
         w.table = route_table_new(list, COUNT_OF(routes));
         w.arena = arena_new(1 << 20);
-        w.config = (struct gate_config){.routes = w.table, .allowed_origins = "https://app.example, http://b.example:81",
-                                        .allowed_hosts = "files.lan,other.lan:99", .authenticate = authenticate};
+        w.config = (struct gate_config){.routes = w.table,
+                                        .allowed_origins = "https://app.example, http://b.example:81",
+                                        .allowed_hosts = "files.lan,other.lan:99",
+                                        .authenticate = authenticate};
         *state = &w;
         return w.table && w.arena ? 0 : -1;
 }
@@ -91,7 +97,8 @@ static void expect_rows(struct world *w, const struct row *rows, size_t n)
         for (size_t i = 0; i < n; i++) {
                 struct gate_verdict v = judge(w, rows[i].line, rows[i].head);
                 if (v.status != rows[i].status)
-                        fail_msg("%s\n%swanted %u, got %u %s", rows[i].line, rows[i].head, rows[i].status, v.status, v.message);
+                        fail_msg("%s\n%swanted %u, got %u %s", rows[i].line, rows[i].head, rows[i].status, v.status,
+                                 v.message);
                 assert_true(v.status != 0 || v.match.route != NULL);
         }
 }
@@ -114,7 +121,10 @@ static void uncertain_framing_is_refused_and_closed(void **state)
                 {"POST /api/v1/things", HOST "Content-Length: 99999999999999999999\n", 400},
                 {"POST /api/v1/things", HOST "Content-Length : 5\n", 400},
                 {"POST /api/v1/things", HOST "X(y): 5\n", 400},
-                {"POST /api/v1/things", HOST "X-A: a\x01" "b\n", 400},
+                {"POST /api/v1/things",
+                 HOST "X-A: a\x01"
+                      "b\n",
+                 400},
                 {"G@T /api/v1/things", HOST, 400},
                 {"GET /api/v1/things", HOST HOST, 400},
         };
@@ -128,16 +138,26 @@ static void uncertain_framing_is_refused_and_closed(void **state)
 static void urls_are_decoded_by_segment(void **state)
 {
         static const struct row bad[] = {
-                {"GET /api/v1/things/a%00b", HOST, 400}, {"GET /api/v1/things/a%0Ab", HOST, 400},
-                {"GET /api/v1/things/%zz", HOST, 400},   {"GET /api/v1/things/%4", HOST, 400},
-                {"GET /api/v1/things/%", HOST, 400},     {"GET /api/v1/things/%ff", HOST, 400},
-                {"GET /api/v1/things/%c2%85", HOST, 400}, {"GET /api/v1/things/..", HOST, 400},
-                {"GET /api/v1/things/%2e%2e", HOST, 400}, {"GET http://x/api/v1/things", HOST, 400},
-                {"GET *", HOST, 400},                    {"GET ", HOST, 400},
-                {"GET /api/v1/things?a=%00", HOST, 400}, {"GET /api/v1/things?%ff=1", HOST, 400},
-                {"GET /api/v1/things?a=b#c", HOST, 400}, {"GET /api/v1/things/", HOST, 404},
-                {"GET /api/v1/things//", HOST, 404},     {"GET /", HOST, 404},
-                {"GET /api/v1/th%69ngs", HOST, 0},       {"GET /api/v1/things?&&a", HOST, 0},
+                {"GET /api/v1/things/a%00b", HOST, 400},
+                {"GET /api/v1/things/a%0Ab", HOST, 400},
+                {"GET /api/v1/things/%zz", HOST, 400},
+                {"GET /api/v1/things/%4", HOST, 400},
+                {"GET /api/v1/things/%", HOST, 400},
+                {"GET /api/v1/things/%ff", HOST, 400},
+                {"GET /api/v1/things/%c2%85", HOST, 400},
+                {"GET /api/v1/things/..", HOST, 400},
+                {"GET /api/v1/things/%2e%2e", HOST, 400},
+                {"GET http://x/api/v1/things", HOST, 400},
+                {"GET *", HOST, 400},
+                {"GET ", HOST, 400},
+                {"GET /api/v1/things?a=%00", HOST, 400},
+                {"GET /api/v1/things?%ff=1", HOST, 400},
+                {"GET /api/v1/things?a=b#c", HOST, 400},
+                {"GET /api/v1/things/", HOST, 404},
+                {"GET /api/v1/things//", HOST, 404},
+                {"GET /", HOST, 404},
+                {"GET /api/v1/th%69ngs", HOST, 0},
+                {"GET /api/v1/things?&&a", HOST, 0},
         };
         expect_rows(*state, bad, COUNT_OF(bad));
         struct gate_verdict v = judge(*state, "GET /api/v1/things/a%2Fb+c%C3%A4", HOST);
@@ -157,20 +177,18 @@ static void urls_are_decoded_by_segment(void **state)
 static void routes_are_found_and_methods_told(void **state)
 {
         static const struct row rows[] = {
-                {"GET /nowhere", HOST, 404},
-                {"GET /live/more", HOST, 404},
-                {"PATCH /api/v1/things", HOST, 405},
-                {"BREW /api/v1/things", HOST, 405},
-                {"BREW /nowhere", HOST, 404},
-                {"HEAD /api/v1/things", HOST, 0},
-                {"HEAD /api/v1/files/x", HOST, 405},
-                {"OPTIONS /api/v1/things", HOST, 204},
+                {"GET /nowhere", HOST, 404},         {"GET /live/more", HOST, 404},
+                {"PATCH /api/v1/things", HOST, 405}, {"BREW /api/v1/things", HOST, 405},
+                {"BREW /nowhere", HOST, 404},        {"HEAD /api/v1/things", HOST, 0},
+                {"HEAD /api/v1/files/x", HOST, 405}, {"OPTIONS /api/v1/things", HOST, 204},
                 {"OPTIONS /nowhere", HOST, 404},
         };
         expect_rows(*state, rows, COUNT_OF(rows));
         assert_string_equal(judge(*state, "PUT /api/v1/things", HOST).allow, "GET, HEAD, POST, OPTIONS");
-        assert_string_equal(judge(*state, "GET /api/v1/things/special", HOST).match.route->path, "/api/v1/things/special");
-        assert_string_equal(judge(*state, "DELETE /api/v1/things/special", HOST).match.route->path, "/api/v1/things/{id}");
+        assert_string_equal(judge(*state, "GET /api/v1/things/special", HOST).match.route->path,
+                            "/api/v1/things/special");
+        assert_string_equal(judge(*state, "DELETE /api/v1/things/special", HOST).match.route->path,
+                            "/api/v1/things/{id}");
 }
 
 static void without_keys_the_host_must_be_known(void **state)
@@ -221,7 +239,8 @@ static void without_keys_foreign_pages_are_refused(void **state)
                 {"GET /api/v1/things", HOST "Origin: http://b.example:81\n", 0},
                 {"GET /api/v1/things", HOST "Origin: http://b.example\n", 403},
                 {"GET /api/v1/things", HOST "Origin: https://app.example\nOrigin: http://evil.example\n", 403},
-                {"OPTIONS /api/v1/things", HOST "Origin: http://evil.example\nAccess-Control-Request-Method: POST\n", 403},
+                {"OPTIONS /api/v1/things", HOST "Origin: http://evil.example\nAccess-Control-Request-Method: POST\n",
+                 403},
         };
         expect_rows(*state, rows, COUNT_OF(rows));
         struct gate_verdict v = judge(*state, "OPTIONS /api/v1/things",
@@ -278,8 +297,10 @@ static void bodies_are_judged_by_what_they_announce(void **state)
                 {"GET /api/v1/things", HOST "Content-Length: 65536\n", 0},
                 {"GET /api/v1/things", HOST "Content-Length: 65537\n", 413},
                 {"POST /api/v1/things", HOST "Content-Length: 2\nContent-Type: application/json\n", 0},
-                {"POST /api/v1/things", HOST "Content-Length: 2\nContent-Type: Application/JSON; charset=\"UTF-8\"\n", 0},
-                {"POST /api/v1/things", HOST "Content-Length: 2\nContent-Type: application/json; charset=latin1\n", 415},
+                {"POST /api/v1/things", HOST "Content-Length: 2\nContent-Type: Application/JSON; charset=\"UTF-8\"\n",
+                 0},
+                {"POST /api/v1/things", HOST "Content-Length: 2\nContent-Type: application/json; charset=latin1\n",
+                 415},
                 {"POST /api/v1/things", HOST "Content-Length: 2\nContent-Type: text/plain\n", 415},
                 {"POST /api/v1/things", HOST "Content-Length: 2\nContent-Type: \n", 415},
                 {"POST /api/v1/things", HOST "Content-Type: text/plain\n", 0},

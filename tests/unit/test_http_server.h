@@ -8,7 +8,7 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-#define HOST "Host: 127.0.0.1\r\n"
+#define HOST         "Host: 127.0.0.1\r\n"
 #define CONTENT_SIZE 100000
 
 static atomic_int streams_open, streams_ended, streams_finished;
@@ -84,8 +84,12 @@ static atomic_int content_freed;
 static inline void handle_content(struct http_request *r)
 {
         const char *how = http_path_param(r, "how");
-        struct http_content c = {.fd = -1, .size = CONTENT_SIZE, .content_type = "image/png", .etag = "tag",
-                                 .modified = {784111777000000}, .filename = http_query(r, "name"),
+        struct http_content c = {.fd = -1,
+                                 .size = CONTENT_SIZE,
+                                 .content_type = "image/png",
+                                 .etag = "tag",
+                                 .modified = {784111777000000},
+                                 .filename = http_query(r, "name"),
                                  .attachment = http_query(r, "attachment") != NULL};
         if (strcmp(how, "fd") == 0) {
                 FILE *f = tmpfile();
@@ -146,9 +150,17 @@ static inline void upload_end(void *state)
 
 static const struct http_stream upload = {upload_begin, upload_data, upload_finish, upload_end};
 
-#define GET_ROUTE(p, h) {.method = HTTP_GET, .path = p, .scope = HTTP_SCOPE_READ, .handle = h, .statuses = "200"}
+#define GET_ROUTE(p, h)                                                                                                \
+        {                                                                                                              \
+                .method = HTTP_GET, .path = p, .scope = HTTP_SCOPE_READ, .handle = h, .statuses = "200"                \
+        }
 static const struct http_route server_routes[] = {
-        {.method = HTTP_GET, .path = "/live", .handle = handle_echo, .statuses = "200", .while_draining = true, .quiet = true},
+        {.method = HTTP_GET,
+         .path = "/live",
+         .handle = handle_echo,
+         .statuses = "200",
+         .while_draining = true,
+         .quiet = true},
         GET_ROUTE("/api/v1/echo", handle_echo),
         GET_ROUTE("/api/v1/name/{name}", handle_name),
         GET_ROUTE("/api/v1/hold", handle_hold),
@@ -156,11 +168,25 @@ static const struct http_route server_routes[] = {
         GET_ROUTE("/api/v1/silent", handle_silent),
         GET_ROUTE("/api/v1/redirect", handle_redirect),
         GET_ROUTE("/api/v1/content/{how}", handle_content),
-        {.method = HTTP_POST, .path = "/api/v1/echo", .scope = HTTP_SCOPE_WRITE, .body = HTTP_BODY_JSON, .max_body = 100000,
-         .handle = handle_echo, .statuses = "200 413"},
-        {.method = HTTP_DELETE, .path = "/api/v1/echo", .scope = HTTP_SCOPE_ADMIN, .handle = handle_echo, .statuses = "200"},
-        {.method = HTTP_PUT, .path = "/api/v1/up", .scope = HTTP_SCOPE_WRITE, .body = HTTP_BODY_STREAM, .max_body = 2000000,
-         .stream = &upload, .statuses = "201 413"},
+        {.method = HTTP_POST,
+         .path = "/api/v1/echo",
+         .scope = HTTP_SCOPE_WRITE,
+         .body = HTTP_BODY_JSON,
+         .max_body = 100000,
+         .handle = handle_echo,
+         .statuses = "200 413"},
+        {.method = HTTP_DELETE,
+         .path = "/api/v1/echo",
+         .scope = HTTP_SCOPE_ADMIN,
+         .handle = handle_echo,
+         .statuses = "200"},
+        {.method = HTTP_PUT,
+         .path = "/api/v1/up",
+         .scope = HTTP_SCOPE_WRITE,
+         .body = HTTP_BODY_STREAM,
+         .max_body = 2000000,
+         .stream = &upload,
+         .statuses = "201 413"},
 };
 
 static inline bool server_key(void *ctx, struct span key, struct http_caller *out)
@@ -175,8 +201,12 @@ static inline struct http_opts server_opts(void)
         static const struct http_route *list[COUNT_OF(server_routes)];
         for (size_t i = 0; i < COUNT_OF(server_routes); i++)
                 list[i] = &server_routes[i];
-        return (struct http_opts){.host = "127.0.0.1", .max_connections = 256, .allowed_origins = "https://app.example",
-                                  .allowed_hosts = "", .authenticate = server_key, .routes = list,
+        return (struct http_opts){.host = "127.0.0.1",
+                                  .max_connections = 256,
+                                  .allowed_origins = "https://app.example",
+                                  .allowed_hosts = "",
+                                  .authenticate = server_key,
+                                  .routes = list,
                                   .nroutes = COUNT_OF(server_routes)};
 }
 

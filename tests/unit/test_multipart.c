@@ -16,7 +16,8 @@
 static int note_begin(void *ctx, const struct multipart_part *p, struct err *e)
 {
         (void)e;
-        buf_printf(ctx, "<%s|%s|%s>", p->name, p->filename ? p->filename : "-", p->content_type ? p->content_type : "-");
+        buf_printf(ctx, "<%s|%s|%s>", p->name, p->filename ? p->filename : "-",
+                   p->content_type ? p->content_type : "-");
         return 0;
 }
 
@@ -97,9 +98,11 @@ static const struct {
         {SPAN(HEAD("name=a; filename=\"x;y=z\" ;") "x" TAIL), "<a|x;y=z|->x</>"},
         {SPAN(HEAD("name=a; filename=\"\"") "x" TAIL), "<a||->x</>"},
         {SPAN(HEAD("name=a; filename=\"b\"; filename*=UTF-8''%e2%82%ac%20x") "x" TAIL), "<a|\xe2\x82\xac x|->x</>"},
-        {SPAN("--XyZ\r\ncontent-DISPOSITION:FORM-data;NAME=a\r\nCONTENT-type: image/png; q=1\r\nX-Other: y\r\n\r\nx" TAIL),
+        {SPAN("--XyZ\r\ncontent-DISPOSITION:FORM-data;NAME=a\r\nCONTENT-type: image/png; q=1\r\nX-Other: "
+              "y\r\n\r\nx" TAIL),
          "<a|-|image/png; q=1>x</>"},
-        {SPAN("--XyZ\r\nContent-Disposition: form-data; name=a\r\nContent-Type: multipart/mixed; boundary=in\r\n\r\n--in\r\n\r\nz\r\n--in--" TAIL),
+        {SPAN("--XyZ\r\nContent-Disposition: form-data; name=a\r\nContent-Type: multipart/mixed; "
+              "boundary=in\r\n\r\n--in\r\n\r\nz\r\n--in--" TAIL),
          "<a|-|multipart/mixed; boundary=in>--in\r\n\r\nz\r\n--in--</>"},
         {SPAN(HEAD("name=a") "1\r\n" HEAD("name=b") "2" TAIL), "<a|-|->1</><b|-|->2</>"},
         {SPAN("--XyZ\r\nContent-Transfer-Encoding: 8BIT\r\n\r\nx" TAIL), "<|-|->x</>"},
@@ -182,7 +185,8 @@ static void content_types_are_checked(void **state)
                 {"multipart/form-data; boundary=\"a \"", "!invalid: the multipart boundary ends in a blank"},
                 {"multipart/form-data; boundary=\"a\\\"b\"", "!invalid: the multipart boundary holds"},
                 {"multipart/form-data; boundary=a; boundary=b", "!invalid: the Content-Type has two"},
-                {"multipart/form-data; boundary=aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggggggggg1",
+                {"multipart/form-data; "
+                 "boundary=aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggggggggg1",
                  "!invalid: the multipart boundary has 71 bytes"},
         };
         (void)state;
@@ -267,9 +271,10 @@ static void big_parts_pass_quickly(void **state)
                 random_bytes(chunk, CHUNK);
                 for (int i = 0; kind && i < CHUNK; i++)
                         chunk[i] = kind == 1 ? '\r' : "\r\n--"[i % 4];
-                assert_int_equal(multipart_new(SPAN("multipart/form-data; boundary=----WebKitFormBoundaryABCDEFGHIJKLMNOP"),
-                                               NULL, &ev, &bytes, &m, &e),
-                                 0);
+                assert_int_equal(
+                        multipart_new(SPAN("multipart/form-data; boundary=----WebKitFormBoundaryABCDEFGHIJKLMNOP"),
+                                      NULL, &ev, &bytes, &m, &e),
+                        0);
                 assert_int_equal(multipart_feed(m, SPAN("------WebKitFormBoundaryABCDEFGHIJKLMNOP\r\n\r\n"), &e), 0);
                 struct mono start = mono_now();
                 for (int i = 0; i < ROUNDS / 4; i++)
@@ -285,12 +290,9 @@ static void big_parts_pass_quickly(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(bodies_mean_what_the_table_says),
-                cmocka_unit_test(every_split_gives_the_same_events),
-                cmocka_unit_test(content_types_are_checked),
-                cmocka_unit_test(limits_are_kept),
-                cmocka_unit_test(an_events_error_is_passed_on),
-                cmocka_unit_test(big_parts_pass_quickly),
+                cmocka_unit_test(bodies_mean_what_the_table_says), cmocka_unit_test(every_split_gives_the_same_events),
+                cmocka_unit_test(content_types_are_checked),       cmocka_unit_test(limits_are_kept),
+                cmocka_unit_test(an_events_error_is_passed_on),    cmocka_unit_test(big_parts_pass_quickly),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

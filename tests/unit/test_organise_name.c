@@ -91,6 +91,14 @@ static void what_nearly_all_share_is_more_telling(void **state)
         assert_string_equal(choose(w, COUNT_OF(w), 10), "Retriever");
 }
 
+static void a_wider_word_than_the_category_is_not_more_telling(void **state)
+{
+        (void)state;
+        const struct name_evidence v[] = {CATEGORY("drinks", 10, 0.93f), CLASS("fluid", 10, 0.96f),
+                                          CLASS("coffee", 5, 0.93f)};
+        assert_string_equal(choose(v, COUNT_OF(v), 10), "Drinks");
+}
+
 static void no_name_below_one_half(void **state)
 {
         (void)state;
@@ -144,6 +152,7 @@ int main(void)
                 cmocka_unit_test(titles_are_fit_for_a_file_system),
                 cmocka_unit_test(the_category_names_a_mixed_folder),
                 cmocka_unit_test(what_nearly_all_share_is_more_telling),
+                cmocka_unit_test(a_wider_word_than_the_category_is_not_more_telling),
                 cmocka_unit_test(no_name_below_one_half),
                 cmocka_unit_test(a_persons_word_names_unless_it_is_everywhere),
                 cmocka_unit_test(a_second_folder_of_dogs_says_which),

@@ -170,7 +170,7 @@ static inline void finish(const float *v, const struct tag *tags, size_t ntags, 
                                 .metadata = "{}",
                                 .tags = tags,
                                 .ntags = ntags,
-                                .model_id = embed_model_id(model),
+                                .model_id = v ? embed_model_id(model) : NULL,
                                 .vector = v,
                                 .dim = DIM};
         OK(organise_complete(organise, &r, sure, a, &e));

@@ -41,9 +41,10 @@ static void ranges_follow_rfc_9110(void **state)
         for (size_t i = 0; i < COUNT_OF(rows); i++) {
                 uint64_t first = 0, length = 0;
                 enum range_kind kind = range_parse(span_of(rows[i].text), rows[i].size, &first, &length);
-                if (kind != rows[i].kind || (kind == RANGE_PART && (first != rows[i].first || length != rows[i].length)))
-                        fail_msg("%s of %d: kind %d first %d length %d", rows[i].text, (int)rows[i].size, kind, (int)first,
-                                 (int)length);
+                if (kind != rows[i].kind ||
+                    (kind == RANGE_PART && (first != rows[i].first || length != rows[i].length)))
+                        fail_msg("%s of %d: kind %d first %d length %d", rows[i].text, (int)rows[i].size, kind,
+                                 (int)first, (int)length);
         }
 }
 
@@ -93,10 +94,10 @@ static void no_filename_leaves_its_quotes(void **state)
         expect_disposition(false, "a.png", "inline; filename=\"a.png\"; filename*=UTF-8''a.png");
         expect_disposition(true, "\xc3\xa4 \"b\".txt",
                            "attachment; filename=\"_ _b_.txt\"; filename*=UTF-8''%C3%A4%20%22b%22.txt");
-        expect_disposition(true, "a\r\nSet-Cookie: x=1",
-                           "attachment; filename=\"a__Set-Cookie: x=1\"; filename*=UTF-8''a%0D%0ASet-Cookie%3A%20x%3D1");
-        expect_disposition(true, "100%41;\\",
-                           "attachment; filename=\"100_41__\"; filename*=UTF-8''100%2541%3B%5C");
+        expect_disposition(
+                true, "a\r\nSet-Cookie: x=1",
+                "attachment; filename=\"a__Set-Cookie: x=1\"; filename*=UTF-8''a%0D%0ASet-Cookie%3A%20x%3D1");
+        expect_disposition(true, "100%41;\\", "attachment; filename=\"100_41__\"; filename*=UTF-8''100%2541%3B%5C");
 }
 
 int main(void)

@@ -215,8 +215,8 @@ static void int8_with_rescore_recalls_the_exact_ten(void **state)
                         found_raw += right && i < K;
                 }
         }
-        print_message("recall@10: int8 alone %.4f, best 40 rescored with f32 %.4f\n",
-                      (double)found_raw / (K * QUERIES), (double)found / (K * QUERIES));
+        print_message("recall@10: int8 alone %.4f, best 40 rescored with f32 %.4f\n", (double)found_raw / (K * QUERIES),
+                      (double)found / (K * QUERIES));
         assert_true(found >= 0.99 * K * QUERIES);
         vec_index_free(x);
         mem_free(rows);

@@ -18,6 +18,7 @@
 #include "vector/vector.h"
 #include "vector/vector_priv.h"
 
+#pragma GCC diagnostic ignored "-Wpsabi" /* the emulation's vectors never cross a file */
 #if __has_include(<simde/x86/avx512.h>)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"

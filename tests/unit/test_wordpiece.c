@@ -137,7 +137,8 @@ static void truncates_and_still_ends_in_sep(void **state)
 static void ill_formed_bytes_join_their_neighbours(void **state)
 {
         (void)state;
-        static const char *const bad[] = {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\x80", "\xe2\x82", "\xf0\x9f\x92"};
+        static const char *const bad[] = {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80",
+                                          "\x80", "\xe2\x82", "\xf0\x9f\x92"};
         for (size_t i = 0; i < COUNT_OF(bad); i++) {
                 char text[32];
                 snprintf(text, sizeof text, "photo%sgraph", bad[i]);

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Full text. The indexes are brought up to date once a transaction, after the
+ * last savepoint: FTS5 writes a segment at every savepoint otherwise, and a
+ * batch of ingests would pay for each of its members.
+ */
+#include "catalog/catalog_sqlite_priv.h"
+
+struct asset_words {
+        const char *filename, *tags, *text, *fold; /* filename NULL: there is none */
+};
+
+static int words_row(struct conn *db, sqlite3_stmt *s, struct arena *a, struct asset_words *out, struct err *e)
+{
+        int rc = s ? db_step(db, s, e) : -1;
+        bool ok = true;
+
+        *out = (struct asset_words){0};
+        if (rc <= 0)
+                return rc;
+        *out = (struct asset_words){.filename = col_text(a, s, 0, &ok),
+                                    .tags = col_text(a, s, 1, &ok),
+                                    .text = col_text(a, s, 2, &ok),
+                                    .fold = col_text(a, s, 3, &ok)};
+        db_end(s);
+        return ok ? 0 : err_oom(e);
+}
+
+static int words_now(struct conn *db, int64_t n, struct arena *a, struct asset_words *out, struct err *e)
+{
+        sqlite3_stmt *s = db_query(
+                db, e,
+                "SELECT a.filename, coalesce((SELECT group_concat(t.name, ' , ') FROM asset_tag x JOIN tag t ON t.n = x.tag "
+                "WHERE x.asset = a.n), ''), coalesce(a.comments, '') || ' ' || coalesce(CASE WHEN json_valid(a.metadata) THEN "
+                "json_extract(a.metadata, '$.description') END, ''), a.name_fold FROM asset a WHERE a.n = ?",
+                "l", n);
+
+        if (words_row(db, s, a, out, e) < 0)
+                return -1;
+        if (!out->filename)
+                return 0;
+        out->filename = text_name_words(a, out->filename);
+        return out->filename ? 0 : err_oom(e);
+}
+
+static int words_before(struct conn *db, int64_t n, struct arena *a, struct asset_words *out, struct err *e)
+{
+        sqlite3_stmt *s = db_query(db, e, "SELECT filename, tags, text, name_fold FROM asset_text WHERE n = ?", "l", n);
+
+        return words_row(db, s, a, out, e);
+}
+
+static bool same(const struct asset_words *a, const struct asset_words *b)
+{
+        return a->filename && b->filename && strcmp(a->filename, b->filename) == 0 && strcmp(a->tags, b->tags) == 0 &&
+               strcmp(a->text, b->text) == 0 && strcmp(a->fold, b->fold) == 0;
+}
+
+static int words_off(struct conn *db, int64_t n, const struct asset_words *w, struct err *e)
+{
+        if (db_run(db, e, "INSERT INTO asset_fts (asset_fts, rowid, filename, tags, text) VALUES ('delete', ?, ?, ?, ?)",
+                   "lttt", n, w->filename, w->tags, w->text) < 0)
+                return -1;
+        if (db_run(db, e, "INSERT INTO name_fts (name_fts, rowid, name_fold) VALUES ('delete', ?, ?)", "lt", n, w->fold) < 0)
+                return -1;
+        return db_run(db, e, "DELETE FROM asset_text WHERE n = ?", "l", n);
+}
+
+static int words_on(struct conn *db, int64_t n, const struct asset_words *w, struct err *e)
+{
+        if (db_run(db, e, "INSERT INTO asset_text (n, filename, tags, text, name_fold) VALUES (?, ?, ?, ?, ?)", "ltttt", n,
+                   w->filename, w->tags, w->text, w->fold) < 0)
+                return -1;
+        if (db_run(db, e, "INSERT INTO asset_fts (rowid, filename, tags, text) VALUES (?, ?, ?, ?)", "lttt", n, w->filename,
+                   w->tags, w->text) < 0)
+                return -1;
+        return db_run(db, e, "INSERT INTO name_fts (rowid, name_fold) VALUES (?, ?)", "lt", n, w->fold);
+}
+
+static int refresh(struct conn *db, int64_t n, struct err *e)
+{
+        struct arena *a = arena_new(16 << 20);
+        struct asset_words before, now;
+        int rc = -1;
+
+        if (!a)
+                return err_oom(e);
+        if (words_before(db, n, a, &before, e) == 0 && words_now(db, n, a, &now, e) == 0) {
+                rc = 0;
+                if (!same(&before, &now)) {
+                        if (before.filename)
+                                rc = words_off(db, n, &before, e);
+                        if (rc == 0 && now.filename)
+                                rc = words_on(db, n, &now, e);
+                }
+        }
+        arena_free(a);
+        return rc;
+}
+
+int text_flush(struct tx *tx, struct err *e)
+{
+        for (size_t i = 0; i < tx->ntexts; i++)
+                if (refresh(tx->db, tx->texts[i], e) < 0)
+                        return -1;
+        return 0;
+}
+
+/* ---- searching ---------------------------------------------------------------------- */
+
+static int run(struct conn *db, const char *expr, const struct asset_filter *f, size_t k, struct arena *a,
+               struct text_match *out, int64_t *rows, size_t *n, struct err *e)
+{
+        struct asset_filter none = {0}, live = f ? *f : none;
+        struct sql q;
+        sqlite3_stmt *s = NULL;
+        int rc = -1;
+
+        live.trashed = false;
+        sql_init(&q, a);
+        sql_put(&q, "SELECT a.id, bm25(asset_fts, 4.0, 3.0, 1.0) AS score, a.n FROM asset_fts JOIN asset a "
+                    "ON a.n = asset_fts.rowid");
+        if (sql_filter(&q, &live, e) == 0) {
+                sql_text(&q, " AND asset_fts MATCH ? ORDER BY score, a.n", expr);
+                sql_int(&q, " LIMIT ?", (int64_t)(k - *n));
+                s = sql_prepare(&q, db, e);
+        }
+        while (s && (rc = db_step(db, s, e)) > 0 && *n < k) {
+                int64_t row = sqlite3_column_int64(s, 2);
+                size_t i = 0;
+                while (i < *n && rows[i] != row)
+                        i++;
+                if (i < *n)
+                        continue;
+                rows[*n] = row;
+                out[(*n)++] = (struct text_match){.asset = col_id(s, 0), .rank = (float)sqlite3_column_double(s, 1)};
+        }
+        sqlite3_finalize(s);
+        sql_done(&q);
+        return rc < 0 ? -1 : 0;
+}
+
+static int in_column(struct conn *db, struct arena *a, const char *text, const char *column, int64_t row, bool *in,
+                     struct err *e)
+{
+        char *expr = text_fts_query(a, text, " OR ", column);
+        int64_t one;
+        int rc;
+
+        if (!expr)
+                return err_oom(e);
+        rc = db_int(db, e, &one, "SELECT 1 FROM asset_fts WHERE asset_fts MATCH ? AND rowid = ?", "tl", expr, row);
+        *in = rc > 0;
+        return rc < 0 ? -1 : 0;
+}
+
+static int search(struct conn *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+                  struct text_match *out, size_t *n, struct err *e)
+{
+        char *all = text_fts_query(a, text, " AND ", NULL), *any = text_fts_query(a, text, " OR ", NULL);
+        int64_t *rows = arena_array(a, k + 1, sizeof(*rows));
+
+        if (!all || !any || !rows)
+                return err_oom(e);
+        if (!*all)
+                return 0;
+        if (run(db, all, f, k, a, out, rows, n, e) < 0)
+                return -1;
+        if (*n == 0 && run(db, any, f, k, a, out, rows, n, e) < 0)
+                return -1;
+        for (size_t i = 0; i < *n; i++)
+                if (in_column(db, a, text, "filename", rows[i], &out[i].in_filename, e) < 0 ||
+                    in_column(db, a, text, "tags", rows[i], &out[i].in_tags, e) < 0 ||
+                    in_column(db, a, text, "text", rows[i], &out[i].in_text, e) < 0)
+                        return -1;
+        return 0;
+}
+
+int sqlite_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k, struct text_match *out,
+                       size_t *n, struct err *e)
+{
+        struct mono began = mono_now();
+        struct arena *a = arena_new(64 << 20);
+        struct conn *db;
+        int rc = -1;
+
+        *n = 0;
+        if (!a)
+                return err_oom(e);
+        if (k == 0) {
+                arena_free(a);
+                return 0;
+        }
+        db = read_begin(self_of(c), e);
+        if (db) {
+                rc = search(db, text, f, k, a, out, n, e);
+                read_end(self_of(c), db, began);
+        }
+        arena_free(a);
+        return rc;
+}

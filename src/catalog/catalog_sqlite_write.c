@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The writer: one thread takes all writes that wait, runs each in a savepoint
+ * of one transaction, commits, and only then answers them all. So thirty-two
+ * concurrent ingests share one fsync, a failing one fails alone, and nobody
+ * hears "done" of what is not on disk.
+ */
+#include "catalog/catalog_sqlite_priv.h"
+#include "metrics/metrics.h"
+
+#define BATCH_MAX     512
+#define BATCH_MS      100   /* results and leases stop joining after it */
+#define BULK_MS       20    /* bulk work stops joining after it */
+#define WAL_SOON      2000  /* pages: ask the keeper for a checkpoint */
+#define WAL_NOW       16000 /* pages: the keeper cannot keep up, do it here */
+#define IDLE_SECONDS  30
+
+struct write {
+        write_fn *fn;
+        void *arg;
+        struct write *next;
+        int rc;
+        bool done;
+        struct err err;
+};
+
+int tx_event(struct tx *tx, struct event ev, struct err *e)
+{
+        if (mem_grow((void **)&tx->events, &tx->events_cap, tx->nevents + 1, sizeof(*tx->events)) < 0)
+                return err_oom(e);
+        tx->events[tx->nevents++] = ev;
+        return 0;
+}
+
+int tx_text(struct tx *tx, int64_t asset, struct err *e)
+{
+        if (mem_grow((void **)&tx->texts, &tx->texts_cap, tx->ntexts + 1, sizeof(*tx->texts)) < 0)
+                return err_oom(e);
+        tx->texts[tx->ntexts++] = asset;
+        return 0;
+}
+
+static void queue_put(struct write_queue *q, struct write *w)
+{
+        w->next = NULL;
+        *q->tail = w;
+        q->tail = &w->next;
+}
+
+static struct write *queue_take(struct write_queue *q)
+{
+        struct write *w = q->head;
+
+        if (w) {
+                q->head = w->next;
+                if (!q->head)
+                        q->tail = &q->head;
+        }
+        return w;
+}
+
+int write_do(struct sqlite_catalog *c, enum lane lane, write_fn *fn, void *arg, struct err *e)
+{
+        struct mono began = mono_now();
+        struct write w = {.fn = fn, .arg = arg};
+
+        lock_take(&c->wlock);
+        assert(!c->stop);
+        queue_put(&c->lanes[lane], &w);
+        atomic_fetch_add(&c->writes_waiting, 1);
+        cond_broadcast(&c->wcond);
+        while (!w.done)
+                cond_wait(&c->dcond, &c->wlock);
+        lock_drop(&c->wlock);
+        metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "write");
+        if (w.rc < 0 && e)
+                *e = w.err;
+        return w.rc;
+}
+
+/* Whether SQLite itself gave the transaction up, as it may on a full disk. */
+static bool lost(struct conn *db)
+{
+        return sqlite3_get_autocommit(db->h) != 0;
+}
+
+static void run_one(struct tx *tx, struct write *w)
+{
+        size_t nevents = tx->nevents, ntexts = tx->ntexts;
+        int64_t waiting = tx->waiting;
+        struct err ignored;
+
+        w->rc = db_run(tx->db, &w->err, "SAVEPOINT one", "");
+        if (w->rc == 0)
+                w->rc = w->fn(tx, w->arg, &w->err);
+        if (w->rc >= 0 && !lost(tx->db)) {
+                int released = db_run(tx->db, &w->err, "RELEASE one", "");
+                if (released == 0)
+                        return;
+                w->rc = -1;
+        }
+        tx->nevents = nevents;
+        tx->ntexts = ntexts;
+        tx->waiting = waiting;
+        if (lost(tx->db))
+                return;
+        /* If even this fails the whole transaction cannot be trusted: end it, which the batch notices. */
+        if (db_run(tx->db, &ignored, "ROLLBACK TO one", "") < 0 || db_run(tx->db, &ignored, "RELEASE one", "") < 0)
+                sqlite3_exec(tx->db->h, "ROLLBACK", NULL, NULL, NULL);
+}
+
+/* The next write that may join a batch that began then; acknowledgements always may. */
+static struct write *next_write(struct sqlite_catalog *c, struct mono began, size_t taken)
+{
+        static const int64_t limit_ms[LANE_COUNT] = {[LANE_ACK] = 5 * BATCH_MS, BATCH_MS, BULK_MS};
+        struct write *w = NULL;
+        int64_t ms = mono_since(began).ns / 1000000;
+
+        lock_take(&c->wlock);
+        for (int lane = 0; lane < LANE_COUNT && !w && taken < BATCH_MAX; lane++)
+                if (taken == 0 || ms < limit_ms[lane])
+                        w = queue_take(&c->lanes[lane]);
+        if (w)
+                atomic_fetch_sub(&c->writes_waiting, 1);
+        lock_drop(&c->wlock);
+        return w;
+}
+
+static int commit(struct tx *tx, bool *wrote, struct err *e)
+{
+        struct mono began = mono_now();
+        int fault;
+
+        if (tx->ntexts && text_flush(tx, e) < 0)
+                return -1;
+        for (size_t i = 0; i < tx->nevents; i++) {
+                if (tx->events[i].kind != EVENT_VECTOR)
+                        continue;
+                if (db_run(tx->db, e, "UPDATE meta SET value = value + 1 WHERE key = 'epoch'", "") < 0)
+                        return -1;
+                break;
+        }
+        *wrote = sqlite3_txn_state(tx->db->h, NULL) == SQLITE_TXN_WRITE;
+        fault = FAULT("catalog.commit");
+        if (fault)
+                return err_errno(e, fault, "catalog: commit");
+        if (db_run(tx->db, e, "COMMIT", "") < 0)
+                return -1;
+        fault = FAULT("catalog.committed"); /* only for dying between the commit and the answers */
+        metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "commit");
+        return 0;
+}
+
+static void answer(struct sqlite_catalog *c, struct write_queue *batch)
+{
+        struct write *w;
+
+        lock_take(&c->wlock);
+        while ((w = queue_take(batch)))
+                w->done = true; /* its caller may be gone after the lock is */
+        cond_broadcast(&c->dcond);
+        lock_drop(&c->wlock);
+}
+
+static void run_batch(struct sqlite_catalog *c, struct tx *tx)
+{
+        struct write_queue batch = {.tail = &batch.head};
+        struct mono began = mono_now();
+        struct err e = {0};
+        struct write *w;
+        size_t n = 0;
+        bool wrote;
+        int rc;
+
+        tx->nevents = tx->ntexts = 0;
+        tx->waiting = 0;
+        tx->now = wall_now();
+        rc = db_run(tx->db, &e, "BEGIN IMMEDIATE", "");
+        while ((w = next_write(c, began, n))) {
+                queue_put(&batch, w);
+                n++;
+                if (rc == 0) {
+                        run_one(tx, w);
+                        if (lost(tx->db)) {
+                                rc = -1;
+                                e = w->err.code ? w->err : (struct err){.code = ERR_IO, .msg = "catalog: transaction lost"};
+                        }
+                }
+                if (rc < 0)
+                        break;
+        }
+        if (rc == 0)
+                rc = commit(tx, &wrote, &e);
+        if (rc < 0) {
+                if (!lost(tx->db))
+                        sqlite3_exec(tx->db->h, "ROLLBACK", NULL, NULL, NULL);
+                for (w = batch.head; w; w = w->next)
+                        if (w->rc >= 0) {
+                                w->rc = -1;
+                                w->err = e;
+                        }
+        } else {
+                c->waiting += tx->waiting;
+                if (tx->nevents)
+                        index_apply(c, tx->events, tx->nevents);
+        }
+        answer(c, &batch);
+}
+
+static int wal_grew(void *arg, sqlite3 *h, const char *schema, int pages)
+{
+        (void)h;
+        (void)schema;
+        ((struct sqlite_catalog *)arg)->wal_pages = pages;
+        return SQLITE_OK;
+}
+
+static void tend_wal(struct sqlite_catalog *c)
+{
+        if (c->wal_pages > WAL_NOW) {
+                sqlite3_wal_checkpoint_v2(c->wdb.h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+                c->wal_pages = WAL_SOON; /* the hook tells better at the next commit */
+        } else if (c->wal_pages > WAL_SOON) {
+                keeper_ask(c, &c->want_checkpoint);
+        }
+}
+
+static bool nothing_waits(const struct sqlite_catalog *c)
+{
+        return !c->lanes[LANE_ACK].head && !c->lanes[LANE_RESULT].head && !c->lanes[LANE_BULK].head;
+}
+
+static void *writer_main(void *arg)
+{
+        struct sqlite_catalog *c = arg;
+        struct tx tx = {.c = c, .db = &c->wdb};
+        bool idle = false, stop = false;
+
+        while (!stop) {
+                lock_take(&c->wlock);
+                while (nothing_waits(c) && !c->stop) {
+                        if (idle)
+                                cond_wait(&c->wcond, &c->wlock);
+                        else if (!cond_wait_until(&c->wcond, &c->wlock, mono_add(mono_now(), dur_s(IDLE_SECONDS))))
+                                idle = true;
+                        if (idle && nothing_waits(c) && !c->stop) {
+                                lock_drop(&c->wlock);
+                                keeper_ask(c, &c->want_save);
+                                lock_take(&c->wlock);
+                        }
+                }
+                stop = c->stop && nothing_waits(c);
+                lock_drop(&c->wlock);
+                idle = false;
+                if (!stop) {
+                        run_batch(c, &tx);
+                        tend_wal(c);
+                }
+        }
+        mem_free(tx.events);
+        mem_free(tx.texts);
+        return NULL;
+}
+
+int writer_start(struct sqlite_catalog *c, struct err *e)
+{
+        if (db_int(&c->wdb, e, &c->waiting,
+                   "SELECT (SELECT count(*) FROM task WHERE state = 0) + (SELECT count(*) FROM task WHERE state = 1)",
+                   "") < 0)
+                return -1;
+        sqlite3_wal_hook(c->wdb.h, wal_grew, c);
+        if (thread_start(&c->writer, "catalog-writer", writer_main, c) < 0)
+                return err_set(e, ERR_OOM, "catalog: cannot start the writer thread");
+        c->writer_runs = true;
+        return 0;
+}
+
+void writer_stop(struct sqlite_catalog *c)
+{
+        if (!c->writer_runs)
+                return;
+        lock_take(&c->wlock);
+        c->stop = true;
+        cond_broadcast(&c->wcond);
+        lock_drop(&c->wlock);
+        pthread_join(c->writer, NULL);
+        c->writer_runs = false;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of commands, from which parsing, help and suggestions come. */
+#include "cli/cli_priv.h"
+
+#define END                                                                                                            \
+        {                                                                                                              \
+                NULL, 0, NULL, NULL                                                                                    \
+        }
+
+const struct cli_option cli_globals[] = {
+        {"help", 'h', NULL, "Show help and leave."},
+        {"version", 'V', NULL, "Show the version and leave."},
+        {"url", 0, "URL", "Server to talk to; else FILE_ALLOCATOR_URL, else the address in this machine's settings."},
+        {"key", 0, "KEY", "API key; else FILE_ALLOCATOR_KEY, else, for a server on this machine, the API_KEY setting."},
+        {"json", 0, NULL, "Print JSON."},
+        {"set", 0, "NAME=VALUE", "Override a setting; may be repeated. \"config docs\" lists them."},
+        END,
+};
+
+static const struct cli_option no_options[] = {END};
+
+#define SHORTHANDS                                                                                                     \
+        {"port", 'p', "N", "Short for --set APP_PORT=N; 0 takes any free port."},                                      \
+                {"host", 0, "ADDR", "Short for --set APP_HOST=ADDR."},                                                 \
+        {                                                                                                              \
+                "data", 'd', "PATH", "Short for --set DATA_PATH=PATH."                                                 \
+        }
+
+static const struct cli_option server_options[] = {SHORTHANDS, END};
+
+static const struct cli_option ingest_options[] = {
+        {"owner", 'o', "NAME", "Name space the files go to; else the key's, else \"default\"."},
+        {"folder", 'f', "NAME", "Put the files into this folder, created if new."},
+        {"tags", 't', "A,B", "Tags to give to every file."},
+        {"include", 'i', "GLOB", "Only files that match, as \"*.jpg\"; may be repeated."},
+        {"exclude", 'x', "GLOB", "No files or folders that match; may be repeated."},
+        {"recursive", 'r', NULL, "Enter folders within folders: the default."},
+        {"no-recursive", 0, NULL, "Stay out of folders within folders."},
+        {"hidden", 0, NULL, "Also files and folders whose names begin with a dot."},
+        {"again", 0, NULL, "Upload also what the server has already."},
+        {"dry-run", 'n', NULL, "Show what would be uploaded; talks to no server."},
+        {"wait", 'w', NULL, "Wait until every file is processed, and tell how it went."},
+        {"jobs", 'j', "N", "Parallel uploads, 1 to 32 (4)."},
+        {"quiet", 'q', NULL, "No line per file, no progress."},
+        END,
+};
+
+static const struct cli_option search_options[] = {
+        {"limit", 'l', "N", "At most so many results, 1 to 100."},
+        {"threshold", 0, "S", "Least similarity, 0 to 1."},
+        {"type", 0, "TYPE", "media, json, document, audio or all."},
+        {"owner", 'o', "NAME", "Only files of this owner."},
+        {"tags", 't', "A,B", "Only files with these tags."},
+        {"mode", 'm', "MODE", "hybrid, vector (meaning) or text (words)."},
+        END,
+};
+
+static const struct cli_option list_options[] = {
+        {"name", 0, "TEXT", "Only names that contain this."},
+        {"owner", 'o', "NAME", "Only files of this owner."},
+        {"limit", 'l', "N", "At most so many files, 1 to 500 (50)."},
+        END,
+};
+
+static const struct cli_option folders_options[] = {
+        {"owner", 'o', "NAME", "Only folders of this owner."},
+        {"status", 0, "STATUS", "Only provisional or active ones."},
+        END,
+};
+
+static const struct cli_option get_options[] = {
+        {"output", 'o', "FILE", "Write to this file; - is standard output."},
+        {"force", 0, NULL, "Replace a file that is there already."},
+        {"thumbnail", 't', NULL, "The small picture instead of the file."},
+        {"info", 'i', NULL, "Show what is known about the file instead."},
+        END,
+};
+
+static const struct cli_option status_options[] = {
+        {"wait", 'w', NULL, "Wait until the job is done."},
+        END,
+};
+
+static const struct cli_option dlq_options[] = {
+        {"stage", 0, "STAGE", "list: only failures in this stage."},
+        {"limit", 'l', "N", "list: at most so many, 1 to 500 (50)."},
+        END,
+};
+
+const struct cli_command cli_commands[] = {
+        {"serve", "start the server", "",
+         "file-allocator serve\n"
+         "file-allocator serve --port 9000 --data /srv/files\n"
+         "file-allocator serve --set API_KEY_FILE=/run/secrets/api_key --host 0.0.0.0",
+         "Ends on SIGTERM or Ctrl-C when running work is done (SHUTDOWN_GRACE); a second signal ends it at once.",
+         server_options, 0, 0, run_serve},
+        {"worker", "start a worker without a server (not in this version)", "", "file-allocator worker",
+         "Workers of their own need a queue shared between processes; \"serve\" brings its workers along "
+         "(WORKER_THREADS).",
+         server_options, 0, 0, run_worker},
+        {"ingest", "upload files and folders", "PATH…",
+         "file-allocator ingest ~/Pictures\n"
+         "file-allocator ingest --folder Holidays --tags beach,2024 img1.jpg img2.jpg\n"
+         "file-allocator ingest --include '*.jpg' --exclude 'cache' --wait /data/photos",
+         "Started again, it goes on where it stopped: each file is hashed, and what the server has already is skipped. "
+         "Patterns with a slash look at the path below PATH, others at the name. Symbolic links to folders are not "
+         "followed, those to files only within PATH.",
+         ingest_options, 1, 1 << 20, run_ingest},
+        {"search", "find files by meaning, words and tags", "QUERY…",
+         "file-allocator search dog on a beach\n"
+         "file-allocator search --type document --limit 3 insurance contract\n"
+         "file-allocator search --json sunset",
+         NULL, search_options, 1, 1 << 20, run_search},
+        {"list", "list files, newest first", "",
+         "file-allocator list\n"
+         "file-allocator list --name invoice --limit 20",
+         NULL, list_options, 0, 0, run_list},
+        {"get", "download a file, its thumbnail, or what is known about it", "ID",
+         "file-allocator get 01900000-0000-7000-8000-000000000001\n"
+         "file-allocator get -o cat.jpg 01900000-0000-7000-8000-000000000001\n"
+         "file-allocator get --info 01900000-0000-7000-8000-000000000001",
+         "Without -o the file goes into the current folder under its own name. A file that is there already is only "
+         "replaced with --force.",
+         get_options, 1, 1, run_get},
+        {"folders", "list folders", "",
+         "file-allocator folders\n"
+         "file-allocator folders --status provisional",
+         NULL, folders_options, 0, 0, run_folders},
+        {"status", "show how far a job is", "JOB",
+         "file-allocator status 01900000-0000-7000-8000-000000000001\n"
+         "file-allocator status --wait 01900000-0000-7000-8000-000000000001",
+         NULL, status_options, 1, 1, run_status},
+        {"dlq", "look after files that could not be processed", "list | show JOB | retry JOB | retry-all | delete JOB",
+         "file-allocator dlq list\n"
+         "file-allocator dlq retry 01900000-0000-7000-8000-000000000001\n"
+         "file-allocator dlq retry-all",
+         "Deleting an entry gives up processing; the file itself stays stored.", dlq_options, 1, 2, run_dlq},
+        {"config", "show, check or document the settings", "show | check | docs",
+         "file-allocator config show\n"
+         "file-allocator config check --set APP_PORT=9000\n"
+         "file-allocator config docs > settings.md",
+         NULL, server_options, 1, 1, run_config},
+        {"doctor", "check paths, model and disk without a server", "",
+         "file-allocator doctor\n"
+         "file-allocator doctor --data /srv/files",
+         NULL, server_options, 0, 0, run_doctor},
+        {"healthcheck", "ask the server whether it is well; for Docker", "", "file-allocator healthcheck",
+         "Exit code 0 for healthy and degraded, 1 for everything else.", no_options, 0, 0, run_health},
+        {"version", "show the version", "", "file-allocator version", NULL, no_options, 0, 0, run_version},
+        {"help", "show help for a command", "[COMMAND]", "file-allocator help ingest", NULL, no_options, 0, 1,
+         run_help},
+};
+
+const size_t cli_ncommands = COUNT_OF(cli_commands);

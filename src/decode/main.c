@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * file-allocator-decode: reads one picture at a time for the server and is
+ * trusted with nothing. The hard thing is the order of the start: privileges
+ * go while the process has one thread, libraries load and warm up while files
+ * may still be opened, limits come last, and only then is a stranger's file
+ * looked at.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "decode/decode.h"
+
+#define ADDRESS_SPACE (1ul << 30)
+#define OPEN_FILES    64
+
+/* ---- start ---------------------------------------------------------------------- */
+
+static bool on_jail_socket(void)
+{
+        int type = 0;
+        socklen_t n = sizeof type;
+        return !getsockopt(JAIL_FD, SOL_SOCKET, SO_TYPE, &type, &n) && type == SOCK_SEQPACKET;
+}
+
+static int limit(int what, rlim_t most)
+{
+        struct rlimit l = {most, most};
+        return setrlimit(what, &l);
+}
+
+/* What can go before any library code has run. No PR_SET_PDEATHSIG: it follows the thread that spawned us, and
+ * that one may end long before the server; the closed socket tells us instead. */
+static int drop_privileges(void)
+{
+        signal(SIGXFSZ, SIG_IGN); /* past RLIMIT_FSIZE a write shall fail, not kill */
+        signal(SIGPIPE, SIG_IGN);
+        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || limit(RLIMIT_CORE, 0);
+}
+
+/* What can only be taken away once everything is loaded. */
+static int drop_resources(void)
+{
+#ifndef FA_ASAN /* AddressSanitizer reserves terabytes of address space */
+        if (limit(RLIMIT_AS, ADDRESS_SPACE))
+                return -1;
+#endif
+        return limit(RLIMIT_NOFILE, OPEN_FILES) || limit(RLIMIT_FSIZE, JAIL_OUTPUT_MAX);
+}
+
+/* ---- loop -------------------------------------------------------------------------- */
+
+struct job {
+        struct jail_request req;
+        int input, output;
+};
+
+/* 1: a job, 0: the parent is gone, -1: not the protocol we speak. */
+static int receive(struct job *job)
+{
+        union {
+                struct cmsghdr head;
+                char room[CMSG_SPACE(2 * sizeof(int))];
+        } control;
+        struct iovec iov = {.iov_base = &job->req, .iov_len = sizeof job->req};
+        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+        ssize_t n;
+        do
+                n = recvmsg(JAIL_FD, &m, MSG_CMSG_CLOEXEC);
+        while (n < 0 && errno == EINTR);
+        if (n <= 0)
+                return 0;
+        struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+        if (n != sizeof job->req || job->req.magic != JAIL_MAGIC || m.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || !h ||
+            h->cmsg_type != SCM_RIGHTS || h->cmsg_len != CMSG_LEN(2 * sizeof(int)))
+                return -1;
+        int fds[2];
+        memcpy(fds, CMSG_DATA(h), sizeof fds);
+        job->input = fds[0];
+        job->output = fds[1];
+        return 1;
+}
+
+static uint32_t status_of(enum err_code code)
+{
+        switch (code) {
+        case ERR_UNSUPPORTED:
+                return JAIL_UNSUPPORTED;
+        case ERR_CORRUPT:
+                return JAIL_CORRUPT;
+        case ERR_TOO_LARGE:
+                return JAIL_TOO_LARGE;
+        default:
+                return JAIL_FAILED;
+        }
+}
+
+static int write_products(int fd, const struct decode_products *p, struct jail_reply *r, struct err *e)
+{
+        if (p->rgb_len + p->thumb_len + p->preview_len + p->meta.n > JAIL_OUTPUT_MAX)
+                return err_set(e, ERR_INTERNAL, "the products of this picture are too large");
+        if (fd_write_all(fd, p->rgb, p->rgb_len, e) || fd_write_all(fd, p->thumb, p->thumb_len, e) ||
+            fd_write_all(fd, p->preview, p->preview_len, e) || fd_write_all(fd, p->meta.p, p->meta.n, e))
+                return -1;
+        r->width = p->width;
+        r->height = p->height;
+        r->pages = p->pages;
+        r->phash = p->phash;
+        memcpy(r->format, p->format, sizeof r->format);
+        r->rgb_len = (uint32_t)p->rgb_len;
+        r->thumb_len = (uint32_t)p->thumb_len;
+        r->preview_len = (uint32_t)p->preview_len;
+        r->meta_len = (uint32_t)p->meta.n;
+        return 0;
+}
+
+static int serve(struct job *job)
+{
+        struct jail_reply r = {.magic = JAIL_MAGIC, .serial = job->req.serial};
+        struct decode_products p;
+        struct err e = {0};
+        int rc = decode_file(job->input, &job->req, &p, &e);
+        if (!rc) {
+                rc = write_products(job->output, &p, &r, &e);
+                decode_products_done(&p);
+        }
+        if (rc) {
+                r.status = status_of(e.code);
+                snprintf(r.error, sizeof r.error, "%.199s", e.msg);
+        }
+        /* before the answer: from then on the parent seals the output */
+        fd_close(&job->input);
+        fd_close(&job->output);
+        return send(JAIL_FD, &r, sizeof r, MSG_NOSIGNAL) == sizeof r ? 0 : -1;
+}
+
+int main(int argc, char **argv)
+{
+        struct err e = {0};
+        if (argc == 2 && !strcmp(argv[1], "--version")) {
+                printf("file-allocator-decode %s\n", FA_VERSION);
+                return 0;
+        }
+        if (!on_jail_socket()) {
+                fprintf(stderr,
+                        "file-allocator-decode: started by the server only; it needs a socket as descriptor %d\n",
+                        JAIL_FD);
+                return 2;
+        }
+        if (drop_privileges() || decode_init(argv[0], &e) || decode_warm_up(&e) || drop_resources()) {
+                fprintf(stderr, "file-allocator-decode: cannot start: %s\n", e.msg[0] ? e.msg : strerror(errno));
+                _exit(1);
+        }
+        const struct jail_hello hello = {JAIL_MAGIC, JAIL_VERSION};
+        if (send(JAIL_FD, &hello, sizeof hello, MSG_NOSIGNAL) != sizeof hello)
+                _exit(1);
+        struct job job;
+        int got;
+        while ((got = receive(&job)) > 0)
+                if (serve(&job))
+                        break;
+        _exit(got < 0 ? 1 : 0); /* no clean-up code of libraries: the process is worn, not broken */
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From whatever a file stores (grey, palette, 16 bit, float, CMYK, Lab, alpha)
+ * to 8-bit RGB. The hard thing is to do it like the models' training did: no
+ * profile, high byte of 16 bits, alpha over white, CMYK by Adobe's formula.
+ */
+#include <math.h>
+#include "decode/media/media.h"
+
+void picture_done(struct picture *p)
+{
+        g_free(p->px);
+        *p = (struct picture){0};
+}
+
+int picture_new(struct picture *p, uint32_t w, uint32_t h, struct err *e)
+{
+        *p = (struct picture){.px = g_try_malloc((size_t)w * h * 3), .w = w, .h = h};
+        return p->px ? 0 : err_oom(e);
+}
+
+/* ---- arithmetic on bytes --------------------------------------------------------- */
+
+/* (c*a + 255*(255-a)) / 255, rounded. */
+static uint8_t over_white(unsigned c, unsigned a)
+{
+        return (uint8_t)((c * a + 255 * (255 - a) + 127) / 255);
+}
+
+void pixels_blend_white(const uint8_t *in, unsigned bands, size_t n, uint8_t *rgb)
+{
+        if (bands <= 2) {
+                for (size_t i = n; i-- > 0;) { /* from the end: the output is longer than the input */
+                        uint8_t c = bands == 1 ? in[i] : over_white(in[2 * i], in[2 * i + 1]);
+                        rgb[3 * i] = rgb[3 * i + 1] = rgb[3 * i + 2] = c;
+                }
+                return;
+        }
+        for (size_t i = 0; i < n && bands == 4; i++) {
+                const uint8_t *p = in + 4 * i;
+                unsigned a = p[3];
+                for (unsigned k = 0; k < 3; k++)
+                        rgb[3 * i + k] = over_white(p[k], a);
+        }
+        if (bands == 3 && in != rgb)
+                memcpy(rgb, in, 3 * n);
+}
+
+void pixels_from_cmyk(const uint8_t *in, size_t n, uint8_t *rgb)
+{
+        for (size_t i = 0; i < n; i++) {
+                unsigned nk = 255u - in[4 * i + 3];
+                uint8_t out[3];
+                for (unsigned k = 0; k < 3; k++) {
+                        unsigned t = in[4 * i + k] * nk + 128;
+                        out[k] = (uint8_t)(nk - ((t + (t >> 8)) >> 8));
+                }
+                memcpy(rgb + 3 * i, out, 3);
+        }
+}
+
+void pixels_from_float(const float *in, unsigned bands, size_t n, uint8_t *out)
+{
+        unsigned colours = bands == 2 || bands == 4 ? bands - 1 : bands;
+        float lo = 0, hi = 0;
+        for (size_t i = 0; i < n; i++)
+                for (unsigned k = 0; k < colours; k++) {
+                        float v = in[i * bands + k];
+                        if (isfinite(v)) {
+                                lo = fminf(lo, v);
+                                hi = fmaxf(hi, v);
+                        }
+                }
+        /* 0..1, 0..255 and 0..65535 are what programs write; anything else is stretched from its own range */
+        float top = hi <= 1 ? 1 : hi <= 255 ? 255 : hi <= 65535 ? 65535 : hi;
+        float scale = 255 / (top - lo);
+        for (size_t i = 0; i < n * bands; i++) {
+                bool alpha = colours < bands && i % bands == colours;
+                float v = alpha ? in[i] * (in[i] <= 1 ? 255 : 1) : (in[i] - lo) * scale;
+                out[i] = !(v > 0) ? 0 : v >= 255 ? 255 : (uint8_t)(v + 0.5f); /* NaN is black */
+        }
+}
+
+/* ---- the pipeline up to bytes in memory --------------------------------------------- */
+
+struct raw {
+        void *p; /* glib's */
+        uint32_t w, h;
+        unsigned bands;
+        bool cmyk, real; /* real: floats, not bytes */
+};
+
+/* Replace *im by what op made of it. */
+static int step(VipsImage **im, VipsImage *next, int failed)
+{
+        if (failed)
+                return -1;
+        g_object_unref(*im);
+        *im = next;
+        return 0;
+}
+
+static int to_known_space(VipsImage **im)
+{
+        VipsImage *t = NULL;
+        switch ((*im)->Type) {
+        case VIPS_INTERPRETATION_LAB:
+        case VIPS_INTERPRETATION_LABS:
+        case VIPS_INTERPRETATION_LABQ:
+        case VIPS_INTERPRETATION_XYZ:
+        case VIPS_INTERPRETATION_scRGB:
+                if ((*im)->Bands < 3 && (*im)->Type != VIPS_INTERPRETATION_LABQ)
+                        return 0;
+                return step(im, t, vips_colourspace(*im, &t, VIPS_INTERPRETATION_sRGB, NULL));
+        default:
+                return 0;
+        }
+}
+
+static int to_bands(VipsImage **im, bool cmyk)
+{
+        VipsImage *t = NULL;
+        int bands = (*im)->Bands, keep = cmyk ? 4 : bands > 4 ? 3 : bands;
+        return keep == bands ? 0 : step(im, t, vips_extract_band(*im, &t, 0, "n", keep, NULL));
+}
+
+static int to_bytes(VipsImage **im, bool *real)
+{
+        VipsImage *t = NULL;
+        *real = false;
+        if ((*im)->BandFmt == VIPS_FORMAT_UCHAR)
+                return 0;
+        if ((*im)->BandFmt == VIPS_FORMAT_USHORT)
+                return step(im, t, vips_msb(*im, &t, NULL));
+        *real = true;
+        return step(im, t, vips_cast_float(*im, &t, NULL));
+}
+
+/* Average whole blocks while the rows stream by, so that a large picture never lies in memory as a whole. */
+static int to_shrunk(VipsImage **im, const struct media_file *f)
+{
+        VipsImage *t = NULL;
+        int bands = (*im)->Bands;
+        if (f->shrunk || f->shrink < 2)
+                return 0;
+        if (bands == 2 || (bands == 4 && (*im)->Type != VIPS_INTERPRETATION_CMYK)) {
+                VipsArrayDouble *white = vips_array_double_newv(1, 255.0);
+                int r = step(im, t, vips_flatten(*im, &t, "background", white, NULL));
+                vips_area_unref(VIPS_AREA(white));
+                if (r)
+                        return -1;
+        }
+        return step(im, t, vips_shrink(*im, &t, f->shrink, f->shrink, NULL));
+}
+
+static int raw_read(const struct media_file *f, struct raw *raw, struct err *e)
+{
+        VipsImage *im = f->im;
+        size_t n;
+        g_object_ref(im);
+        *raw = (struct raw){.cmyk = im->Type == VIPS_INTERPRETATION_CMYK && im->Bands >= 4};
+        int rc = -1;
+        if (im->Coding != VIPS_CODING_NONE && im->Type != VIPS_INTERPRETATION_LABQ)
+                rc = err_set(e, ERR_UNSUPPORTED, "pixels in a coding this service does not know");
+        else if (to_known_space(&im) || to_bands(&im, raw->cmyk) || to_bytes(&im, &raw->real) || to_shrunk(&im, f) ||
+                 !(raw->p = vips_image_write_to_memory(im, &n)))
+                rc = media_vips_error(e, "the picture is damaged or cut short");
+        else
+                rc = 0;
+        raw->w = (uint32_t)im->Xsize;
+        raw->h = (uint32_t)im->Ysize;
+        raw->bands = (unsigned)im->Bands;
+        g_object_unref(im);
+        return rc;
+}
+
+/* ---- to RGB -------------------------------------------------------------------------- */
+
+/* In place where the output is not longer than the input; *raw loses its memory to *out then. */
+static int raw_to_rgb(struct raw *raw, struct picture *out, struct err *e)
+{
+        size_t n = (size_t)raw->w * raw->h;
+        if (raw->real) /* in place: a byte never passes the float it came from */
+                pixels_from_float(raw->p, raw->bands, n, raw->p);
+        if (raw->bands >= 3 || raw->real) {
+                *out = (struct picture){.px = raw->p, .w = raw->w, .h = raw->h};
+                raw->p = NULL;
+                if (raw->cmyk)
+                        pixels_from_cmyk(out->px, n, out->px);
+                else
+                        pixels_blend_white(out->px, raw->bands, n, out->px);
+                return 0;
+        }
+        if (picture_new(out, raw->w, raw->h, e))
+                return -1;
+        pixels_blend_white(raw->p, raw->bands, n, out->px);
+        return 0;
+}
+
+int media_pixels(const struct media_file *f, struct picture *model, struct picture *view, struct err *e)
+{
+        struct raw raw;
+        *model = *view = (struct picture){0};
+        if (raw_read(f, &raw, e)) {
+                g_free(raw.p);
+                return -1;
+        }
+        if (raw.cmyk && !raw.real && icc_profile(f->im).n)
+                icc_cmyk_to_srgb(raw.p, raw.w, raw.h, icc_profile(f->im), view);
+        int rc = raw_to_rgb(&raw, model, e);
+        g_free(raw.p);
+        if (!rc)
+                rc = picture_turn(model, f->orientation, e);
+        if (!rc && view->px)
+                rc = picture_turn(view, f->orientation, e);
+        if (rc) {
+                picture_done(model);
+                picture_done(view);
+        }
+        return rc;
+}

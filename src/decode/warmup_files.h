@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tiny pictures of warmup_files.c, one per format. */
+#ifndef FA_DECODE_WARMUP_FILES_H
+#define FA_DECODE_WARMUP_FILES_H
+
+#include <stddef.h>
+
+#define WARMUP_FILES 7
+
+struct warmup_file {
+        const unsigned char *p;
+        size_t n;
+};
+extern const struct warmup_file warmup_files[WARMUP_FILES];
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One decoder process: spawn, speak, kill. The hard thing is what it must not
+ * get: no descriptor but its socket, no environment but what it needs, no
+ * blocked signals, no way to make us wait or die with it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "jail/jail_priv.h"
+
+#define HELLO_SECONDS 30
+
+/* ---- spawn ------------------------------------------------------------------ */
+
+/* Its whole environment. Sanitizer options pass, so that tests can look inside. */
+static void fill_environment(char *env[], size_t max)
+{
+        static char *const fixed[] = {"VIPS_CONCURRENCY=1", "VIPS_BLOCK_UNTRUSTED=1", "OMP_THREAD_LIMIT=1", "LC_ALL=C",
+                                      /* never spill a picture to a temporary file */
+                                      "VIPS_DISC_THRESHOLD=4g",
+                                      /* two heaps do for one decoding thread; more only cost memory */
+                                      "MALLOC_ARENA_MAX=2"};
+        static const char *const passed[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"};
+        extern char **environ;
+        size_t n = 0;
+        for (size_t i = 0; i < COUNT_OF(fixed) && n + 1 < max; i++)
+                env[n++] = fixed[i];
+        for (char **v = environ; v && *v; v++)
+                for (size_t i = 0; i < COUNT_OF(passed) && n + 1 < max; i++)
+                        if (!strncmp(*v, passed[i], strlen(passed[i])) && (*v)[strlen(passed[i])] == '=')
+                                env[n++] = *v;
+        env[n] = NULL;
+}
+
+/* 0 or an errno. */
+static int spawn_actions(posix_spawn_file_actions_t *fa, int sock)
+{
+        /* the socket first: it may itself be one of 0 to 2 when our own stdio is closed */
+        int r = posix_spawn_file_actions_adddup2(fa, sock, JAIL_FD);
+        if (!r)
+                r = posix_spawn_file_actions_addopen(fa, 0, "/dev/null", O_RDONLY, 0);
+        if (!r)
+                r = posix_spawn_file_actions_addopen(fa, 1, "/dev/null", O_WRONLY, 0);
+        if (!r && fcntl(STDERR_FILENO, F_GETFD) < 0)
+                r = posix_spawn_file_actions_addopen(fa, 2, "/dev/null", O_WRONLY, 0);
+        if (!r)
+                r = posix_spawn_file_actions_addclosefrom_np(fa, JAIL_FD + 1);
+        return r;
+}
+
+/* 0 or an errno. */
+static int spawn_attributes(posix_spawnattr_t *at)
+{
+        /* our threads block all signals and may ignore SIGPIPE: neither is for the child */
+        sigset_t none, all;
+        sigemptyset(&none);
+        sigfillset(&all);
+        int r = posix_spawnattr_setsigmask(at, &none);
+        if (!r)
+                r = posix_spawnattr_setsigdefault(at, &all);
+        if (!r)
+                r = posix_spawnattr_setpgroup(at, 0);
+        if (!r)
+                r = posix_spawnattr_setflags(at,
+                                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+        return r;
+}
+
+/* 0 or an errno. */
+static int spawn(const char *path, int sock, pid_t *pid)
+{
+        char *env[16], *argv[] = {(char *)"file-allocator-decode", NULL};
+        posix_spawn_file_actions_t fa;
+        posix_spawnattr_t at;
+        int r = posix_spawn_file_actions_init(&fa);
+        if (r)
+                return r;
+        r = posix_spawnattr_init(&at);
+        if (!r) {
+                fill_environment(env, COUNT_OF(env));
+                r = spawn_actions(&fa, sock);
+                if (!r)
+                        r = spawn_attributes(&at);
+                if (!r)
+                        r = posix_spawn(pid, path, &fa, &at, argv, env);
+                posix_spawnattr_destroy(&at);
+        }
+        posix_spawn_file_actions_destroy(&fa);
+        return r;
+}
+
+/* ---- talk -------------------------------------------------------------------- */
+
+/* recv with a deadline. Bytes (0: the other end is closed), or -1 with errno (ETIMEDOUT). */
+static ssize_t receive_until(int fd, void *p, size_t n, struct mono deadline)
+{
+        for (;;) {
+                int64_t left = deadline.ns - mono_now().ns;
+                if (left <= 0) {
+                        errno = ETIMEDOUT;
+                        return -1;
+                }
+                int64_t ms = left / 1000000 + 1;
+                struct pollfd pf = {.fd = fd, .events = POLLIN};
+                int r = poll(&pf, 1, ms > 1 << 30 ? 1 << 30 : (int)ms);
+                if (r < 0 && errno != EINTR)
+                        return -1;
+                if (r <= 0)
+                        continue;
+                /* MSG_TRUNC: the true length of the message, so that a longer one is noticed */
+                ssize_t got = recv(fd, p, n, MSG_DONTWAIT | MSG_TRUNC);
+                if (got >= 0 || (errno != EINTR && errno != EAGAIN))
+                        return got;
+        }
+}
+
+static int await_hello(struct child *c, struct err *e)
+{
+        struct jail_hello hello;
+        ssize_t n = receive_until(c->fd, &hello, sizeof hello, mono_add(mono_now(), dur_s(HELLO_SECONDS)));
+        if (n < 0 && errno == ETIMEDOUT)
+                return err_set(e, ERR_UNAVAILABLE, "the decoder did not get ready within %d s", HELLO_SECONDS);
+        if (n <= 0)
+                return err_set(e, ERR_UNAVAILABLE, "the decoder ended before it was ready");
+        if ((size_t)n != sizeof hello || hello.magic != JAIL_MAGIC || hello.version != JAIL_VERSION)
+                return err_set(e, ERR_UNAVAILABLE, "the decoder speaks another version of the protocol");
+        return 0;
+}
+
+int child_start(struct child *c, const char *path, struct err *e)
+{
+        int sv[2];
+        *c = (struct child){.fd = -1};
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
+                return err_set(e, ERR_UNAVAILABLE, "no socket for a decoder: %s", strerror(errno));
+        pid_t pid;
+        int r = spawn(path, sv[1], &pid);
+        fd_close(&sv[1]);
+        if (r) {
+                fd_close(&sv[0]);
+                return err_set(e, ERR_UNAVAILABLE, "cannot start the decoder %s: %s", path, strerror(r));
+        }
+        c->pid = pid;
+        c->fd = sv[0];
+        if (await_hello(c, e)) {
+                child_kill(c);
+                return -1;
+        }
+        return 0;
+}
+
+void child_kill(struct child *c)
+{
+        if (c->pid > 0) {
+                kill(-c->pid, SIGKILL); /* whatever it may have started too */
+                kill(c->pid, SIGKILL);
+                while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+                        ;
+                fd_close(&c->fd);
+        }
+        *c = (struct child){.fd = -1};
+}
+
+/* Dead, or talking without having been asked: its next answer could pass for one to this file. */
+static bool unfit(const struct child *c)
+{
+        struct pollfd pf = {.fd = c->fd, .events = POLLIN};
+        return poll(&pf, 1, 0) != 0;
+}
+
+int child_send(struct child *c, const struct jail_request *req, int input, int memfd, bool *sent, struct err *e)
+{
+        union {
+                struct cmsghdr head;
+                char room[CMSG_SPACE(2 * sizeof(int))];
+        } control;
+        memset(&control, 0, sizeof control);
+        struct iovec iov = {.iov_base = (void *)(uintptr_t)req, .iov_len = sizeof *req};
+        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+        struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+        h->cmsg_level = SOL_SOCKET;
+        h->cmsg_type = SCM_RIGHTS;
+        h->cmsg_len = CMSG_LEN(2 * sizeof(int));
+        memcpy(CMSG_DATA(h), (int[]){input, memfd}, 2 * sizeof(int));
+        ssize_t n;
+        *sent = false;
+        if (unfit(c))
+                return err_set(e, ERR_CRASHED, "the decoder was gone or out of step");
+        do
+                n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+        while (n < 0 && errno == EINTR);
+        *sent = n == (ssize_t)sizeof *req;
+        return *sent ? 0 : err_set(e, ERR_CRASHED, "the decoder was gone: %s", strerror(errno));
+}
+
+int child_receive(struct child *c, struct mono deadline, struct jail_reply *r, size_t *n, struct err *e)
+{
+        ssize_t got = receive_until(c->fd, r, sizeof *r, deadline);
+        if (got < 0 && errno == ETIMEDOUT)
+                return err_set(e, ERR_TIMEOUT, "decoding took longer than allowed");
+        if (got <= 0)
+                return err_set(e, ERR_CRASHED, "the decoder died while working on this file");
+        *n = (size_t)got;
+        return 0;
+}

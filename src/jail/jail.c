@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pool of decoders. A slot is taken under the lock and used without it;
+ * whoever holds a slot is the only one to touch its process. The hard thing
+ * is telling whose fault a death was: before the request was sent it is
+ * nobody's and a fresh child gets the file, after it the file pays.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "jail/jail_priv.h"
+#include "metrics/metrics.h"
+
+#define BACKOFF_FIRST_S 1
+#define BACKOFF_MOST_S  30
+
+struct slot {
+        struct child child;
+        bool busy;
+};
+
+struct jail {
+        char *path;
+        struct dur timeout;
+        unsigned n, recycle_after;
+        atomic_uint serial;
+
+        struct lock lock; /* all below, except the child of a busy slot */
+        struct cond freed;
+        unsigned failed_starts; /* in a row */
+        struct mono retry_at;   /* no start before this */
+        uint64_t files, crashes, timeouts;
+        char note[160];
+        struct slot slot[];
+};
+
+int jail_open(const struct jail_opts *opts, struct jail **out, struct err *e)
+{
+        if (!opts->decoder_path || !opts->children || opts->timeout.ns <= 0)
+                return err_set(e, ERR_INVALID, "the jail needs a decoder, at least one child and a time limit");
+        struct jail *j = mem_calloc(1, sizeof *j + opts->children * sizeof j->slot[0]);
+        if (!j)
+                return err_oom(e);
+        j->path = mem_strdup(opts->decoder_path);
+        if (!j->path) {
+                mem_free(j);
+                return err_oom(e);
+        }
+        j->timeout = opts->timeout;
+        j->n = opts->children;
+        j->recycle_after = opts->recycle_after;
+        for (unsigned i = 0; i < j->n; i++)
+                j->slot[i].child.fd = -1;
+        lock_init(&j->lock, "jail", RANK_JAIL);
+        cond_init(&j->freed);
+        *out = j;
+        return 0;
+}
+
+void jail_close(struct jail *j)
+{
+        if (!j)
+                return;
+        for (unsigned i = 0; i < j->n; i++) {
+                assert(!j->slot[i].busy); /* the callers' threads end first */
+                child_kill(&j->slot[i].child);
+        }
+        cond_done(&j->freed);
+        lock_done(&j->lock);
+        mem_free(j->path);
+        mem_free(j);
+}
+
+/* ---- slots ---------------------------------------------------------------------- */
+
+/* A free slot, a running child preferred: starting one costs a quarter of a second and 45 MB. */
+static struct slot *slot_find(struct jail *j)
+{
+        struct slot *empty = NULL;
+        for (unsigned i = 0; i < j->n; i++) {
+                struct slot *s = &j->slot[i];
+                if (!s->busy && s->child.pid)
+                        return s;
+                if (!s->busy && !empty)
+                        empty = s;
+        }
+        return empty;
+}
+
+static struct slot *slot_take(struct jail *j)
+{
+        struct slot *s;
+        lock_take(&j->lock);
+        while (!(s = slot_find(j)))
+                cond_wait(&j->freed, &j->lock);
+        s->busy = true;
+        lock_drop(&j->lock);
+        return s;
+}
+
+static void slot_give_back(struct jail *j, struct slot *s)
+{
+        lock_take(&j->lock);
+        s->busy = false;
+        cond_signal(&j->freed);
+        lock_drop(&j->lock);
+}
+
+/* False, with the reason, while the last failed start is too recent. */
+static int start_allowed(struct jail *j, struct err *e)
+{
+        int r = 0;
+        lock_take(&j->lock);
+        if (j->failed_starts && !mono_reached(j->retry_at))
+                r = err_set(e, ERR_UNAVAILABLE, "%s; waiting before the next try", j->note);
+        lock_drop(&j->lock);
+        return r;
+}
+
+static void start_noted(struct jail *j, bool started, const struct err *e)
+{
+        lock_take(&j->lock);
+        if (started) {
+                j->failed_starts = 0;
+                j->note[0] = 0;
+        } else {
+                unsigned shift = j->failed_starts < 5 ? j->failed_starts : 5;
+                int64_t wait = (int64_t)BACKOFF_FIRST_S << shift;
+                j->failed_starts++;
+                j->retry_at = mono_add(mono_now(), dur_s((double)(wait < BACKOFF_MOST_S ? wait : BACKOFF_MOST_S)));
+                snprintf(j->note, sizeof j->note, "%.150s", e->msg);
+        }
+        lock_drop(&j->lock);
+}
+
+static int slot_start(struct jail *j, struct slot *s, struct err *e)
+{
+        struct err why = {0};
+        if (s->child.pid)
+                return 0;
+        if (start_allowed(j, e))
+                return -1;
+        int r = child_start(&s->child, j->path, &why);
+        start_noted(j, r == 0, &why);
+        return r ? err_set(e, ERR_UNAVAILABLE, "%s", why.msg) : 0;
+}
+
+/* ---- one file ----------------------------------------------------------------------- */
+
+/* The child gets a file offset of its own: fd may be shared with other readers. */
+static int open_input(int fd, struct err *e)
+{
+        char path[32];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        int in = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (in < 0)
+                err_errno(e, errno, "cannot reopen the file to decode");
+        return in;
+}
+
+static int open_output(struct err *e)
+{
+        int fd = memfd_create("decoded", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0)
+                err_errno(e, errno, "cannot make a memory file");
+        return fd;
+}
+
+/* The real size of the memory file, which from now on nobody can change. */
+static int seal_output(int memfd, uint64_t *size, struct err *e)
+{
+        struct stat st;
+        /* refused (EBUSY) while the child keeps a writable mapping: then it means to cheat */
+        if (fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) || fstat(memfd, &st))
+                return err_set(e, ERR_CRASHED, "the decoder kept hold of its output: %s", strerror(errno));
+        *size = (uint64_t)st.st_size;
+        return 0;
+}
+
+static int reply_error(const struct jail_reply *r, struct err *e)
+{
+        static const enum err_code codes[] = {
+                [JAIL_UNSUPPORTED] = ERR_UNSUPPORTED,
+                [JAIL_CORRUPT] = ERR_CORRUPT,
+                [JAIL_TOO_LARGE] = ERR_TOO_LARGE,
+                [JAIL_FAILED] = ERR_INTERNAL,
+        };
+        return err_set(e, codes[r->status], "%s", r->error);
+}
+
+static int map_result(const struct jail_reply *r, int memfd, uint64_t size, struct decode_result *out, struct err *e)
+{
+        const char *p = mmap(NULL, size, PROT_READ, MAP_SHARED, memfd, 0);
+        if (p == MAP_FAILED)
+                return err_errno(e, errno, "cannot map the decoder's output");
+        *out = (struct decode_result){.width = r->width, .height = r->height, .pages = r->pages, .phash = r->phash};
+        memcpy(out->format, r->format, sizeof out->format);
+        out->map = (void *)(uintptr_t)p;
+        out->map_len = size;
+        out->rgb = (struct span){p, r->rgb_len};
+        out->thumb = (struct span){p + r->rgb_len, r->thumb_len};
+        out->preview = (struct span){out->thumb.p + r->thumb_len, r->preview_len};
+        out->meta = (struct span){out->preview.p + r->preview_len, r->meta_len};
+        return 0;
+}
+
+static int take_reply(struct jail *j, struct slot *s, const struct jail_request *req, int memfd,
+                      struct decode_result *out, struct err *e)
+{
+        struct jail_reply r;
+        size_t n;
+        uint64_t size = 0;
+        if (child_receive(&s->child, mono_add(mono_now(), j->timeout), &r, &n, e) || seal_output(memfd, &size, e) ||
+            jail_check_reply(&r, n, req, size, e))
+                return -1;
+        return r.status == JAIL_OK ? map_result(&r, memfd, size, out, e) : reply_error(&r, e);
+}
+
+/* Send to the slot's child, starting it when needed; a child that died idle is replaced once. */
+static int hand_over(struct jail *j, struct slot *s, const struct jail_request *req, int input, int memfd,
+                     struct err *e)
+{
+        for (int try = 0;; try++) {
+                bool sent;
+                if (slot_start(j, s, e))
+                        return -1;
+                if (!child_send(&s->child, req, input, memfd, &sent, e))
+                        return 0;
+                child_kill(&s->child);
+                if (try)
+                        return -1;
+        }
+}
+
+/* What the file's end means for the child and for the counters. */
+static void settle(struct jail *j, struct slot *s, int rc, const struct err *e)
+{
+        bool crashed = rc && e->code == ERR_CRASHED, late = rc && e->code == ERR_TIMEOUT;
+        if (crashed || late)
+                metrics_add(METRIC_WORKER_CRASHES, 1);
+        bool worn = j->recycle_after && s->child.pid && ++s->child.files >= j->recycle_after;
+        if (crashed || late || worn)
+                child_kill(&s->child);
+        lock_take(&j->lock);
+        j->files++;
+        j->crashes += crashed;
+        j->timeouts += late;
+        lock_drop(&j->lock);
+}
+
+int jail_decode(struct jail *j, int fd, const struct decode_request *req, struct decode_result *out, struct err *e)
+{
+        struct err why = {0};
+        struct jail_request q = {
+                .magic = JAIL_MAGIC,
+                .serial = atomic_fetch_add(&j->serial, 1),
+                .max_pixels = req->max_pixels,
+                .thumb_size = req->thumb_size,
+                .preview_size = req->preview_size,
+                .model_width = req->model_width,
+                .model_height = req->model_width ? req->model_height : 0,
+                .crop_num = req->crop_num,
+                .crop_den = req->crop_den,
+        };
+        int rc = -1, memfd = -1, input = open_input(fd, &why);
+        if (input >= 0 && (memfd = open_output(&why)) >= 0) {
+                struct slot *s = slot_take(j);
+                rc = hand_over(j, s, &q, input, memfd, &why);
+                if (!rc) {
+                        fd_close(&input);
+                        rc = take_reply(j, s, &q, memfd, out, &why);
+                        settle(j, s, rc, &why);
+                }
+                slot_give_back(j, s);
+        }
+        fd_close(&input);
+        fd_close(&memfd);
+        return rc ? err_set(e, why.code, "%s", why.msg) : 0;
+}
+
+void decode_result_done(struct decode_result *r)
+{
+        if (r && r->map) {
+                munmap(r->map, r->map_len);
+                *r = (struct decode_result){0};
+        }
+}
+
+void jail_state(struct jail *j, struct jail_state *out)
+{
+        lock_take(&j->lock);
+        *out = (struct jail_state){.files = j->files, .crashes = j->crashes, .timeouts = j->timeouts};
+        for (unsigned i = 0; i < j->n; i++) {
+                out->busy += j->slot[i].busy;
+                out->running += j->slot[i].busy || j->slot[i].child.pid;
+        }
+        memcpy(out->note, j->note, sizeof out->note);
+        lock_drop(&j->lock);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names of the enums and the table of legal task moves. The words are part of
+ * the HTTP contract; the numbers are part of the catalog and never change.
+ */
+#include "model/model.h"
+
+static const char *const kinds[KIND_COUNT] = {"media", "document", "json", "file"};
+static const char *const asset_statuses[ASSET_STATUS_COUNT] = {"queued", "processing", "done", "failed"};
+static const char *const types[JOB_TYPE_COUNT] = {"image", "video", "audio", "document", "json", "file"};
+static const char *const states[TASK_STATE_COUNT] = {"ready", "leased", "done", "dead"};
+static const char *const sources[TAG_SOURCE_COUNT] = {"human", "vlm", "zero-shot", "exif"};
+static const char *const cluster_statuses[CLUSTER_STATUS_COUNT] = {"provisional", "active"};
+
+/* A number outside the enum is a bug of ours: catalogs are read with checks of their own. */
+static const char *name_of(const char *const *names, size_t count, unsigned i)
+{
+        assert(i < count);
+        return names[i];
+}
+
+static bool parse(const char *const *names, size_t count, struct span s, unsigned *out)
+{
+        for (size_t i = 0; i < count; i++) {
+                if (span_eq(s, names[i])) {
+                        *out = (unsigned)i;
+                        return true;
+                }
+        }
+        return false;
+}
+
+const char *asset_kind_name(enum asset_kind k)
+{
+        return name_of(kinds, COUNT_OF(kinds), k);
+}
+
+const char *asset_status_name(enum asset_status s)
+{
+        return name_of(asset_statuses, COUNT_OF(asset_statuses), s);
+}
+
+const char *job_type_name(enum job_type t)
+{
+        return name_of(types, COUNT_OF(types), t);
+}
+
+const char *task_state_name(enum task_state s)
+{
+        return name_of(states, COUNT_OF(states), s);
+}
+
+const char *tag_source_name(enum tag_source s)
+{
+        return name_of(sources, COUNT_OF(sources), s);
+}
+
+const char *cluster_status_name(enum cluster_status s)
+{
+        return name_of(cluster_statuses, COUNT_OF(cluster_statuses), s);
+}
+
+bool asset_kind_parse(struct span s, enum asset_kind *out)
+{
+        unsigned i;
+
+        if (!parse(kinds, COUNT_OF(kinds), s, &i))
+                return false;
+        *out = (enum asset_kind)i;
+        return true;
+}
+
+bool asset_status_parse(struct span s, enum asset_status *out)
+{
+        unsigned i;
+
+        if (!parse(asset_statuses, COUNT_OF(asset_statuses), s, &i))
+                return false;
+        *out = (enum asset_status)i;
+        return true;
+}
+
+bool cluster_status_parse(struct span s, enum cluster_status *out)
+{
+        unsigned i;
+
+        if (!parse(cluster_statuses, COUNT_OF(cluster_statuses), s, &i))
+                return false;
+        *out = (enum cluster_status)i;
+        return true;
+}
+
+bool task_may_move(enum task_state from, enum task_state to)
+{
+        static const uint8_t next[TASK_STATE_COUNT] = {
+                [TASK_READY] = 1U << TASK_LEASED,
+                [TASK_LEASED] = 1U << TASK_READY | 1U << TASK_DONE | 1U << TASK_DEAD,
+                [TASK_DONE] = 0,
+                [TASK_DEAD] = 1U << TASK_READY,
+        };
+
+        return (unsigned)from < TASK_STATE_COUNT && (unsigned)to < TASK_STATE_COUNT && (next[from] & 1U << to);
+}
+
+bool owner_valid(struct span s)
+{
+        if (s.n == 0 || s.n > OWNER_MAX || s.p[0] == '.')
+                return false;
+        for (size_t i = 0; i < s.n; i++) {
+                char c = s.p[i];
+                bool alnum = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+                if (!alnum && c != '.' && c != '_' && c != '@' && c != '-')
+                        return false;
+        }
+        return true;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The door to the backends. The hard thing is to keep it thin: a queue that
+ * knew more than "look again" would be a second truth beside the catalog.
+ */
+#include "queue/queue_priv.h"
+
+#include <string.h>
+
+static const struct queue_ops *const backends[] = {&queue_inproc_ops};
+
+int queue_open(const struct queue_opts *opts, struct queue **out, struct err *e)
+{
+        for (size_t i = 0; i < COUNT_OF(backends); i++)
+                if (opts->backend && strcmp(backends[i]->name, opts->backend) == 0)
+                        return backends[i]->open(opts, out, e);
+        return err_set(e, ERR_INVALID, "\"%.40s\" is no queue backend of this build (expected inproc)",
+                       opts->backend ? opts->backend : "");
+}
+
+void queue_close(struct queue *q)
+{
+        if (q)
+                q->ops->close(q);
+}
+
+const char *queue_backend_name(const struct queue *q)
+{
+        return q->ops->name;
+}
+
+void queue_wake(struct queue *q, unsigned n)
+{
+        if (n > 0)
+                q->ops->wake(q, n);
+}
+
+bool queue_wait(struct queue *q, struct mono deadline)
+{
+        return q->ops->wait(q, deadline);
+}
+
+void queue_interrupt(struct queue *q)
+{
+        q->ops->interrupt(q);
+}

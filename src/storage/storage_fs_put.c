@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writing one object: write, sync the file, give it its address, sync the
+ * directory; an error at any step fails the upload and is never tried again,
+ * because a second fsync after a failed one may succeed over lost pages.
+ * docs/internals/durable-writes.md has the argument for each step.
+ */
+#include "storage/storage_fs_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHUNK        ((size_t)64 << 10)
+#define WRITE_BEHIND ((uint64_t)4 << 20) /* written back in such steps, so that the final fsync has little left */
+
+struct fs_put {
+        struct storage_put base;
+        struct fs *fs;
+        int fd;
+        char name[FS_NAME_LEN]; /* in tmp/; "" when the file has no name there (any more) */
+        struct sha256_ctx *sha;
+        uint64_t flushed; /* bytes hashed and handed to the kernel */
+        uint64_t started; /* bytes whose write-back was started */
+        size_t held;      /* bytes in chunk */
+        char chunk[CHUNK];
+};
+
+int fs_temp_open(struct fs *fs, enum fs_way way, const char *prefix, char name[FS_NAME_LEN])
+{
+        char id[ID_TEXT_LEN];
+
+        name[0] = '\0';
+        if (way == FS_WAY_UNNAMED)
+                return openat(fs->tmp, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, FS_OBJECT_MODE);
+        snprintf(name, FS_NAME_LEN, "%.3s%s", prefix, id_format(id_new(), id));
+        return openat(fs->tmp, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FS_OBJECT_MODE);
+}
+
+/* Through /proc, since linkat(AT_EMPTY_PATH) asks for a capability. */
+int fs_link_unnamed(int fd, int dir, const char *name)
+{
+        char proc[40];
+
+        snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+        return linkat(AT_FDCWD, proc, dir, name, AT_SYMLINK_FOLLOW);
+}
+
+int fs_put_begin(struct storage *s, struct storage_put **out, struct err *e)
+{
+        struct fs *fs = (struct fs *)s;
+        struct fs_put *p = mem_alloc(sizeof(*p));
+
+        if (!p)
+                return err_oom(e);
+        memset(p, 0, offsetof(struct fs_put, chunk));
+        p->base.storage = s;
+        p->fs = fs;
+        p->fd = -1;
+        p->sha = sha256_new();
+        if (!p->sha) {
+                fs_put_end(&p->base);
+                return err_oom(e);
+        }
+        p->fd = fs_temp_open(fs, fs->way, "up-", p->name);
+        if (p->fd < 0) {
+                err_errno(e, errno, "cannot begin a file in %.100s/tmp", fs->path);
+                p->name[0] = '\0';
+                fs_put_end(&p->base);
+                return -1;
+        }
+        *out = &p->base;
+        return 0;
+}
+
+static int flush(struct fs_put *p, const void *bytes, size_t n, struct err *e)
+{
+        int rc = FAULT("storage.write");
+
+        if (rc)
+                return err_errno(e, rc, "cannot write an upload in %.100s", p->fs->path);
+        sha256_update(p->sha, bytes, n);
+        if (fd_write_all(p->fd, bytes, n, e) < 0)
+                return -1;
+        p->flushed += n;
+        if (p->flushed - p->started >= WRITE_BEHIND) {
+                /* A hint: its failure shows at the fsync. */
+                sync_file_range(p->fd, (off_t)p->started, (off_t)(p->flushed - p->started), SYNC_FILE_RANGE_WRITE);
+                p->started = p->flushed;
+        }
+        rc = FAULT("storage.write.after");
+        return rc ? err_errno(e, rc, "cannot write an upload in %.100s", p->fs->path) : 0;
+}
+
+static int flush_held(struct fs_put *p, struct err *e)
+{
+        size_t n = p->held;
+
+        p->held = 0;
+        return n ? flush(p, p->chunk, n, e) : 0;
+}
+
+/* The kernel gets whole, aligned chunks however small the pieces of a request are. */
+int fs_put_write(struct storage_put *base, const void *bytes, size_t n, struct err *e)
+{
+        struct fs_put *p = (struct fs_put *)base;
+        const char *from = bytes;
+
+        base->size += n;
+        while (n > 0) {
+                size_t part = CHUNK - p->held;
+                if (p->held == 0 && n >= CHUNK) {
+                        part = n / CHUNK * CHUNK;
+                        if (flush(p, from, part, e) < 0)
+                                return -1;
+                } else {
+                        part = part < n ? part : n;
+                        memcpy(p->chunk + p->held, from, part);
+                        p->held += part;
+                        if (p->held == CHUNK && flush_held(p, e) < 0)
+                                return -1;
+                }
+                from += part;
+                n -= part;
+        }
+        return 0;
+}
+
+int fs_put_peek(struct storage_put *base, uint64_t offset, void *out, size_t n, struct err *e)
+{
+        struct fs_put *p = (struct fs_put *)base;
+        char *to = out;
+
+        while (n > 0 && offset < p->flushed) {
+                size_t part = n < p->flushed - offset ? n : (size_t)(p->flushed - offset);
+                ssize_t got = pread(p->fd, to, part, (off_t)offset);
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got <= 0)
+                        return err_errno(e, got < 0 ? errno : EIO, "cannot read an upload back");
+                to += got;
+                offset += (uint64_t)got;
+                n -= (size_t)got;
+        }
+        if (n > 0)
+                memcpy(to, p->chunk + (offset - p->flushed), n);
+        return 0;
+}
+
+/* The umask may have taken bits off, and the size is the cheapest proof that no write went missing. */
+static int check_file(struct fs_put *p, struct err *e)
+{
+        struct stat st;
+
+        if (fstat(p->fd, &st) < 0)
+                return err_errno(e, errno, "cannot look at an upload in %.100s", p->fs->path);
+        if ((uint64_t)st.st_size != p->base.size)
+                return err_set(e, ERR_IO, "an upload of %llu bytes has %lld on the disk",
+                               (unsigned long long)p->base.size, (long long)st.st_size);
+        if ((st.st_mode & 07777) != FS_OBJECT_MODE && fchmod(p->fd, FS_OBJECT_MODE) < 0)
+                return err_errno(e, errno, "cannot make an upload in %.100s read-only", p->fs->path);
+        return 0;
+}
+
+int fs_put_seal(struct storage_put *base, struct err *e)
+{
+        struct fs_put *p = (struct fs_put *)base;
+        int rc;
+
+        if (flush_held(p, e) < 0 || check_file(p, e) < 0)
+                return -1;
+        rc = FAULT("storage.fsync");
+        if (rc == 0 && fsync(p->fd) < 0)
+                rc = errno;
+        if (rc == 0)
+                rc = FAULT("storage.fsync.after");
+        if (rc)
+                return err_errno(e, rc, "cannot sync an upload in %.100s; it is not kept", p->fs->path);
+        base->is = (struct stored){.sha256 = sha256_final(p->sha), .size = base->size};
+        return 0;
+}
+
+/* ---- the address ---------------------------------------------------------------- */
+
+/* Only for file systems without RENAME_NOREPLACE: replacing equal bytes by equal bytes does no harm. */
+static int rename_gently(struct fs_put *p, int dir, const char *hex)
+{
+        struct stat st;
+
+        if (renameat2(p->fs->tmp, p->name, dir, hex, RENAME_NOREPLACE) == 0)
+                return 0;
+        if (errno != EINVAL && errno != ENOSYS)
+                return -1;
+        if (fstatat(dir, hex, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+                errno = EEXIST;
+                return -1;
+        }
+        return renameat(p->fs->tmp, p->name, dir, hex);
+}
+
+static int place(struct fs_put *p, int dir, const char *hex)
+{
+        int rc;
+
+        switch (p->fs->way) {
+        case FS_WAY_UNNAMED:
+                return fs_link_unnamed(p->fd, dir, hex);
+        case FS_WAY_LINK:
+                return linkat(p->fs->tmp, p->name, dir, hex, 0);
+        case FS_WAY_RENAME:
+                rc = rename_gently(p, dir, hex);
+                if (rc == 0)
+                        p->name[0] = '\0';
+                return rc;
+        }
+        errno = EINVAL;
+        return -1;
+}
+
+/*
+ * The entry that is there may be one whose sync failed: the kernel then holds
+ * it as clean, and syncing again would prove nothing. An entry of our own is
+ * dirty again. Readers keep the file they opened, of the same bytes.
+ */
+static int replace(struct fs_put *p, int dir, const char *hex)
+{
+        char id[ID_TEXT_LEN];
+
+        if (!p->name[0]) {
+                snprintf(p->name, sizeof(p->name), "up-%s", id_format(id_new(), id));
+                if (fs_link_unnamed(p->fd, p->fs->tmp, p->name) < 0) {
+                        p->name[0] = '\0';
+                        return -1;
+                }
+        }
+        if (renameat(p->fs->tmp, p->name, dir, hex) < 0)
+                return -1;
+        p->name[0] = '\0';
+        return 0;
+}
+
+static int check_existing(struct fs_put *p, int dir, const char *hex, struct err *e)
+{
+        struct stat st;
+
+        if (fstatat(dir, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return err_errno(e, errno, "cannot look at object %s", hex);
+        if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != p->base.size)
+                return err_set(e, ERR_CORRUPT, "object %s is damaged: it has %lld bytes instead of %llu", hex,
+                               (long long)st.st_size, (unsigned long long)p->base.size);
+        return 0;
+}
+
+int fs_put_commit(struct storage_put *base, struct err *e)
+{
+        struct fs_put *p = (struct fs_put *)base;
+        struct fs_shard *d = fs_shard_of(p->fs, base->is.sha256);
+        char hex[SHA256_TEXT_LEN];
+        int rc = FAULT("storage.link");
+
+        sha256_format(base->is.sha256, hex);
+        if (rc == 0 && place(p, d->fd, hex) < 0)
+                rc = errno;
+        if (rc == EEXIST) {
+                base->is.existed = true;
+                if (check_existing(p, d->fd, hex, e) < 0)
+                        return -1;
+                rc = fs_shard_suspect(d) && replace(p, d->fd, hex) < 0 ? errno : 0;
+        }
+        if (rc == 0)
+                rc = FAULT("storage.link.after");
+        if (rc)
+                return err_errno(e, rc, "cannot name object %s", hex);
+        /* Also when it existed: the upload that made the entry may not have synced it yet. */
+        return fs_shard_sync(p->fs, d, e);
+}
+
+void fs_put_end(struct storage_put *base)
+{
+        struct fs_put *p = (struct fs_put *)base;
+
+        if (p->name[0])
+                unlinkat(p->fs->tmp, p->name, 0);
+        fd_close(&p->fd);
+        sha256_free(p->sha);
+        mem_free(p);
+}

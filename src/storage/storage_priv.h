@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a storage backend provides. storage.c checks arguments and the order of
+ * calls once, so that a backend may rely on both: names are valid, nothing is
+ * written after a seal, nothing is committed unsealed or twice.
+ */
+#ifndef FA_STORAGE_PRIV_H
+#define FA_STORAGE_PRIV_H
+
+#include "storage/storage.h"
+
+struct storage_ops;
+
+/* A backend's own struct begins with one of these. */
+struct storage {
+        const struct storage_ops *ops;
+};
+
+enum put_stage { PUT_OPEN, PUT_SEALED, PUT_COMMITTED, PUT_FAILED };
+
+struct storage_put {
+        struct storage *storage;
+        enum put_stage stage;
+        uint64_t size;    /* bytes taken so far */
+        struct stored is; /* from the seal on */
+};
+
+typedef int storage_open_fn(const struct storage_opts *opts, struct storage **out, struct err *e);
+typedef void storage_close_fn(struct storage *s);
+/* A backend fills size and is; storage.c keeps stage and storage. */
+typedef int storage_put_begin_fn(struct storage *s, struct storage_put **out, struct err *e);
+typedef int storage_put_write_fn(struct storage_put *p, const void *bytes, size_t n, struct err *e);
+/* offset and n lie inside what was written. */
+typedef int storage_put_peek_fn(struct storage_put *p, uint64_t offset, void *out, size_t n, struct err *e);
+typedef int storage_put_seal_fn(struct storage_put *p, struct err *e);
+typedef int storage_put_commit_fn(struct storage_put *p, struct err *e);
+typedef void storage_put_end_fn(struct storage_put *p);
+typedef int storage_open_object_fn(struct storage *s, struct sha256 key, int *fd, uint64_t *size, struct err *e);
+typedef bool storage_has_object_fn(struct storage *s, struct sha256 key);
+typedef int storage_remove_object_fn(struct storage *s, struct sha256 key, struct err *e);
+typedef int storage_put_derived_fn(struct storage *s, struct sha256 key, const char *name, struct span bytes,
+                                   struct err *e);
+typedef int storage_open_derived_fn(struct storage *s, struct sha256 key, const char *name, int *fd, uint64_t *size,
+                                    struct err *e);
+typedef void storage_state_fn(struct storage *s, struct storage_state *out);
+
+struct storage_ops {
+        const char *name; /* also the scheme of the URL */
+        storage_open_fn *open;
+        storage_close_fn *close;
+        storage_put_begin_fn *put_begin;
+        storage_put_write_fn *put_write;
+        storage_put_peek_fn *put_peek;
+        storage_put_seal_fn *put_seal;
+        storage_put_commit_fn *put_commit;
+        storage_put_end_fn *put_end;
+        storage_open_object_fn *open_object;
+        storage_has_object_fn *has_object;
+        storage_remove_object_fn *remove_object;
+        storage_put_derived_fn *put_derived;
+        storage_open_derived_fn *open_derived;
+        storage_state_fn *state;
+};
+
+extern const struct storage_ops storage_fs_ops;
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The scan: blocks of 64 rows, one filter word each, through the kernel chosen
+ * for this CPU, into a heap of the best k. The hard thing is to do so little
+ * besides reading rows that memory sets the pace: a zero filter word costs one
+ * compare, a row that does not make the heap one multiply and one compare.
+ */
+#include "vector/vector.h"
+#include "vector_index.h"
+
+#include <string.h>
+
+#define BLOCK 64
+/* With more bits set than this, scoring the whole block beats picking rows. */
+#define BLOCK_DENSE 40
+
+/* ---- kernels ------------------------------------------------------------------- */
+
+void vec_kernel_c(const struct vec_query *q, const int8_t *rows, size_t n, int32_t *out)
+{
+        for (size_t i = 0; i < n; i++) {
+                const int8_t *row = rows + i * q->stride;
+                int32_t sum = 0;
+                for (size_t d = 0; d < q->stride; d += VECTOR_ROW_ALIGN)
+                        for (size_t j = 0; j < VECTOR_ROW_ALIGN; j++) /* a constant count, so that -O2 vectorises it */
+                                sum += row[d + j] * q->q[d + j];
+                out[i] = sum;
+        }
+}
+
+struct kernel {
+        const char *name;
+        vec_kernel_fn *run;
+};
+
+/* Best first. */
+static const struct kernel kernels[] = {
+#if defined(__x86_64__)
+        {"avx512vnni", vec_kernel_avx512},
+        {"avx2", vec_kernel_avx2},
+#endif
+        {"c", vec_kernel_c},
+};
+
+static bool kernel_runs_here(const struct kernel *k)
+{
+#if defined(__x86_64__)
+        if (k->run == vec_kernel_avx512)
+                return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512f") &&
+                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+        if (k->run == vec_kernel_avx2)
+                return __builtin_cpu_supports("avx2");
+#endif
+        (void)k;
+        return true;
+}
+
+/* Written once with the same answer by whoever comes first, and by tests. */
+static _Atomic(const struct kernel *) chosen;
+
+static const struct kernel *kernel(void)
+{
+        const struct kernel *k = atomic_load_explicit(&chosen, memory_order_relaxed);
+        if (k)
+                return k;
+        for (k = kernels; !kernel_runs_here(k);) /* the last one runs everywhere */
+                k++;
+        atomic_store_explicit(&chosen, k, memory_order_relaxed);
+        return k;
+}
+
+const char *vec_kernel_name(void)
+{
+        return kernel()->name;
+}
+
+bool vec_kernel_force(const char *name)
+{
+        for (size_t i = 0; i < COUNT_OF(kernels); i++)
+                if (!strcmp(kernels[i].name, name) && kernel_runs_here(&kernels[i])) {
+                        atomic_store_explicit(&chosen, &kernels[i], memory_order_relaxed);
+                        return true;
+                }
+        return false;
+}
+
+/* ---- the best k ------------------------------------------------------------------- */
+
+/* A binary heap in the caller's array, the worst hit on top. */
+struct best {
+        struct vec_hit *hit;
+        size_t n, k;
+};
+
+static bool worse(struct vec_hit a, struct vec_hit b)
+{
+        return a.score < b.score || (a.score == b.score && a.row > b.row);
+}
+
+static void sift_down(struct vec_hit *hit, size_t n, struct vec_hit x)
+{
+        size_t i = 0;
+        for (size_t child; (child = 2 * i + 1) < n; i = child) {
+                if (child + 1 < n && worse(hit[child + 1], hit[child]))
+                        child++;
+                if (!worse(hit[child], x))
+                        break;
+                hit[i] = hit[child];
+        }
+        hit[i] = x;
+}
+
+static void best_add(struct best *b, struct vec_hit x)
+{
+        if (b->n == b->k) {
+                if (worse(b->hit[0], x))
+                        sift_down(b->hit, b->n, x);
+                return;
+        }
+        size_t i = b->n++;
+        for (; i && worse(x, b->hit[(i - 1) / 2]); i = (i - 1) / 2)
+                b->hit[i] = b->hit[(i - 1) / 2];
+        b->hit[i] = x;
+}
+
+/* Heap to list, best first. */
+static void best_sort(struct best *b)
+{
+        for (size_t n = b->n; n > 1; n--) {
+                struct vec_hit last = b->hit[n - 1];
+                b->hit[n - 1] = b->hit[0];
+                sift_down(b->hit, n - 1, last);
+        }
+}
+
+/* ---- the scan ---------------------------------------------------------------------- */
+
+struct scan {
+        const struct vec_index *x;
+        struct vec_query query;
+        vec_kernel_fn *run;
+        float scale; /* of the query */
+        struct best best;
+};
+
+static void row_offer(struct scan *s, size_t row, int32_t dot)
+{
+        float row_scale = s->x->scales[row];
+        float score = (float)dot * row_scale * s->scale;
+        if (s->best.n == s->best.k && score <= s->best.hit[0].score) /* rows ascend: a later equal is worse */
+                return;
+        if (row_scale >= 0)
+                best_add(&s->best, (struct vec_hit){(uint32_t)row, score});
+}
+
+static void block_scan(struct scan *s, size_t first, size_t n, uint64_t bits)
+{
+        int32_t dots[BLOCK];
+        const int8_t *rows = s->x->rows + first * s->query.stride;
+        if (__builtin_popcountll(bits) > BLOCK_DENSE) {
+                s->run(&s->query, rows, n, dots);
+                for (size_t i = 0; i < n; i++)
+                        if (bits >> i & 1)
+                                row_offer(s, first + i, dots[i]);
+                return;
+        }
+        for (; bits; bits &= bits - 1) {
+                size_t i = (size_t)__builtin_ctzll(bits);
+                s->run(&s->query, rows + i * s->query.stride, 1, dots);
+                row_offer(s, first + i, dots[0]);
+        }
+}
+
+static void scan_all(struct scan *s, const vec_bits *filter)
+{
+        size_t count = s->x->count;
+        for (size_t first = 0; first < count; first += BLOCK) {
+                size_t n = count - first < BLOCK ? count - first : BLOCK;
+                uint64_t bits = filter ? filter[first / BLOCK] : ~(uint64_t)0;
+                if (n < BLOCK)
+                        bits &= ((uint64_t)1 << n) - 1;
+                if (bits)
+                        block_scan(s, first, n, bits);
+        }
+}
+
+size_t vec_index_search(const struct vec_index *x, const float *q, const vec_bits *filter, size_t k,
+                        struct vec_hit *out)
+{
+        _Alignas(VECTOR_ROW_ALIGN) int8_t values[VECTOR_MAX_DIM];
+        _Alignas(VECTOR_ROW_ALIGN) uint8_t mag[VECTOR_MAX_DIM];
+        struct scan s = {.x = x, .run = kernel()->run, .best = {.hit = out, .k = k}};
+        int32_t sum = 0;
+        if (!k || !x->count)
+                return 0;
+        memset(values, 0, x->stride);
+        s.scale = vec_quantise(q, x->dim, values);
+        if (s.scale < 0) /* not a vector: nothing is near it */
+                return 0;
+        for (size_t i = 0; i < x->stride; i++) {
+                mag[i] = (uint8_t)(values[i] < 0 ? -values[i] : values[i]);
+                sum += values[i];
+        }
+        s.query = (struct vec_query){values, mag, 128 * sum, x->stride};
+        scan_all(&s, filter);
+        best_sort(&s.best);
+        return s.best.n;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two threads beside the workers. The heartbeat keeps leases alive and
+ * tells a handler when its lease is gone; the reconciler takes back leases of
+ * the dead and wakes workers for tasks nobody announced. The hard thing of
+ * both is never to hold the pool's lock while the catalog blocks.
+ */
+#include "worker/worker_priv.h"
+
+#include "log/log.h"
+
+#define LOGGER     "worker"
+#define LOOK_FLOOR 10 /* ms: however many tasks become due, the catalog is asked no oftener */
+
+/* ---- heartbeat ------------------------------------------------------------------------ */
+
+static bool still_holds(const struct worker_slot *s, const struct task *t)
+{
+        return s->held && s->task.token == t->token && id_eq(s->task.id, t->id);
+}
+
+/* Called with the lock. */
+static void lose(struct worker_slot *s)
+{
+        s->lost = true;
+        atomic_store(&s->cancelled, true);
+}
+
+static void extend(struct worker_pool *p, struct worker_slot *s)
+{
+        struct mono now = mono_now();
+        struct task t;
+        struct err e;
+        bool held;
+        int rc;
+
+        lock_take(&p->lock);
+        held = s->held && !s->lost;
+        t = s->task;
+        lock_drop(&p->lock);
+        if (!held)
+                return;
+        rc = catalog_task_extend(p->opts.catalog, &t, p->opts.lease, &e);
+        lock_take(&p->lock);
+        /* Else it ended meanwhile, and this answer is about nobody. */
+        if (still_holds(s, &t)) {
+                if (rc == 0)
+                        s->expires = mono_add(now, p->opts.lease);
+                else if (e.code == ERR_STALE)
+                        lose(s);
+                else if (mono_reached(s->expires))
+                        atomic_store(&s->cancelled, true); /* perhaps another's by now; the token decides */
+        } else {
+                rc = 0;
+        }
+        lock_drop(&p->lock);
+        if (rc < 0)
+                log_warning(LOGGER, "a lease could not be extended: %s", e.msg);
+}
+
+void *worker_beat_run(void *arg)
+{
+        struct worker_pool *p = arg;
+        struct dur third = {p->opts.lease.ns / 3};
+        struct mono next = mono_add(mono_now(), third);
+        bool ending = false;
+
+        while (!ending) {
+                lock_take(&p->lock);
+                while (!p->ending && cond_wait_until(&p->beat, &p->lock, next))
+                        ;
+                ending = p->ending;
+                lock_drop(&p->lock);
+                next = mono_add(mono_now(), third);
+                for (unsigned i = 0; i < p->opts.threads && !ending; i++)
+                        extend(p, &p->slots[i]);
+        }
+        return NULL;
+}
+
+/* ---- reconciler --------------------------------------------------------------------------- */
+
+void worker_look_by(struct worker_pool *p, struct wall t)
+{
+        struct dur in = {(t.us - wall_now().us) * 1000};
+        struct mono at = mono_add(mono_now(), in);
+
+        lock_take(&p->lock);
+        if (p->due.ns == 0 || at.ns < p->due.ns) {
+                p->due = at;
+                cond_signal(&p->look);
+        }
+        lock_drop(&p->lock);
+}
+
+/* Wakes workers for what is ready; returns when to look again. */
+static struct dur look(struct worker_pool *p, struct dur interval)
+{
+        struct wall next = {0};
+        uint64_t ready = 0;
+        struct dur in;
+        struct err e;
+
+        if (catalog_task_ready(p->opts.catalog, p->types, &ready, &next, &e) < 0) {
+                log_warning(LOGGER, "cannot ask for ready tasks: %s", e.msg);
+                return interval;
+        }
+        if (ready > 0)
+                queue_wake(p->opts.queue, ready < p->opts.threads ? (unsigned)ready : p->opts.threads);
+        if (next.us == 0)
+                return interval;
+        in = (struct dur){(next.us - wall_now().us) * 1000 + 1000000}; /* a millisecond late rather than early */
+        return in.ns < interval.ns ? in : interval;
+}
+
+static void take_back(struct worker_pool *p)
+{
+        struct err e;
+        int n = catalog_task_expire(p->opts.catalog, p->opts.max_crashes, &e);
+
+        if (n < 0)
+                log_warning(LOGGER, "cannot look for expired leases: %s", e.msg);
+        else if (n > 0)
+                log_warning(LOGGER, "%d leases ran out and were taken back", n);
+}
+
+/* What is announced by worker_look_by brings the look forward, down to the floor. False when stopping. */
+static bool sleep_until_look(struct worker_pool *p, struct dur in)
+{
+        struct mono floor = mono_add(mono_now(), dur_ms(LOOK_FLOOR)), at = mono_add(mono_now(), in), until;
+        bool go_on;
+
+        lock_take(&p->lock);
+        for (;;) {
+                until = p->due.ns && p->due.ns < at.ns ? p->due : at;
+                until = until.ns < floor.ns ? floor : until;
+                if (p->stopping || mono_reached(until))
+                        break;
+                cond_wait_until(&p->look, &p->lock, until);
+        }
+        if (p->due.ns && mono_reached(p->due))
+                p->due = (struct mono){0};
+        go_on = !p->stopping;
+        lock_drop(&p->lock);
+        return go_on;
+}
+
+void *worker_look_run(void *arg)
+{
+        struct worker_pool *p = arg;
+        struct mono expire_at = mono_now();
+        struct dur in;
+
+        do {
+                if (mono_reached(expire_at)) {
+                        expire_at = mono_add(mono_now(), p->opts.reconcile_every);
+                        take_back(p);
+                }
+                in = look(p, p->opts.reconcile_every);
+        } while (sleep_until_look(p, in));
+        return NULL;
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One worker thread: claim, run the handler, file its verdict. The hard thing
+ * is to write nothing once the lease may be another's: success is written by
+ * the handler under its token, failure is written under the same token, and
+ * while a failure is being recorded the lease is left to run out.
+ */
+#include "worker/worker_priv.h"
+
+#include "log/log.h"
+#include "metrics/metrics.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LOGGER     "worker"
+#define ARENA_MAX  ((size_t)64 << 20)
+#define QUEUE_WAIT 30 /* seconds; the reconciler wakes earlier, this is for a queue that lost its way */
+
+struct dur worker_backoff(struct dur base, struct dur max, unsigned errors, double r)
+{
+        double top = ldexp((double)base.ns, errors < 64 ? (int)errors : 64);
+
+        if (top > (double)max.ns)
+                top = (double)max.ns;
+        return (struct dur){(int64_t)(top * r)};
+}
+
+static double uniform(void)
+{
+        return (double)(random_u64() >> 11) * 0x1p-53;
+}
+
+struct dur worker_pause(unsigned n)
+{
+        struct dur d = worker_backoff(dur_ms(50), dur_s(5), n, uniform());
+
+        return d.ns < dur_ms(10).ns ? dur_ms(10) : d;
+}
+
+/* ---- the slot's task, seen by heartbeat and shutdown ------------------------------- */
+
+/* False when the pool stopped while the task was being claimed. */
+static bool hold(struct worker_slot *s, const struct task *t, struct mono claimed)
+{
+        struct worker_pool *p = s->pool;
+        bool held;
+
+        lock_take(&p->lock);
+        held = !p->stopping;
+        s->task = *t;
+        s->task.owner = s->task.filename = s->task.content_type = NULL;
+        s->expires = mono_add(claimed, p->opts.lease);
+        s->held = held;
+        s->lost = s->drained = false;
+        atomic_store(&s->cancelled, false);
+        p->busy++;
+        p->worked = true;
+        metrics_set(METRIC_BUSY_WORKERS, p->busy);
+        lock_drop(&p->lock);
+        return held;
+}
+
+struct outcome {
+        bool lost, drained;
+        struct mono expires;
+};
+
+/* From here on the lease is no longer extended. */
+static struct outcome let_go(struct worker_slot *s)
+{
+        struct worker_pool *p = s->pool;
+        struct outcome o;
+
+        lock_take(&p->lock);
+        s->held = false;
+        o = (struct outcome){.lost = s->lost, .drained = s->drained, .expires = s->expires};
+        lock_drop(&p->lock);
+        return o;
+}
+
+static void finish(struct worker_slot *s)
+{
+        struct worker_pool *p = s->pool;
+
+        lock_take(&p->lock);
+        p->busy--;
+        metrics_set(METRIC_BUSY_WORKERS, p->busy);
+        cond_broadcast(&p->changed);
+        lock_drop(&p->lock);
+        log_context_clear();
+}
+
+/* ---- verdicts --------------------------------------------------------------------------- */
+
+static bool permanent(enum err_code code)
+{
+        return code == ERR_INVALID || code == ERR_UNSUPPORTED || code == ERR_CORRUPT || code == ERR_TOO_LARGE;
+}
+
+static struct task_failure judge(const struct worker_pool *p, const struct task *t, const char *stage,
+                                 const struct err *e)
+{
+        struct task_failure f = {.stage = stage ? stage : "claim", .code = e->code, .reason = e->msg};
+        unsigned count;
+
+        f.crash = e->code == ERR_CRASHED;
+        count = (f.crash ? t->crashes : t->errors) + 1;
+        f.dead = permanent(e->code) || count >= (f.crash ? p->opts.max_crashes : p->opts.max_errors);
+        if (!f.dead)
+                f.retry_at = wall_add(wall_now(),
+                                      worker_backoff(p->opts.backoff_base, p->opts.backoff_max, count, uniform()));
+        return f;
+}
+
+/* Waits; true when a shutdown has no more time for that. */
+static bool hurried(struct worker_pool *p, struct dur pause)
+{
+        struct mono deadline = mono_add(mono_now(), pause);
+        bool hurry;
+
+        lock_take(&p->lock);
+        while (!p->hurry && !mono_reached(deadline))
+                cond_wait_until(&p->changed, &p->lock, deadline);
+        hurry = p->hurry;
+        lock_drop(&p->lock);
+        return hurry;
+}
+
+/* The lease is not extended meanwhile: when the catalog stays away, it runs out and the reconciler takes the task back.
+ */
+static int record(struct worker_pool *p, const struct task *t, const struct task_failure *f, struct mono expires,
+                  struct err *e)
+{
+        for (unsigned n = 0;; n++) {
+                struct dur pause = worker_pause(n);
+                if (catalog_task_fail(p->opts.catalog, t, f, e) == 0)
+                        return 0;
+                if (e->code == ERR_STALE || mono_reached(mono_add(expires, (struct dur){-pause.ns})))
+                        return -1;
+                if (hurried(p, pause))
+                        return -1;
+        }
+}
+
+static void tell_failure(const struct task *t, const struct task_failure *f, double seconds)
+{
+        const struct log_field fields[] = {
+                LOG_STR("job_type", job_type_name(t->type)), LOG_STR("stage", f->stage),
+                LOG_STR("error", err_name(f->code)),         LOG_NUM("errors", t->errors + !f->crash),
+                LOG_NUM("crashes", t->crashes + f->crash),   LOG_NUM("seconds", seconds),
+        };
+
+        log_write(LOG_WARNING, LOGGER, fields, COUNT_OF(fields), "task failed, %s: %s",
+                  f->dead ? "given up" : "will be retried", f->reason);
+        metrics_add(METRIC_JOBS_PROCESSED, 1, job_type_name(t->type), f->dead ? "failure" : "retry");
+}
+
+static void file_failure(struct worker_pool *p, const struct task *t, const char *stage, const struct err *why,
+                         struct mono expires, double seconds)
+{
+        struct task_failure f = judge(p, t, stage, why);
+        struct err e;
+
+        if (record(p, t, &f, expires, &e) == 0) {
+                tell_failure(t, &f, seconds);
+                if (!f.dead)
+                        worker_look_by(p, f.retry_at);
+        } else if (e.code == ERR_STALE) {
+                log_info(LOGGER, "lease lost before the failure was recorded: %s", why->msg);
+        } else {
+                log_warning(LOGGER, "failure not recorded (%s), the lease runs out: %s", e.msg, why->msg);
+        }
+}
+
+static void hand_back(struct worker_pool *p, const struct task *t)
+{
+        struct err e;
+
+        if (catalog_task_release(p->opts.catalog, t, &e) < 0)
+                log_warning(LOGGER, "task not handed back, its lease runs out: %s", e.msg);
+        else
+                log_info(LOGGER, "task handed back for the shutdown");
+}
+
+static void settle(struct worker_slot *s, const struct task *t, const char *stage, int rc, const struct err *e,
+                   double seconds)
+{
+        struct worker_pool *p = s->pool;
+        struct outcome o = let_go(s);
+
+        if (rc == 0) {
+                const struct log_field fields[] = {LOG_STR("job_type", job_type_name(t->type)),
+                                                   LOG_NUM("deliveries", t->deliveries), LOG_NUM("seconds", seconds)};
+                log_write(LOG_INFO, LOGGER, fields, COUNT_OF(fields), "task done");
+                metrics_add(METRIC_JOBS_PROCESSED, 1, job_type_name(t->type), "success");
+                metrics_observe(METRIC_JOB_DURATION, seconds, job_type_name(t->type));
+        } else if (e->code == ERR_STALE || o.lost) {
+                log_info(LOGGER, "lease lost, nothing written: %s", e->msg);
+        } else if (o.drained && !permanent(e->code)) {
+                hand_back(p, t);
+        } else {
+                file_failure(p, t, stage, e, o.expires, seconds);
+        }
+}
+
+static void run_task(struct worker_slot *s, const struct task *t, struct arena *a, struct mono claimed)
+{
+        struct worker_pool *p = s->pool;
+        struct worker_run run = {.task = t, .arena = a, .cancelled = &s->cancelled};
+        struct err e = {.code = ERR_INTERNAL, .msg = "the handler gave no reason"};
+        struct log_context *ctx = log_context();
+        int rc;
+
+        id_format(t->job_id, ctx->job_id);
+        id_format(t->asset_id, ctx->asset_id);
+        if (hold(s, t, claimed)) {
+                rc = p->opts.handlers[t->type](p->opts.ctx, &run, &e);
+                settle(s, t, run.stage, rc, &e, dur_seconds(mono_since(claimed)));
+        } else {
+                hand_back(p, t);
+        }
+        finish(s);
+}
+
+/* ---- the loop ---------------------------------------------------------------------------- */
+
+/* 1 a task was run, 0 nothing is ready, -1 the catalog cannot tell. */
+static int claim_and_run(struct worker_slot *s, struct err *e)
+{
+        struct worker_pool *p = s->pool;
+        struct arena *a = arena_new(ARENA_MAX);
+        struct mono now = mono_now();
+        struct task t = {0};
+        int rc;
+
+        if (!a)
+                return err_oom(e);
+        rc = catalog_task_claim(p->opts.catalog, s->name, p->opts.lease, p->types, a, &t, e);
+        if (rc > 0)
+                run_task(s, &t, a, now);
+        arena_free(a);
+        return rc;
+}
+
+/* The last one to find nothing tells that the pool is idle. */
+static void wait_for_work(struct worker_slot *s)
+{
+        struct worker_pool *p = s->pool;
+        struct mono deadline = mono_add(mono_now(), dur_s(QUEUE_WAIT));
+        bool idle, woken;
+
+        lock_take(&p->lock);
+        if (p->stopping) {
+                lock_drop(&p->lock);
+                return;
+        }
+        p->waiting++;
+        idle = p->worked && p->waiting == p->opts.threads;
+        if (idle)
+                p->worked = false;
+        lock_drop(&p->lock);
+        if (idle && p->opts.idle)
+                p->opts.idle(p->opts.ctx);
+        woken = queue_wait(p->opts.queue, deadline);
+        lock_take(&p->lock);
+        p->waiting--;
+        cond_broadcast(&p->changed);
+        lock_drop(&p->lock);
+        /* A queue that was interrupted no longer waits: do not spin on it. */
+        if (!woken && !mono_reached(deadline))
+                worker_rest(p, dur_ms(500));
+}
+
+static bool stopping(struct worker_pool *p)
+{
+        bool yes;
+
+        lock_take(&p->lock);
+        yes = p->stopping;
+        lock_drop(&p->lock);
+        return yes;
+}
+
+static void count_active(struct worker_pool *p, int by)
+{
+        lock_take(&p->lock);
+        p->active = (unsigned)((int)p->active + by);
+        metrics_set(METRIC_ACTIVE_WORKERS, p->active);
+        cond_broadcast(&p->changed);
+        lock_drop(&p->lock);
+}
+
+void *worker_slot_run(void *arg)
+{
+        struct worker_slot *s = arg;
+        struct worker_pool *p = s->pool;
+        unsigned failures = 0;
+
+        count_active(p, 1);
+        while (!stopping(p)) {
+                struct err e;
+                int rc = claim_and_run(s, &e);
+                if (rc < 0) {
+                        if (failures == 0)
+                                log_warning(LOGGER, "cannot claim a task, trying again: %s", e.msg);
+                        worker_rest(p, worker_pause(failures++));
+                        continue;
+                }
+                failures = 0;
+                if (rc == 0)
+                        wait_for_work(s);
+        }
+        count_active(p, -1);
+        return NULL;
+}

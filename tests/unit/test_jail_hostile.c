@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The jail with a decoder that lies, dies, hangs or never starts. */
+#include "jail_help.h"
+
+static int setup(void **state)
+{
+        (void)state;
+        return metrics_init();
+}
+
+static int teardown(void **state)
+{
+        (void)state;
+        metrics_done();
+        return 0;
+}
+
+static void lies_are_caught_and_the_next_file_works(void **state)
+{
+        static const char *const lies[] = {"short",  "magic",  "serial", "status", "lengths", "wrap", "pixels",
+                                           "format", "longer", "keep",   "error",  "noise",   "die"};
+        (void)state;
+        int fds = open_fds();
+        struct jail *j = open_jail(FAKE, 1, 20, 0);
+        for (size_t i = 0; i < COUNT_OF(lies); i++) {
+                struct err e;
+                double before = metrics_get(METRIC_WORKER_CRASHES);
+                enum err_code got = decode_fd(j, file_of(lies[i]), &bare, &e);
+                if (got != ERR_CRASHED)
+                        fail_msg("%s: %s %s", lies[i], err_name(got), e.msg);
+                assert_true(metrics_get(METRIC_WORKER_CRASHES) == before + 1);
+                assert_int_equal(decode_fd(j, file_of("honest"), &bare, &e), ERR_NONE);
+        }
+        struct jail_state s;
+        jail_state(j, &s);
+        assert_int_equal(s.crashes, COUNT_OF(lies));
+        jail_close(j);
+        assert_int_equal(open_fds(), fds);
+        assert_int_equal(children(NULL), 0);
+}
+
+static void answer_nobody_asked_for_is_not_taken_for_the_next(void **state)
+{
+        (void)state;
+        struct jail *j = open_jail(FAKE, 1, 20, 0);
+        struct err e;
+        for (int i = 0; i < 3; i++) {
+                assert_int_equal(decode_fd(j, file_of("twice"), &bare, &e), ERR_NONE);
+                sleep_for(dur_ms(20));
+        }
+        jail_close(j);
+}
+
+static void hang_is_ended_in_time(void **state)
+{
+        (void)state;
+        struct jail *j = open_jail(FAKE, 1, 1, 0);
+        struct err e;
+        struct mono t = mono_now();
+        assert_int_equal(decode_fd(j, file_of("hang"), &bare, &e), ERR_TIMEOUT);
+        assert_true(dur_seconds(mono_since(t)) < 4);
+        assert_int_equal(decode_fd(j, file_of("honest"), &bare, &e), ERR_NONE);
+        struct jail_state s;
+        jail_state(j, &s);
+        assert_int_equal(s.timeouts, 1);
+        jail_close(j);
+}
+
+static void program_that_does_not_start_is_unavailable_and_tried_again_later(void **state)
+{
+        static const char *const programs[] = {"/bin/true", "/nonexistent/decoder"};
+        (void)state;
+        for (size_t i = 0; i < COUNT_OF(programs); i++) {
+                struct jail *j = open_jail(programs[i], 1, 5, 0);
+                struct err e;
+                struct jail_state s;
+                assert_int_equal(decode_fd(j, file_of("honest"), &bare, &e), ERR_UNAVAILABLE);
+                struct mono t = mono_now();
+                assert_int_equal(decode_fd(j, file_of("honest"), &bare, &e), ERR_UNAVAILABLE);
+                assert_non_null(strstr(e.msg, "waiting"));
+                assert_true(dur_seconds(mono_since(t)) < 0.5);
+                jail_state(j, &s);
+                assert_true(s.note[0] && s.running == 0);
+                sleep_for(dur_ms(1200));
+                assert_int_equal(decode_fd(j, file_of("honest"), &bare, &e), ERR_UNAVAILABLE);
+                assert_null(strstr(e.msg, "waiting"));
+                jail_close(j);
+        }
+        assert_int_equal(children(NULL), 0);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(lies_are_caught_and_the_next_file_works),
+                cmocka_unit_test(answer_nobody_asked_for_is_not_taken_for_the_next),
+                cmocka_unit_test(hang_is_ended_in_time),
+                cmocka_unit_test(program_that_does_not_start_is_unavailable_and_tried_again_later),
+        };
+        return cmocka_run_group_tests(tests, setup, teardown);
+}
