@@ -349,7 +349,7 @@ static int do_dlq(struct tx *tx, void *arg, struct err *e)
         struct dlq_args *g = arg;
         struct mono began = mono_now();
         int64_t task, asset;
-        int rc = 0;
+        int rc = 1;
 
         g->more = true;
         while (mono_since(began).ns < dur_ms(20).ns && (rc = next_dead(tx, g, &task, &asset, e)) > 0) {

@@ -284,6 +284,8 @@ void index_apply(struct sqlite_catalog *c, const struct event *events, size_t n)
 void index_load(struct sqlite_catalog *c);
 /* Write the cache file if it is behind; gives up when writes wait (unless final). */
 void index_save(struct sqlite_catalog *c, bool final);
+/* The model in use; ERR_UNAVAILABLE when none was chosen. */
+int index_model(struct sqlite_catalog *c, int64_t *model, uint32_t *dim, struct err *e) MUST_CHECK;
 int index_epoch(struct conn *db, int64_t *out, struct err *e) MUST_CHECK;
 
 #endif

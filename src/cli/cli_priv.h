@@ -107,6 +107,8 @@ size_t table_rows(const struct table *t);
 int table_render(const struct table *t, size_t width, bool bold, struct buf *out) MUST_CHECK;
 /* To stdout, fitted to it. */
 void table_print(const struct table *t);
+/* An object's names and values as two columns, never cut; what has members of its own as JSON. */
+void print_fields(const struct json *object);
 
 /* ---- files to send (walk.c) ----------------------------------------------------- */
 

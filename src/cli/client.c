@@ -209,22 +209,37 @@ int api_send(struct api *a, const char *path, struct httpc_request q)
         return rc;
 }
 
+/* {"field":"limit","allowed":[1,100]} as "(field: limit, allowed: [1,100])" */
+static void put_details(const struct json *details, struct buf *out)
+{
+        const char *before = " (";
+
+        if (json_is_string(details) && json_span(details).n > 0) {
+                buf_printf(out, " (%s)", json_str(details));
+                return;
+        }
+        for (void *it = json_iter(details); it; it = json_next(details, it), before = ", ") {
+                const struct json *v = json_iter_value(it);
+                buf_printf(out, "%s%s: ", before, json_iter_key(it));
+                if (json_is_string(v))
+                        buf_puts(out, json_str(v));
+                else
+                        json_dump(v, out);
+        }
+        if (before[0] == ',')
+                buf_putc(out, ')');
+}
+
 void api_reason(const struct api *a, struct buf *out)
 {
         const char *text = json_get_str(a->doc, "error", NULL);
         const char *id = json_get_str(a->doc, "request_id", NULL);
-        const struct json *details = json_get(a->doc, "details");
 
         if (text)
                 buf_puts(out, text);
         else
                 buf_printf(out, "the server answered %u", a->r.status);
-        if (json_is_string(details) && json_span(details).n > 0) {
-                buf_printf(out, " (%s)", json_str(details));
-        } else if (json_count(details) > 0) {
-                buf_putc(out, ' ');
-                json_dump(details, out);
-        }
+        put_details(json_get(a->doc, "details"), out);
         if (a->r.status == 401)
                 buf_puts(out, a->key[0] ? "; is the key right?" : "; give a key with --key or FILE_ALLOCATOR_KEY");
         if (a->r.status >= 500 && id)

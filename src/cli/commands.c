@@ -130,12 +130,12 @@ const struct cli_command cli_commands[] = {
          "file-allocator status 01900000-0000-7000-8000-000000000001\n"
          "file-allocator status --wait 01900000-0000-7000-8000-000000000001",
          NULL, status_options, 1, 1, run_status},
-        {"dlq", "look after files that could not be processed", "list | show JOB | retry JOB | retry-all | delete JOB",
+        {"dlq", "look after files that could not be processed", "list|show|retry|retry-all|delete [JOB]",
          "file-allocator dlq list\n"
          "file-allocator dlq retry 01900000-0000-7000-8000-000000000001\n"
          "file-allocator dlq retry-all",
          "Deleting an entry gives up processing; the file itself stays stored.", dlq_options, 1, 2, run_dlq},
-        {"config", "show, check or document the settings", "show | check | docs",
+        {"config", "show, check or document the settings", "show|check|docs",
          "file-allocator config show\n"
          "file-allocator config check --set APP_PORT=9000\n"
          "file-allocator config docs > settings.md",

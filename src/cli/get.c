@@ -8,29 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Name and value as two columns; what has members of its own is shown as JSON. */
-static void print_info(const struct json *doc)
-{
-        static const struct table_column columns[] = {{"FIELD"}, {"VALUE", false, true}};
-        struct table *t = table_new(columns, COUNT_OF(columns));
-
-        for (void *it = json_iter(doc); t && it; it = json_next(doc, it)) {
-                const struct json *v = json_iter_value(it);
-                struct buf text;
-                buf_init(&text, 1 << 20);
-                if (json_is_string(v))
-                        buf_put(&text, json_span(v).p, json_span(v).n);
-                else if (!json_is_null(v))
-                        json_dump(v, &text);
-                table_put(t, json_iter_key(it));
-                table_put(t, buf_str(&text));
-                buf_done(&text);
-        }
-        if (t)
-                table_print(t);
-        table_free(t);
-}
-
 static int show_info(struct api *a, const struct cli *c)
 {
         struct buf path;
@@ -43,7 +20,7 @@ static int show_info(struct api *a, const struct cli *c)
         if (rc == 0 && cli_has(c, "json"))
                 api_print(a);
         else if (rc == 0)
-                print_info(a->doc);
+                print_fields(a->doc);
         return rc;
 }
 

@@ -178,8 +178,8 @@ static int dlq_show(struct api *a, const struct cli *c)
         buf_done(&path);
         if (rc == 0 && cli_has(c, "json"))
                 api_print(a);
-        else if (rc == 0)
-                print_dead(json_get(a->doc, "items"));
+        for (size_t i = 0; rc == 0 && !cli_has(c, "json") && i < json_count(json_get(a->doc, "items")); i++)
+                print_fields(json_at(json_get(a->doc, "items"), i));
         return rc;
 }
 

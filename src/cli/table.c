@@ -165,3 +165,25 @@ void table_print(const struct table *t)
                 print_buf(&out);
         buf_done(&out);
 }
+
+void print_fields(const struct json *doc)
+{
+        static const struct table_column columns[] = {{"FIELD"}, {"VALUE"}};
+        struct table *t = table_new(columns, COUNT_OF(columns));
+
+        for (void *it = json_iter(doc); t && it; it = json_next(doc, it)) {
+                const struct json *v = json_iter_value(it);
+                struct buf text;
+                buf_init(&text, 1 << 20);
+                if (json_is_string(v))
+                        buf_put(&text, json_span(v).p, json_span(v).n);
+                else if (!json_is_null(v))
+                        json_dump(v, &text);
+                table_put(t, json_iter_key(it));
+                table_put(t, buf_str(&text));
+                buf_done(&text);
+        }
+        if (t)
+                table_print(t);
+        table_free(t);
+}

@@ -17,6 +17,8 @@
  *    (Resnik 1995), words within a factor of four in coverage say nearly the
  *    same thing, and of words that say the same the common one is the short
  *    one (Zipf's law of abbreviation);
+ *  - it is no word of a warehouse or an ontology ("durables", "fluid"): a short
+ *    list, because no measure on the hierarchy tells these from "bread";
  *  - it does not repeat the category or the class ("dog" beside "dogs").
  */
 #include "embed_priv.h"
@@ -31,6 +33,12 @@
 #define HYPERNYMS_MAX    3 /* tags, not words known */
 #define BAND_WIDTH       4 /* coverage, that is two bits */
 #define MASS_MIN         0.5f
+
+static const char *const hollow[] = {
+        "apparatus", "area",  "commodity", "concoction", "control", "course",  "design",  "drug",      "durables",
+        "fare",      "feed",  "fluid",     "foodstuff",  "game",    "housing", "measure", "nutriment", "point",
+        "produce",   "shape", "staff",     "substance",  "surface", "system",  "ware",    "weight",    "work",
+};
 
 struct hypernym {
         const char *name;
@@ -226,6 +234,14 @@ static float hypernym_mass(const struct labels *l, const struct hypernym *h, con
         return 2 * inside >= h->n ? mass : 0;
 }
 
+static bool says_something(const char *name)
+{
+        for (size_t i = 0; i < COUNT_OF(hollow); i++)
+                if (!strcmp(hollow[i], name))
+                        return false;
+        return true;
+}
+
 static bool better_word(const struct hypernym *a, const struct hypernym *b)
 {
         return !b || strlen(a->name) < strlen(b->name);
@@ -241,7 +257,7 @@ static void hypernyms_tag(const struct labels *l, const float *probs, uint32_t c
                 for (; i < l->nhypernyms && (!band || l->hypernyms[i].n < band * BAND_WIDTH); i++) {
                         const struct hypernym *h = &l->hypernyms[i];
                         float mass = hypernym_mass(l, h, probs, category);
-                        if (!(mass >= MASS_MIN))
+                        if (!(mass >= MASS_MIN) || !says_something(h->name))
                                 continue;
                         if (!band)
                                 band = h->n;

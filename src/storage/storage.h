@@ -53,7 +53,7 @@ void storage_put_end(struct storage_put *p);
 /* A read-only fd of the object at offset 0, for sendfile and the decoder. The caller closes it. ERR_NOT_FOUND, or ERR_CORRUPT when the size differs from size (UINT64_MAX: not checked). */
 int storage_open_object(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct err *e) MUST_CHECK;
 bool storage_has_object(struct storage *s, struct sha256 key);
-int storage_remove_object(struct storage *s, struct sha256 key, struct err *e) MUST_CHECK; /* and all derived; absent is fine */
+int storage_remove_object(struct storage *s, struct sha256 key, struct err *e) MUST_CHECK; /* and all derived; absent is fine. The caller sees to it that no upload of the same bytes is between its commit and its row in the catalog. */
 /* "fs://objects/ab/<sha256>" */
 void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n);
 

@@ -177,19 +177,9 @@ static void a_missing_sentinel_looks_unmounted(void **state)
         assert_int_equal(open_at(in_root("absent"), true, &s, &e), -1);
         assert_int_equal(e.code, ERR_UNAVAILABLE);
         assert_int_equal(access(in_root("absent"), F_OK), -1);
-        assert_int_equal(open_at(root, false, &s, &e), 0);
+        assert_int_equal(open_at(in_root("absent/also"), false, &s, &e), 0); /* with its parents */
         storage_close(s);
-}
-
-static void missing_parents_are_made(void **state)
-{
-        struct storage *s;
-        struct err e;
-
-        (void)state;
-        assert_int_equal(open_at(in_root("a/b/c"), false, &s, &e), 0);
-        storage_close(s);
-        assert_int_equal(access(in_root("a/b/c/.file-allocator"), R_OK), 0);
+        assert_int_equal(access(in_root("absent/also/.file-allocator"), R_OK), 0);
 }
 
 static void leftovers_go_unless_another_process_works(void **state)
@@ -589,7 +579,6 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(the_layout_is_as_documented, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_missing_sentinel_looks_unmounted, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(missing_parents_are_made, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(leftovers_go_unless_another_process_works, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(an_existing_object_of_another_size_is_refused, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_failed_step_fails_the_upload, set_up, tear_down),

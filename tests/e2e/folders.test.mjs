@@ -5,7 +5,7 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { Server, labelled, run, slow, tempDir } from "./harness.mjs";
 
-const labels = ["animals/birds", "animals/mammals", "animals/insects", "food/fruit", "vehicles", "hobbies/music"].filter((l) => fs.existsSync(path.join("/usr/share/tuxpaint/stamps", l)));
+const labels = ["animals/birds", "animals/mammals", "plants/flowers", "food/fruit", "vehicles", "hobbies/music"].filter((l) => fs.existsSync(path.join("/usr/share/tuxpaint/stamps", l)));
 let s, dir, given;
 before(async () => {
   s = await new Server().start();

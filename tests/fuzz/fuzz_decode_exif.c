@@ -18,6 +18,8 @@ static bool has_control(struct span s)
         return false;
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         struct span all = {(const char *)data, size}, v = exif_value(all);

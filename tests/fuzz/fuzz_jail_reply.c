@@ -10,6 +10,8 @@ static void demand(bool holds)
                 abort();
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         struct jail_request req = {.magic = JAIL_MAGIC, .max_pixels = 1000000};

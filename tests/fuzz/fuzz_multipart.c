@@ -43,7 +43,7 @@ static void parse(struct span s, const uint8_t *sizes, struct buf *out)
                 return;
         int rc = 0;
         for (size_t i = 0; !rc && s.n > 0; i++) {
-                size_t n = sizes ? 1 + sizes[i % 8] % 32 : s.n;
+                size_t n = sizes ? 1u + sizes[i % 8] % 32u : s.n;
                 if (n > s.n)
                         n = s.n;
                 rc = multipart_feed(m, (struct span){s.p, n}, &e);

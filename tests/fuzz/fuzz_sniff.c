@@ -4,6 +4,8 @@
 #include <string.h>
 #include "sniff/sniff.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         if (!size)

@@ -88,6 +88,14 @@ static int fail_softly(void *ctx, struct worker_run *run, struct err *e)
         return err_set(e, ERR_TIMEOUT, "took too long");
 }
 
+/* The catalog cannot write the next two times, which is when this failure is to be recorded. */
+static int fail_with_the_catalog(void *ctx, struct worker_run *run, struct err *e)
+{
+        setenv("FILE_ALLOCATOR_FAULT", "catalog.commit=eio,catalog.commit=eio", 1);
+        fault_init();
+        return fail_softly(ctx, run, e);
+}
+
 static int fail_for_good(void *ctx, struct worker_run *run, struct err *e)
 {
         (void)ctx, (void)run;
@@ -202,6 +210,8 @@ static int tear_down(void **state)
         queue_close(w.q);
         catalog_close(w.c);
         arena_free(w.a);
+        unsetenv("FILE_ALLOCATOR_FAULT");
+        fault_init();
         nftw(w.dir, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
         return 0;
 }
@@ -356,6 +366,17 @@ static void a_permanent_failure_is_dead_at_once(void **state)
         reach_end(0, 1);
         assert_int_equal(atomic_load(&w.runs), 1);
         assert_int_equal(dead(), 1);
+}
+
+static void a_failure_is_recorded_once_the_catalog_is_back(void **state)
+{
+        (void)state;
+        w.opts.max_errors = 1;
+        w.handle = fail_with_the_catalog;
+        start();
+        ingest(1);
+        reach_end(0, 1);
+        assert_int_equal(atomic_load(&w.runs), 1);
 }
 
 static void three_crashes_quarantine(void **state)
@@ -528,23 +549,20 @@ static void an_idle_pool_costs_nothing(void **state)
         assert_true(cpu_seconds() - before < 0.1);
 }
 
-static void backoff_stays_in_its_bounds(void **state)
+static void any_allocation_may_fail(void **state)
 {
-        struct dur base = dur_s(1), max = dur_s(300);
-
         (void)state;
-        assert_int_equal(worker_backoff(base, max, 1, 0).ns, 0);
-        assert_int_equal(worker_backoff(base, max, 1, 0.5).ns, dur_s(1).ns);
-        assert_int_equal(worker_backoff(base, max, 3, 0.5).ns, dur_s(4).ns);
-        for (unsigned errors = 1; errors < 200; errors++) {
-                int64_t top = errors < 9 ? base.ns << errors : max.ns;
-                top = top < max.ns ? top : max.ns;
-                for (double r = 0; r < 1; r += 0.09) {
-                        int64_t got = worker_backoff(base, max, errors, r).ns;
-                        assert_true(got >= 0 && got < top);
-                }
+        for (long n = 0; n < 24; n++) {
+                struct err e = {0};
+                mem_fail_after(n);
+                if (worker_pool_start(&w.opts, &w.pool, &e) < 0)
+                        assert_true(e.code == ERR_OOM || e.code == ERR_UNAVAILABLE);
+                mem_fail_after(-1);
+                stop(dur_s(1));
         }
-        assert_true(worker_backoff(base, max, 4000000000u, 0.999).ns < max.ns);
+        start();
+        ingest(1);
+        reach_end(1, 0);
 }
 
 int main(void)
@@ -554,6 +572,7 @@ int main(void)
                 EACH(each_task_is_done_exactly_once),
                 EACH(a_failing_task_is_retried_and_then_dead),
                 EACH(a_permanent_failure_is_dead_at_once),
+                EACH(a_failure_is_recorded_once_the_catalog_is_back),
                 EACH(three_crashes_quarantine),
                 EACH(errors_and_crashes_are_counted_apart),
                 EACH(a_lost_lease_writes_nothing),
@@ -566,7 +585,7 @@ int main(void)
                 EACH(an_interrupted_queue_only_delays),
                 EACH(types_without_a_handler_are_left_alone),
                 EACH(an_idle_pool_costs_nothing),
-                cmocka_unit_test(backoff_stays_in_its_bounds),
+                EACH(any_allocation_may_fail),
         };
 
         log_init(LOG_ERROR, LOG_TEXT); /* failures are what these tests make */
