@@ -157,11 +157,19 @@ static int apply_one(struct sqlite_catalog *c, struct table *t, const struct eve
         }
 }
 
+/* The table's epoch follows last: a cache written half-way through carries the old one and is never used. */
 static int apply(struct sqlite_catalog *c, struct table *t, const struct event *events, size_t n, struct err *e)
 {
+        int64_t epoch;
+
         for (size_t i = 0; i < n; i++)
                 if (apply_one(c, t, &events[i], e) < 0)
                         return -1;
+        if (index_epoch(&c->wdb, &epoch, e) < 0)
+                return -1;
+        must(pthread_rwlock_wrlock(&c->index->lock));
+        c->index->table_epoch = epoch;
+        must(pthread_rwlock_unlock(&c->index->lock));
         return 0;
 }
 
@@ -317,7 +325,7 @@ static int install(struct sqlite_catalog *c, struct table *t, unsigned generatio
         x->incoming = t;
         x->incoming_generation = generation;
         do
-                rc = write_do(c, LANE_BULK, do_install, NULL, e);
+                rc = write_do(c, LANE_ACK, do_install, NULL, e); /* the lane that comes first in a batch */
         while (rc < 0 && e->code == ERR_BUSY);
         table_free(x->incoming); /* NULL when it was installed */
         x->incoming = NULL;
@@ -421,33 +429,24 @@ static bool nobody_waits(struct sqlite_catalog *c)
 }
 
 /*
- * final: the writer is gone, the table stands still. Else it is kept still by
- * the read lock, which a waiting write ends the saving for: a cache is not worth a stall.
+ * The table is kept still by the read lock, which a waiting write ends the
+ * saving for: a cache is not worth a stall. final: the writer is gone already.
  */
 void index_save(struct sqlite_catalog *c, bool final)
 {
         struct index *x = c->index;
         struct err e = {0};
-        struct conn *db = final ? &c->wdb : NULL;
-        struct mono began = mono_now();
-        int64_t epoch = -1;
 
         if (!final && atomic_load(&x->changes) < SAVE_CHANGES)
                 return;
         must(pthread_rwlock_rdlock(&x->lock));
-        if (x->table && (db || (db = read_begin(c, &e)) != NULL)) {
-                int rc = index_epoch(db, &epoch, &e);
-                /* Changed between commit and here: an older table under a newer epoch must not be kept. */
-                if (rc == 0 && epoch != x->saved_epoch && (final || x->table_epoch == epoch))
-                        rc = cache_save(c, x->model_id, epoch, x->table, final ? NULL : nobody_waits, &e);
-                if (rc == 0) {
-                        x->saved_epoch = epoch;
+        if (x->table && x->table_epoch != x->saved_epoch) {
+                if (cache_save(c, x->model_id, x->table_epoch, x->table, final ? NULL : nobody_waits, &e) == 0) {
+                        x->saved_epoch = x->table_epoch;
                         atomic_store(&x->changes, 0);
                 } else if (e.code != ERR_BUSY) {
                         log_warning("catalog", "vector cache not written: %s", e.msg);
                 }
-                if (!final)
-                        read_end(c, db, began);
         }
         must(pthread_rwlock_unlock(&x->lock));
 }

@@ -63,7 +63,7 @@ struct index {
         size_t npending, pending_cap;
         bool pending_lost;
         atomic_ulong changes; /* vectors since the cache was written */
-        int64_t saved_epoch;
+        int64_t table_epoch, saved_epoch; /* the epoch that the table holds; the keeper's: the file's */
 };
 
 struct entry { /* the truth of one asset, for the table */

@@ -286,6 +286,7 @@ void index_load(struct sqlite_catalog *c);
 void index_save(struct sqlite_catalog *c, bool final);
 /* The model in use; ERR_UNAVAILABLE when none was chosen. */
 int index_model(struct sqlite_catalog *c, int64_t *model, uint32_t *dim, struct err *e) MUST_CHECK;
+int index_drop(struct sqlite_catalog *c, struct err *e) MUST_CHECK; /* and load again */
 int index_epoch(struct conn *db, int64_t *out, struct err *e) MUST_CHECK;
 
 #endif

@@ -32,13 +32,14 @@ struct decode_request {
 struct decode_result {
         uint32_t width, height; /* upright (orientation applied) */
         uint32_t pages;
-        uint64_t phash; /* 64-bit DCT hash of the upright picture */
+        uint64_t phash;  /* 64-bit DCT hash of the upright picture */
         char format[16]; /* "jpeg" "png" "webp" "gif" "tiff" "heif" "avif" */
         /* All inside one mapping that decode_result_done unmaps. Empty when not asked for. */
         struct span rgb;     /* model_width*model_height*3 */
         struct span thumb;   /* WebP */
         struct span preview; /* JPEG */
-        struct span meta;    /* JSON object: {"exif": {"Make": …, "DateTimeOriginal": …, "GPSLatitude": …}, "color_palette": […]} */
+        struct span meta;    /* text of a JSON object, not checked: {"exif": {"Make": …, "gps": {"latitude": …}},
+                                "color_palette": ["#rrggbb"], "icc": …, "animated": true, "frames": n} */
         void *map;
         size_t map_len;
 };
@@ -49,7 +50,8 @@ struct decode_result {
  * (pixels) are about the file and permanent; ERR_CRASHED and ERR_TIMEOUT cost
  * the child; ERR_UNAVAILABLE: no child could be started.
  */
-int jail_decode(struct jail *j, int fd, const struct decode_request *req, struct decode_result *out, struct err *e) MUST_CHECK;
+int jail_decode(struct jail *j, int fd, const struct decode_request *req, struct decode_result *out,
+                struct err *e) MUST_CHECK;
 void decode_result_done(struct decode_result *r);
 
 struct jail_state {

@@ -16,9 +16,9 @@
 
 #include <stdint.h>
 
-#define JAIL_MAGIC   0x4a4c4146u /* "FALJ" */
-#define JAIL_VERSION 1
-#define JAIL_FD      3
+#define JAIL_MAGIC      0x4a4c4146u /* "FALJ" */
+#define JAIL_VERSION    1
+#define JAIL_FD         3
 #define JAIL_OUTPUT_MAX (64u << 20)
 
 struct jail_hello {

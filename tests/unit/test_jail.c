@@ -71,6 +71,31 @@ static void metadata_tells_camera_and_frames(void **state)
         close(fd);
 }
 
+static void exif_comes_as_numbers_and_text_and_leaves_no_trace_in_products(void **state)
+{
+        static const char *const parts[] = {"\"Make\":\"Example (Cam)\"",
+                                            "\"DateTimeOriginal\":\"2021:07:04 12:30:15\"",
+                                            "\"OffsetTimeOriginal\":\"+02:00\"",
+                                            "\"LensModel\":\"Lens (50 mm) f/1.8\"",
+                                            "\"ExposureTime\":0.004",
+                                            "\"FNumber\":2.8",
+                                            "\"ISOSpeedRatings\":400",
+                                            "\"gps\":{\"latitude\":48.5,\"longitude\":-11.26,\"altitude\":519.5}"};
+        (void)state;
+        struct decode_result r;
+        struct err e;
+        int fd = open_data("images/exif.jpg");
+        assert_int_equal(jail_decode(jail, fd, &everything, &r, &e), 0);
+        for (size_t i = 0; i < COUNT_OF(parts); i++)
+                if (!memmem(r.meta.p, r.meta.n, parts[i], strlen(parts[i])))
+                        fail_msg("%s is not in %.*s", parts[i], (int)r.meta.n, r.meta.p);
+        assert_null(memmem(r.meta.p, r.meta.n, "invalid", 7));
+        assert_null(memmem(r.thumb.p, r.thumb.n, "EXIF", 4));
+        assert_null(memmem(r.preview.p, r.preview.n, "Exif", 4));
+        decode_result_done(&r);
+        close(fd);
+}
+
 static void bad_files_are_refused_with_a_reason(void **state)
 {
         static const struct {
@@ -203,6 +228,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_format_decodes),
                 cmocka_unit_test(metadata_tells_camera_and_frames),
+                cmocka_unit_test(exif_comes_as_numbers_and_text_and_leaves_no_trace_in_products),
                 cmocka_unit_test(bad_files_are_refused_with_a_reason),
                 cmocka_unit_test(file_offset_of_the_caller_does_not_matter),
                 cmocka_unit_test(killed_child_costs_one_file),

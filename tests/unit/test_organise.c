@@ -158,6 +158,34 @@ static void taken_out_by_a_person_is_no_founding_member(void **state)
         assert_true(id_is_nil(get(a, ids[0]).cluster_id));
 }
 
+static void what_no_tag_can_name_gets_a_date(void **state)
+{
+        (void)state;
+        struct cluster *c;
+        for (unsigned g = 1; g <= 2; g++)
+                for (unsigned i = 0; i < 3; i++)
+                        add(NULL, g, i);
+        assert_int_equal(folders(a, NULL, &c), 2);
+        assert_memory_equal(c[0].name, "Similar photos (", 16);
+        assert_string_not_equal(c[0].name, c[1].name);
+}
+
+static void analysed_again_it_stays_where_it_was(void **state)
+{
+        (void)state;
+        struct cluster *c;
+        struct id ids[3];
+        float v[DIM];
+        for (unsigned i = 0; i < 3; i++)
+                ids[i] = add(NULL, 1, i);
+        OK(catalog_asset_reprocess(catalog, ids[1], NULL, "user", &e));
+        picture(v, 1, 1, 0.85f);
+        finish(v, NULL, 0, 0.9f);
+        assert_int_equal(folders(a, NULL, &c), 1);
+        assert_int_equal(c[0].asset_count, 3);
+        assert_true(id_eq(get(a, ids[1]).cluster_id, c[0].id));
+}
+
 static void names_come_from_what_members_share(void **state)
 {
         (void)state;
@@ -172,10 +200,6 @@ static void names_come_from_what_members_share(void **state)
                 add_tagged((struct upload){.name = "rex.jpg", .tag = "rex"}, 2, i, beagle, 2);
         assert_int_equal(folders(a, NULL, &c), 2);
         assert_string_equal(c[1].name, "Rex");
-        for (unsigned i = 0; i < 3; i++)
-                add(NULL, 3, i);
-        assert_int_equal(folders(a, NULL, &c), 3);
-        assert_memory_equal(c[2].name, "Similar photos (", 16);
 }
 
 /* A tag given to a whole upload says nothing of one group in it. */
@@ -259,6 +283,8 @@ int main(void)
                 T(owners_never_mix),
                 T(a_folder_asked_for_is_kept),
                 T(taken_out_by_a_person_is_no_founding_member),
+                T(what_no_tag_can_name_gets_a_date),
+                T(analysed_again_it_stays_where_it_was),
                 T(names_come_from_what_members_share),
                 T(a_tag_on_everything_names_nothing),
                 T(eight_workers_found_three_folders_for_three_groups),

@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "log/log.h"
 #include "metrics/metrics.h"
 #include "organise/organise.h"
 
@@ -42,6 +43,7 @@ static inline int model_open(void **state)
 {
         struct err e = {0};
         (void)state;
+        log_init(LOG_WARNING, LOG_TEXT);
         if (metrics_init() || embed_open(&(struct embed_opts){MODEL, RUNTIME}, false, &model, &e)) {
                 print_error("%s\n", e.msg);
                 return -1;

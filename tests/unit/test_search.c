@@ -199,6 +199,31 @@ static void by_example_leaves_the_example_out(void **state)
         assert_int_equal(why.code, ERR_NOT_FOUND);
 }
 
+static void before_vectors_are_there_words_answer(void **state)
+{
+        (void)state;
+        char url[128];
+        struct search_result r;
+        struct err why = {0};
+        photo_of(NULL, "dog.jpg", "dog", 0.6f);
+        search_close(searcher);
+        organise_close(organise);
+        organise = NULL;
+        catalog_close(catalog);
+        snprintf(url, sizeof url, "sqlite://%s/catalog.db", dir);
+        const struct catalog_opts co = {.url = url, .data_path = dir, .queue_max_depth = 10};
+        OK(catalog_open(&co, &catalog, &e)); /* and no catalog_use_model */
+        const struct search_opts so = {.catalog = catalog, .embed = model};
+        OK(search_open(&so, &searcher, &e));
+        r = ask((struct search_query){.text = "dog"});
+        assert_true(r.warming);
+        assert_int_equal(r.n, 1);
+        assert_true(r.hits[0].filename && r.hits[0].vector < 0);
+        const struct search_query q = {.text = "dog", .mode = SEARCH_VECTOR, .limit = 10, .threshold = 0.5f};
+        assert_int_equal(search_text(searcher, &q, a, &r, &why), -1);
+        assert_int_equal(why.code, ERR_UNAVAILABLE);
+}
+
 static void without_a_vector_nothing_is_similar(void **state)
 {
         (void)state;
@@ -224,6 +249,7 @@ int main(void)
                 T(pages_neither_repeat_nor_miss),
                 T(an_empty_query_is_refused),
                 T(by_example_leaves_the_example_out),
+                T(before_vectors_are_there_words_answer),
                 T(without_a_vector_nothing_is_similar),
         };
         return cmocka_run_group_tests(tests, model_open, model_close);

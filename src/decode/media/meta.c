@@ -52,6 +52,9 @@ static struct span value(VipsImage *im, const char *field)
         const char *s;
         if (!vips_image_get_typeof(im, field) || vips_image_get_string(im, field, &s))
                 return (struct span){0};
+        /* what libvips stores for text in another encoding: there is nothing left to read */
+        if (!strcmp(s, "<invalid utf-8 string>"))
+                return (struct span){0};
         return exif_value(span_of(s));
 }
 

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Nearest neighbours under filters. Filters come first, as a bitmap over the
+ * rows; the integer scan finds candidates among what is left, and the stored
+ * f32 vectors decide. Few rows left are scored exactly, all of them. The lock
+ * is held for the scan only, never while SQL runs.
+ */
+#include "catalog/catalog_sqlite_index_priv.h"
+
+#include <stdlib.h>
+
+#define EXACT_MAX 2000  /* rows that are scored without a scan */
+#define K_MAX     10000
+
+struct candidate {
+        int64_t n;
+        struct vector_match match;
+};
+
+/* Assets that pass the part of a filter only SQL can answer. */
+struct chosen {
+        bool any; /* there is such a part */
+        int64_t *n;
+        size_t count, cap;
+};
+
+static bool needs_sql(const struct asset_filter *f)
+{
+        return f->statuses || f->ntags || f->content_type || f->sha256 || (f->name && *f->name) || f->after.us || f->before.us;
+}
+
+static int choose(struct sqlite_catalog *c, const struct asset_filter *f, struct chosen *out, struct err *e)
+{
+        struct asset_filter live = *f;
+        struct mono began = mono_now();
+        struct arena *a;
+        struct conn *db;
+        sqlite3_stmt *s = NULL;
+        struct sql q;
+        int rc = -1;
+
+        live.trashed = false;
+        out->any = true;
+        a = arena_new(1 << 20);
+        if (!a)
+                return err_oom(e);
+        sql_init(&q, a);
+        sql_put(&q, "SELECT a.n FROM asset a");
+        db = sql_filter(&q, &live, e) == 0 ? read_begin(c, e) : NULL;
+        if (db)
+                s = sql_prepare(&q, db, e);
+        while (s && (rc = db_step(db, s, e)) > 0) {
+                if (mem_grow((void **)&out->n, &out->cap, out->count + 1, sizeof(*out->n)) < 0) {
+                        rc = err_oom(e);
+                        break;
+                }
+                out->n[out->count++] = sqlite3_column_int64(s, 0);
+        }
+        sqlite3_finalize(s);
+        sql_done(&q);
+        if (db)
+                read_end(c, db, began);
+        arena_free(a);
+        return rc;
+}
+
+static bool passes(const struct row_key *k, const struct asset_filter *f, uint32_t owner, uint32_t folder)
+{
+        if (!k->live || (f->owner && k->owner != owner) || (f->kinds && !(f->kinds & 1U << k->kind)))
+                return false;
+        if (!f->cluster_id)
+                return true;
+        return k->folder == folder && (folder != 0 || k->kind == KIND_MEDIA);
+}
+
+/* How many rows are left; their bits are set. */
+static size_t mark(struct table *t, const struct asset_filter *f, const struct chosen *ch, vec_bits *bits)
+{
+        uint32_t owner = f->owner ? table_owner(t, f->owner, false) : 0;
+        uint32_t folder = f->cluster_id ? table_folder(t, *f->cluster_id, false) : 0;
+        size_t left = 0;
+
+        if (owner == NO_ROW || folder == NO_ROW)
+                return 0;
+        if (ch->any) {
+                for (size_t i = 0; i < ch->count; i++) {
+                        uint32_t row = table_row(t, ch->n[i]);
+                        if (row == NO_ROW || !passes(&t->keys[row], f, owner, folder))
+                                continue;
+                        bits[row / 64] |= (vec_bits)1 << row % 64;
+                        left++;
+                }
+                return left;
+        }
+        for (size_t row = 0; row < t->rows; row++) {
+                if (!passes(&t->keys[row], f, owner, folder))
+                        continue;
+                bits[row / 64] |= (vec_bits)1 << row % 64;
+                left++;
+        }
+        return left;
+}
+
+static void take_all(const struct table *t, const vec_bits *bits, struct candidate *out, size_t *n)
+{
+        for (size_t w = 0; w < vec_bits_words(t->rows); w++)
+                for (vec_bits left = bits[w]; left; left &= left - 1) {
+                        const struct row_name *name = &t->names[w * 64 + (size_t)__builtin_ctzll(left)];
+                        out[(*n)++] = (struct candidate){.n = name->n, .match.asset = name->id};
+                }
+}
+
+/* Under the read lock: the rows worth an exact score. */
+static int gather(struct table *t, const float *q, const struct asset_filter *f, const struct chosen *ch, size_t k,
+                  struct candidate **out, size_t *n, struct err *e)
+{
+        size_t want = 4 * k > k + 64 ? 4 * k : k + 64, left;
+        vec_bits *bits = mem_calloc(vec_bits_words(t->rows) + 1, sizeof(*bits));
+        struct vec_hit *hits = NULL;
+        int rc = 0;
+
+        if (!bits)
+                return err_oom(e);
+        left = mark(t, f, ch, bits);
+        if (want < EXACT_MAX)
+                want = want < left ? want : left;
+        *out = mem_alloc(((left <= EXACT_MAX ? left : want) + 1) * sizeof(**out));
+        if (!*out) {
+                rc = err_oom(e);
+        } else if (left <= EXACT_MAX) {
+                take_all(t, bits, *out, n);
+        } else if (!(hits = mem_alloc(want * sizeof(*hits)))) {
+                rc = err_oom(e);
+        } else {
+                size_t found = vec_index_search(t->vec, q, bits, want, hits);
+                for (size_t i = 0; i < found; i++) {
+                        const struct row_name *name = &t->names[hits[i].row];
+                        (*out)[(*n)++] = (struct candidate){.n = name->n, .match.asset = name->id};
+                }
+        }
+        mem_free(hits);
+        mem_free(bits);
+        return rc;
+}
+
+static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const float *q, struct candidate *cand, size_t *n,
+                   struct err *e)
+{
+        struct mono began = mono_now();
+        struct conn *db = read_begin(c, e);
+        size_t kept = 0;
+        int rc = 0;
+
+        if (!db)
+                return -1;
+        for (size_t i = 0; i < *n && rc >= 0; i++) {
+                sqlite3_stmt *s = db_query(db, e, "SELECT vec FROM embedding WHERE asset = ? AND model = ?", "ll", cand[i].n, model);
+                rc = s ? db_step(db, s, e) : -1;
+                if (rc <= 0)
+                        continue;
+                if ((size_t)sqlite3_column_bytes(s, 0) == dim * sizeof(float)) {
+                        cand[i].match.cosine = vec_dot(q, sqlite3_column_blob(s, 0), dim);
+                        cand[kept++] = cand[i];
+                }
+                db_end(s);
+        }
+        read_end(c, db, began);
+        *n = kept;
+        return rc < 0 ? -1 : 0;
+}
+
+static int by_cosine(const void *a, const void *b)
+{
+        const struct vector_match *x = &((const struct candidate *)a)->match, *y = &((const struct candidate *)b)->match;
+
+        if (x->cosine != y->cosine)
+                return x->cosine > y->cosine ? -1 : 1;
+        return id_cmp(x->asset, y->asset);
+}
+
+static int warming(struct err *e)
+{
+        return err_set(e, ERR_UNAVAILABLE, "warming: vectors are being loaded");
+}
+
+static int search(struct sqlite_catalog *c, const float *q, const struct asset_filter *f, const struct chosen *ch, size_t k,
+                  struct candidate **cand, size_t *n, struct err *e)
+{
+        struct index *x = c->index;
+        int64_t model = 0;
+        uint32_t dim = 0;
+        int rc;
+
+        assert(pthread_rwlock_rdlock(&x->lock) == 0);
+        if (!x->table) {
+                rc = warming(e);
+        } else {
+                model = x->table->model;
+                dim = x->table->dim;
+                rc = gather(x->table, q, f, ch, k, cand, n, e);
+        }
+        assert(pthread_rwlock_unlock(&x->lock) == 0);
+        if (rc < 0 || *n == 0)
+                return rc;
+        if (rescore(c, model, dim, q, *cand, n, e) < 0)
+                return -1;
+        qsort(*cand, *n, sizeof(**cand), by_cosine);
+        return 0;
+}
+
+int sqlite_vector_search(struct catalog *c, const float *q, const struct asset_filter *f, size_t k, struct vector_match *out,
+                         size_t *n, struct err *e)
+{
+        static const struct asset_filter none = {0};
+        struct candidate *cand = NULL;
+        struct chosen ch = {0};
+        size_t found = 0;
+        int rc = 0;
+
+        *n = 0;
+        if (!f)
+                f = &none;
+        if (k > K_MAX)
+                return err_set(e, ERR_INVALID, "k: %zu, allowed are up to %d", k, K_MAX);
+        if (!sqlite_warm(c))
+                return warming(e);
+        if (k == 0)
+                return 0;
+        if (needs_sql(f))
+                rc = choose(self_of(c), f, &ch, e);
+        if (rc == 0)
+                rc = search(self_of(c), q, f, &ch, k, &cand, &found, e);
+        for (size_t i = 0; rc == 0 && i < found && i < k; i++)
+                out[(*n)++] = cand[i].match;
+        mem_free(ch.n);
+        mem_free(cand);
+        return rc;
+}
+
+int sqlite_vector_get(struct catalog *c, struct id asset, float *out, struct err *e)
+{
+        struct mono began = mono_now();
+        struct conn *db;
+        sqlite3_stmt *s;
+        int64_t model;
+        uint32_t dim;
+        int rc;
+
+        if (index_model(self_of(c), &model, &dim, e) < 0 || !(db = read_begin(self_of(c), e)))
+                return -1;
+        s = db_query(db, e, "SELECT x.vec FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.id = ?", "lu",
+                     model, &asset);
+        rc = s ? db_step(db, s, e) : -1;
+        if (rc > 0) {
+                rc = (size_t)sqlite3_column_bytes(s, 0) == dim * sizeof(float) ? 0 : -1;
+                if (rc == 0)
+                        memcpy(out, sqlite3_column_blob(s, 0), dim * sizeof(float));
+                else
+                        err_set(e, ERR_INTERNAL, "catalog: a vector of the wrong size");
+                db_end(s);
+        } else if (rc == 0) {
+                rc = err_set(e, ERR_NOT_FOUND, "the asset has no vector of the model in use");
+        }
+        read_end(self_of(c), db, began);
+        return rc;
+}
+
+/* ---- prototypes --------------------------------------------------------------------------- */
+
+struct proto_hit {
+        struct id id;
+        float cosine;
+};
+
+/* Insertion into the best k so far; k is small. */
+static void keep(struct proto_hit *best, size_t *n, size_t k, struct proto_hit h)
+{
+        size_t i = *n;
+
+        if (*n == k) {
+                if (best[k - 1].cosine >= h.cosine)
+                        return;
+                i = k - 1;
+        } else {
+                ++*n;
+        }
+        for (; i > 0 && best[i - 1].cosine < h.cosine; i--)
+                best[i] = best[i - 1];
+        best[i] = h;
+}
+
+static int nearest(struct sqlite_catalog *c, const char *owner, const float *q, size_t k, struct proto_hit *best, size_t *n,
+                   struct err *e)
+{
+        struct index *x = c->index;
+        struct table *t;
+        uint32_t number;
+        int rc = 0;
+
+        assert(pthread_rwlock_rdlock(&x->lock) == 0);
+        t = x->table;
+        number = t ? table_owner(t, owner, false) : NO_ROW;
+        if (!t)
+                rc = warming(e);
+        for (size_t i = 1; number != NO_ROW && i < t->nfolders; i++) {
+                const struct folder_slot *s = &t->folders[i];
+                if (s->open && s->owner == number)
+                        keep(best, n, k, (struct proto_hit){.id = s->id, .cosine = vec_dot(q, s->unit, t->dim)});
+        }
+        assert(pthread_rwlock_unlock(&x->lock) == 0);
+        return rc;
+}
+
+static int name_them(struct sqlite_catalog *c, const char *owner, const struct proto_hit *best, size_t n, struct arena *a,
+                     struct prototype_match *out, size_t *found, struct err *e)
+{
+        struct mono began = mono_now();
+        struct conn *db = read_begin(c, e);
+        bool ok = true;
+        int rc = 0;
+
+        if (!db)
+                return -1;
+        for (size_t i = 0; i < n && rc >= 0; i++) {
+                sqlite3_stmt *s = db_query(db, e,
+                                           "SELECT name, threshold, count FROM cluster WHERE id = ? AND owner = ? AND locked = 0",
+                                           "ut", &best[i].id, owner);
+                rc = s ? db_step(db, s, e) : -1;
+                if (rc <= 0)
+                        continue;
+                out[(*found)++] = (struct prototype_match){.cluster = best[i].id,
+                                                           .name = col_text(a, s, 0, &ok),
+                                                           .cosine = best[i].cosine,
+                                                           .threshold = (float)sqlite3_column_double(s, 1),
+                                                           .count = col_u64(s, 2)};
+                db_end(s);
+        }
+        read_end(c, db, began);
+        return rc < 0 ? -1 : ok ? 0 : err_oom(e);
+}
+
+int sqlite_prototype_search(struct catalog *c, const char *owner, const float *q, size_t k, struct arena *a,
+                            struct prototype_match *out, size_t *n, struct err *e)
+{
+        struct proto_hit *best;
+        size_t found = 0;
+
+        *n = 0;
+        if (k == 0)
+                return 0;
+        if (k > K_MAX)
+                return err_set(e, ERR_INVALID, "k: %zu, allowed are up to %d", k, K_MAX);
+        best = arena_array(a, k, sizeof(*best));
+        if (!best)
+                return err_oom(e);
+        if (nearest(self_of(c), owner, q, k, best, &found, e) < 0)
+                return -1;
+        return name_them(self_of(c), owner, best, found, a, out, n, e);
+}
