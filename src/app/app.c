@@ -71,6 +71,17 @@ static void raise_fd_limit(void)
         }
 }
 
+/* A relative DATABASE_URL means relative to where the service was started. */
+static int catalog_url(struct app *a, struct err *e)
+{
+        char cwd[PATH_MAX] = "";
+        const char *path = a->c->database_path;
+        if (*path != '/' && !getcwd(cwd, sizeof cwd))
+                return err_errno(e, errno, "cannot find the working directory");
+        int n = snprintf(a->url, sizeof a->url, "sqlite://%s%s%s", cwd, *cwd ? "/" : "", path);
+        return n < 0 || (size_t)n >= sizeof a->url ? err_set(e, ERR_INVALID, "DATABASE_URL: the path is too long") : 0;
+}
+
 static int open_catalog(struct app *a, struct err *e)
 {
         struct catalog_counts counts;
@@ -81,8 +92,7 @@ static int open_catalog(struct app *a, struct err *e)
                 .phash_distance = (unsigned)a->c->phash_distance,
                 .queue_max_depth = (uint64_t)a->c->queue_max_depth,
         };
-        snprintf(a->url, sizeof a->url, "sqlite:///%s", a->c->database_path);
-        if (catalog_open(&co, &a->catalog, e) || catalog_counts(a->catalog, NULL, &counts, e))
+        if (catalog_url(a, e) || catalog_open(&co, &a->catalog, e) || catalog_counts(a->catalog, NULL, &counts, e))
                 return -1;
         struct storage_opts so = {
                 .url = a->c->storage_backend, .path = a->storage_path, .expect_content = counts.objects > 0};

@@ -87,7 +87,7 @@ static int do_claim(struct tx *tx, void *arg, struct err *e)
 {
         struct claim_args *g = arg;
         struct row r;
-        int64_t n, asset;
+        int64_t n, asset = 0;
 
         g->got = false;
         if (due(tx->db, g->types, tx->now.us, &n, e) < 0)

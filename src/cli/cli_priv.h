@@ -98,15 +98,15 @@ struct table_column {
         bool right;  /* aligned so */
         bool shrink; /* may be cut when the terminal is narrow */
 };
-struct table *table_new(const struct table_column *columns, size_t n) MUST_CHECK; /* NULL: no memory */
-void table_free(struct table *t);
-void table_put(struct table *t, const char *text); /* the next cell; cleaned, copied; NULL: "" */
-void table_putf(struct table *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
-size_t table_rows(const struct table *t);
+struct table *cli_table_new(const struct table_column *columns, size_t n) MUST_CHECK; /* NULL: no memory */
+void cli_table_free(struct table *t);
+void cli_table_put(struct table *t, const char *text); /* the next cell; cleaned, copied; NULL: "" */
+void cli_table_putf(struct table *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+size_t cli_table_rows(const struct table *t);
 /* width 0: as wide as it gets. Returns -1 when memory ran out anywhere. */
-int table_render(const struct table *t, size_t width, bool bold, struct buf *out) MUST_CHECK;
+int cli_table_render(const struct table *t, size_t width, bool bold, struct buf *out) MUST_CHECK;
 /* To stdout, fitted to it. */
-void table_print(const struct table *t);
+void cli_table_print(const struct table *t);
 /* An object's names and values as two columns, never cut; what has members of its own as JSON. */
 void print_fields(const struct json *object);
 
@@ -164,21 +164,21 @@ struct api {
         struct err e;     /* of the last call */
 };
 /* 0, or the exit code after complaining. */
-int api_open(struct api *a, const struct cli *c) MUST_CHECK;
-int api_clone(struct api *a, const struct api *from, struct err *e) MUST_CHECK; /* for another thread */
-void api_close(struct api *a);
+int client_open(struct api *a, const struct cli *c) MUST_CHECK;
+int client_clone(struct api *a, const struct api *from, struct err *e) MUST_CHECK; /* for another thread */
+void client_close(struct api *a);
 /* Any answer is 0 and in a->r and a->doc; -1: a->e. path begins with a slash; q's url and key are filled in. */
-int api_send(struct api *a, const char *path, struct httpc_request q) MUST_CHECK;
+int client_send(struct api *a, const char *path, struct httpc_request q) MUST_CHECK;
 /* What an answer that is no success says, in one line. */
-void api_reason(const struct api *a, struct buf *out);
+void client_reason(const struct api *a, struct buf *out);
 /* Send, and complain of anything but 2xx. 0 or an exit code. */
-int api_call(struct api *a, const char *method, const char *path, struct span body) MUST_CHECK;
-int api_get(struct api *a, const char *path) MUST_CHECK;
+int client_call(struct api *a, const char *method, const char *path, struct span body) MUST_CHECK;
+int client_get(struct api *a, const char *path) MUST_CHECK;
 /* name=value of a query, escaped; "?" or "&" before it as needed. NULL value: nothing. */
-void api_query(struct buf *path, const char *name, const char *value);
+void client_query(struct buf *path, const char *name, const char *value);
 /* /api/v1/… of a path segment given by the user */
-void api_path(struct buf *path, const char *prefix, const char *segment, const char *suffix);
-void api_print(const struct api *a); /* the answer as JSON on stdout */
+void client_path(struct buf *path, const char *prefix, const char *segment, const char *suffix);
+void client_print(const struct api *a); /* the answer as JSON on stdout */
 
 /* Ask for a job until it is done; a->doc is the last answer. 0 or an exit code. */
 int job_poll(struct api *a, const char *job, bool wait) MUST_CHECK;

@@ -140,7 +140,7 @@ static int find_server(struct api *a, const struct cli *c)
         return rc;
 }
 
-int api_open(struct api *a, const struct cli *c)
+int client_open(struct api *a, const struct cli *c)
 {
         int rc;
 
@@ -155,7 +155,7 @@ int api_open(struct api *a, const struct cli *c)
         return CLI_OK;
 }
 
-int api_clone(struct api *a, const struct api *from, struct err *e)
+int client_clone(struct api *a, const struct api *from, struct err *e)
 {
         *a = (struct api){0};
         memcpy(a->base, from->base, sizeof(a->base));
@@ -171,14 +171,14 @@ static void forget_answer(struct api *a)
         a->r = (struct httpc_response){0};
 }
 
-void api_close(struct api *a)
+void client_close(struct api *a)
 {
         forget_answer(a);
         httpc_free(a->h);
         a->h = NULL;
 }
 
-int api_send(struct api *a, const char *path, struct httpc_request q)
+int client_send(struct api *a, const char *path, struct httpc_request q)
 {
         const char *headers[4];
         size_t n = 0;
@@ -230,7 +230,7 @@ static void put_details(const struct json *details, struct buf *out)
                 buf_putc(out, ')');
 }
 
-void api_reason(const struct api *a, struct buf *out)
+void client_reason(const struct api *a, struct buf *out)
 {
         const char *text = json_get_str(a->doc, "error", NULL);
         const char *id = json_get_str(a->doc, "request_id", NULL);
@@ -251,15 +251,15 @@ static int complain_answer(const struct api *a)
         struct buf why;
 
         buf_init(&why, 16 * 1024);
-        api_reason(a, &why);
+        client_reason(a, &why);
         complain("%s", buf_str(&why));
         buf_done(&why);
         return CLI_FAILED;
 }
 
-int api_call(struct api *a, const char *method, const char *path, struct span body)
+int client_call(struct api *a, const char *method, const char *path, struct span body)
 {
-        if (api_send(a, path, (struct httpc_request){.method = method, .body = body})) {
+        if (client_send(a, path, (struct httpc_request){.method = method, .body = body})) {
                 bool network = a->e.code == ERR_UNAVAILABLE || a->e.code == ERR_TIMEOUT;
                 complain(network ? "cannot reach %s: %s" : "%s: %s", a->base, a->e.msg);
                 return network ? CLI_UNREACHABLE : CLI_FAILED;
@@ -273,12 +273,12 @@ int api_call(struct api *a, const char *method, const char *path, struct span bo
         return CLI_OK;
 }
 
-int api_get(struct api *a, const char *path)
+int client_get(struct api *a, const char *path)
 {
-        return api_call(a, "GET", path, (struct span){0});
+        return client_call(a, "GET", path, (struct span){0});
 }
 
-void api_query(struct buf *path, const char *name, const char *value)
+void client_query(struct buf *path, const char *name, const char *value)
 {
         if (!value)
                 return;
@@ -288,7 +288,7 @@ void api_query(struct buf *path, const char *name, const char *value)
         httpc_escape(path, value);
 }
 
-void api_path(struct buf *path, const char *prefix, const char *segment, const char *suffix)
+void client_path(struct buf *path, const char *prefix, const char *segment, const char *suffix)
 {
         buf_puts(path, API_ROOT);
         buf_puts(path, prefix);
@@ -299,7 +299,7 @@ void api_path(struct buf *path, const char *prefix, const char *segment, const c
         buf_puts(path, suffix);
 }
 
-void api_print(const struct api *a)
+void client_print(const struct api *a)
 {
         if (a->doc)
                 print_json(buf_span(&a->r.body));

@@ -14,11 +14,11 @@ static int show_info(struct api *a, const struct cli *c)
         int rc;
 
         buf_init(&path, 4096);
-        api_path(&path, "/objects/", c->words[0], "");
-        rc = api_get(a, buf_str(&path));
+        client_path(&path, "/objects/", c->words[0], "");
+        rc = client_get(a, buf_str(&path));
         buf_done(&path);
         if (rc == 0 && cli_has(c, "json"))
-                api_print(a);
+                client_print(a);
         else if (rc == 0)
                 print_fields(a->doc);
         return rc;
@@ -61,8 +61,8 @@ static int fetch(struct api *a, const struct cli *c, int fd)
                 q.ctx = &meter;
         }
         buf_init(&path, 4096);
-        api_path(&path, "/objects/", c->words[0], cli_has(c, "thumbnail") ? "/thumbnail" : "/content");
-        rc = api_send(a, buf_str(&path), q);
+        client_path(&path, "/objects/", c->words[0], cli_has(c, "thumbnail") ? "/thumbnail" : "/content");
+        rc = client_send(a, buf_str(&path), q);
         if (meter.shown)
                 fputs("\r\033[K", stderr);
         buf_done(&path);
@@ -74,7 +74,7 @@ static int fetch(struct api *a, const struct cli *c, int fd)
         if (a->r.status < 200 || a->r.status >= 300) {
                 struct buf why;
                 buf_init(&why, 16 * 1024);
-                api_reason(a, &why);
+                client_reason(a, &why);
                 complain("%s", buf_str(&why));
                 buf_done(&why);
                 return CLI_FAILED;
@@ -168,7 +168,7 @@ int run_get(const struct cli *c)
                 complain("a file may confuse the terminal: redirect the output, or add --force");
                 return CLI_USAGE;
         }
-        rc = api_open(&a, c);
+        rc = client_open(&a, c);
         if (rc)
                 return rc;
         if (cli_has(c, "info"))
@@ -177,6 +177,6 @@ int run_get(const struct cli *c)
                 rc = fetch(&a, c, STDOUT_FILENO);
         else
                 rc = download(&a, c);
-        api_close(&a);
+        client_close(&a);
         return rc;
 }

@@ -304,7 +304,7 @@ static int find_holder(struct ingest *in, struct api *api)
         in->opts.held_by = "default";
         if (!api->key[0])
                 return CLI_OK;
-        rc = api_send(api, "/api/v1/objects?limit=1&owner=default", (struct httpc_request){.method = "GET"});
+        rc = client_send(api, "/api/v1/objects?limit=1&owner=default", (struct httpc_request){.method = "GET"});
         if (rc == 0 && (api->r.status == 403 || api->r.status == 404))
                 in->opts.held_by = NULL;
         return CLI_OK; /* what else is wrong, the first file will tell */
@@ -314,14 +314,14 @@ static int send_all(struct ingest *in, const struct cli *c, size_t workers)
 {
         struct api api;
         size_t bad = 0;
-        int rc = api_open(&api, c);
+        int rc = client_open(&api, c);
 
         if (rc)
                 return rc;
         in->jobs = mem_calloc(in->walk.n, sizeof(*in->jobs));
         if (!in->jobs) {
                 complain("not enough memory");
-                api_close(&api);
+                client_close(&api);
                 return CLI_FAILED;
         }
         rc = find_holder(in, &api);
@@ -332,7 +332,7 @@ static int send_all(struct ingest *in, const struct cli *c, size_t workers)
         if (rc == 0)
                 rc = summarise(in, cli_has(c, "wait") && !in->fatal, bad);
         mem_free(in->jobs);
-        api_close(&api);
+        client_close(&api);
         return rc;
 }
 

@@ -29,9 +29,9 @@ int job_poll(struct api *a, const char *job, bool wait)
         int rc;
 
         buf_init(&path, 4096);
-        api_path(&path, "/ingest/", job, "/status");
+        client_path(&path, "/ingest/", job, "/status");
         for (;;) {
-                rc = api_get(a, buf_str(&path));
+                rc = client_get(a, buf_str(&path));
                 if (rc || !wait || is_over(a->doc))
                         break;
                 sleep_for(dur_s(pause));
@@ -46,7 +46,7 @@ static void print_job(const struct json *job)
         static const struct table_column columns[] = {
                 {"FILE", false, true}, {"STATUS"}, {"STAGE"}, {"ERROR", false, true}, {"ID"}};
         const struct json *progress = json_get(job, "progress"), *assets = json_get(job, "assets");
-        struct table *t = table_new(columns, COUNT_OF(columns));
+        struct table *t = cli_table_new(columns, COUNT_OF(columns));
         struct buf head, line;
 
         buf_init(&head, 4096);
@@ -59,15 +59,15 @@ static void print_job(const struct json *job)
         print_buf(&line);
         for (size_t i = 0; t && i < json_count(assets); i++) {
                 const struct json *asset = json_at(assets, i), *error = json_get(asset, "error");
-                table_put(t, json_get_str(asset, "filename", NULL));
-                table_put(t, json_get_str(asset, "status", NULL));
-                table_put(t, json_get_str(asset, "stage", NULL));
-                table_put(t, json_is_string(error) ? json_str(error) : json_get_str(error, "message", NULL));
-                table_put(t, json_get_str(asset, "system_id", NULL));
+                cli_table_put(t, json_get_str(asset, "filename", NULL));
+                cli_table_put(t, json_get_str(asset, "status", NULL));
+                cli_table_put(t, json_get_str(asset, "stage", NULL));
+                cli_table_put(t, json_is_string(error) ? json_str(error) : json_get_str(error, "message", NULL));
+                cli_table_put(t, json_get_str(asset, "system_id", NULL));
         }
-        if (t && table_rows(t) > 0)
-                table_print(t);
-        table_free(t);
+        if (t && cli_table_rows(t) > 0)
+                cli_table_print(t);
+        cli_table_free(t);
         buf_done(&line);
         buf_done(&head);
 }
@@ -75,19 +75,19 @@ static void print_job(const struct json *job)
 int run_status(const struct cli *c)
 {
         struct api a;
-        int rc = api_open(&a, c);
+        int rc = client_open(&a, c);
 
         if (rc)
                 return rc;
         rc = job_poll(&a, c->words[0], cli_has(c, "wait"));
         if (rc == 0) {
                 if (cli_has(c, "json"))
-                        api_print(&a);
+                        client_print(&a);
                 else
                         print_job(a.doc);
                 rc = job_exit(a.doc);
         }
-        api_close(&a);
+        client_close(&a);
         return rc;
 }
 
@@ -98,21 +98,21 @@ static void print_dead(const struct json *items)
         static const struct table_column columns[] = {
                 {"JOB"},  {"FILE", false, true}, {"STAGE"}, {"CODE"}, {"TRIES", true, false},
                 {"LAST"}, {"ERROR", false, true}};
-        struct table *t = table_new(columns, COUNT_OF(columns));
+        struct table *t = cli_table_new(columns, COUNT_OF(columns));
 
         for (size_t i = 0; t && i < json_count(items); i++) {
                 const struct json *item = json_at(items, i);
-                table_put(t, json_get_str(item, "job_id", NULL));
-                table_put(t, json_get_str(item, "filename", NULL));
-                table_put(t, json_get_str(item, "stage", NULL));
-                table_put(t, json_get_str(item, "code", NULL));
-                table_putf(t, "%.0f", json_get_num(item, "attempts", 0));
-                table_putf(t, "%.10s", json_get_str(item, "last_failed_at", ""));
-                table_put(t, json_get_str(item, "error", NULL));
+                cli_table_put(t, json_get_str(item, "job_id", NULL));
+                cli_table_put(t, json_get_str(item, "filename", NULL));
+                cli_table_put(t, json_get_str(item, "stage", NULL));
+                cli_table_put(t, json_get_str(item, "code", NULL));
+                cli_table_putf(t, "%.0f", json_get_num(item, "attempts", 0));
+                cli_table_putf(t, "%.10s", json_get_str(item, "last_failed_at", ""));
+                cli_table_put(t, json_get_str(item, "error", NULL));
         }
         if (t)
-                table_print(t);
-        table_free(t);
+                cli_table_print(t);
+        cli_table_free(t);
 }
 
 static int dlq_list(struct api *a, const struct cli *c)
@@ -127,12 +127,12 @@ static int dlq_list(struct api *a, const struct cli *c)
         snprintf(number, sizeof(number), "%d", (int)limit);
         buf_init(&path, 4096);
         buf_puts(&path, "/api/v1/admin/dlq");
-        api_query(&path, "limit", number);
-        api_query(&path, "stage", cli_value(c, "stage"));
-        rc = api_get(a, buf_str(&path));
+        client_query(&path, "limit", number);
+        client_query(&path, "stage", cli_value(c, "stage"));
+        rc = client_get(a, buf_str(&path));
         buf_done(&path);
         if (rc == 0 && cli_has(c, "json"))
-                api_print(a);
+                client_print(a);
         else if (rc == 0 && json_count(json_get(a->doc, "items")) > 0)
                 print_dead(json_get(a->doc, "items"));
         if (rc == 0 && json_count(json_get(a->doc, "items")) == 0)
@@ -148,12 +148,12 @@ static int dlq_change(struct api *a, const struct cli *c, const char *method, co
         buf_init(&path, 4096);
         buf_init(&line, 4096);
         if (c->nwords > 1)
-                api_path(&path, "/admin/dlq/", c->words[1], suffix);
+                client_path(&path, "/admin/dlq/", c->words[1], suffix);
         else
                 buf_printf(&path, "/api/v1/admin/dlq%s", suffix);
-        rc = api_call(a, method, buf_str(&path), strcmp(method, "POST") == 0 ? SPAN("{}") : (struct span){0});
+        rc = client_call(a, method, buf_str(&path), strcmp(method, "POST") == 0 ? SPAN("{}") : (struct span){0});
         if (rc == 0 && cli_has(c, "json")) {
-                api_print(a);
+                client_print(a);
         } else if (rc == 0) {
                 if (c->nwords > 1) {
                         text_clean(&line, span_of(c->words[1]));
@@ -173,11 +173,11 @@ static int dlq_show(struct api *a, const struct cli *c)
         int rc;
 
         buf_init(&path, 4096);
-        api_path(&path, "/admin/dlq/", c->words[1], "");
-        rc = api_get(a, buf_str(&path));
+        client_path(&path, "/admin/dlq/", c->words[1], "");
+        rc = client_get(a, buf_str(&path));
         buf_done(&path);
         if (rc == 0 && cli_has(c, "json"))
-                api_print(a);
+                client_print(a);
         for (size_t i = 0; rc == 0 && !cli_has(c, "json") && i < json_count(json_get(a->doc, "items")); i++)
                 print_fields(json_at(json_get(a->doc, "items"), i));
         return rc;
@@ -211,10 +211,10 @@ int run_dlq(const struct cli *c)
                         complain(needs_job[i] ? "dlq %s needs a JOB" : "dlq %s takes no JOB", verb);
                         return CLI_USAGE;
                 }
-                rc = api_open(&a, c);
+                rc = client_open(&a, c);
                 if (rc == 0) {
                         rc = dlq_run(&a, c, verb);
-                        api_close(&a);
+                        client_close(&a);
                 }
                 return rc;
         }

@@ -85,20 +85,20 @@ int run_health(const struct cli *c)
 {
         struct api a;
         const char *status;
-        int rc = api_open(&a, c);
+        int rc = client_open(&a, c);
 
         if (rc)
                 return CLI_FAILED;
-        rc = api_send(&a, "/health",
+        rc = client_send(&a, "/health",
                       (struct httpc_request){.method = "GET", .connect_timeout = dur_s(2), .idle_timeout = dur_s(5)});
         if (rc) {
                 complain("cannot reach %s: %s", a.base, a.e.msg);
-                api_close(&a);
+                client_close(&a);
                 return CLI_FAILED;
         }
         status = json_get_str(a.doc, "status", "unknown");
         if (cli_has(c, "json")) {
-                api_print(&a);
+                client_print(&a);
         } else {
                 struct buf clean;
                 buf_init(&clean, 4096);
@@ -109,6 +109,6 @@ int run_health(const struct cli *c)
         }
         rc = a.r.status == 200 && (strcmp(status, "healthy") == 0 || strcmp(status, "degraded") == 0) ? CLI_OK
                                                                                                       : CLI_FAILED;
-        api_close(&a);
+        client_close(&a);
         return rc;
 }

@@ -24,7 +24,7 @@ struct table {
         bool failed;
 };
 
-struct table *table_new(const struct table_column *columns, size_t n)
+struct table *cli_table_new(const struct table_column *columns, size_t n)
 {
         struct table *t = mem_calloc(1, sizeof(*t));
 
@@ -41,7 +41,7 @@ struct table *table_new(const struct table_column *columns, size_t n)
         return t;
 }
 
-void table_free(struct table *t)
+void cli_table_free(struct table *t)
 {
         if (!t)
                 return;
@@ -50,7 +50,7 @@ void table_free(struct table *t)
         mem_free(t);
 }
 
-void table_put(struct table *t, const char *text)
+void cli_table_put(struct table *t, const char *text)
 {
         struct buf clean;
 
@@ -65,7 +65,7 @@ void table_put(struct table *t, const char *text)
         buf_done(&clean);
 }
 
-void table_putf(struct table *t, const char *fmt, ...)
+void cli_table_putf(struct table *t, const char *fmt, ...)
 {
         struct buf text;
         va_list ap;
@@ -74,11 +74,11 @@ void table_putf(struct table *t, const char *fmt, ...)
         va_start(ap, fmt);
         buf_vprintf(&text, fmt, ap);
         va_end(ap);
-        table_put(t, buf_str(&text));
+        cli_table_put(t, buf_str(&text));
         buf_done(&text);
 }
 
-size_t table_rows(const struct table *t)
+size_t cli_table_rows(const struct table *t)
 {
         return t->n / t->ncolumns;
 }
@@ -135,7 +135,7 @@ static void render_row(const struct table *t, const size_t *w, char *const *cell
         }
 }
 
-int table_render(const struct table *t, size_t width, bool bold, struct buf *out)
+int cli_table_render(const struct table *t, size_t width, bool bold, struct buf *out)
 {
         size_t w[MAX_COLUMN];
 
@@ -154,12 +154,12 @@ int table_render(const struct table *t, size_t width, bool bold, struct buf *out
         return buf_failed(out) ? -1 : 0;
 }
 
-void table_print(const struct table *t)
+void cli_table_print(const struct table *t)
 {
         struct buf out;
 
         buf_init(&out, MAX_BYTES);
-        if (table_render(t, text_terminal_width(), text_colours(), &out))
+        if (cli_table_render(t, text_terminal_width(), text_colours(), &out))
                 complain("not enough memory for the table");
         else
                 print_buf(&out);
@@ -169,7 +169,7 @@ void table_print(const struct table *t)
 void print_fields(const struct json *doc)
 {
         static const struct table_column columns[] = {{"FIELD"}, {"VALUE"}};
-        struct table *t = table_new(columns, COUNT_OF(columns));
+        struct table *t = cli_table_new(columns, COUNT_OF(columns));
 
         for (void *it = json_iter(doc); t && it; it = json_next(doc, it)) {
                 const struct json *v = json_iter_value(it);
@@ -179,11 +179,11 @@ void print_fields(const struct json *doc)
                         buf_put(&text, json_span(v).p, json_span(v).n);
                 else if (!json_is_null(v))
                         json_dump(v, &text);
-                table_put(t, json_iter_key(it));
-                table_put(t, buf_str(&text));
+                cli_table_put(t, json_iter_key(it));
+                cli_table_put(t, buf_str(&text));
                 buf_done(&text);
         }
         if (t)
-                table_print(t);
-        table_free(t);
+                cli_table_print(t);
+        cli_table_free(t);
 }

@@ -20,7 +20,7 @@
 int upload_init(struct upload *u, const struct api *api, const struct upload_opts *opts, struct err *e)
 {
         *u = (struct upload){.opts = opts};
-        if (api_clone(&u->api, api, e))
+        if (client_clone(&u->api, api, e))
                 return -1;
         u->hash = sha256_new();
         u->chunk = mem_alloc(CHUNK);
@@ -29,7 +29,7 @@ int upload_init(struct upload *u, const struct api *api, const struct upload_opt
 
 void upload_done(struct upload *u)
 {
-        api_close(&u->api);
+        client_close(&u->api);
         sha256_free(u->hash);
         mem_free(u->chunk);
         u->hash = NULL;
@@ -79,7 +79,7 @@ static int send_patiently(struct upload *u, const char *path, struct httpc_reque
         unsigned busy = 0, lost = 0;
 
         for (;;) {
-                int rc = api_send(&u->api, path, q);
+                int rc = client_send(&u->api, path, q);
                 if (rc == 0 && u->api.r.status != 503 && u->api.r.status != 429)
                         return 0;
                 if (rc != 0 && !is_network(&u->api.e))
@@ -102,7 +102,7 @@ static void fail_unsent(struct upload *u, struct upload_result *r)
 {
         struct err e = u->api.e;
         bool gone =
-                is_network(&e) && api_send(&u->api, "/live", (struct httpc_request){.connect_timeout = dur_s(3)}) != 0;
+                is_network(&e) && client_send(&u->api, "/live", (struct httpc_request){.connect_timeout = dur_s(3)}) != 0;
 
         fail(r, e.msg, gone ? CLI_UNREACHABLE : 0);
 }
@@ -113,7 +113,7 @@ static void fail_answered(const struct upload *u, struct upload_result *r)
         struct buf why;
 
         buf_init(&why, 16 * 1024);
-        api_reason(&u->api, &why);
+        client_reason(&u->api, &why);
         fail(r, buf_str(&why), status == 401 || status == 403 ? CLI_FAILED : 0);
         buf_done(&why);
 }
@@ -134,8 +134,8 @@ static bool ask(struct upload *u, struct sha256 hash, bool *there, struct upload
         *there = false;
         buf_init(&path, 4096);
         buf_puts(&path, "/api/v1/objects?limit=1");
-        api_query(&path, "sha256", sha256_format(hash, hex));
-        api_query(&path, "owner", u->opts->held_by);
+        client_query(&path, "sha256", sha256_format(hash, hex));
+        client_query(&path, "owner", u->opts->held_by);
         rc = send_patiently(u, buf_str(&path), (struct httpc_request){.method = "GET"});
         buf_done(&path);
         if (rc)

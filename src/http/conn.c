@@ -37,7 +37,7 @@ bool conn_admit(struct conn_table *t, const struct sockaddr *from)
         return room && (!t->per_ip || same < t->per_ip);
 }
 
-struct conn_slot *conn_open(struct conn_table *t, const struct sockaddr *from, int fd)
+struct conn_slot *http_conn_open(struct conn_table *t, const struct sockaddr *from, int fd)
 {
         struct conn_slot *found = NULL;
         lock_take(&t->lock);
@@ -53,7 +53,7 @@ struct conn_slot *conn_open(struct conn_table *t, const struct sockaddr *from, i
         return found;
 }
 
-void conn_close(struct conn_table *t, struct conn_slot *slot)
+void http_conn_close(struct conn_table *t, struct conn_slot *slot)
 {
         if (!slot)
                 return;
@@ -86,7 +86,7 @@ static void *reap(void *arg)
                         struct conn_slot *s = &t->slots[i];
                         if (s->used && !s->busy && mono_since(s->since).ns > t->head_window.ns)
                                 shutdown(s->fd,
-                                         SHUT_RDWR); /* the lock keeps the fd ours: conn_close comes before close() */
+                                         SHUT_RDWR); /* the lock keeps the fd ours: http_conn_close comes before close() */
                 }
         }
         lock_drop(&t->lock);

@@ -48,8 +48,8 @@ struct conn_table {
 int conn_table_init(struct conn_table *t, size_t n, size_t per_ip, struct dur head_window, struct err *e) MUST_CHECK;
 void conn_table_done(struct conn_table *t);
 bool conn_admit(struct conn_table *t, const struct sockaddr *from);
-struct conn_slot *conn_open(struct conn_table *t, const struct sockaddr *from, int fd); /* NULL when full */
-void conn_close(struct conn_table *t, struct conn_slot *slot);
+struct conn_slot *http_conn_open(struct conn_table *t, const struct sockaddr *from, int fd); /* NULL when full */
+void http_conn_close(struct conn_table *t, struct conn_slot *slot);
 /* A busy connection is judged by its body's rate, a waiting one by the head window. slot NULL is fine. */
 void conn_set_busy(struct conn_table *t, struct conn_slot *slot, bool busy);
 /*

@@ -88,9 +88,9 @@ static void on_connection(void *cls, struct MHD_Connection *c, void **slot, enum
                 const struct sockaddr *from =
                         MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
                 int fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-                *slot = conn_open(&s->conns, from, fd);
+                *slot = http_conn_open(&s->conns, from, fd);
         } else {
-                conn_close(&s->conns, *slot);
+                http_conn_close(&s->conns, *slot);
                 *slot = NULL;
         }
 }

@@ -90,22 +90,35 @@ static int query_vector(struct run *r, float *v, struct err *e)
         return 0;
 }
 
-/* The nearest, cut off where the similarity shown would fall below the threshold. */
-static int vector_list(struct run *r, const float *v, struct err *e)
+/* The nearest k, cut off where the similarity shown would fall below the threshold. */
+static int vector_read(struct run *r, const float *v, size_t k, struct err *e)
 {
         size_t n = 0, kept = 0;
-        r->v = arena_array(r->tmp, SEARCH_DEPTH + 1, sizeof *r->v);
-        if (!r->v)
-                return err_oom(e);
-        if (catalog_vector_search(r->s->opts.catalog, v, &r->q->filter, SEARCH_DEPTH + (r->leave_out != NULL), r->v, &n,
-                                  e))
+        if (catalog_vector_search(r->s->opts.catalog, v, &r->q->filter, k, r->v, &n, e))
                 return -1;
         for (size_t i = 0; i < n; i++)
-                if (similarity_of(r, r->v[i].cosine) >= r->q->threshold &&
-                    !(r->leave_out && id_eq(*r->leave_out, r->v[i].asset)))
+                if (similarity_of(r, r->v[i].cosine) >= r->q->threshold)
                         r->v[kept++] = r->v[i];
         r->nv = kept;
         return in_time(r, e);
+}
+
+/* Each candidate costs a read of its exact vector, and most queries have few that reach the threshold. */
+static int vector_list(struct run *r, const float *v, struct err *e)
+{
+        size_t extra = r->leave_out != NULL, kept = 0;
+        r->v = arena_array(r->tmp, SEARCH_DEPTH + extra, sizeof *r->v);
+        if (!r->v)
+                return err_oom(e);
+        if (vector_read(r, v, SEARCH_SHALLOW + extra, e))
+                return -1;
+        if (r->nv == SEARCH_SHALLOW + extra && vector_read(r, v, SEARCH_DEPTH + extra, e))
+                return -1;
+        for (size_t i = 0; i < r->nv; i++)
+                if (!r->leave_out || !id_eq(*r->leave_out, r->v[i].asset))
+                        r->v[kept++] = r->v[i];
+        r->nv = kept;
+        return 0;
 }
 
 static int text_list(struct run *r, struct err *e)

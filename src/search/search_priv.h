@@ -7,8 +7,12 @@
 
 /* ---- ranking (pure) --------------------------------------------------------------- */
 
-/* As deep as either list is read: totals are counted up to here, and pages do not shift as one goes on. */
-#define SEARCH_DEPTH 1000
+/*
+ * How deep a list is read: shallow, and deep only when the shallow one was full. That depends on the data and
+ * never on the page asked for, so pages do not shift as one goes on. Totals are counted up to the deep end.
+ */
+#define SEARCH_SHALLOW 200
+#define SEARCH_DEPTH   1000
 
 struct ranked {
         struct id asset;

@@ -170,9 +170,9 @@ static void assert_key(const char *url, const char *key)
         struct err e;
 
         assert_int_equal(cli_parse(&c, 4, argv, &e), 0);
-        assert_int_equal(api_open(&a, &c), 0);
+        assert_int_equal(client_open(&a, &c), 0);
         assert_string_equal(a.key, key);
-        api_close(&a);
+        client_close(&a);
         cli_done(&c);
 }
 
@@ -201,7 +201,7 @@ static void test_an_address_with_a_password_is_refused(void **state)
 
         (void)state;
         assert_int_equal(cli_parse(&c, 4, argv, &e), 0);
-        assert_int_equal(api_open(&a, &c), CLI_USAGE);
+        assert_int_equal(client_open(&a, &c), CLI_USAGE);
         cli_done(&c);
 }
 

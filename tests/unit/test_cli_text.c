@@ -115,15 +115,15 @@ static const struct table_column columns[] = {{"N", true, false}, {"NAME", false
 
 static struct table *sample(void)
 {
-        struct table *t = table_new(columns, COUNT_OF(columns));
+        struct table *t = cli_table_new(columns, COUNT_OF(columns));
 
         assert_non_null(t);
-        table_put(t, "1");
-        table_put(t, "a long name that does not fit");
-        table_put(t, "x1");
-        table_putf(t, "%d", 22);
-        table_put(t, "\xe7\x8c\xab");
-        table_put(t, NULL);
+        cli_table_put(t, "1");
+        cli_table_put(t, "a long name that does not fit");
+        cli_table_put(t, "x1");
+        cli_table_putf(t, "%d", 22);
+        cli_table_put(t, "\xe7\x8c\xab");
+        cli_table_put(t, NULL);
         return t;
 }
 
@@ -132,12 +132,12 @@ static void test_a_table_is_as_wide_as_it_needs_in_a_pipe(void **state)
         struct table *t = sample();
 
         (void)state;
-        assert_int_equal(table_rows(t), 2);
-        assert_int_equal(table_render(t, 0, false, &out), 0);
+        assert_int_equal(cli_table_rows(t), 2);
+        assert_int_equal(cli_table_render(t, 0, false, &out), 0);
         assert_string_equal(buf_str(&out), " N  NAME                           ID\n"
                                            " 1  a long name that does not fit  x1\n"
                                            "22  \xe7\x8c\xab\n");
-        table_free(t);
+        cli_table_free(t);
 }
 
 static void test_a_table_shrinks_to_the_terminal(void **state)
@@ -145,11 +145,11 @@ static void test_a_table_shrinks_to_the_terminal(void **state)
         struct table *t = sample();
 
         (void)state;
-        assert_int_equal(table_render(t, 20, false, &out), 0);
+        assert_int_equal(cli_table_render(t, 20, false, &out), 0);
         assert_string_equal(buf_str(&out), " N  NAME          ID\n"
                                            " 1  a long name\xe2\x80\xa6  x1\n"
                                            "22  \xe7\x8c\xab\n");
-        table_free(t);
+        cli_table_free(t);
 }
 
 int main(void)

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The suite's factory for SQLite: a folder of its own per catalog. */
+#ifndef FA_CATALOG_SQLITE_BACKEND_H
+#define FA_CATALOG_SQLITE_BACKEND_H
+
+#include "contract/catalog_suite.h"
+
+#include <ftw.h>
+#include <sqlite3.h>
+
+static void backend_make(char *url, size_t url_max, char *data, size_t data_max)
+{
+        char dir[] = "/tmp/fa-catalog-XXXXXX";
+
+        assert_non_null(mkdtemp(dir));
+        snprintf(url, url_max, "sqlite://%s/catalog.db", dir);
+        snprintf(data, data_max, "%s", dir);
+}
+
+static int backend_rm(const char *path, const struct stat *st, int type, struct FTW *w)
+{
+        (void)st;
+        (void)type;
+        (void)w;
+        return remove(path);
+}
+
+static void backend_drop(const char *url, const char *data)
+{
+        (void)url;
+        nftw(data, backend_rm, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+const struct suite_backend suite_backend = {.make = backend_make, .drop = backend_drop};
+
+/* Marks the (closed) catalog as one of a newer program. */
+static inline void backend_future(const char *url)
+{
+        sqlite3 *h;
+
+        assert_int_equal(sqlite3_open(url + strlen("sqlite://"), &h), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(h, "INSERT INTO schema_version VALUES (9999, 'x', 0)", NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(h);
+}
+
+#endif
