@@ -25,7 +25,6 @@ static uint64_t salt;
 static struct mono until;
 static int folder = -1, shards[256];
 static uint16_t port;
-static bool form;
 
 struct client {
         pthread_t thread;
@@ -194,7 +193,7 @@ int main(int argc, char **argv)
         if (argc == 3 && !strcmp(argv[1], "sync"))
                 return sync_once(argv[2]);
         bool raw = argc == 6 && !strcmp(argv[1], "raw");
-        form = argc == 6 && !strcmp(argv[1], "form");
+        bool form = argc == 6 && !strcmp(argv[1], "form");
         if (!raw && !form && !(argc == 6 && !strcmp(argv[1], "put"))) {
                 fprintf(stderr, "usage: bench_ack raw|put|form FOLDER|PORT CLIENTS BYTES MILLISECONDS\n");
                 return 2;
