@@ -62,7 +62,11 @@ static void *ingest(void *arg)
 
         while (dur_seconds(mono_since(began)) < l->seconds && atomic_load(l->done) < l->max) {
                 struct arena *a = arena_new(4 << 20);
-                struct new_job j = {.id = id_new(), .owner = "default", .assets = x, .nassets = (size_t)l->files, .created = wall_now()};
+                struct new_job j = {.id = id_new(),
+                                    .owner = "default",
+                                    .assets = x,
+                                    .nassets = (size_t)l->files,
+                                    .created = wall_now()};
                 struct job_receipt r;
                 char names[100][40];
                 for (int i = 0; i < l->files; i++) {
@@ -112,9 +116,18 @@ static void *work(void *arg)
                 struct task t;
                 struct err e;
                 if (catalog_task_claim(cat, "bench", dur_s(60), 1U << JOB_IMAGE, a, &t, &e) == 1) {
-                        struct tag tags[3] = {{"cat", TAG_ZERO_SHOT, 0.9f}, {"animal", TAG_ZERO_SHOT, 0.8f}, {"indoor", TAG_ZERO_SHOT, 0.5f}};
-                        struct task_result r = {.task = &t, .metadata = "{\"width\":1}", .has_phash = true, .phash = random_u64(), .tags = tags, .ntags = 3,
-                                                .model_id = "bench", .vector = v, .dim = DIM};
+                        struct tag tags[3] = {{"cat", TAG_ZERO_SHOT, 0.9f},
+                                              {"animal", TAG_ZERO_SHOT, 0.8f},
+                                              {"indoor", TAG_ZERO_SHOT, 0.5f}};
+                        struct task_result r = {.task = &t,
+                                                .metadata = "{\"width\":1}",
+                                                .has_phash = true,
+                                                .phash = random_u64(),
+                                                .tags = tags,
+                                                .ntags = 3,
+                                                .model_id = "bench",
+                                                .vector = v,
+                                                .dim = DIM};
                         for (int i = 0; i < DIM; i++)
                                 v[i] = (float)(random_u64() % 2000) / 1000 - 1;
                         vec_normalise(v, DIM);
@@ -152,7 +165,8 @@ static void list(const char *what, const struct asset_filter *f, enum asset_sort
                 must(catalog_asset_list(cat, f, sort, 50, NULL, a, &p, &err), what);
                 arena_free(a);
         }
-        printf("list of 50, %-19s %8.2f ms (of %llu)\n", what, dur_seconds(mono_since(began)) * 1000 / n, (unsigned long long)p.total);
+        printf("list of 50, %-19s %8.2f ms (of %llu)\n", what, dur_seconds(mono_since(began)) * 1000 / n,
+               (unsigned long long)p.total);
 }
 
 int main(int argc, char **argv)
@@ -172,7 +186,11 @@ int main(int argc, char **argv)
         if (!mkdtemp(dir) || metrics_init() < 0)
                 return 1;
         snprintf(url, sizeof(url), "sqlite://%s/catalog.db", dir);
-        must(catalog_open(&(struct catalog_opts){.url = url, .data_path = dir, .idempotency_ttl = dur_s(60), .phash_distance = 5}, &cat, &err), "open");
+        must(catalog_open(
+                     &(struct catalog_opts){
+                             .url = url, .data_path = dir, .idempotency_ttl = dur_s(60), .phash_distance = 5},
+                     &cat, &err),
+             "open");
         must(catalog_use_model(cat, "bench", DIM, &err), "model");
         raw_fsync(dir);
         ingests(1);
@@ -183,7 +201,8 @@ int main(int argc, char **argv)
         raw_fsync(dir);
         began = mono_now();
         ingest(&fill);
-        printf("filled %llu in jobs of 100:  %8.0f /s\n", (unsigned long long)assets, (double)assets / dur_seconds(mono_since(began)));
+        printf("filled %llu in jobs of 100:  %8.0f /s\n", (unsigned long long)assets,
+               (double)assets / dur_seconds(mono_since(began)));
         list("all", &none, SORT_CREATED_DESC);
         list("by name", &none, SORT_NAME_ASC);
         list("name ~ 4711", &(struct asset_filter){.name = "4711"}, SORT_CREATED_DESC);

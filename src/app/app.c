@@ -91,6 +91,7 @@ static int open_catalog(struct app *a, struct err *e)
                 .idempotency_ttl = a->c->idempotency_ttl,
                 .phash_distance = (unsigned)a->c->phash_distance,
                 .queue_max_depth = (uint64_t)a->c->queue_max_depth,
+                .folder_threshold = (float)a->c->cluster_threshold,
         };
         if (catalog_url(a, e) || catalog_open(&co, &a->catalog, e) || catalog_counts(a->catalog, NULL, &counts, e))
                 return -1;

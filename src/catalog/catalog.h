@@ -21,6 +21,7 @@ struct catalog_opts {
         struct dur idempotency_ttl;
         unsigned phash_distance; /* near duplicates: Hamming distance below this; 0 = off */
         uint64_t queue_max_depth;
+        float folder_threshold; /* similarity, of folders that an ingest makes; 0: 0.72 */
 };
 
 /* Applies migrations under a lock, refuses a catalog from a newer program, starts the writer. */

@@ -14,6 +14,8 @@ static catalog_close_fn sqlite_close;
 static const struct catalog_ops sqlite_ops = {
 #define CATALOG_OP(name) .name = sqlite_##name,
 #include "catalog/catalog_ops.def"
+
+#define FOLDER_THRESHOLD 0.72f
 #undef CATALOG_OP
         .close = sqlite_close,
 };
@@ -127,6 +129,7 @@ static struct sqlite_catalog *sqlite_new(const struct catalog_opts *opts)
         c->base.ops = &sqlite_ops;
         c->idempotency_ttl = opts->idempotency_ttl;
         c->phash_distance = opts->phash_distance;
+        c->folder_threshold = opts->folder_threshold > 0 ? opts->folder_threshold : FOLDER_THRESHOLD;
         c->queue_max_depth = opts->queue_max_depth;
         for (int lane = 0; lane < LANE_COUNT; lane++)
                 c->lanes[lane].tail = &c->lanes[lane].head;
@@ -160,8 +163,9 @@ int catalog_sqlite_open(const struct catalog_opts *opts, struct catalog **out, s
                 return err_oom(e);
         if (!c->path || !c->data_path || !c->index) {
                 err_oom(e);
-        } else if (vector_dir(c, e) == 0 && conn_open(&c->wdb, c->path, true, e) == 0 && sqlite_migrate(&c->wdb, e) == 0 &&
-                   pool_open(c, e) == 0 && writer_start(c, e) == 0 && keeper_start(c, e) == 0) {
+        } else if (vector_dir(c, e) == 0 && conn_open(&c->wdb, c->path, true, e) == 0 &&
+                   sqlite_migrate(&c->wdb, e) == 0 && pool_open(c, e) == 0 && writer_start(c, e) == 0 &&
+                   keeper_start(c, e) == 0) {
                 metrics_set(METRIC_DB_CONNECTIONS, POOL_SIZE, "max");
                 *out = &c->base;
                 return 0;

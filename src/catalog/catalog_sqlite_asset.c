@@ -34,10 +34,11 @@ static int read_tags(struct conn *db, int64_t n, struct arena *a, struct asset *
 /* The newest model's embedding stands for all. */
 static int read_model(struct conn *db, int64_t n, struct arena *a, struct asset *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e,
-                                   "SELECT m.id, m.dim FROM embedding x JOIN model m ON m.n = x.model WHERE x.asset = ? "
-                                   "ORDER BY x.model DESC LIMIT 1",
-                                   "l", n);
+        sqlite3_stmt *s =
+                db_query(db, e,
+                         "SELECT m.id, m.dim FROM embedding x JOIN model m ON m.n = x.model WHERE x.asset = ? "
+                         "ORDER BY x.model DESC LIMIT 1",
+                         "l", n);
         int rc = s ? db_step(db, s, e) : -1;
         bool ok = true;
 
@@ -109,7 +110,8 @@ static int read_near(struct conn *db, struct arena *a, struct asset *out, struct
 /* 1, 0 unknown or foreign, -1 */
 static int get(struct conn *db, struct id id, const char *owner, struct arena *a, struct asset *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e, ASSET_SELECT "WHERE a.id = ?1 AND (?2 IS NULL OR a.owner = ?2)", "ut", &id, owner);
+        sqlite3_stmt *s =
+                db_query(db, e, ASSET_SELECT "WHERE a.id = ?1 AND (?2 IS NULL OR a.owner = ?2)", "ut", &id, owner);
         int rc = s ? db_step(db, s, e) : -1;
 
         if (rc <= 0)
@@ -119,7 +121,8 @@ static int get(struct conn *db, struct id id, const char *owner, struct arena *a
         return rc < 0 ? -1 : 1;
 }
 
-int sqlite_asset_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct asset *out, struct err *e)
+int sqlite_asset_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct asset *out,
+                     struct err *e)
 {
         struct mono began = mono_now();
         struct conn *db = read_begin(self_of(c), e);
@@ -173,10 +176,12 @@ int sqlite_lineage(struct catalog *c, struct id asset, const char *owner, struct
         *n = 0;
         if (!db)
                 return -1;
-        rc = db_int(db, e, &number, "SELECT n FROM asset WHERE id = ?1 AND (?2 IS NULL OR owner = ?2)", "ut", &asset, owner);
+        rc = db_int(db, e, &number, "SELECT n FROM asset WHERE id = ?1 AND (?2 IS NULL OR owner = ?2)", "ut", &asset,
+                    owner);
         if (rc == 0)
                 rc = err_set(e, ERR_NOT_FOUND, "no such asset");
-        s = rc > 0 ? db_query(db, e, "SELECT at, action, actor, detail FROM lineage WHERE asset = ? ORDER BY n", "l", number)
+        s = rc > 0 ? db_query(db, e, "SELECT at, action, actor, detail FROM lineage WHERE asset = ? ORDER BY n", "l",
+                              number)
                    : NULL;
         rc = s ? 0 : -1;
         while (s && (rc = db_step(db, s, e)) > 0) {
@@ -220,8 +225,8 @@ static int rename_to(struct tx *tx, const struct row *r, const struct asset_args
         buf_done(&b);
         if (rc < 0)
                 return -1;
-        return db_run(tx->db, e, "UPDATE asset SET filename = ?, name_fold = ? WHERE n = ?", "ttl", g->patch->filename, g->fold,
-                      r->n);
+        return db_run(tx->db, e, "UPDATE asset SET filename = ?, name_fold = ? WHERE n = ?", "ttl", g->patch->filename,
+                      g->fold, r->n);
 }
 
 /* By a person: the file is pinned where it is put, and the folder counts as filled by a person. */
@@ -256,8 +261,9 @@ static int do_patch(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (p->filename && rename_to(tx, &r, g, e) < 0)
                 return -1;
-        if (p->set_comments && (db_run(tx->db, e, "UPDATE asset SET comments = ? WHERE n = ?", "tl", p->comments, r.n) < 0 ||
-                                lineage_add(tx, r.n, "commented", g->actor, NULL, e) < 0))
+        if (p->set_comments &&
+            (db_run(tx->db, e, "UPDATE asset SET comments = ? WHERE n = ?", "tl", p->comments, r.n) < 0 ||
+             lineage_add(tx, r.n, "commented", g->actor, NULL, e) < 0))
                 return -1;
         if (p->set_tags && (tags_replace(tx, r.n, true, g->tags, p->ntags, e) < 0 ||
                             lineage_add(tx, r.n, "tagged", g->actor, NULL, e) < 0))
@@ -269,8 +275,8 @@ static int do_patch(struct tx *tx, void *arg, struct err *e)
         return tx_text(tx, r.n, e);
 }
 
-int sqlite_asset_patch(struct catalog *c, struct id id, const char *owner, const struct asset_patch *p, const char *actor,
-                       struct id *operation, struct err *e)
+int sqlite_asset_patch(struct catalog *c, struct id id, const char *owner, const struct asset_patch *p,
+                       const char *actor, struct id *operation, struct err *e)
 {
         struct asset_args g = {.id = id, .owner = owner, .actor = actor, .patch = p, .operation = operation};
         struct arena *a = arena_new(1 << 20);
@@ -337,7 +343,8 @@ static int tasks_drop(struct tx *tx, int64_t asset, struct err *e)
 {
         int64_t waiting = 0;
 
-        if (db_int(tx->db, e, &waiting, "SELECT count(*) FROM task WHERE asset = ? AND state IN (0, 1)", "l", asset) < 0 ||
+        if (db_int(tx->db, e, &waiting, "SELECT count(*) FROM task WHERE asset = ? AND state IN (0, 1)", "l", asset) <
+                    0 ||
             db_run(tx->db, e, "DELETE FROM task WHERE asset = ?", "l", asset) < 0)
                 return -1;
         tx->waiting -= waiting;
@@ -353,12 +360,13 @@ static int do_purge(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (!r.trashed && !id_is_nil(r.cluster) && folder_member(tx, r.cluster, r.n, -1, e) < 0)
                 return -1;
-        if (counter_add(tx, r.owner, r.kind, r.trashed ? ASSET_STATUS_COUNT : (int)r.status, -1, -(int64_t)r.size, e) < 0 ||
+        if (counter_add(tx, r.owner, r.kind, r.trashed ? ASSET_STATUS_COUNT : (int)r.status, -1, -(int64_t)r.size, e) <
+                    0 ||
             job_count(tx, r.job, r.status, -1, e) < 0 || job_settle(tx, r.job, e) < 0 || tasks_drop(tx, r.n, e) < 0 ||
             lineage_add(tx, r.n, "purged", g->actor, NULL, e) < 0)
                 return -1;
-        if (db_run(tx->db, e, "UPDATE asset SET duplicate_of = NULL WHERE sha256 = ? AND duplicate_of = ?", "hu", &r.sha256,
-                   &r.id) < 0 ||
+        if (db_run(tx->db, e, "UPDATE asset SET duplicate_of = NULL WHERE sha256 = ? AND duplicate_of = ?", "hu",
+                   &r.sha256, &r.id) < 0 ||
             db_run(tx->db, e, "DELETE FROM asset WHERE n = ?", "l", r.n) < 0 ||
             object_drop(tx, &r.sha256, g->orphan, e) < 0)
                 return -1;
@@ -390,7 +398,8 @@ static int do_reprocess(struct tx *tx, void *arg, struct err *e)
         if (busy)
                 return err_set(e, ERR_CONFLICT, "a task is under way for this asset already");
         if (tasks_drop(tx, r.n, e) < 0 ||
-            db_run(tx->db, e, "UPDATE asset SET stage = 'stored', error = NULL, error_code = NULL WHERE n = ?", "l", r.n) < 0 ||
+            db_run(tx->db, e, "UPDATE asset SET stage = 'stored', error = NULL, error_code = NULL WHERE n = ?", "l",
+                   r.n) < 0 ||
             task_add(tx, r.n, r.type, e) < 0 || row_set_status(tx, &r, ASSET_QUEUED, e) < 0)
                 return -1;
         return lineage_add(tx, r.n, "reprocessed", g->actor, NULL, e);

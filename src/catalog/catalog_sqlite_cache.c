@@ -32,8 +32,8 @@ static int path_of(struct sqlite_catalog *c, const char *model_id, const char *s
         size_t n = 0;
 
         for (const char *p = model_id; *p && n < sizeof(safe) - 1; p++) {
-                bool ok = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '-' ||
-                          (*p == '.' && n > 0);
+                bool ok = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+                          *p == '-' || (*p == '.' && n > 0);
                 safe[n++] = ok ? *p : '_';
         }
         safe[n] = '\0';

@@ -59,17 +59,18 @@ int row_load(struct tx *tx, int64_t n, struct row *out, struct err *e)
         return s ? row_read(tx, s, out, e) : -1;
 }
 
-int counter_add(struct tx *tx, const char *owner, int kind, int status, int64_t n, int64_t bytes,
-                struct err *e)
+int counter_add(struct tx *tx, const char *owner, int kind, int status, int64_t n, int64_t bytes, struct err *e)
 {
         if (n > 0)
-                return db_run(tx->db, e,
-                              "INSERT INTO counter (owner, kind, status, count, bytes) VALUES (?, ?, ?, ?, ?) "
-                              "ON CONFLICT DO UPDATE SET count = count + excluded.count, bytes = bytes + excluded.bytes",
-                              "tiill", owner, kind, status, n, bytes);
-        return db_run(tx->db, e,
-                      "UPDATE counter SET count = count + ?, bytes = bytes + ? WHERE owner = ? AND kind = ? AND status = ?",
-                      "lltii", n, bytes, owner, kind, status);
+                return db_run(
+                        tx->db, e,
+                        "INSERT INTO counter (owner, kind, status, count, bytes) VALUES (?, ?, ?, ?, ?) "
+                        "ON CONFLICT DO UPDATE SET count = count + excluded.count, bytes = bytes + excluded.bytes",
+                        "tiill", owner, kind, status, n, bytes);
+        return db_run(
+                tx->db, e,
+                "UPDATE counter SET count = count + ?, bytes = bytes + ? WHERE owner = ? AND kind = ? AND status = ?",
+                "lltii", n, bytes, owner, kind, status);
 }
 
 int job_count(struct tx *tx, int64_t job, enum asset_status status, int delta, struct err *e)
@@ -89,13 +90,14 @@ int job_count(struct tx *tx, int64_t job, enum asset_status status, int delta, s
 /* The numbers are enum job_status: queued 0, processing 1, done 2, failed 3, partial 4. */
 int job_settle(struct tx *tx, int64_t job, struct err *e)
 {
-        return db_run(tx->db, e,
-                      "UPDATE job SET updated = ?1, "
-                      "completed = CASE WHEN queued + processing > 0 THEN 0 WHEN completed > 0 THEN completed ELSE ?1 END, "
-                      "status = CASE WHEN queued > 0 AND processing + done + failed = 0 THEN 0 "
-                      "WHEN queued + processing > 0 THEN 1 WHEN failed = 0 THEN 2 WHEN done = 0 THEN 3 ELSE 4 END "
-                      "WHERE n = ?2",
-                      "ll", tx->now.us, job);
+        return db_run(
+                tx->db, e,
+                "UPDATE job SET updated = ?1, "
+                "completed = CASE WHEN queued + processing > 0 THEN 0 WHEN completed > 0 THEN completed ELSE ?1 END, "
+                "status = CASE WHEN queued > 0 AND processing + done + failed = 0 THEN 0 "
+                "WHEN queued + processing > 0 THEN 1 WHEN failed = 0 THEN 2 WHEN done = 0 THEN 3 ELSE 4 END "
+                "WHERE n = ?2",
+                "ll", tx->now.us, job);
 }
 
 int row_set_status(struct tx *tx, struct row *r, enum asset_status to, struct err *e)
@@ -103,7 +105,8 @@ int row_set_status(struct tx *tx, struct row *r, enum asset_status to, struct er
         enum asset_status from = r->status;
         int64_t size = (int64_t)r->size;
 
-        if (db_run(tx->db, e, "UPDATE asset SET status = ?, updated = ? WHERE n = ?", "ill", (int)to, tx->now.us, r->n) < 0)
+        if (db_run(tx->db, e, "UPDATE asset SET status = ?, updated = ? WHERE n = ?", "ill", (int)to, tx->now.us,
+                   r->n) < 0)
                 return -1;
         r->status = to;
         if (from == to)
@@ -139,7 +142,8 @@ static bool waits(enum task_state s)
 int task_move(struct tx *tx, int64_t task, enum task_state from, enum task_state to, struct err *e)
 {
         assert(task_may_move(from, to));
-        if (db_run(tx->db, e, "UPDATE task SET state = ? WHERE n = ? AND state = ?", "ili", (int)to, task, (int)from) < 0)
+        if (db_run(tx->db, e, "UPDATE task SET state = ? WHERE n = ? AND state = ?", "ili", (int)to, task, (int)from) <
+            0)
                 return -1;
         assert(db_changes(tx->db) == 1); /* callers have read the state in this transaction */
         tx->waiting += (int)waits(to) - (int)waits(from);
@@ -150,8 +154,8 @@ int task_add(struct tx *tx, int64_t asset, enum job_type type, struct err *e)
 {
         struct id id = id_new();
 
-        if (db_run(tx->db, e, "INSERT INTO task (id, asset, type, state, run_after) VALUES (?, ?, ?, 0, ?)", "ulil", &id,
-                   asset, (int)type, tx->now.us) < 0)
+        if (db_run(tx->db, e, "INSERT INTO task (id, asset, type, state, run_after) VALUES (?, ?, ?, 0, ?)", "ulil",
+                   &id, asset, (int)type, tx->now.us) < 0)
                 return -1;
         tx->waiting++;
         return 0;
@@ -159,8 +163,8 @@ int task_add(struct tx *tx, int64_t asset, enum job_type type, struct err *e)
 
 int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *actor, const char *detail, struct err *e)
 {
-        return db_run(tx->db, e, "INSERT INTO lineage (asset, at, action, actor, detail) VALUES (?, ?, ?, ?, ?)", "llttt",
-                      asset, tx->now.us, action, actor ? actor : "service", detail);
+        return db_run(tx->db, e, "INSERT INTO lineage (asset, at, action, actor, detail) VALUES (?, ?, ?, ?, ?)",
+                      "llttt", asset, tx->now.us, action, actor ? actor : "service", detail);
 }
 
 static int tag_number(struct tx *tx, const char *name, int64_t *n, struct err *e)
@@ -185,7 +189,8 @@ int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tag
 {
         int64_t tag;
 
-        if (db_run(tx->db, e, "DELETE FROM asset_tag WHERE asset = ? AND (source = 0) = ?", "li", asset, (int)human) < 0)
+        if (db_run(tx->db, e, "DELETE FROM asset_tag WHERE asset = ? AND (source = 0) = ?", "li", asset, (int)human) <
+            0)
                 return -1;
         for (size_t i = 0; i < n; i++) {
                 if (!tags[i].name || !*tags[i].name)

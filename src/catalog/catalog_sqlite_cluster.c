@@ -30,7 +30,8 @@ static int name_check(const char *name, struct err *e)
 static int do_create(struct tx *tx, void *arg, struct err *e)
 {
         struct cluster_args *g = arg;
-        struct folder f = {.id = g->id, .status = CLUSTER_ACTIVE, .threshold = g->threshold, .touched = true, .named = true};
+        struct folder f = {
+                .id = g->id, .status = CLUSTER_ACTIVE, .threshold = g->threshold, .touched = true, .named = true};
         int64_t op;
 
         snprintf(f.owner, sizeof(f.owner), "%s", g->owner);
@@ -86,14 +87,17 @@ static int do_delete(struct tx *tx, void *arg, struct err *e)
         int64_t op;
 
         if (folder_find(tx, g->id, g->owner, &f, e) < 0 ||
-            operation_add(tx, f.owner, g->actor, "delete", &f.id, describe(&f, detail, sizeof(detail)), &op_id, &op, e) < 0 ||
+            operation_add(tx, f.owner, g->actor, "delete", &f.id, describe(&f, detail, sizeof(detail)), &op_id, &op,
+                          e) < 0 ||
             items_of(tx, op, f.id, NULL, e) < 0)
                 return -1;
         if (db_run(tx->db, e,
-                   "INSERT INTO lineage (asset, at, action, actor, detail) SELECT n, ?, 'moved', ?, '{\"cluster_id\":null}' "
+                   "INSERT INTO lineage (asset, at, action, actor, detail) SELECT n, ?, 'moved', ?, "
+                   "'{\"cluster_id\":null}' "
                    "FROM asset WHERE cluster = ? ORDER BY n",
                    "ltu", tx->now.us, g->actor ? g->actor : "service", &f.id) < 0 ||
-            db_run(tx->db, e, "UPDATE asset SET cluster = NULL, pinned = 0, similarity = NULL, updated = ? WHERE cluster = ?",
+            db_run(tx->db, e,
+                   "UPDATE asset SET cluster = NULL, pinned = 0, similarity = NULL, updated = ? WHERE cluster = ?",
                    "lu", tx->now.us, &f.id) < 0 ||
             db_run(tx->db, e, "DELETE FROM cluster WHERE id = ?", "u", &f.id) < 0)
                 return -1;
@@ -121,7 +125,8 @@ static int rename_folder(struct tx *tx, const struct folder *f, const struct clu
                 rc = err_set(e, ERR_CONFLICT, "there is a folder named \"%s\" already", ch->name);
         else if (rc >= 0)
                 rc = db_run(tx->db, e,
-                            "UPDATE cluster SET name = ?1, name_fold = ?2, named = max(named, ?3), touched = max(touched, ?3) "
+                            "UPDATE cluster SET name = ?1, name_fold = ?2, named = max(named, ?3), touched = "
+                            "max(touched, ?3) "
                             "WHERE id = ?4",
                             "ttiu", ch->name, fold, (int)ch->by_person, &f->id);
         arena_free(a);
@@ -134,7 +139,8 @@ static int change_one(struct tx *tx, const struct folder *f, const struct cluste
         case CHANGE_RENAME:
                 return rename_folder(tx, f, ch, e);
         case CHANGE_THRESHOLD:
-                return db_run(tx->db, e, "UPDATE cluster SET threshold = ? WHERE id = ?", "du", (double)ch->threshold, &f->id);
+                return db_run(tx->db, e, "UPDATE cluster SET threshold = ? WHERE id = ?", "du", (double)ch->threshold,
+                              &f->id);
         case CHANGE_CONFIRM:
                 return db_run(tx->db, e, "UPDATE cluster SET status = ?, touched = 1 WHERE id = ?", "iu",
                               ch->provisional ? (int)CLUSTER_PROVISIONAL : (int)CLUSTER_ACTIVE, &f->id);
@@ -158,10 +164,11 @@ static int do_change(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (ch->version && ch->version != f.version)
                 return err_set(e, ERR_CONFLICT, "the folder changed meanwhile");
-        if (operation_add(tx, f.owner, g->actor, kinds[ch->kind], &f.id, describe(&f, detail, sizeof(detail)), &op_id, &op,
-                          e) < 0 ||
+        if (operation_add(tx, f.owner, g->actor, kinds[ch->kind], &f.id, describe(&f, detail, sizeof(detail)), &op_id,
+                          &op, e) < 0 ||
             change_one(tx, &f, ch, e) < 0 ||
-            db_run(tx->db, e, "UPDATE cluster SET version = version + 1, updated = ? WHERE id = ?", "lu", tx->now.us, &f.id) < 0)
+            db_run(tx->db, e, "UPDATE cluster SET version = version + 1, updated = ? WHERE id = ?", "lu", tx->now.us,
+                   &f.id) < 0)
                 return -1;
         if (g->operation)
                 *g->operation = op_id;
@@ -191,10 +198,11 @@ static int merge_sums(struct tx *tx, struct id from, struct id into, struct err 
         int64_t after = -1;
 
         for (;;) {
-                sqlite3_stmt *s = db_query(tx->db, e,
-                                           "SELECT model, sum, count FROM cluster_prototype WHERE cluster = ? AND model > ? "
-                                           "ORDER BY model LIMIT 1",
-                                           "ul", &from, after);
+                sqlite3_stmt *s =
+                        db_query(tx->db, e,
+                                 "SELECT model, sum, count FROM cluster_prototype WHERE cluster = ? AND model > ? "
+                                 "ORDER BY model LIMIT 1",
+                                 "ul", &from, after);
                 int rc = s ? db_step(tx->db, s, e) : -1;
                 size_t bytes;
                 int members;
@@ -212,7 +220,8 @@ static int merge_sums(struct tx *tx, struct id from, struct id into, struct err 
         }
 }
 
-static int merge_one(struct tx *tx, const struct folder *source, struct id into, int64_t op, const char *actor, struct err *e)
+static int merge_one(struct tx *tx, const struct folder *source, struct id into, int64_t op, const char *actor,
+                     struct err *e)
 {
         char text[ID_TEXT_LEN], detail[128];
 
@@ -252,8 +261,8 @@ static int do_merge(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (stale(g, 0, &target))
                 return err_set(e, ERR_CONFLICT, "the folder changed meanwhile");
-        if (operation_add(tx, target.owner, g->actor, "merge", &target.id, describe(&target, detail, sizeof(detail)), &op_id,
-                          &op, e) < 0)
+        if (operation_add(tx, target.owner, g->actor, "merge", &target.id, describe(&target, detail, sizeof(detail)),
+                          &op_id, &op, e) < 0)
                 return -1;
         for (size_t i = 0; i < g->n; i++) {
                 int64_t part;
@@ -262,14 +271,14 @@ static int do_merge(struct tx *tx, void *arg, struct err *e)
                         return -1;
                 if (stale(g, i + 1, &source))
                         return err_set(e, ERR_CONFLICT, "the folder changed meanwhile");
-                if (operation_add(tx, target.owner, g->actor, "merged", &source.id, describe(&source, detail, sizeof(detail)),
-                                  NULL, &part, e) < 0 ||
+                if (operation_add(tx, target.owner, g->actor, "merged", &source.id,
+                                  describe(&source, detail, sizeof(detail)), NULL, &part, e) < 0 ||
                     merge_one(tx, &source, target.id, op, g->actor, e) < 0)
                         return -1;
         }
         if (db_run(tx->db, e,
-                   "UPDATE cluster SET version = version + 1, updated = ?, touched = max(touched, ?) WHERE id = ?", "liu",
-                   tx->now.us, (int)(g->versions == NULL), &target.id) < 0)
+                   "UPDATE cluster SET version = version + 1, updated = ?, touched = max(touched, ?) WHERE id = ?",
+                   "liu", tx->now.us, (int)(g->versions == NULL), &target.id) < 0)
                 return -1;
         if (g->operation)
                 *g->operation = op_id;
@@ -278,8 +287,9 @@ static int do_merge(struct tx *tx, void *arg, struct err *e)
         return tx_event(tx, (struct event){.kind = EVENT_FOLDER, .cluster = target.id}, e);
 }
 
-int sqlite_cluster_merge(struct catalog *c, struct id target, const struct id *sources, size_t n, const uint64_t *versions,
-                         const char *owner, const char *actor, struct id *operation, struct wall *updated, struct err *e)
+int sqlite_cluster_merge(struct catalog *c, struct id target, const struct id *sources, size_t n,
+                         const uint64_t *versions, const char *owner, const char *actor, struct id *operation,
+                         struct wall *updated, struct err *e)
 {
         struct cluster_args g = {.id = target,
                                  .sources = sources,

@@ -6,8 +6,8 @@
  */
 #include "catalog/catalog_sqlite_priv.h"
 
-#define NEAR_MAX      50
-#define PHASH_RADIUS  2 /* the furthest probing goes: distances up to 11 */
+#define NEAR_MAX     50
+#define PHASH_RADIUS 2 /* the furthest probing goes: distances up to 11 */
 
 /* ---- near duplicates ------------------------------------------------------------ */
 
@@ -46,8 +46,9 @@ static int near_take(struct tx *tx, struct near_list *l, int64_t asset, uint64_t
 
 static int probe(struct tx *tx, struct near_list *l, const char *owner, int band, unsigned value, struct err *e)
 {
-        sqlite3_stmt *s = db_query(tx->db, e, "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value = ?",
-                                   "tii", owner, band, (int)value);
+        sqlite3_stmt *s =
+                db_query(tx->db, e, "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value = ?",
+                         "tii", owner, band, (int)value);
         int rc = -1;
 
         if (!s)
@@ -107,8 +108,9 @@ static int phash_put(struct tx *tx, const struct row *r, uint64_t phash, struct 
             db_run(tx->db, e, "DELETE FROM near_duplicate WHERE other = ?", "l", r->n) < 0)
                 return -1;
         for (int band = 0; band < 4; band++)
-                if (db_run(tx->db, e, "INSERT INTO phash_band (owner, band, value, asset, phash) VALUES (?, ?, ?, ?, ?)",
-                           "tiill", r->owner, band, (int)(phash >> (16 * band) & 0xFFFF), r->n, (int64_t)phash) < 0)
+                if (db_run(tx->db, e,
+                           "INSERT INTO phash_band (owner, band, value, asset, phash) VALUES (?, ?, ?, ?, ?)", "tiill",
+                           r->owner, band, (int)(phash >> (16 * band) & 0xFFFF), r->n, (int64_t)phash) < 0)
                         return -1;
         return tx->c->phash_distance && !r->trashed ? near_find(tx, r, phash, e) : 0;
 }
@@ -119,7 +121,8 @@ static int phash_put(struct tx *tx, const struct row *r, uint64_t phash, struct 
 static int vector_leave(struct tx *tx, const struct row *r, int64_t model, bool *had, struct err *e)
 {
         float v[VECTOR_MAX_DIM];
-        sqlite3_stmt *s = db_query(tx->db, e, "SELECT vec FROM embedding WHERE asset = ? AND model = ?", "ll", r->n, model);
+        sqlite3_stmt *s =
+                db_query(tx->db, e, "SELECT vec FROM embedding WHERE asset = ? AND model = ?", "ll", r->n, model);
         int rc = s ? db_step(tx->db, s, e) : -1;
         size_t bytes;
 
@@ -260,8 +263,8 @@ int sqlite_step_get(struct catalog *c, struct sha256 object, const char *step, c
         *out = (struct span){0};
         if (!db)
                 return -1;
-        s = db_query(db, e, "SELECT data FROM step_result WHERE object = ? AND step = ? AND version = ?", "htt", &object, step,
-                     version);
+        s = db_query(db, e, "SELECT data FROM step_result WHERE object = ? AND step = ? AND version = ?", "htt",
+                     &object, step, version);
         if (s && (rc = db_step(db, s, e)) > 0) {
                 size_t n = (size_t)sqlite3_column_bytes(s, 0);
                 p = arena_alloc(a, n + 1);

@@ -8,10 +8,11 @@
 
 static int assets(struct conn *db, const char *owner, struct catalog_counts *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e,
-                                   "SELECT kind, status, sum(count), sum(bytes) FROM counter WHERE ?1 IS NULL OR owner = ?1 "
-                                   "GROUP BY kind, status",
-                                   "t", owner);
+        sqlite3_stmt *s =
+                db_query(db, e,
+                         "SELECT kind, status, sum(count), sum(bytes) FROM counter WHERE ?1 IS NULL OR owner = ?1 "
+                         "GROUP BY kind, status",
+                         "t", owner);
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
@@ -33,13 +34,15 @@ static int tasks(struct conn *db, const char *owner, struct catalog_counts *out,
 {
         sqlite3_stmt *s =
                 owner ? db_query(db, e,
-                                 "SELECT t.type, t.state, t.input_fault, count(*) FROM task t JOIN asset a ON a.n = t.asset "
+                                 "SELECT t.type, t.state, t.input_fault, count(*) FROM task t JOIN asset a ON a.n = "
+                                 "t.asset "
                                  "WHERE t.state IN (0, 1, 3) AND a.owner = ? GROUP BY 1, 2, 3",
                                  "t", owner)
                       : db_query(db, e,
                                  "SELECT type, 0, 0, count(*) FROM task WHERE state = 0 GROUP BY type UNION ALL "
                                  "SELECT type, 1, 0, count(*) FROM task WHERE state = 1 GROUP BY type UNION ALL "
-                                 "SELECT type, 3, input_fault, count(*) FROM task WHERE state = 3 GROUP BY type, input_fault",
+                                 "SELECT type, 3, input_fault, count(*) FROM task WHERE state = 3 GROUP BY type, "
+                                 "input_fault",
                                  "");
         int rc = -1;
 
@@ -62,10 +65,12 @@ static int oldest(struct conn *db, const char *owner, struct catalog_counts *out
 
         for (int type = 0; type < JOB_TYPE_COUNT && rc >= 0; type++) {
                 rc = owner ? db_int(db, e, &first,
-                                    "SELECT t.run_after FROM task t JOIN asset a ON a.n = t.asset WHERE t.state = 0 AND "
+                                    "SELECT t.run_after FROM task t JOIN asset a ON a.n = t.asset WHERE t.state = 0 "
+                                    "AND "
                                     "t.type = ? AND a.owner = ? ORDER BY t.run_after LIMIT 1",
                                     "it", type, owner)
-                           : db_int(db, e, &first, "SELECT min(run_after) FROM task WHERE state = 0 AND type = ?", "i", type);
+                           : db_int(db, e, &first, "SELECT min(run_after) FROM task WHERE state = 0 AND type = ?", "i",
+                                    type);
                 if (rc > 0 && (double)(now - first) / 1e6 > out->oldest_ready_seconds)
                         out->oldest_ready_seconds = (double)(now - first) / 1e6;
         }
@@ -95,15 +100,19 @@ static int rest(struct conn *db, const char *owner, struct catalog_counts *out, 
         if (owner) {
                 if (db_int(db, e, &clusters, "SELECT count(*) FROM cluster WHERE owner = ?", "t", owner) < 0 ||
                     db_int(db, e, &unsorted,
-                           "SELECT count(*) FROM asset WHERE cluster IS NULL AND kind = 0 AND trashed = 0 AND owner = ?", "t",
-                           owner) < 0 ||
+                           "SELECT count(*) FROM asset WHERE cluster IS NULL AND kind = 0 AND trashed = 0 AND owner = "
+                           "?",
+                           "t", owner) < 0 ||
                     db_int(db, e, &embeddings,
-                           "SELECT count(*) FROM embedding x JOIN asset a ON a.n = x.asset WHERE a.owner = ?", "t", owner) < 0 ||
+                           "SELECT count(*) FROM embedding x JOIN asset a ON a.n = x.asset WHERE a.owner = ?", "t",
+                           owner) < 0 ||
                     objects_of(db, owner, out, e) < 0)
                         return -1;
         } else if (db_int(db, e, &clusters, "SELECT count(*) FROM cluster", "") < 0 ||
                    db_int(db, e, &unsorted,
-                          "SELECT count(*) FROM asset WHERE cluster IS NULL AND kind = 0 AND trashed = 0", "") < 0 ||
+                          "SELECT count(*) FROM asset INDEXED BY asset_unsorted WHERE cluster IS NULL AND kind = 0 AND "
+                          "trashed = 0",
+                          "") < 0 ||
                    db_int(db, e, &embeddings, "SELECT count(*) FROM embedding", "") < 0) {
                 return -1;
         }
@@ -143,7 +152,9 @@ int sqlite_owners(struct catalog *c, struct arena *a, const char ***out, size_t 
         *n = 0;
         if (!db)
                 return -1;
-        s = db_query(db, e, "SELECT DISTINCT owner FROM counter WHERE kind = 0 AND status < 4 AND count > 0 ORDER BY owner", "");
+        s = db_query(db, e,
+                     "SELECT DISTINCT owner FROM counter WHERE kind = 0 AND status < 4 AND count > 0 ORDER BY owner",
+                     "");
         while (s && (rc = db_step(db, s, e)) > 0) {
                 if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
                         db_end(s);

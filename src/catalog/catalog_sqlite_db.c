@@ -109,7 +109,8 @@ static int bind_one(sqlite3_stmt *s, int i, char type, va_list *ap)
                 p = va_arg(*ap, const struct id *);
                 return p ? sqlite3_bind_blob(s, i, p, sizeof(struct id), SQLITE_STATIC) : sqlite3_bind_null(s, i);
         case 'h':
-                return sqlite3_bind_blob(s, i, va_arg(*ap, const struct sha256 *), sizeof(struct sha256), SQLITE_STATIC);
+                return sqlite3_bind_blob(s, i, va_arg(*ap, const struct sha256 *), sizeof(struct sha256),
+                                         SQLITE_STATIC);
         case 'b':
                 p = va_arg(*ap, const void *);
                 n = va_arg(*ap, size_t);

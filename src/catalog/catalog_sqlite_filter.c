@@ -126,7 +126,7 @@ static int put_name(struct sql *q, const char *name, struct err *e)
 
         if (!fold)
                 return err_oom(e);
-        if (text_chars(fold) < 3) {
+        if (q->scan_names || text_chars(fold) < 3) {
                 sql_text(q, " AND instr(a.name_fold, ?) > 0", fold);
                 return 0;
         }
@@ -163,8 +163,7 @@ static int put_tags(struct sql *q, const struct asset_filter *f, struct err *e)
                 char *fold = text_fold(q->arena, f->tags[i]);
                 if (!fold)
                         return err_oom(e);
-                sql_text(q,
-                         " AND a.n IN (SELECT x.asset FROM asset_tag x JOIN tag t ON t.n = x.tag WHERE t.fold = ?)",
+                sql_text(q, " AND a.n IN (SELECT x.asset FROM asset_tag x JOIN tag t ON t.n = x.tag WHERE t.fold = ?)",
                          fold);
         }
         return 0;

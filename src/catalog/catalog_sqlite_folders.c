@@ -54,8 +54,8 @@ static const char *cursor_here(struct arena *a, uint64_t shape, const struct ord
         return o->text && !cur.text ? NULL : cursor_write(a, shape, &cur);
 }
 
-static int page(struct conn *db, sqlite3_stmt *s, const struct order *o, unsigned limit, uint64_t shape, struct arena *a,
-                struct cluster **out, size_t *n, const char **next, struct err *e)
+static int page(struct conn *db, sqlite3_stmt *s, const struct order *o, unsigned limit, uint64_t shape,
+                struct arena *a, struct cluster **out, size_t *n, const char **next, struct err *e)
 {
         const char *here = NULL;
         size_t cap = 0;
@@ -135,8 +135,8 @@ int sqlite_cluster_list(struct catalog *c, const struct cluster_filter *f, enum 
                         sql_int(&q, "?", cur.key);
                 sql_int(&q, ", ?)", cur.n);
         }
-        buf_printf(&q.text, " ORDER BY %s %s, c.n %s LIMIT %u", o->column, o->down ? "DESC" : "ASC", o->down ? "DESC" : "ASC",
-                   limit + 1);
+        buf_printf(&q.text, " ORDER BY %s %s, c.n %s LIMIT %u", o->column, o->down ? "DESC" : "ASC",
+                   o->down ? "DESC" : "ASC", limit + 1);
         rc = total_of(db, f, a, total, e);
         s = rc < 0 ? NULL : sql_prepare(&q, db, e);
         rc = s ? page(db, s, o, limit, shape, a, out, n, next, e) : -1;
@@ -148,10 +148,11 @@ int sqlite_cluster_list(struct catalog *c, const struct cluster_filter *f, enum 
 
 static int survivor_of(struct conn *db, struct id id, const char *owner, struct id *survivor, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e,
-                                   "SELECT x.target FROM cluster_alias x JOIN cluster c ON c.id = x.target WHERE x.id = ?1 "
-                                   "AND (?2 IS NULL OR c.owner = ?2)",
-                                   "ut", &id, owner);
+        sqlite3_stmt *s =
+                db_query(db, e,
+                         "SELECT x.target FROM cluster_alias x JOIN cluster c ON c.id = x.target WHERE x.id = ?1 "
+                         "AND (?2 IS NULL OR c.owner = ?2)",
+                         "ut", &id, owner);
         int rc = s ? db_step(db, s, e) : -1;
 
         if (rc > 0) {
@@ -189,8 +190,8 @@ int sqlite_cluster_get(struct catalog *c, struct id id, const char *owner, struc
         return rc;
 }
 
-int sqlite_cluster_snapshot(struct catalog *c, const char *owner, struct arena *a, struct cluster **out, float **prototypes,
-                            size_t *n, struct err *e)
+int sqlite_cluster_snapshot(struct catalog *c, const char *owner, struct arena *a, struct cluster **out,
+                            float **prototypes, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
         struct conn *db;
@@ -205,11 +206,12 @@ int sqlite_cluster_snapshot(struct catalog *c, const char *owner, struct arena *
         *n = 0;
         if (index_model(self_of(c), &model, &dim, e) < 0 || !(db = read_begin(self_of(c), e)))
                 return -1;
-        s = db_query(db, e,
-                     "SELECT c.id, c.owner, c.name, c.status, c.threshold, c.locked, c.touched, c.named, c.count, NULL, "
-                     "c.version, c.created, c.updated, p.sum FROM cluster c JOIN cluster_prototype p ON p.cluster = c.id "
-                     "WHERE c.owner = ? AND p.model = ? ORDER BY c.n",
-                     "tl", owner, model);
+        s = db_query(
+                db, e,
+                "SELECT c.id, c.owner, c.name, c.status, c.threshold, c.locked, c.touched, c.named, c.count, NULL, "
+                "c.version, c.created, c.updated, p.sum FROM cluster c JOIN cluster_prototype p ON p.cluster = c.id "
+                "WHERE c.owner = ? AND p.model = ? ORDER BY c.n",
+                "tl", owner, model);
         while (s && (rc = db_step(db, s, e)) > 0) {
                 float *v;
                 if ((size_t)sqlite3_column_bytes(s, 13) != dim * sizeof(float))
@@ -229,8 +231,8 @@ int sqlite_cluster_snapshot(struct catalog *c, const char *owner, struct arena *
         return rc;
 }
 
-int sqlite_cluster_tags(struct catalog *c, struct id cluster, size_t max, struct arena *a, struct tag_count **out, size_t *n,
-                        struct err *e)
+int sqlite_cluster_tags(struct catalog *c, struct id cluster, size_t max, struct arena *a, struct tag_count **out,
+                        size_t *n, struct err *e)
 {
         struct mono began = mono_now();
         struct conn *db = read_begin(self_of(c), e);
@@ -244,11 +246,12 @@ int sqlite_cluster_tags(struct catalog *c, struct id cluster, size_t max, struct
         if (!db)
                 return -1;
         /* A tag that a person and a model both gave counts once, with the better confidence. */
-        s = db_query(db, e,
-                     "SELECT name, count(*), avg(best) FROM (SELECT t.name AS name, max(x.confidence) AS best FROM asset a "
-                     "JOIN asset_tag x ON x.asset = a.n JOIN tag t ON t.n = x.tag WHERE a.cluster = ? AND a.trashed = 0 "
-                     "GROUP BY a.n, t.n) GROUP BY name ORDER BY 2 DESC, 3 DESC, 1 LIMIT ?",
-                     "ul", &cluster, (int64_t)max);
+        s = db_query(
+                db, e,
+                "SELECT name, count(*), avg(best) FROM (SELECT t.name AS name, max(x.confidence) AS best FROM asset a "
+                "JOIN asset_tag x ON x.asset = a.n JOIN tag t ON t.n = x.tag WHERE a.cluster = ? AND a.trashed = 0 "
+                "GROUP BY a.n, t.n) GROUP BY name ORDER BY 2 DESC, 3 DESC, 1 LIMIT ?",
+                "ul", &cluster, (int64_t)max);
         while (s && (rc = db_step(db, s, e)) > 0) {
                 if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
                         db_end(s);

@@ -128,7 +128,8 @@ static int apply_folder(struct sqlite_catalog *c, struct table *t, struct id id,
         if (rc == 0)
                 rc = table_folder_put(t, id, NULL, true, NULL);
         else
-                rc = table_folder_put(t, id, (const char *)sqlite3_column_text(s, 0), sqlite3_column_int(s, 1) != 0, sum) < 0
+                rc = table_folder_put(t, id, (const char *)sqlite3_column_text(s, 0), sqlite3_column_int(s, 1) != 0,
+                                      sum) < 0
                              ? -1
                              : 1;
         must(pthread_rwlock_unlock(&x->lock));
@@ -202,10 +203,11 @@ void index_apply(struct sqlite_catalog *c, const struct event *events, size_t n)
 
 static int load_rows(struct conn *db, struct table *t, bool cached, const atomic_bool *stop, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e,
-                                   "SELECT a.n, a.id, a.owner, a.kind, a.cluster, a.trashed, CASE WHEN ? THEN NULL ELSE x.vec "
-                                   "END FROM embedding x JOIN asset a ON a.n = x.asset WHERE x.model = ? ORDER BY x.asset",
-                                   "il", (int)cached, t->model);
+        sqlite3_stmt *s =
+                db_query(db, e,
+                         "SELECT a.n, a.id, a.owner, a.kind, a.cluster, a.trashed, CASE WHEN ? THEN NULL ELSE x.vec "
+                         "END FROM embedding x JOIN asset a ON a.n = x.asset WHERE x.model = ? ORDER BY x.asset",
+                         "il", (int)cached, t->model);
         size_t seen = 0;
         int rc = -1;
 
@@ -248,8 +250,8 @@ static int load_folders(struct conn *db, struct table *t, struct err *e)
                 const float *sum = NULL;
                 if ((size_t)sqlite3_column_bytes(s, 3) == t->dim * sizeof(float))
                         sum = sqlite3_column_blob(s, 3);
-                if (table_folder_put(t, col_id(s, 0), (const char *)sqlite3_column_text(s, 1), sqlite3_column_int(s, 2) != 0,
-                                     sum) < 0) {
+                if (table_folder_put(t, col_id(s, 0), (const char *)sqlite3_column_text(s, 1),
+                                     sqlite3_column_int(s, 2) != 0, sum) < 0) {
                         db_end(s);
                         return err_oom(e);
                 }
@@ -257,8 +259,8 @@ static int load_folders(struct conn *db, struct table *t, struct err *e)
         return rc;
 }
 
-static struct table *load_table(struct sqlite_catalog *c, struct conn *db, const char *model_id, int64_t model, uint32_t dim,
-                                bool use_cache, int64_t *from_cache, struct err *e)
+static struct table *load_table(struct sqlite_catalog *c, struct conn *db, const char *model_id, int64_t model,
+                                uint32_t dim, bool use_cache, int64_t *from_cache, struct err *e)
 {
         struct table *t = table_new(dim, model);
         int64_t epoch;
@@ -287,7 +289,8 @@ static struct table *load_table(struct sqlite_catalog *c, struct conn *db, const
         return cached && e->code == ERR_CORRUPT ? load_table(c, db, model_id, model, dim, false, from_cache, e) : NULL;
 }
 
-/* On the writer thread, inside a transaction that writes nothing: what is pending is committed and not newer than what is read here. */
+/* On the writer thread, inside a transaction that writes nothing: what is pending is committed and not newer than what
+ * is read here. */
 static int do_install(struct tx *tx, void *arg, struct err *e)
 {
         struct sqlite_catalog *c = tx->c;

@@ -10,7 +10,7 @@
 
 #define NO_ROW UINT32_MAX
 
-struct row_key { /* what filters look at; one a row, beside its vector */
+struct row_key {                /* what filters look at; one a row, beside its vector */
         uint32_t owner, folder; /* numbers of this table; folder 0: none */
         uint8_t kind, live;     /* live: there is a vector and it is not in the trash */
 };
@@ -62,7 +62,7 @@ struct index {
         struct event *pending;
         size_t npending, pending_cap;
         bool pending_lost;
-        atomic_ulong changes; /* vectors since the cache was written */
+        atomic_ulong changes;             /* vectors since the cache was written */
         int64_t table_epoch, saved_epoch; /* the epoch that the table holds; the keeper's: the file's */
 };
 
@@ -77,7 +77,7 @@ struct entry { /* the truth of one asset, for the table */
 
 struct table *table_new(uint32_t dim, int64_t model) MUST_CHECK;
 void table_free(struct table *t);
-uint32_t table_row(const struct table *t, int64_t n); /* NO_ROW */
+uint32_t table_row(const struct table *t, int64_t n);                /* NO_ROW */
 uint32_t table_owner(struct table *t, const char *owner, bool make); /* NO_ROW: unknown, or OOM */
 uint32_t table_folder(struct table *t, struct id id, bool make);
 int table_put(struct table *t, const struct entry *e) MUST_CHECK;

@@ -9,7 +9,6 @@
 #include <stdio.h>
 
 /* What a folder made by an upload starts with; organise may change it. CLUSTER_THRESHOLD's default. */
-#define FOLDER_THRESHOLD 0.72f
 
 struct ingest_args {
         const struct new_job *job;
@@ -97,7 +96,8 @@ static int add_job(struct tx *tx, const struct new_job *job, struct wall created
                 queued += job->assets[i].has_task;
         status = queued == 0 ? JOBS_DONE : queued == (int64_t)job->nassets ? JOBS_QUEUED : JOBS_PROCESSING;
         return db_int(tx->db, e, n,
-                      "INSERT INTO job (id, owner, comments, status, queued, processing, done, failed, created, updated, "
+                      "INSERT INTO job (id, owner, comments, status, queued, processing, done, failed, created, "
+                      "updated, "
                       "completed) VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, 0, ?7, ?7, ?8) RETURNING n",
                       "uttillll", &job->id, job->owner, job->comments, (int)status, queued,
                       (int64_t)job->nassets - queued, created.us, queued ? (int64_t)0 : tx->now.us) < 0
@@ -107,7 +107,11 @@ static int add_job(struct tx *tx, const struct new_job *job, struct wall created
 
 static int add_folder(struct tx *tx, const struct new_job *job, struct id *out, struct err *e)
 {
-        struct folder f = {.id = id_new(), .status = CLUSTER_ACTIVE, .threshold = FOLDER_THRESHOLD, .touched = true, .named = true};
+        struct folder f = {.id = id_new(),
+                           .status = CLUSTER_ACTIVE,
+                           .threshold = tx->c->folder_threshold,
+                           .touched = true,
+                           .named = true};
         int rc = folder_find_name(tx, job->owner, job->folder, out, e);
 
         if (rc < 0)
@@ -123,9 +127,9 @@ static int add_folder(struct tx *tx, const struct new_job *job, struct id *out, 
 /* The oldest asset of this owner with these bytes, nil when there is none. */
 static int find_duplicate(struct tx *tx, const char *owner, const struct sha256 *h, struct id *of, struct err *e)
 {
-        sqlite3_stmt *s = db_query(tx->db, e,
-                                   "SELECT id FROM asset WHERE sha256 = ? AND owner = ? AND trashed = 0 ORDER BY n LIMIT 1",
-                                   "ht", h, owner);
+        sqlite3_stmt *s = db_query(
+                tx->db, e, "SELECT id FROM asset WHERE sha256 = ? AND owner = ? AND trashed = 0 ORDER BY n LIMIT 1",
+                "ht", h, owner);
         int rc = s ? db_step(tx->db, s, e) : -1;
 
         *of = (struct id){{0}};
@@ -142,15 +146,16 @@ static int asset_insert(struct tx *tx, const struct ingest_args *g, size_t i, in
         const struct new_job *job = g->job;
         const struct new_asset *f = &job->assets[i];
 
-        if (db_run(tx->db, e, "INSERT INTO object (sha256, size, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", "hll",
-                   &f->sha256, (int64_t)f->size, tx->now.us) < 0)
+        if (db_run(tx->db, e, "INSERT INTO object (sha256, size, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                   "hll", &f->sha256, (int64_t)f->size, tx->now.us) < 0)
                 return -1;
         if (db_changes(tx->db) > 0 && counter_add(tx, "", -1, 0, 1, (int64_t)f->size, e) < 0)
                 return -1;
         return db_int(tx->db, e, n,
                       "INSERT INTO asset (id, job, position, owner, kind, type, status, stage, filename, name_fold, "
                       "content_type, comments, sha256, size, created, updated, note, cluster, pinned, duplicate_of) "
-                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, ?16, ?17, ?18, ?19) "
+                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, ?16, ?17, ?18, "
+                      "?19) "
                       "RETURNING n",
                       "ulitiiittttthlltuiu", &f->id, job_n, (int)i, job->owner, (int)f->kind, (int)f->type,
                       f->has_task ? (int)ASSET_QUEUED : (int)ASSET_DONE, "stored", f->filename, g->fold[i],

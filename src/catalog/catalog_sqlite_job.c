@@ -8,7 +8,8 @@
 #define LIMIT_MAX 1000
 
 #define JOB_SELECT                                                                                                     \
-        "SELECT j.id, j.owner, j.status, j.queued, j.processing, j.done, j.failed, j.created, j.updated, j.completed, " \
+        "SELECT j.id, j.owner, j.status, j.queued, j.processing, j.done, j.failed, j.created, j.updated, "             \
+        "j.completed, "                                                                                                \
         "j.n FROM job j "
 
 static int job_read(sqlite3_stmt *s, struct arena *a, struct job_view *out, struct err *e)
@@ -31,10 +32,11 @@ static int job_read(sqlite3_stmt *s, struct arena *a, struct job_view *out, stru
 
 static int job_assets(struct conn *db, int64_t n, struct arena *a, struct job_view *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e,
-                                   "SELECT id, filename, status, stage, cluster, error, error_code FROM asset WHERE job = ? "
-                                   "ORDER BY position",
-                                   "l", n);
+        sqlite3_stmt *s =
+                db_query(db, e,
+                         "SELECT id, filename, status, stage, cluster, error, error_code FROM asset WHERE job = ? "
+                         "ORDER BY position",
+                         "l", n);
         size_t cap = 0;
         bool ok = true;
         int rc = -1;
@@ -56,7 +58,8 @@ static int job_assets(struct conn *db, int64_t n, struct arena *a, struct job_vi
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }
 
-int sqlite_job_get(struct catalog *c, struct id job, const char *owner, struct arena *a, struct job_view *out, struct err *e)
+int sqlite_job_get(struct catalog *c, struct id job, const char *owner, struct arena *a, struct job_view *out,
+                   struct err *e)
 {
         struct mono began = mono_now();
         struct conn *db = read_begin(self_of(c), e);
@@ -81,8 +84,8 @@ int sqlite_job_get(struct catalog *c, struct id job, const char *owner, struct a
         return rc;
 }
 
-static int job_page(struct conn *db, sqlite3_stmt *s, unsigned limit, uint64_t shape, struct arena *a, struct job_view **out,
-                    size_t *n, const char **next, struct err *e)
+static int job_page(struct conn *db, sqlite3_stmt *s, unsigned limit, uint64_t shape, struct arena *a,
+                    struct job_view **out, size_t *n, const char **next, struct err *e)
 {
         const char *here = NULL;
         size_t cap = 0;
@@ -105,8 +108,8 @@ static int job_page(struct conn *db, sqlite3_stmt *s, unsigned limit, uint64_t s
         return rc;
 }
 
-int sqlite_job_list(struct catalog *c, const char *owner, int status, unsigned limit, const char *cursor, struct arena *a,
-                    struct job_view **out, size_t *n, const char **next, struct err *e)
+int sqlite_job_list(struct catalog *c, const char *owner, int status, unsigned limit, const char *cursor,
+                    struct arena *a, struct job_view **out, size_t *n, const char **next, struct err *e)
 {
         struct mono began = mono_now();
         uint64_t shape = shape_int(shape_str(1, owner), status);
@@ -229,7 +232,8 @@ int sqlite_dlq_list(struct catalog *c, const char *stage, unsigned limit, const 
                 sql_int(&q, ", ?)", cur.n);
         }
         sql_int(&q, " ORDER BY t.last_failed DESC, t.n DESC LIMIT ?", (int64_t)limit + 1);
-        rc = db_int(db, e, &count, "SELECT count(*) FROM task WHERE state = 3 AND (?1 IS NULL OR stage = ?1)", "t", stage);
+        rc = db_int(db, e, &count, "SELECT count(*) FROM task WHERE state = 3 AND (?1 IS NULL OR stage = ?1)", "t",
+                    stage);
         *total = (uint64_t)count;
         s = rc < 0 ? NULL : sql_prepare(&q, db, e);
         rc = s ? dead_page(db, s, limit, shape, a, out, n, next, e) : -1;
@@ -241,8 +245,8 @@ int sqlite_dlq_list(struct catalog *c, const char *stage, unsigned limit, const 
 
 static int history(struct conn *db, int64_t task, struct arena *a, struct dead_task *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e, "SELECT stage, code, message, at, crash FROM task_error WHERE task = ? ORDER BY n",
-                                   "l", task);
+        sqlite3_stmt *s = db_query(
+                db, e, "SELECT stage, code, message, at, crash FROM task_error WHERE task = ? ORDER BY n", "l", task);
         size_t cap = 0;
         bool ok = true;
         int rc = -1;
@@ -308,19 +312,22 @@ static int next_dead(struct tx *tx, struct dlq_args *g, int64_t *task, int64_t *
                 if (g->assets && g->at == g->n)
                         return 0;
                 if (one)
-                        s = db_query(tx->db, e,
-                                     "SELECT t.n, t.asset FROM asset a JOIN task t ON t.asset = a.n WHERE a.id = ?1 AND "
-                                     "t.state = 3 AND (?2 IS NULL OR a.job = (SELECT n FROM job WHERE id = ?2)) LIMIT 1",
-                                     "uu", one, g->job);
+                        s = db_query(
+                                tx->db, e,
+                                "SELECT t.n, t.asset FROM asset a JOIN task t ON t.asset = a.n WHERE a.id = ?1 AND "
+                                "t.state = 3 AND (?2 IS NULL OR a.job = (SELECT n FROM job WHERE id = ?2)) LIMIT 1",
+                                "uu", one, g->job);
                 else if (g->job)
                         s = db_query(tx->db, e,
-                                     "SELECT t.n, t.asset FROM job j JOIN asset a ON a.job = j.n JOIN task t ON t.asset = a.n "
+                                     "SELECT t.n, t.asset FROM job j JOIN asset a ON a.job = j.n JOIN task t ON "
+                                     "t.asset = a.n "
                                      "WHERE j.id = ? AND t.state = 3 LIMIT 1",
                                      "u", g->job);
                 else
                         s = db_query(tx->db, e, "SELECT n, asset FROM task WHERE state = 3 LIMIT 1", "");
                 rc = s ? db_step(tx->db, s, e) : -1;
-                g->at += one && rc == 0; /* a task taken leaves the queue: the asset is asked again and done with then */
+                g->at +=
+                        one && rc == 0; /* a task taken leaves the queue: the asset is asked again and done with then */
                 if (rc == 0 && one)
                         continue;
                 if (rc <= 0)
@@ -337,7 +344,8 @@ static int revive(struct tx *tx, int64_t task, int64_t asset, struct err *e)
         struct row r;
 
         if (task_move(tx, task, TASK_DEAD, TASK_READY, e) < 0 ||
-            db_run(tx->db, e, "UPDATE task SET errors = 0, crashes = 0, run_after = ? WHERE n = ?", "ll", tx->now.us, task) < 0 ||
+            db_run(tx->db, e, "UPDATE task SET errors = 0, crashes = 0, run_after = ? WHERE n = ?", "ll", tx->now.us,
+                   task) < 0 ||
             db_run(tx->db, e, "UPDATE asset SET error = NULL, error_code = NULL WHERE n = ?", "l", asset) < 0 ||
             row_load(tx, asset, &r, e) < 0 || row_set_status(tx, &r, ASSET_QUEUED, e) < 0)
                 return -1;

@@ -7,6 +7,7 @@
 #include "catalog/catalog_sqlite_priv.h"
 
 #define LIMIT_MAX 1000
+#define MANY      2000 /* so many matches that going through the order finds a page sooner than the index does */
 
 static const struct order {
         const char *column; /* of the sort key in ASSET_SELECT's table */
@@ -20,16 +21,17 @@ static const struct order {
 
 static bool counters_do(const struct asset_filter *f)
 {
-        return !f->cluster_id && !f->ntags && !f->content_type && !f->sha256 && !(f->name && *f->name) && !f->after.us &&
-               !f->before.us && !(f->trashed && f->statuses);
+        return !f->cluster_id && !f->ntags && !f->content_type && !f->sha256 && !(f->name && *f->name) &&
+               !f->after.us && !f->before.us && !(f->trashed && f->statuses);
 }
 
 static int total_from_counters(struct conn *db, const struct asset_filter *f, uint64_t *total, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e,
-                                   "SELECT kind, status, sum(count) FROM counter WHERE kind >= 0 AND (?1 IS NULL OR owner = ?1) "
-                                   "GROUP BY kind, status",
-                                   "t", f->owner);
+        sqlite3_stmt *s =
+                db_query(db, e,
+                         "SELECT kind, status, sum(count) FROM counter WHERE kind >= 0 AND (?1 IS NULL OR owner = ?1) "
+                         "GROUP BY kind, status",
+                         "t", f->owner);
         int rc;
 
         *total = 0;
@@ -113,6 +115,7 @@ static int list(struct conn *db, const struct asset_filter *f, const struct orde
         int rc = -1;
 
         sql_init(&q, a);
+        q.scan_names = out->total > MANY;
         sql_put(&q, ASSET_SELECT);
         if (sql_filter(&q, f, e) == 0) {
                 if (cur)
@@ -165,8 +168,8 @@ int sqlite_trash_due(struct catalog *c, struct wall t, unsigned limit, struct ar
         *n = 0;
         if (!db)
                 return -1;
-        s = db_query(db, e, "SELECT id FROM asset WHERE trashed > 0 AND trashed < ? ORDER BY trashed LIMIT ?", "li", t.us,
-                     (int)limit);
+        s = db_query(db, e, "SELECT id FROM asset WHERE trashed > 0 AND trashed < ? ORDER BY trashed LIMIT ?", "li",
+                     t.us, (int)limit);
         while (s && (rc = db_step(db, s, e)) > 0) {
                 if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
                         db_end(s);

@@ -24,7 +24,8 @@ int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct
         if (rc < 0)
                 return -1;
         if (rc == 0)
-                return db_int(tx->db, e, n, "INSERT INTO model (id, dim) VALUES (?, ?) RETURNING n", "ti", id, (int)dim) < 0
+                return db_int(tx->db, e, n, "INSERT INTO model (id, dim) VALUES (?, ?) RETURNING n", "ti", id,
+                              (int)dim) < 0
                                ? -1
                                : 0;
         *n = sqlite3_column_int64(s, 0);
@@ -69,7 +70,8 @@ int folder_find(struct tx *tx, struct id id, const char *owner, struct folder *o
 
 static int find_fold(struct tx *tx, const char *owner, const char *fold, struct id *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(tx->db, e, "SELECT id FROM cluster WHERE owner = ? AND name_fold = ?", "tt", owner, fold);
+        sqlite3_stmt *s =
+                db_query(tx->db, e, "SELECT id FROM cluster WHERE owner = ? AND name_fold = ?", "tt", owner, fold);
         int rc = s ? db_step(tx->db, s, e) : -1;
 
         if (rc > 0) {
@@ -99,19 +101,20 @@ int folder_add(struct tx *tx, const struct folder *f, struct err *e)
         if (rc > 0)
                 rc = err_set(e, ERR_CONFLICT, "there is a folder named \"%s\" already", f->name);
         else if (rc == 0)
-                rc = db_run(tx->db, e,
-                            "INSERT INTO cluster (id, owner, name, name_fold, status, threshold, locked, touched, named, "
-                            "created, updated) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
-                            "utttidiiil", &f->id, f->owner, f->name, fold, (int)f->status, (double)f->threshold,
-                            (int)f->locked, (int)f->touched, (int)f->named, tx->now.us);
+                rc = db_run(
+                        tx->db, e,
+                        "INSERT INTO cluster (id, owner, name, name_fold, status, threshold, locked, touched, named, "
+                        "created, updated) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
+                        "utttidiiil", &f->id, f->owner, f->name, fold, (int)f->status, (double)f->threshold,
+                        (int)f->locked, (int)f->touched, (int)f->named, tx->now.us);
         arena_free(a);
         return rc;
 }
 
 int folder_touch(struct tx *tx, struct id id, struct err *e)
 {
-        return db_run(tx->db, e, "UPDATE cluster SET touched = 1, version = version + 1, updated = ? WHERE id = ?", "lu",
-                      tx->now.us, &id);
+        return db_run(tx->db, e, "UPDATE cluster SET touched = 1, version = version + 1, updated = ? WHERE id = ?",
+                      "lu", tx->now.us, &id);
 }
 
 /* ---- prototypes ------------------------------------------------------------------------ */
@@ -119,8 +122,9 @@ int folder_touch(struct tx *tx, struct id id, struct err *e)
 int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *v, size_t dim, int sign, int members,
                   struct err *e)
 {
-        sqlite3_stmt *s = db_query(tx->db, e, "SELECT n, count, sum FROM cluster_prototype WHERE cluster = ? AND model = ?",
-                                   "ul", &cluster, model);
+        sqlite3_stmt *s =
+                db_query(tx->db, e, "SELECT n, count, sum FROM cluster_prototype WHERE cluster = ? AND model = ?", "ul",
+                         &cluster, model);
         int rc = s ? db_step(tx->db, s, e) : -1;
         float sum[VECTOR_MAX_DIM] = {0};
         int64_t n = 0, count = 0;
@@ -142,10 +146,10 @@ int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *
         if (count <= 0)
                 return db_run(tx->db, e, "DELETE FROM cluster_prototype WHERE n = ?", "l", n);
         if (n)
-                return db_run(tx->db, e, "UPDATE cluster_prototype SET count = ?, sum = ? WHERE n = ?", "lbl", count, sum,
-                              dim * sizeof(float), n);
-        return db_run(tx->db, e, "INSERT INTO cluster_prototype (cluster, model, count, sum) VALUES (?, ?, ?, ?)", "ullb",
-                      &cluster, model, count, sum, dim * sizeof(float));
+                return db_run(tx->db, e, "UPDATE cluster_prototype SET count = ?, sum = ? WHERE n = ?", "lbl", count,
+                              sum, dim * sizeof(float), n);
+        return db_run(tx->db, e, "INSERT INTO cluster_prototype (cluster, model, count, sum) VALUES (?, ?, ?, ?)",
+                      "ullb", &cluster, model, count, sum, dim * sizeof(float));
 }
 
 int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e)
@@ -187,8 +191,8 @@ int row_place(struct tx *tx, struct row *r, struct id to, bool pinned, float sim
                 if (!id_is_nil(to) && folder_member(tx, to, r->n, 1, e) < 0)
                         return -1;
         }
-        s = db_query(tx->db, e, "UPDATE asset SET cluster = ?, pinned = ?, similarity = ?, updated = ? WHERE n = ?", "uidll",
-                     id_is_nil(to) ? NULL : &to, (int)pinned, (double)similarity, tx->now.us, r->n);
+        s = db_query(tx->db, e, "UPDATE asset SET cluster = ?, pinned = ?, similarity = ?, updated = ? WHERE n = ?",
+                     "uidll", id_is_nil(to) ? NULL : &to, (int)pinned, (double)similarity, tx->now.us, r->n);
         if (!s)
                 return -1;
         if (similarity < 0 && sqlite3_bind_null(s, 3) != SQLITE_OK) {
@@ -336,7 +340,8 @@ int operation_add(struct tx *tx, const char *owner, const char *actor, const cha
         if (id)
                 *id = fresh;
         return db_int(tx->db, e, n,
-                      "INSERT INTO operation (id, owner, at, actor, kind, cluster, detail) VALUES (?, ?, ?, ?, ?, ?, ?) "
+                      "INSERT INTO operation (id, owner, at, actor, kind, cluster, detail) VALUES (?, ?, ?, ?, ?, ?, "
+                      "?) "
                       "RETURNING n",
                       "utlttut", &fresh, owner, tx->now.us, actor ? actor : "service", kind, cluster, detail) < 0
                        ? -1

@@ -84,17 +84,18 @@ struct sqlite_catalog {
         char *path, *data_path;
         struct dur idempotency_ttl;
         unsigned phash_distance;
+        float folder_threshold;
         uint64_t queue_max_depth;
 
         struct conn wdb; /* the writer thread's */
         pthread_t writer;
         bool writer_runs;
-        struct lock wlock; /* guards the queues and stop */
+        struct lock wlock;        /* guards the queues and stop */
         struct cond wcond, dcond; /* the writer waits on the first, its callers on the second */
         struct write_queue lanes[LANE_COUNT];
         bool stop;
         atomic_uint writes_waiting;
-        int wal_pages; /* the writer's */
+        int wal_pages;   /* the writer's */
         int64_t waiting; /* tasks ready or leased; the writer's */
 
         struct lock plock; /* guards the pool */
@@ -128,7 +129,8 @@ int sqlite_migrate(struct conn *db, struct err *e) MUST_CHECK;
 
 int pool_open(struct sqlite_catalog *c, struct err *e) MUST_CHECK;
 void pool_close(struct sqlite_catalog *c);
-/* A connection inside a read transaction: all its queries see one state. NULL: ERR_BUSY after 10 s of waiting, or an error. */
+/* A connection inside a read transaction: all its queries see one state. NULL: ERR_BUSY after 10 s of waiting, or an
+ * error. */
 struct conn *read_begin(struct sqlite_catalog *c, struct err *e) MUST_CHECK;
 void read_end(struct sqlite_catalog *c, struct conn *db, struct mono began);
 
@@ -137,7 +139,7 @@ void read_end(struct sqlite_catalog *c, struct conn *db, struct mono began);
 /* A change of the index to make after the commit; the truth is read again then. */
 struct event {
         enum { EVENT_VECTOR, EVENT_ROW, EVENT_FOLDER, EVENT_RELABEL } kind;
-        int64_t asset;          /* VECTOR (and row), ROW */
+        int64_t asset;         /* VECTOR (and row), ROW */
         struct id cluster, to; /* FOLDER: its prototype; RELABEL: all members now in to (nil: unsorted) */
 };
 
@@ -153,7 +155,8 @@ struct tx {
 };
 typedef int write_fn(struct tx *tx, void *arg, struct err *e);
 
-/* Runs fn(tx, arg) on the writer thread and returns after its commit. Whatever fn wrote to arg counts only if 0 came back. */
+/* Runs fn(tx, arg) on the writer thread and returns after its commit. Whatever fn wrote to arg counts only if 0 came
+ * back. */
 int write_do(struct sqlite_catalog *c, enum lane lane, write_fn *fn, void *arg, struct err *e) MUST_CHECK;
 int writer_start(struct sqlite_catalog *c, struct err *e) MUST_CHECK;
 void writer_stop(struct sqlite_catalog *c); /* after all queued writes */
@@ -189,7 +192,8 @@ int row_load(struct tx *tx, int64_t n, struct row *out, struct err *e) MUST_CHEC
 int row_set_status(struct tx *tx, struct row *r, enum asset_status to, struct err *e) MUST_CHECK;
 int row_set_trashed(struct tx *tx, struct row *r, bool trashed, struct err *e) MUST_CHECK;
 /* kind -1 with owner "": objects. */
-int counter_add(struct tx *tx, const char *owner, int kind, int status, int64_t n, int64_t bytes, struct err *e) MUST_CHECK;
+int counter_add(struct tx *tx, const char *owner, int kind, int status, int64_t n, int64_t bytes,
+                struct err *e) MUST_CHECK;
 /* Takes delta of each status off or onto the job and sets its state and times. */
 int job_count(struct tx *tx, int64_t job, enum asset_status status, int delta, struct err *e) MUST_CHECK;
 int job_settle(struct tx *tx, int64_t job, struct err *e) MUST_CHECK;
@@ -198,7 +202,8 @@ int task_move(struct tx *tx, int64_t task, enum task_state from, enum task_state
 /* The lease a worker brings, or ERR_STALE. (catalog_sqlite_task.c) */
 int lease_find(struct tx *tx, const struct task *t, int64_t *n, int64_t *asset, struct err *e) MUST_CHECK;
 int task_add(struct tx *tx, int64_t asset, enum job_type type, struct err *e) MUST_CHECK;
-int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *actor, const char *detail, struct err *e) MUST_CHECK;
+int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *actor, const char *detail,
+                struct err *e) MUST_CHECK;
 /* Human tags are replaced when human, else all the others. */
 int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e) MUST_CHECK;
 /* Give a purged asset's object back: *orphan when nothing refers to it. */
@@ -217,7 +222,8 @@ struct folder {
 };
 /* ERR_NOT_FOUND; an alias is not followed. owner NULL: any. */
 int folder_find(struct tx *tx, struct id id, const char *owner, struct folder *out, struct err *e) MUST_CHECK;
-int folder_find_name(struct tx *tx, const char *owner, const char *name, struct id *out, struct err *e) MUST_CHECK; /* 1, 0, -1 */
+int folder_find_name(struct tx *tx, const char *owner, const char *name, struct id *out,
+                     struct err *e) MUST_CHECK; /* 1, 0, -1 */
 /* ERR_CONFLICT when the name is taken. */
 int folder_add(struct tx *tx, const struct folder *f, struct err *e) MUST_CHECK;
 /* A person did something to it. */
@@ -227,9 +233,11 @@ int row_place(struct tx *tx, struct row *r, struct id to, bool pinned, float sim
 /* The vectors of an asset onto (sign 1) or off (-1) a folder's prototypes, and the member onto its count. */
 int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e) MUST_CHECK;
 /* One vector onto or off the sum of (cluster, model). */
-int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *v, size_t dim, int sign, int members, struct err *e) MUST_CHECK;
+int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *v, size_t dim, int sign, int members,
+                  struct err *e) MUST_CHECK;
 /* Assign or found, members included; self NULL: members only. ERR_CONFLICT when it no longer holds. */
-int placement_apply(struct tx *tx, const char *owner, struct row *self, const struct placement *p, const char *actor, struct err *e) MUST_CHECK;
+int placement_apply(struct tx *tx, const char *owner, struct row *self, const struct placement *p, const char *actor,
+                    struct err *e) MUST_CHECK;
 
 /* An operation's record; items are added while the assets still are where they were. */
 int operation_add(struct tx *tx, const char *owner, const char *actor, const char *kind, const struct id *cluster,
@@ -252,6 +260,7 @@ struct sql { /* a statement built from parts; values are bound, never spliced */
         } binds[BINDS_MAX];
         size_t n;
         bool failed;
+        bool scan_names; /* compare names one by one: most of them match */
 };
 void sql_init(struct sql *q, struct arena *a);
 void sql_done(struct sql *q);
@@ -278,7 +287,8 @@ int asset_read(struct conn *db, sqlite3_stmt *s, struct arena *a, struct asset *
 
 struct index *index_new(void) MUST_CHECK;
 void index_free(struct index *x);
-/* Writer thread, after a commit: bring the index up to date. It cannot fail: without memory the index goes back to warming. */
+/* Writer thread, after a commit: bring the index up to date. It cannot fail: without memory the index goes back to
+ * warming. */
 void index_apply(struct sqlite_catalog *c, const struct event *events, size_t n);
 /* Keeper: load vectors and prototypes of the model wanted, then have the writer install them. */
 void index_load(struct sqlite_catalog *c);

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#define EXACT_MAX 2000  /* rows that are scored without a scan */
+#define EXACT_MAX 2000 /* rows that are scored without a scan */
 #define K_MAX     10000
 
 struct candidate {
@@ -26,7 +26,8 @@ struct chosen {
 
 static bool needs_sql(const struct asset_filter *f)
 {
-        return f->statuses || f->ntags || f->content_type || f->sha256 || (f->name && *f->name) || f->after.us || f->before.us;
+        return f->statuses || f->ntags || f->content_type || f->sha256 || (f->name && *f->name) || f->after.us ||
+               f->before.us;
 }
 
 static int choose(struct sqlite_catalog *c, const struct asset_filter *f, struct chosen *out, struct err *e)
@@ -143,8 +144,8 @@ static int gather(struct table *t, const float *q, const struct asset_filter *f,
         return rc;
 }
 
-static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const float *q, struct candidate *cand, size_t *n,
-                   struct err *e)
+static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const float *q, struct candidate *cand,
+                   size_t *n, struct err *e)
 {
         struct mono began = mono_now();
         struct conn *db = read_begin(c, e);
@@ -154,7 +155,8 @@ static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const 
         if (!db)
                 return -1;
         for (size_t i = 0; i < *n && rc >= 0; i++) {
-                sqlite3_stmt *s = db_query(db, e, "SELECT vec FROM embedding WHERE asset = ? AND model = ?", "ll", cand[i].n, model);
+                sqlite3_stmt *s = db_query(db, e, "SELECT vec FROM embedding WHERE asset = ? AND model = ?", "ll",
+                                           cand[i].n, model);
                 rc = s ? db_step(db, s, e) : -1;
                 if (rc <= 0)
                         continue;
@@ -171,7 +173,8 @@ static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const 
 
 static int by_cosine(const void *a, const void *b)
 {
-        const struct vector_match *x = &((const struct candidate *)a)->match, *y = &((const struct candidate *)b)->match;
+        const struct vector_match *x = &((const struct candidate *)a)->match,
+                                  *y = &((const struct candidate *)b)->match;
 
         if (x->cosine != y->cosine)
                 return x->cosine > y->cosine ? -1 : 1;
@@ -183,8 +186,8 @@ static int warming(struct err *e)
         return err_set(e, ERR_UNAVAILABLE, "warming: vectors are being loaded");
 }
 
-static int search(struct sqlite_catalog *c, const float *q, const struct asset_filter *f, const struct chosen *ch, size_t k,
-                  struct candidate **cand, size_t *n, struct err *e)
+static int search(struct sqlite_catalog *c, const float *q, const struct asset_filter *f, const struct chosen *ch,
+                  size_t k, struct candidate **cand, size_t *n, struct err *e)
 {
         struct index *x = c->index;
         int64_t model = 0;
@@ -208,8 +211,8 @@ static int search(struct sqlite_catalog *c, const float *q, const struct asset_f
         return 0;
 }
 
-int sqlite_vector_search(struct catalog *c, const float *q, const struct asset_filter *f, size_t k, struct vector_match *out,
-                         size_t *n, struct err *e)
+int sqlite_vector_search(struct catalog *c, const float *q, const struct asset_filter *f, size_t k,
+                         struct vector_match *out, size_t *n, struct err *e)
 {
         static const struct asset_filter none = {0};
         struct candidate *cand = NULL;
@@ -248,7 +251,8 @@ int sqlite_vector_get(struct catalog *c, struct id asset, float *out, struct err
 
         if (index_model(self_of(c), &model, &dim, e) < 0 || !(db = read_begin(self_of(c), e)))
                 return -1;
-        s = db_query(db, e, "SELECT x.vec FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.id = ?", "lu",
+        s = db_query(db, e,
+                     "SELECT x.vec FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.id = ?", "lu",
                      model, &asset);
         rc = s ? db_step(db, s, e) : -1;
         if (rc > 0) {
@@ -289,8 +293,8 @@ static void keep(struct proto_hit *best, size_t *n, size_t k, struct proto_hit h
         best[i] = h;
 }
 
-static int nearest(struct sqlite_catalog *c, const char *owner, const float *q, size_t k, struct proto_hit *best, size_t *n,
-                   struct err *e)
+static int nearest(struct sqlite_catalog *c, const char *owner, const float *q, size_t k, struct proto_hit *best,
+                   size_t *n, struct err *e)
 {
         struct index *x = c->index;
         struct table *t;
@@ -311,8 +315,8 @@ static int nearest(struct sqlite_catalog *c, const char *owner, const float *q, 
         return rc;
 }
 
-static int name_them(struct sqlite_catalog *c, const char *owner, const struct proto_hit *best, size_t n, struct arena *a,
-                     struct prototype_match *out, size_t *found, struct err *e)
+static int name_them(struct sqlite_catalog *c, const char *owner, const struct proto_hit *best, size_t n,
+                     struct arena *a, struct prototype_match *out, size_t *found, struct err *e)
 {
         struct mono began = mono_now();
         struct conn *db = read_begin(c, e);
@@ -322,9 +326,9 @@ static int name_them(struct sqlite_catalog *c, const char *owner, const struct p
         if (!db)
                 return -1;
         for (size_t i = 0; i < n && rc >= 0; i++) {
-                sqlite3_stmt *s = db_query(db, e,
-                                           "SELECT name, threshold, count FROM cluster WHERE id = ? AND owner = ? AND locked = 0",
-                                           "ut", &best[i].id, owner);
+                sqlite3_stmt *s = db_query(
+                        db, e, "SELECT name, threshold, count FROM cluster WHERE id = ? AND owner = ? AND locked = 0",
+                        "ut", &best[i].id, owner);
                 rc = s ? db_step(db, s, e) : -1;
                 if (rc <= 0)
                         continue;

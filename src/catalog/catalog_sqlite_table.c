@@ -138,7 +138,8 @@ int table_set_key(struct table *t, uint32_t row, const struct entry *e)
 
         if (owner == NO_ROW || folder == NO_ROW)
                 return -1;
-        t->keys[row] = (struct row_key){.owner = owner, .folder = folder, .kind = (uint8_t)e->kind, .live = !e->trashed};
+        t->keys[row] =
+                (struct row_key){.owner = owner, .folder = folder, .kind = (uint8_t)e->kind, .live = !e->trashed};
         t->names[row] = (struct row_name){.n = e->n, .id = e->id};
         return 0;
 }

@@ -52,11 +52,12 @@ static int due(struct conn *db, uint32_t types, int64_t now, int64_t *n, struct 
 
 static int task_read(struct tx *tx, int64_t n, struct arena *a, struct task *t, int64_t *asset, struct err *e)
 {
-        sqlite3_stmt *s = db_query(tx->db, e,
-                                   "SELECT t.id, a.id, j.id, t.type, t.token, t.deliveries, t.errors, t.crashes, a.owner, "
-                                   "a.filename, a.content_type, a.sha256, a.size, a.cluster, a.pinned, a.n FROM task t "
-                                   "JOIN asset a ON a.n = t.asset JOIN job j ON j.n = a.job WHERE t.n = ?",
-                                   "l", n);
+        sqlite3_stmt *s =
+                db_query(tx->db, e,
+                         "SELECT t.id, a.id, j.id, t.type, t.token, t.deliveries, t.errors, t.crashes, a.owner, "
+                         "a.filename, a.content_type, a.sha256, a.size, a.cluster, a.pinned, a.n FROM task t "
+                         "JOIN asset a ON a.n = t.asset JOIN job j ON j.n = a.job WHERE t.n = ?",
+                         "l", n);
         bool ok = true;
         int rc = s ? db_step(tx->db, s, e) : -1;
 
@@ -96,7 +97,8 @@ static int do_claim(struct tx *tx, void *arg, struct err *e)
                 return 0;
         if (task_move(tx, n, TASK_READY, TASK_LEASED, e) < 0 ||
             db_run(tx->db, e,
-                   "UPDATE task SET token = token + 1, deliveries = deliveries + 1, worker = ?, lease_until = ? WHERE n = ?",
+                   "UPDATE task SET token = token + 1, deliveries = deliveries + 1, worker = ?, lease_until = ? WHERE "
+                   "n = ?",
                    "tll", g->worker, wall_add(tx->now, g->lease).us, n) < 0 ||
             task_read(tx, n, g->arena, g->out, &asset, e) < 0 || row_load(tx, asset, &r, e) < 0 ||
             row_set_status(tx, &r, ASSET_PROCESSING, e) < 0)
@@ -140,14 +142,14 @@ int sqlite_task_ready(struct catalog *c, uint32_t types, uint64_t *now, struct w
         for (int type = 0; type < JOB_TYPE_COUNT && rc >= 0; type++) {
                 if (!(types & 1U << type))
                         continue;
-                rc = db_int(db, e, &n, "SELECT count(*) FROM task WHERE state = 0 AND type = ? AND run_after <= ?", "il",
-                            type, at);
+                rc = db_int(db, e, &n, "SELECT count(*) FROM task WHERE state = 0 AND type = ? AND run_after <= ?",
+                            "il", type, at);
                 if (rc > 0)
                         *now += (uint64_t)n;
                 if (rc >= 0)
                         rc = db_int(db, e, &first,
-                                    "SELECT min(run_after) FROM task WHERE state = 0 AND type = ? AND run_after > ?", "il",
-                                    type, at);
+                                    "SELECT min(run_after) FROM task WHERE state = 0 AND type = ? AND run_after > ?",
+                                    "il", type, at);
                 if (rc > 0 && (next->us == 0 || first < next->us))
                         next->us = first;
         }
@@ -159,8 +161,8 @@ int sqlite_task_ready(struct catalog *c, uint32_t types, uint64_t *now, struct w
 
 int lease_find(struct tx *tx, const struct task *t, int64_t *n, int64_t *asset, struct err *e)
 {
-        sqlite3_stmt *s = db_query(tx->db, e, "SELECT n, asset FROM task WHERE id = ? AND token = ? AND state = 1", "ul",
-                                   &t->id, (int64_t)t->token);
+        sqlite3_stmt *s = db_query(tx->db, e, "SELECT n, asset FROM task WHERE id = ? AND token = ? AND state = 1",
+                                   "ul", &t->id, (int64_t)t->token);
         int rc = s ? db_step(tx->db, s, e) : -1;
 
         if (rc < 0)
@@ -187,7 +189,8 @@ static int do_extend(struct tx *tx, void *arg, struct err *e)
 
         if (lease_find(tx, g->task, &n, &asset, e) < 0)
                 return -1;
-        return db_run(tx->db, e, "UPDATE task SET lease_until = ? WHERE n = ?", "ll", wall_add(tx->now, g->lease).us, n);
+        return db_run(tx->db, e, "UPDATE task SET lease_until = ? WHERE n = ?", "ll", wall_add(tx->now, g->lease).us,
+                      n);
 }
 
 int sqlite_task_extend(struct catalog *c, const struct task *t, struct dur lease, struct err *e)
@@ -203,7 +206,8 @@ static int back(struct tx *tx, int64_t task, int64_t asset, struct wall run_afte
         struct row r;
 
         if (task_move(tx, task, TASK_LEASED, TASK_READY, e) < 0 ||
-            db_run(tx->db, e, "UPDATE task SET run_after = ?, worker = NULL WHERE n = ?", "ll", run_after.us, task) < 0 ||
+            db_run(tx->db, e, "UPDATE task SET run_after = ?, worker = NULL WHERE n = ?", "ll", run_after.us, task) <
+                    0 ||
             row_load(tx, asset, &r, e) < 0)
                 return -1;
         return row_set_status(tx, &r, ASSET_QUEUED, e);
@@ -213,8 +217,8 @@ static int do_release(struct tx *tx, void *arg, struct err *e)
 {
         struct lease_args *g = arg;
         int64_t n, asset;
-        int rc = db_int(tx->db, e, &n, "SELECT n FROM task WHERE id = ? AND token = ? AND state = 1", "ul", &g->task->id,
-                        (int64_t)g->task->token);
+        int rc = db_int(tx->db, e, &n, "SELECT n FROM task WHERE id = ? AND token = ? AND state = 1", "ul",
+                        &g->task->id, (int64_t)g->task->token);
 
         if (rc <= 0)
                 return rc; /* somebody has it already: just as well */
@@ -236,15 +240,19 @@ static int note_failure(struct tx *tx, int64_t task, const struct task_failure *
 {
         const char *stage = f->stage ? f->stage : "stored", *code = err_name(f->code);
 
-        if (db_run(tx->db, e, "INSERT INTO task_error (task, at, stage, code, message, crash) VALUES (?, ?, ?, ?, ?, ?)",
-                   "lltt" "ti", task, tx->now.us, stage, code, or_empty(f->reason), (int)f->crash) < 0)
+        if (db_run(tx->db, e,
+                   "INSERT INTO task_error (task, at, stage, code, message, crash) VALUES (?, ?, ?, ?, ?, ?)",
+                   "lltt"
+                   "ti",
+                   task, tx->now.us, stage, code, or_empty(f->reason), (int)f->crash) < 0)
                 return -1;
-        return db_run(tx->db, e,
-                      "UPDATE task SET errors = errors + ?1, crashes = crashes + ?2, stage = ?3, code = ?4, error = ?5, "
-                      "input_fault = ?6, last_failed = ?7, "
-                      "first_failed = CASE WHEN first_failed = 0 THEN ?7 ELSE first_failed END WHERE n = ?8",
-                      "iitttill", (int)!f->crash, (int)f->crash, stage, code, or_empty(f->reason),
-                      (int)error_is_input(f->code), tx->now.us, task);
+        return db_run(
+                tx->db, e,
+                "UPDATE task SET errors = errors + ?1, crashes = crashes + ?2, stage = ?3, code = ?4, error = ?5, "
+                "input_fault = ?6, last_failed = ?7, "
+                "first_failed = CASE WHEN first_failed = 0 THEN ?7 ELSE first_failed END WHERE n = ?8",
+                "iitttill", (int)!f->crash, (int)f->crash, stage, code, or_empty(f->reason),
+                (int)error_is_input(f->code), tx->now.us, task);
 }
 
 static int lineage_failure(struct tx *tx, int64_t asset, const struct task_failure *f, struct err *e)
@@ -314,7 +322,8 @@ struct expire_args {
 /* One lease that ran out; 1, or 0 when there is none left. */
 static int expire_one(struct tx *tx, unsigned max_crashes, struct err *e)
 {
-        struct task_failure f = {.code = ERR_CRASHED, .reason = "the lease ran out: its worker died or hung", .crash = true};
+        struct task_failure f = {
+                .code = ERR_CRASHED, .reason = "the lease ran out: its worker died or hung", .crash = true};
         sqlite3_stmt *s = db_query(tx->db, e,
                                    "SELECT t.n, t.asset, t.crashes, a.stage FROM task t JOIN asset a ON a.n = t.asset "
                                    "WHERE t.state = 1 AND t.lease_until < ? ORDER BY t.lease_until LIMIT 1",
@@ -362,7 +371,8 @@ int sqlite_task_expire(struct catalog *c, unsigned max_crashes, struct err *e)
                 db = read_begin(self_of(c), e);
                 if (!db)
                         return -1;
-                rc = db_int(db, e, &one, "SELECT 1 FROM task WHERE state = 1 AND lease_until < ? LIMIT 1", "l", wall_now().us);
+                rc = db_int(db, e, &one, "SELECT 1 FROM task WHERE state = 1 AND lease_until < ? LIMIT 1", "l",
+                            wall_now().us);
                 read_end(self_of(c), db, began);
                 if (rc <= 0)
                         return rc < 0 ? -1 : moved;

@@ -6,6 +6,8 @@
  */
 #include "catalog/catalog_sqlite_priv.h"
 
+#define SCORED_MAX 5000
+
 struct asset_words {
         const char *filename, *tags, *text, *fold; /* filename NULL: there is none */
 };
@@ -30,9 +32,13 @@ static int words_now(struct conn *db, int64_t n, struct arena *a, struct asset_w
 {
         sqlite3_stmt *s = db_query(
                 db, e,
-                "SELECT a.filename, coalesce((SELECT group_concat(t.name, ' , ') FROM asset_tag x JOIN tag t ON t.n = x.tag "
-                "WHERE x.asset = a.n), ''), coalesce(a.comments, '') || ' ' || coalesce(CASE WHEN json_valid(a.metadata) THEN "
-                "json_extract(a.metadata, '$.description') END, ''), a.name_fold FROM asset a WHERE a.n = ?",
+                /* Cut, so that one absurd description cannot fail the batch it is indexed in. */
+                "SELECT a.filename, coalesce((SELECT substr(group_concat(t.name, ' , '), 1, 100000) FROM asset_tag x "
+                "JOIN "
+                "tag t ON t.n = x.tag WHERE x.asset = a.n), ''), substr(coalesce(a.comments, ''), 1, 100000) || ' ' || "
+                "coalesce(CASE WHEN json_valid(a.metadata) THEN substr(json_extract(a.metadata, '$.description'), 1, "
+                "100000) "
+                "END, ''), a.name_fold FROM asset a WHERE a.n = ?",
                 "l", n);
 
         if (words_row(db, s, a, out, e) < 0)
@@ -58,21 +64,23 @@ static bool same(const struct asset_words *a, const struct asset_words *b)
 
 static int words_off(struct conn *db, int64_t n, const struct asset_words *w, struct err *e)
 {
-        if (db_run(db, e, "INSERT INTO asset_fts (asset_fts, rowid, filename, tags, text) VALUES ('delete', ?, ?, ?, ?)",
+        if (db_run(db, e,
+                   "INSERT INTO asset_fts (asset_fts, rowid, filename, tags, text) VALUES ('delete', ?, ?, ?, ?)",
                    "lttt", n, w->filename, w->tags, w->text) < 0)
                 return -1;
-        if (db_run(db, e, "INSERT INTO name_fts (name_fts, rowid, name_fold) VALUES ('delete', ?, ?)", "lt", n, w->fold) < 0)
+        if (db_run(db, e, "INSERT INTO name_fts (name_fts, rowid, name_fold) VALUES ('delete', ?, ?)", "lt", n,
+                   w->fold) < 0)
                 return -1;
         return db_run(db, e, "DELETE FROM asset_text WHERE n = ?", "l", n);
 }
 
 static int words_on(struct conn *db, int64_t n, const struct asset_words *w, struct err *e)
 {
-        if (db_run(db, e, "INSERT INTO asset_text (n, filename, tags, text, name_fold) VALUES (?, ?, ?, ?, ?)", "ltttt", n,
-                   w->filename, w->tags, w->text, w->fold) < 0)
+        if (db_run(db, e, "INSERT INTO asset_text (n, filename, tags, text, name_fold) VALUES (?, ?, ?, ?, ?)", "ltttt",
+                   n, w->filename, w->tags, w->text, w->fold) < 0)
                 return -1;
-        if (db_run(db, e, "INSERT INTO asset_fts (rowid, filename, tags, text) VALUES (?, ?, ?, ?)", "lttt", n, w->filename,
-                   w->tags, w->text) < 0)
+        if (db_run(db, e, "INSERT INTO asset_fts (rowid, filename, tags, text) VALUES (?, ?, ?, ?)", "lttt", n,
+                   w->filename, w->tags, w->text) < 0)
                 return -1;
         return db_run(db, e, "INSERT INTO name_fts (rowid, name_fold) VALUES (?, ?)", "lt", n, w->fold);
 }
@@ -118,10 +126,12 @@ static int run(struct conn *db, const char *expr, const struct asset_filter *f, 
 
         live.trashed = false;
         sql_init(&q, a);
-        sql_put(&q, "SELECT a.id, bm25(asset_fts, 4.0, 3.0, 1.0) AS score, a.n FROM asset_fts JOIN asset a "
-                    "ON a.n = asset_fts.rowid");
+        /* A word that half of all names hold ranks nothing: only the newest hits are scored then. */
+        sql_put(&q, "SELECT id, score, n FROM (SELECT a.id AS id, bm25(asset_fts, 4.0, 3.0, 1.0) AS score, a.n AS n "
+                    "FROM asset_fts CROSS JOIN asset a ON a.n = asset_fts.rowid");
         if (sql_filter(&q, &live, e) == 0) {
-                sql_text(&q, " AND asset_fts MATCH ? ORDER BY score, a.n", expr);
+                sql_text(&q, " AND asset_fts MATCH ? ORDER BY asset_fts.rowid DESC", expr);
+                sql_int(&q, " LIMIT ?) ORDER BY score, n", k < SCORED_MAX ? SCORED_MAX : (int64_t)k);
                 sql_int(&q, " LIMIT ?", (int64_t)(k - *n));
                 s = sql_prepare(&q, db, e);
         }
@@ -154,30 +164,61 @@ static int in_column(struct conn *db, struct arena *a, const char *text, const c
         return rc < 0 ? -1 : 0;
 }
 
+/*
+ * Where a hit matched. Comparing its own text is cheap; asking the index again
+ * is not, since a prefix makes it read all it has. So that is only done where
+ * the comparison, which knows nothing of accents, finds the words nowhere.
+ */
+static int tell_where(struct conn *db, struct arena *a, const char *text, char *words, int64_t row,
+                      struct text_match *m, struct err *e)
+{
+        struct asset_words w;
+        char *name, *tags, *rest;
+
+        if (words_before(db, row, a, &w, e) < 0)
+                return -1;
+        if (w.filename) {
+                name = text_fold(a, w.filename);
+                tags = text_fold(a, w.tags);
+                rest = text_fold(a, w.text);
+                if (!name || !tags || !rest)
+                        return err_oom(e);
+                m->in_filename = text_has_any(name, words);
+                m->in_tags = text_has_any(tags, words);
+                m->in_text = text_has_any(rest, words);
+        }
+        if (m->in_filename || m->in_tags || m->in_text)
+                return 0;
+        if (in_column(db, a, text, "filename", row, &m->in_filename, e) < 0 ||
+            in_column(db, a, text, "tags", row, &m->in_tags, e) < 0)
+                return -1;
+        return in_column(db, a, text, "text", row, &m->in_text, e);
+}
+
 static int search(struct conn *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                   struct text_match *out, size_t *n, struct err *e)
 {
-        char *all = text_fts_query(a, text, " AND ", NULL), *any = text_fts_query(a, text, " OR ", NULL);
+        char *all = text_fts_query(a, text, " AND ", NULL);
         int64_t *rows = arena_array(a, k + 1, sizeof(*rows));
+        char *words;
 
-        if (!all || !any || !rows)
+        if (!all || !rows)
                 return err_oom(e);
         if (!*all)
                 return 0;
         if (run(db, all, f, k, a, out, rows, n, e) < 0)
                 return -1;
-        if (*n == 0 && run(db, any, f, k, a, out, rows, n, e) < 0)
-                return -1;
+        words = text_fold(a, text);
+        if (!words)
+                return err_oom(e);
         for (size_t i = 0; i < *n; i++)
-                if (in_column(db, a, text, "filename", rows[i], &out[i].in_filename, e) < 0 ||
-                    in_column(db, a, text, "tags", rows[i], &out[i].in_tags, e) < 0 ||
-                    in_column(db, a, text, "text", rows[i], &out[i].in_text, e) < 0)
+                if (tell_where(db, a, text, words, rows[i], &out[i], e) < 0)
                         return -1;
         return 0;
 }
 
-int sqlite_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k, struct text_match *out,
-                       size_t *n, struct err *e)
+int sqlite_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
+                       struct text_match *out, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
         struct arena *a = arena_new(64 << 20);

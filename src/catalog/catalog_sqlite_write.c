@@ -8,12 +8,12 @@
 #include "catalog/catalog_sqlite_priv.h"
 #include "metrics/metrics.h"
 
-#define BATCH_MAX     512
-#define BATCH_MS      100   /* results and leases stop joining after it */
-#define BULK_MS       20    /* bulk work stops joining after it */
-#define WAL_SOON      2000  /* pages: ask the keeper for a checkpoint */
-#define WAL_NOW       16000 /* pages: the keeper cannot keep up, do it here */
-#define IDLE_SECONDS  30
+#define BATCH_MAX    512
+#define BATCH_MS     100   /* results and leases stop joining after it */
+#define BULK_MS      20    /* bulk work stops joining after it */
+#define WAL_SOON     2000  /* pages: ask the keeper for a checkpoint */
+#define WAL_NOW      16000 /* pages: the keeper cannot keep up, do it here */
+#define IDLE_SECONDS 30
 
 struct write {
         write_fn *fn;
@@ -183,7 +183,8 @@ static void run_batch(struct sqlite_catalog *c, struct tx *tx)
                         run_one(tx, w);
                         if (lost(tx->db)) {
                                 rc = -1;
-                                e = w->err.code ? w->err : (struct err){.code = ERR_IO, .msg = "catalog: transaction lost"};
+                                e = w->err.code ? w->err
+                                                : (struct err){.code = ERR_IO, .msg = "catalog: transaction lost"};
                         }
                 }
                 if (rc < 0)

@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#define WORDS_MAX    32
-#define WORD_MAX     128
+#define WORDS_MAX 32
+#define WORD_MAX  128
 
 /* Next code point of well-formed UTF-8; an ill-formed byte passes as itself. */
 static size_t next_char(const unsigned char *p, uint32_t *c)
@@ -216,4 +216,35 @@ char *text_fts_query(struct arena *a, const char *text, const char *op, const ch
         out = buf_failed(&b) ? NULL : arena_strdup(a, n ? buf_str(&b) : "");
         buf_done(&b);
         return out;
+}
+
+/* word at the beginning of a word of text. */
+static bool starts_word(const char *text, struct span word)
+{
+        for (const char *p = text; (p = strstr(p, word.p)) != NULL; p++)
+                if (p == text || !word_byte((unsigned char)p[-1]) || !word_byte((unsigned char)word.p[0]))
+                        return true;
+        return false;
+}
+
+bool text_has_any(const char *folded, char *words)
+{
+        for (char *p = words; *p;) {
+                char *end = p, after;
+                bool found;
+                while (*p && !word_byte((unsigned char)*p))
+                        p++;
+                for (end = p; word_byte((unsigned char)*end); end++)
+                        ;
+                if (end == p)
+                        return false;
+                after = *end;
+                *end = '\0';
+                found = starts_word(folded, span_of(p));
+                *end = after;
+                if (found)
+                        return true;
+                p = end;
+        }
+        return false;
 }

@@ -39,7 +39,8 @@ static inline void backend_future(const char *url)
         sqlite3 *h;
 
         assert_int_equal(sqlite3_open(url + strlen("sqlite://"), &h), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(h, "INSERT INTO schema_version VALUES (9999, 'x', 0)", NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(h, "INSERT INTO schema_version VALUES (9999, 'x', 0)", NULL, NULL, NULL),
+                         SQLITE_OK);
         sqlite3_close(h);
 }
 

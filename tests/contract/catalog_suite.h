@@ -158,7 +158,12 @@ static inline void unit_vector(unsigned seed, float *v)
 
 static inline int finish(struct fix *f, const struct task *t, const float *v, struct placement p)
 {
-        struct task_result r = {.task = t, .metadata = "{\"width\":1}", .model_id = v ? MODEL : NULL, .vector = v, .dim = DIM, .placement = p};
+        struct task_result r = {.task = t,
+                                .metadata = "{\"width\":1}",
+                                .model_id = v ? MODEL : NULL,
+                                .vector = v,
+                                .dim = DIM,
+                                .placement = p};
 
         return catalog_task_complete(f->c, &r, &f->e);
 }

@@ -67,7 +67,8 @@ static void lists_of_folders_page(void **state)
                 do {
                         struct cluster *c;
                         uint64_t total;
-                        OK(catalog_cluster_list(f->c, &ann, (enum cluster_sort)sort, 5, next, f->a, &c, &n, &total, &next, &f->e));
+                        OK(catalog_cluster_list(f->c, &ann, (enum cluster_sort)sort, 5, next, f->a, &c, &n, &total,
+                                                &next, &f->e));
                         assert_int_equal(total, 23);
                         all += n;
                 } while (next);
@@ -80,7 +81,12 @@ static void founding_needs_members_that_are_still_free(void **state)
         struct fix *f = *state;
         float v[DIM];
         struct id m[3], self = {{0}}, made = id_new(), taken;
-        struct placement p = {.kind = PLACE_FOUND, .cluster_id = made, .name = "Cats", .threshold = 0.6f, .members = m, .nmembers = 2};
+        struct placement p = {.kind = PLACE_FOUND,
+                              .cluster_id = made,
+                              .name = "Cats",
+                              .threshold = 0.6f,
+                              .members = m,
+                              .nmembers = 2};
         struct task t;
 
         for (unsigned i = 0; i < 3; i++) {
@@ -122,7 +128,8 @@ static void placing_respects_locks_owners_and_people(void **state)
         t = claim(f);
         FAILS(ERR_CONFLICT, finish(f, &t, v, (struct placement){.kind = PLACE_ASSIGN, .cluster_id = bobs}));
         FAILS(ERR_CONFLICT, finish(f, &t, v, (struct placement){.kind = PLACE_ASSIGN, .cluster_id = id_new()}));
-        OK(finish(f, &t, v, (struct placement){.kind = PLACE_ASSIGN, .cluster_id = anns, .similarity = 0.8f, .why = "x"}));
+        OK(finish(f, &t, v,
+                  (struct placement){.kind = PLACE_ASSIGN, .cluster_id = anns, .similarity = 0.8f, .why = "x"}));
         assert_float_equal(get(f, pic).cluster_similarity, 0.8f, 1e-6);
         OK(catalog_prototype_search(f->c, "ann", v, 4, f->a, pm, &n, &f->e));
         assert_int_equal(n, 1);
@@ -145,7 +152,8 @@ static void placing_respects_locks_owners_and_people(void **state)
 static void merges_leave_aliases_without_chains(void **state)
 {
         struct fix *f = *state;
-        struct id a = new_folder(f, "ann", "A"), b = new_folder(f, "ann", "B"), c = new_folder(f, "ann", "C"), survivor, op, pic;
+        struct id a = new_folder(f, "ann", "A"), b = new_folder(f, "ann", "B"), c = new_folder(f, "ann", "C"), survivor,
+                  op, pic;
         uint64_t versions[2] = {1, 99};
         struct cluster cl;
         struct wall updated;
@@ -301,7 +309,8 @@ static void one_step(struct fix *f, struct world *w)
                 OK(catalog_asset_reprocess(f->c, a, "ann", "user", &f->e));
                 struct task t = claim(f);
                 unit_vector(w->seed ^ 77, v);
-                OK(finish(f, &t, v, (struct placement){.kind = w->nfolders ? PLACE_ASSIGN : PLACE_UNSORTED, .cluster_id = c}));
+                OK(finish(f, &t, v,
+                          (struct placement){.kind = w->nfolders ? PLACE_ASSIGN : PLACE_UNSORTED, .cluster_id = c}));
         } else if (what == 10 && w->nfolders > 4) {
                 struct id into = w->folders[0], from = w->folders[--w->nfolders];
                 OK(catalog_cluster_merge(f->c, into, &from, 1, NULL, "ann", "user", NULL, NULL, &f->e));
