@@ -10,6 +10,7 @@
 enum setting_type {
         SETTING_STR,
         SETTING_SECRET,
+        SETTING_URL,
         SETTING_LIST,
         SETTING_ENUM,
         SETTING_BOOL,
@@ -30,6 +31,8 @@ struct setting {
 
 extern const struct setting config_table[CONFIG_COUNT];
 
+/* Values that are, or may hold, a secret: never quoted, and looked for among the secret files. */
+bool setting_is_secret(const struct setting *s);
 /* True for types whose values never hold a '#' or blanks at their ends. */
 bool setting_is_word(const struct setting *s);
 /* What a value may be, in words: "a whole number from 0 to 65535". */

@@ -14,13 +14,40 @@ const char *config_origin_name(const struct config *c, enum config_setting s)
         return names[c->origin[s]];
 }
 
+/* Whatever stands before the last @, less scheme and user name: a password need not be well escaped to be one. */
+static void put_hidden(struct buf *out, const struct setting *s, const char *text)
+{
+        const char *scheme = strstr(text, "://"), *from = scheme ? scheme + 3 : text, *at = strrchr(text, '@'), *colon;
+
+        if (!text[0])
+                return;
+        if (s->type == SETTING_SECRET) {
+                buf_puts(out, "********");
+                return;
+        }
+        if (!at || at < from) {
+                buf_puts(out, text);
+                return;
+        }
+        colon = memchr(from, ':', (size_t)(at - from));
+        buf_put(out, text, (size_t)((colon ? colon + 1 : from) - text));
+        buf_puts(out, "********");
+        buf_puts(out, at);
+}
+
 void config_show(const struct config *c, struct buf *out, bool json)
 {
+        struct buf hidden;
+
+        buf_init(&hidden, CONFIG_VALUE_MAX + 16);
         for (int i = 0; i < CONFIG_COUNT; i++) {
                 const char *origin = config_origin_name(c, (enum config_setting)i), *text = c->text[i];
 
-                if (config_table[i].type == SETTING_SECRET && text[0])
-                        text = "********";
+                if (setting_is_secret(&config_table[i])) {
+                        buf_reset(&hidden);
+                        put_hidden(&hidden, &config_table[i], text);
+                        text = buf_failed(&hidden) ? "********" : buf_str(&hidden);
+                }
                 if (json) {
                         buf_printf(out, "%s\"%s\":{\"value\":", i ? "," : "{", config_table[i].name);
                         buf_json_str(out, text);
@@ -29,6 +56,7 @@ void config_show(const struct config *c, struct buf *out, bool json)
                         buf_printf(out, "%s=%s  # %s\n", config_table[i].name, text, origin);
                 }
         }
+        buf_done(&hidden);
         if (json)
                 buf_putc(out, '}');
 }
