@@ -17,7 +17,8 @@ struct storage;
 struct storage_opts {
         const char *url;  /* "fs://" */
         const char *path; /* directory of the fs backend */
-        /* The catalog already holds objects: then a missing sentinel means an empty mount point, and opening is refused. */
+        /* The catalog already holds objects: then a missing sentinel means an empty mount point, and opening is
+         * refused. */
         bool expect_content;
 };
 
@@ -50,18 +51,23 @@ void storage_put_end(struct storage_put *p);
 
 /* ---- reading --------------------------------------------------------------------- */
 
-/* A read-only fd of the object at offset 0, for sendfile and the decoder. The caller closes it. ERR_NOT_FOUND, or ERR_CORRUPT when the size differs from size (UINT64_MAX: not checked). */
+/* A read-only fd of the object at offset 0, for sendfile and the decoder. The caller closes it. ERR_NOT_FOUND, or
+ * ERR_CORRUPT when the size differs from size (UINT64_MAX: not checked). */
 int storage_open_object(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct err *e) MUST_CHECK;
 bool storage_has_object(struct storage *s, struct sha256 key);
-int storage_remove_object(struct storage *s, struct sha256 key, struct err *e) MUST_CHECK; /* and all derived; absent is fine. The caller sees to it that no upload of the same bytes is between its commit and its row in the catalog. */
+int storage_remove_object(struct storage *s, struct sha256 key, struct err *e)
+        MUST_CHECK; /* and all derived; absent is fine. The caller sees to it that no upload of the same bytes is
+                       between its commit and its row in the catalog. */
 /* "fs://objects/ab/<sha256>" */
 void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n);
 
 /* ---- derived: can be made again, so written atomically but not synced -------------- */
 
 /* name: [a-z0-9.-]+, e.g. "thumb.webp" */
-int storage_put_derived(struct storage *s, struct sha256 key, const char *name, struct span bytes, struct err *e) MUST_CHECK;
-int storage_open_derived(struct storage *s, struct sha256 key, const char *name, int *fd, uint64_t *size, struct err *e) MUST_CHECK;
+int storage_put_derived(struct storage *s, struct sha256 key, const char *name, struct span bytes,
+                        struct err *e) MUST_CHECK;
+int storage_open_derived(struct storage *s, struct sha256 key, const char *name, int *fd, uint64_t *size,
+                         struct err *e) MUST_CHECK;
 
 /* ---- state --------------------------------------------------------------------------- */
 
