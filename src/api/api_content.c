@@ -10,7 +10,7 @@
 static bool inline_safe(const char *mime)
 {
         static const char *const raster[] = {"image/jpeg", "image/png",  "image/webp", "image/gif",
-                                             "image/avif", "image/heic", "image/tiff", "image/bmp"};
+                                             "image/avif", "image/heic", "image/heif", "image/tiff"};
         for (size_t i = 0; i < COUNT_OF(raster); i++)
                 if (!strcmp(mime, raster[i]))
                         return true;
