@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { stackEnv } from "./stack.mjs";
 
 export const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), "../..");
 export const build = process.env.FA_BUILD ?? path.join(root, "build/dev");
@@ -29,7 +30,7 @@ export class Server {
 
   async start() {
     const env = { PATH: process.env.PATH, HOME: this.dir, APP_PORT: "0", DATA_PATH: path.join(this.dir, "data"), LOG_FORMAT: "json",
-      ASAN_OPTIONS: "detect_leaks=1:abort_on_error=0", UBSAN_OPTIONS: "print_stacktrace=1", ...this.env };
+      ASAN_OPTIONS: "detect_leaks=1:abort_on_error=0", UBSAN_OPTIONS: "print_stacktrace=1", ...(await stackEnv(this.dir)), ...this.env };
     this.child = spawn(program, ["serve"], { cwd: this.dir, env, stdio: ["ignore", "pipe", "pipe"] });
     this.exited = new Promise((done) => this.child.on("exit", (code, signal) => { this.code = code; this.signal = signal; done({ code, signal }); }));
     this.url = await new Promise((done, fail) => {

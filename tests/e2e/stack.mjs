@@ -1,0 +1,75 @@
+// The production corner: a real PostgreSQL with pgvector, a real Redis and an S3 store, started once a test file when
+// FA_STACK=production, so that the same scenarios run on them unchanged. Every folder of a Server gets a database, a
+// Redis database number and a bucket prefix of its own.
+import { execFileSync, spawn } from "node:child_process";
+import fs from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+
+const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), "../..");
+const asPostgres = process.getuid() === 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : [];
+let started;
+
+const freePort = () => new Promise((done) => { const s = net.createServer().listen(0, "127.0.0.1", () => { const { port } = s.address(); s.close(() => done(port)); }); });
+
+async function answers(port, seconds) {
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
+    const ok = await new Promise((done) => { const s = net.connect(port, "127.0.0.1", () => { s.destroy(); done(true); }); s.on("error", () => done(false)); });
+    if (ok) return;
+    await new Promise((r) => setTimeout(r, 50));
+  }
+  throw new Error(`nothing answers on port ${port}`);
+}
+
+function keep(children, command, args, options = {}) {
+  const child = spawn(command, args, { stdio: "ignore", ...options });
+  child.on("error", (e) => { throw new Error(`${command}: ${e.message}; is it installed?`); });
+  children.push(child);
+  return child;
+}
+
+async function start() {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), "fa-stack-")), children = [];
+  fs.chmodSync(dir, 0o777);
+  const bin = fs.realpathSync(path.join(root, ".cache/pgvector/bin"));
+  const [pgPort, redisPort] = [await freePort(), await freePort()];
+  const [command, ...first] = [...asPostgres, path.join(bin, "initdb")];
+  execFileSync(command, [...first, "-D", `${dir}/pg`, "-U", "super", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"], { stdio: "ignore", cwd: "/" });
+  const server = [...asPostgres, path.join(bin, "postgres"), "-D", `${dir}/pg`, "-p", String(pgPort), "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"];
+  const postgres = keep(children, server[0], server.slice(1), { cwd: "/" });
+  keep(children, "redis-server", ["--port", String(redisPort), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "256", "--dir", dir]);
+  const peers = keep(children, process.execPath, [path.join(root, "tests/contract/s3_peers.mjs")], { stdio: ["pipe", "pipe", "inherit"] });
+  const line = await new Promise((done) => peers.stdout.once("data", (d) => done(String(d))));
+  const s3 = Object.fromEntries([...line.matchAll(/(\w+)=(\d+)/g)].map(([, k, v]) => [k, v]));
+  await answers(pgPort, 20);
+  await answers(redisPort, 10);
+  process.on("exit", () => {
+    // SIGQUIT: PostgreSQL ends at once, without waiting for connections.
+    postgres.kill("SIGQUIT");
+    for (const c of children) if (c !== postgres) c.kill("SIGTERM");
+    fs.rmSync(dir, { recursive: true, force: true });
+  });
+  // The stack must not hold the test process up.
+  for (const c of children) { c.unref(); c.stdin?.unref?.(); c.stdout?.unref?.(); }
+  return { dir, pgPort, redisPort, s3, names: new Map() };
+}
+
+// Settings that put the Server of that folder on the stack; {} on the embedded defaults.
+export async function stackEnv(folder) {
+  if (process.env.FA_STACK !== "production") return {};
+  started ??= start();
+  const st = await started;
+  if (!st.names.has(folder)) {
+    const n = st.names.size + 1;
+    const sql = (text) => execFileSync("psql", ["-h", "127.0.0.1", "-p", String(st.pgPort), "-U", "super", "-d", "postgres", "-qc", text], { stdio: ["ignore", "ignore", "inherit"] });
+    for (let tries = 0; ; tries++) {
+      try { sql(`CREATE DATABASE fa${n}`); break; } catch (e) { if (tries > 40) throw e; await new Promise((r) => setTimeout(r, 100)); }
+    }
+    st.names.set(folder, n);
+  }
+  const n = st.names.get(folder);
+  return { DATABASE_URL: `postgresql://super@127.0.0.1:${st.pgPort}/fa${n}`, QUEUE_BACKEND: "redis", REDIS_URL: `redis://127.0.0.1:${st.redisPort}/${n}`,
+    STORAGE_BACKEND: `s3://test-bucket/e2e-${n}`, S3_ENDPOINT_URL: `http://127.0.0.1:${st.s3.strict}`, AWS_ACCESS_KEY_ID: "KEYID", AWS_SECRET_ACCESS_KEY: "se/cr+et=", AWS_REGION: "eu-test-1" };
+}
+export const production = process.env.FA_STACK === "production";
