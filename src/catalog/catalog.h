@@ -80,7 +80,7 @@ struct job_receipt {
         size_t nassets;
         struct duplicate {
                 struct id asset, of; /* an older asset of the same owner with the same bytes, not in the trash */
-        } *duplicates;
+        } * duplicates;
         size_t nduplicates;
 };
 
@@ -89,9 +89,11 @@ struct job_receipt {
  * ERR_CONFLICT: the key was used with other content (msg holds the job id, also in receipt->job_id).
  * ERR_BUSY: queue_max_depth tasks are waiting already.
  */
-int catalog_ingest(struct catalog *c, const struct new_job *job, struct arena *a, struct job_receipt *out, struct err *e) MUST_CHECK;
+int catalog_ingest(struct catalog *c, const struct new_job *job, struct arena *a, struct job_receipt *out,
+                   struct err *e) MUST_CHECK;
 /* Only the look-up of an idempotency key: 1 found (receipt filled), 0 not, -1 error or conflict as above. */
-int catalog_idempotency_find(struct catalog *c, const struct new_job *job, struct arena *a, struct job_receipt *out, struct err *e);
+int catalog_idempotency_find(struct catalog *c, const struct new_job *job, struct arena *a, struct job_receipt *out,
+                             struct err *e);
 
 /* ---- tasks ------------------------------------------------------------------------ */
 
@@ -106,8 +108,8 @@ struct task_failure {
         const char *stage;
         enum err_code code;
         const char *reason;
-        bool crash;        /* counts as a crash, not as an error */
-        bool dead;         /* to the DLQ now */
+        bool crash;           /* counts as a crash, not as an error */
+        bool dead;            /* to the DLQ now */
         struct wall retry_at; /* when not dead */
 };
 int catalog_task_fail(struct catalog *c, const struct task *t, const struct task_failure *f, struct err *e) MUST_CHECK;
@@ -154,9 +156,11 @@ struct task_result {
 int catalog_task_complete(struct catalog *c, const struct task_result *r, struct err *e) MUST_CHECK;
 
 /* What a step made of an object, kept for the next asset with the same bytes: key (object, step, version). */
-int catalog_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data, struct err *e) MUST_CHECK;
+int catalog_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data,
+                     struct err *e) MUST_CHECK;
 /* 1 found, 0 not, -1 error. */
-int catalog_step_get(struct catalog *c, struct sha256 object, const char *step, const char *version, struct arena *a, struct span *out, struct err *e);
+int catalog_step_get(struct catalog *c, struct sha256 object, const char *step, const char *version, struct arena *a,
+                     struct span *out, struct err *e);
 
 /* ---- jobs and the dead-letter queue -------------------------------------------------- */
 
@@ -169,14 +173,15 @@ struct job_view {
         enum job_status status; /* queued: none begun; failed: all failed; partial: all ended, some failed */
         uint64_t queued, processing, done, failed, total;
         struct wall created, updated, completed; /* completed.us 0: not yet */
-        struct asset *assets;                    /* id filename status stage cluster_id error error_code only; NULL in lists */
+        struct asset *assets; /* id filename status stage cluster_id error error_code only; NULL in lists */
         size_t nassets;
 };
 /* owner NULL: any. ERR_NOT_FOUND also for another owner's. */
-int catalog_job_get(struct catalog *c, struct id job, const char *owner, struct arena *a, struct job_view *out, struct err *e) MUST_CHECK;
+int catalog_job_get(struct catalog *c, struct id job, const char *owner, struct arena *a, struct job_view *out,
+                    struct err *e) MUST_CHECK;
 /* Newest first; status -1: any. cursor "" or NULL: from the start. *next is NULL at the end. */
-int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned limit, const char *cursor, struct arena *a,
-                     struct job_view **out, size_t *n, const char **next, struct err *e) MUST_CHECK;
+int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned limit, const char *cursor,
+                     struct arena *a, struct job_view **out, size_t *n, const char **next, struct err *e) MUST_CHECK;
 
 struct dead_task {
         struct id task_id, job_id, asset_id;
@@ -188,31 +193,35 @@ struct dead_task {
                 const char *stage, *code, *message;
                 struct wall at;
                 bool crash;
-        } *history; /* oldest first; only from catalog_dlq_get */
+        } * history; /* oldest first; only from catalog_dlq_get */
         size_t nhistory;
 };
 /* stage NULL: any. total counts all that match. */
 int catalog_dlq_list(struct catalog *c, const char *stage, unsigned limit, const char *cursor, struct arena *a,
                      struct dead_task **out, size_t *n, uint64_t *total, const char **next, struct err *e) MUST_CHECK;
 /* All dead tasks of a job, with history. ERR_NOT_FOUND when it has none. */
-int catalog_dlq_get(struct catalog *c, struct id job, struct arena *a, struct dead_task **out, size_t *n, struct err *e) MUST_CHECK;
-/* assets NULL: all of the job; job NULL: everything. Fresh counts of errors and crashes; history stays. Returns how many moved through *moved. */
-int catalog_dlq_retry(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved, struct err *e) MUST_CHECK;
+int catalog_dlq_get(struct catalog *c, struct id job, struct arena *a, struct dead_task **out, size_t *n,
+                    struct err *e) MUST_CHECK;
+/* assets NULL: all of the job; job NULL: everything. Fresh counts of errors and crashes; history stays. Returns how
+ * many moved through *moved. */
+int catalog_dlq_retry(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
+                      struct err *e) MUST_CHECK;
 /* Drops the DLQ entries; the file and its asset stay (failed, with the error). */
-int catalog_dlq_discard(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved, struct err *e) MUST_CHECK;
+int catalog_dlq_discard(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
+                        struct err *e) MUST_CHECK;
 
 /* ---- assets --------------------------------------------------------------------------- */
 
 struct asset_filter {
-        const char *owner; /* NULL any */
-        uint32_t kinds;    /* bits 1<<asset_kind; 0 = all */
-        uint32_t statuses; /* bits 1<<asset_status; 0 = all */
+        const char *owner;           /* NULL any */
+        uint32_t kinds;              /* bits 1<<asset_kind; 0 = all */
+        uint32_t statuses;           /* bits 1<<asset_status; 0 = all */
         const struct id *cluster_id; /* NULL any; nil id: unsorted media */
         const char *const *tags;     /* all of them */
         size_t ntags;
         const char *content_type; /* exact, or "image/" prefix when it ends in a slash */
         const struct sha256 *sha256;
-        const char *name; /* substring of the filename, ASCII and Unicode case folded */
+        const char *name;          /* substring of the filename, ASCII and Unicode case folded */
         struct wall after, before; /* created, us 0: open */
         bool trashed;              /* only the trash, instead of only the rest */
 };
@@ -225,14 +234,16 @@ struct asset_page {
         uint64_t total;
         const char *next; /* cursor, NULL at the end */
 };
-/* No item twice or missed while others are added. A cursor that was not made for this filter and sort, or was tampered with: ERR_INVALID. */
-int catalog_asset_list(struct catalog *c, const struct asset_filter *f, enum asset_sort sort, unsigned limit, const char *cursor,
-                       struct arena *a, struct asset_page *out, struct err *e) MUST_CHECK;
+/* No item twice or missed while others are added. A cursor that was not made for this filter and sort, or was tampered
+ * with: ERR_INVALID. */
+int catalog_asset_list(struct catalog *c, const struct asset_filter *f, enum asset_sort sort, unsigned limit,
+                       const char *cursor, struct arena *a, struct asset_page *out, struct err *e) MUST_CHECK;
 /* Trash included. */
-int catalog_asset_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct asset *out, struct err *e) MUST_CHECK;
+int catalog_asset_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct asset *out,
+                      struct err *e) MUST_CHECK;
 /* Many at once, in the order of ids; unknown or foreign ones are left out. */
-int catalog_asset_get_many(struct catalog *c, const struct id *ids, size_t n, const char *owner, struct arena *a, struct asset **out,
-                           size_t *found, struct err *e) MUST_CHECK;
+int catalog_asset_get_many(struct catalog *c, const struct id *ids, size_t n, const char *owner, struct arena *a,
+                           struct asset **out, size_t *found, struct err *e) MUST_CHECK;
 
 struct asset_patch {
         const char *filename; /* NULL: leave */
@@ -245,22 +256,28 @@ struct asset_patch {
         struct id cluster_id; /* nil: unsorted; either way pinned */
 };
 /* A move is an operation that can be undone; its id goes to *operation (may be NULL). */
-int catalog_asset_patch(struct catalog *c, struct id id, const char *owner, const struct asset_patch *p, const char *actor,
-                        struct id *operation, struct err *e) MUST_CHECK;
-int catalog_asset_trash(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e) MUST_CHECK;
-int catalog_asset_restore(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e) MUST_CHECK;
+int catalog_asset_patch(struct catalog *c, struct id id, const char *owner, const struct asset_patch *p,
+                        const char *actor, struct id *operation, struct err *e) MUST_CHECK;
+int catalog_asset_trash(struct catalog *c, struct id id, const char *owner, const char *actor,
+                        struct err *e) MUST_CHECK;
+int catalog_asset_restore(struct catalog *c, struct id id, const char *owner, const char *actor,
+                          struct err *e) MUST_CHECK;
 /* Gone for good. *orphan: no asset refers to the object any more. */
-int catalog_asset_purge(struct catalog *c, struct id id, const char *owner, const char *actor, struct sha256 *object, bool *orphan, struct err *e) MUST_CHECK;
+int catalog_asset_purge(struct catalog *c, struct id id, const char *owner, const char *actor, struct sha256 *object,
+                        bool *orphan, struct err *e) MUST_CHECK;
 /* A new task for it. ERR_CONFLICT when one is under way, ERR_UNSUPPORTED when the kind has no pipeline. */
-int catalog_asset_reprocess(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e) MUST_CHECK;
+int catalog_asset_reprocess(struct catalog *c, struct id id, const char *owner, const char *actor,
+                            struct err *e) MUST_CHECK;
 
 struct lineage_entry {
         struct wall at;
-        const char *action; /* "accepted" "decoded" "placed" "moved" "renamed" "tagged" "failed" "retried" "trashed" … */
+        const char
+                *action; /* "accepted" "decoded" "placed" "moved" "renamed" "tagged" "failed" "retried" "trashed" … */
         const char *actor;  /* "service", "user", key id */
         const char *detail; /* JSON object text or NULL */
 };
-int catalog_lineage(struct catalog *c, struct id asset, const char *owner, struct arena *a, struct lineage_entry **out, size_t *n, struct err *e) MUST_CHECK;
+int catalog_lineage(struct catalog *c, struct id asset, const char *owner, struct arena *a, struct lineage_entry **out,
+                    size_t *n, struct err *e) MUST_CHECK;
 
 /* ---- search ----------------------------------------------------------------------------- */
 
@@ -268,20 +285,22 @@ struct vector_match {
         struct id asset;
         float cosine; /* exact, f32 */
 };
-/* Nearest k of the model in use among what the filter lets through (trash never), best first. Filters before scoring. */
-int catalog_vector_search(struct catalog *c, const float *q, const struct asset_filter *f, size_t k, struct vector_match *out,
-                          size_t *n, struct err *e) MUST_CHECK;
+/* Nearest k of the model in use among what the filter lets through (trash never), best first. Filters before scoring.
+ */
+int catalog_vector_search(struct catalog *c, const float *q, const struct asset_filter *f, size_t k,
+                          struct vector_match *out, size_t *n, struct err *e) MUST_CHECK;
 /* The asset's vector of the model in use. ERR_NOT_FOUND. */
 int catalog_vector_get(struct catalog *c, struct id asset, float *out, struct err *e) MUST_CHECK;
 
 struct text_match {
         struct id asset;
-        float rank;    /* bm25, smaller is better */
+        float rank; /* bm25, smaller is better */
         bool in_filename, in_tags, in_text;
 };
-/* Full text over names, tags, descriptions and comments; words are prefixes, all must occur. Never a syntax error, whatever the text. */
-int catalog_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k, struct text_match *out,
-                        size_t *n, struct err *e) MUST_CHECK;
+/* Full text over names, tags, descriptions and comments; words are prefixes, all must occur. Never a syntax error,
+ * whatever the text. */
+int catalog_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
+                        struct text_match *out, size_t *n, struct err *e) MUST_CHECK;
 
 /* ---- folders ------------------------------------------------------------------------------ */
 
@@ -301,33 +320,42 @@ struct cluster_filter {
         int status;        /* -1 any */
 };
 enum cluster_sort { CLUSTERS_BY_NAME, CLUSTERS_BY_COUNT, CLUSTERS_BY_UPDATED, CLUSTERS_BY_CREATED };
-int catalog_cluster_list(struct catalog *c, const struct cluster_filter *f, enum cluster_sort sort, unsigned limit, const char *cursor,
-                         struct arena *a, struct cluster **out, size_t *n, uint64_t *total, const char **next, struct err *e) MUST_CHECK;
-/* ERR_NOT_FOUND; when it was merged away, *survivor (may be NULL) is set and the call still fails with ERR_NOT_FOUND. */
-int catalog_cluster_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct cluster *out, struct id *survivor, struct err *e) MUST_CHECK;
+int catalog_cluster_list(struct catalog *c, const struct cluster_filter *f, enum cluster_sort sort, unsigned limit,
+                         const char *cursor, struct arena *a, struct cluster **out, size_t *n, uint64_t *total,
+                         const char **next, struct err *e) MUST_CHECK;
+/* ERR_NOT_FOUND; when it was merged away, *survivor (may be NULL) is set and the call still fails with ERR_NOT_FOUND.
+ */
+int catalog_cluster_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct cluster *out,
+                        struct id *survivor, struct err *e) MUST_CHECK;
 /* A person's folder: active and touched. ERR_CONFLICT when the owner has one of that name. */
-int catalog_cluster_create(struct catalog *c, const char *owner, const char *name, float threshold, const char *actor, struct id *out, struct err *e) MUST_CHECK;
+int catalog_cluster_create(struct catalog *c, const char *owner, const char *name, float threshold, const char *actor,
+                           struct id *out, struct err *e) MUST_CHECK;
 /* Its files become unsorted. */
-int catalog_cluster_delete(struct catalog *c, struct id id, const char *owner, const char *actor, struct id *operation, struct err *e) MUST_CHECK;
+int catalog_cluster_delete(struct catalog *c, struct id id, const char *owner, const char *actor, struct id *operation,
+                           struct err *e) MUST_CHECK;
 
 enum cluster_change_kind { CHANGE_RENAME, CHANGE_THRESHOLD, CHANGE_CONFIRM, CHANGE_LOCK };
 struct cluster_change {
         enum cluster_change_kind kind;
-        const char *name;  /* RENAME: unique per owner, else ERR_CONFLICT */
-        bool by_person;    /* RENAME: a person's name sticks */
-        float threshold;   /* THRESHOLD */
-        bool provisional;  /* CONFIRM */
-        bool locked;       /* LOCK */
-        uint64_t version;  /* 0: any; else ERR_CONFLICT when the folder changed since */
+        const char *name; /* RENAME: unique per owner, else ERR_CONFLICT */
+        bool by_person;   /* RENAME: a person's name sticks */
+        float threshold;  /* THRESHOLD */
+        bool provisional; /* CONFIRM */
+        bool locked;      /* LOCK */
+        uint64_t version; /* 0: any; else ERR_CONFLICT when the folder changed since */
 };
-int catalog_cluster_change(struct catalog *c, struct id id, const char *owner, const struct cluster_change *ch, const char *actor,
-                           struct id *operation, struct wall *updated, struct err *e) MUST_CHECK;
-/* The sources' files move into the target, their ids become aliases of it. versions: NULL, or target's then each source's, for passes. */
-int catalog_cluster_merge(struct catalog *c, struct id target, const struct id *sources, size_t n, const uint64_t *versions,
-                          const char *owner, const char *actor, struct id *operation, struct wall *updated, struct err *e) MUST_CHECK;
+int catalog_cluster_change(struct catalog *c, struct id id, const char *owner, const struct cluster_change *ch,
+                           const char *actor, struct id *operation, struct wall *updated, struct err *e) MUST_CHECK;
+/* The sources' files move into the target, their ids become aliases of it. versions: NULL, or target's then each
+ * source's, for passes. */
+int catalog_cluster_merge(struct catalog *c, struct id target, const struct id *sources, size_t n,
+                          const uint64_t *versions, const char *owner, const char *actor, struct id *operation,
+                          struct wall *updated, struct err *e) MUST_CHECK;
 
-/* All folders of an owner with prototypes of the model in use (unit, row-major; folders without one are left out): a pass's snapshot. */
-int catalog_cluster_snapshot(struct catalog *c, const char *owner, struct arena *a, struct cluster **out, float **prototypes, size_t *n, struct err *e) MUST_CHECK;
+/* All folders of an owner with prototypes of the model in use (unit, row-major; folders without one are left out): a
+ * pass's snapshot. */
+int catalog_cluster_snapshot(struct catalog *c, const char *owner, struct arena *a, struct cluster **out,
+                             float **prototypes, size_t *n, struct err *e) MUST_CHECK;
 /* Owners that have media. */
 int catalog_owners(struct catalog *c, struct arena *a, const char ***out, size_t *n, struct err *e) MUST_CHECK;
 /* Tag counts over a folder's members, most frequent first; mean_confidence over members that carry it. */
@@ -336,16 +364,19 @@ struct tag_count {
         uint64_t members;
         float mean_confidence;
 };
-int catalog_cluster_tags(struct catalog *c, struct id cluster, size_t max, struct arena *a, struct tag_count **out, size_t *n, struct err *e) MUST_CHECK;
-/* Found a folder out of unsorted assets, or move unsorted ones into one (passes). As in catalog_task_complete: ERR_CONFLICT when it no longer holds. */
-int catalog_place(struct catalog *c, const char *owner, const struct placement *p, const char *actor, struct err *e) MUST_CHECK;
+int catalog_cluster_tags(struct catalog *c, struct id cluster, size_t max, struct arena *a, struct tag_count **out,
+                         size_t *n, struct err *e) MUST_CHECK;
+/* Found a folder out of unsorted assets, or move unsorted ones into one (passes). As in catalog_task_complete:
+ * ERR_CONFLICT when it no longer holds. */
+int catalog_place(struct catalog *c, const char *owner, const struct placement *p, const char *actor,
+                  struct err *e) MUST_CHECK;
 
 /* ---- counts ----------------------------------------------------------------------------------- */
 
 struct catalog_counts {
         uint64_t assets[KIND_COUNT][ASSET_STATUS_COUNT];
-        uint64_t waiting[JOB_TYPE_COUNT];             /* ready or leased */
-        uint64_t dead[JOB_TYPE_COUNT][2];             /* [1]: class system (not the input's fault) */
+        uint64_t waiting[JOB_TYPE_COUNT]; /* ready or leased */
+        uint64_t dead[JOB_TYPE_COUNT][2]; /* [1]: class system (not the input's fault) */
         double oldest_ready_seconds;
         uint64_t objects, object_bytes, asset_bytes, clusters, unsorted, trashed, embeddings;
 };
@@ -354,6 +385,7 @@ int catalog_counts(struct catalog *c, const char *owner, struct catalog_counts *
 /* ---- the trash and its end -------------------------------------------------------------------- */
 
 /* Assets trashed before t, oldest first: for the purge. */
-int catalog_trash_due(struct catalog *c, struct wall t, unsigned limit, struct arena *a, struct id **out, size_t *n, struct err *e) MUST_CHECK;
+int catalog_trash_due(struct catalog *c, struct wall t, unsigned limit, struct arena *a, struct id **out, size_t *n,
+                      struct err *e) MUST_CHECK;
 
 #endif
