@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The catalog's contract on SQLite: folders, placements, prototypes and vector search. */
-#include "contract/catalog_sqlite_backend.h"
+/* The catalog's contract: folders, placements, prototypes and vector search. */
+#include "contract/catalog_backend.h"
 #include "contract/catalog_suite.h"
 
 #include <dirent.h>
@@ -560,5 +560,5 @@ int main(void)
                 T(figures_add_up),
         };
 
-        return cmocka_run_group_tests_name("catalog folders (sqlite)", tests, NULL, NULL);
+        return cmocka_run_group_tests_name("catalog folders (" ENGINE ")", tests, NULL, NULL);
 }
