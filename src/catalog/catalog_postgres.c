@@ -128,8 +128,13 @@ void catalog_pg_state(struct catalog *base, struct catalog_state *out)
                 pg_read_end(c, db, began);
         }
         out->latency_ms = dur_seconds(mono_since(began)) * 1000;
-        if (!out->ok)
+        if (!out->ok) {
                 snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
+        } else {
+                lock_take(&c->klock);
+                snprintf(out->note, sizeof(out->note), "%s", c->keeper_note);
+                lock_drop(&c->klock);
+        }
         metrics_set(METRIC_DB_CONNECTIONS, out->in_use, "active");
         metrics_set(METRIC_DB_CONNECTIONS, out->idle, "idle");
 }

@@ -72,11 +72,10 @@ static char *describe(const struct folder *f, char *out, size_t max)
 /* Every member, those in the trash too, noted under the operation with where it was. */
 static int items_of(struct pg_tx *tx, int64_t op, struct id cluster, const struct id *to, struct err *e)
 {
-        return pg_run(
-                tx->db, e,
-                "INSERT INTO operation_item (operation, asset, before_cluster, before_pinned, before_similarity, "
-                "after_cluster) SELECT ?, n, cluster, pinned, similarity, ? FROM asset WHERE cluster = ?",
-                "luu", op, to, &cluster);
+        return pg_run(tx->db, e,
+                      "INSERT INTO operation_item (operation, asset, before_cluster, before_pinned, before_similarity, "
+                      "after_cluster) SELECT ?, n, cluster, pinned, similarity, ? FROM asset WHERE cluster = ?",
+                      "luu", op, to, &cluster);
 }
 
 static int do_delete(struct pg_tx *tx, void *arg, struct err *e)

@@ -117,7 +117,7 @@ static int index_tend(struct pg_catalog *c, struct pg_conn *db, int64_t model, u
                 return rc;
         if (dim > HNSW_DIM_MAX)
                 return 0;
-        if (pg_int(db, e, &many, "SELECT count(*) FROM (SELECT 1 FROM embedding WHERE model = ? LIMIT ?) AS some", "ll",
+        if (pg_int(db, e, &many, "SELECT count(*) FROM (SELECT 1 FROM embedding WHERE model = ? LIMIT ?) AS few", "ll",
                    model, c->exact_max + 1) < 0)
                 return -1;
         if (many <= c->exact_max)
@@ -157,6 +157,7 @@ static void look(struct pg_catalog *c)
         c->keeper_cancel = NULL;
         if (c->model == model && rc >= 0)
                 c->indexed = rc == 1;
+        snprintf(c->keeper_note, sizeof(c->keeper_note), "%.140s", rc < 0 ? e.msg : "");
         lock_drop(&c->klock);
         pg_disconnect(db);
 }

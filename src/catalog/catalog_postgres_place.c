@@ -351,11 +351,10 @@ int pg_operation_add(struct pg_tx *tx, const char *owner, const char *actor, con
 
 int pg_operation_item(struct pg_tx *tx, int64_t op, int64_t asset, const struct id *to, struct err *e)
 {
-        return pg_run(
-                tx->db, e,
-                "INSERT INTO operation_item (operation, asset, before_cluster, before_pinned, before_similarity, "
-                "after_cluster) SELECT ?, n, cluster, pinned, similarity, ? FROM asset WHERE n = ?",
-                "lul", op, to && !id_is_nil(*to) ? to : NULL, asset);
+        return pg_run(tx->db, e,
+                      "INSERT INTO operation_item (operation, asset, before_cluster, before_pinned, before_similarity, "
+                      "after_cluster) SELECT ?, n, cluster, pinned, similarity, ? FROM asset WHERE n = ?",
+                      "lul", op, to && !id_is_nil(*to) ? to : NULL, asset);
 }
 
 struct place_args {

@@ -122,9 +122,9 @@ struct pg_catalog {
         bool keeper_runs, keeper_stop, want_index;
         int64_t model;
         uint32_t dim;
-        bool indexed;            /* the model's HNSW index is there and valid */
-        PGcancel *keeper_cancel; /* while it works */
-        char model_id[256];
+        bool indexed;                         /* the model's HNSW index is there and valid */
+        PGcancel *keeper_cancel;              /* while it works */
+        char model_id[256], keeper_note[160]; /* the note: why there is no index, "" if all is well */
 };
 
 static inline struct pg_catalog *pg_self(struct catalog *c)

@@ -56,7 +56,7 @@ static int left_of(struct pg_catalog *c, struct pg_conn *db, int64_t model, cons
         pg_sql_init(&q, a);
         pg_sql_put(&q, "SELECT count(*) FROM (SELECT 1 FROM embedding x");
         if (put_filter(&q, model, f, e) == 0) {
-                pg_sql_int(&q, " LIMIT ?) AS some", c->exact_max + 1);
+                pg_sql_int(&q, " LIMIT ?) AS few", c->exact_max + 1);
                 s = pg_sql_run(&q, db, e);
         }
         if (s && pg_step(db, s, e) > 0)

@@ -507,7 +507,8 @@ static void filtered_search_by_the_index_finds_what_exact_search_finds(void **st
         pgtest_exec("postgres", sql); /* so that the planner takes the index although a tenth of 10,000 is little */
         fix_reopen(f);
         OK(catalog_use_model(f->c, "wide", WIDE, &f->e));
-        for (int i = 0; i < 600; i++) {
+        for (int i = 0;; i++) {
+                assert_true(i < 600);
                 if (pgtest_number(database, "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
                                             "WHERE c.relname LIKE 'embedding_hnsw%' AND i.indisvalid"))
                         break;
