@@ -260,14 +260,18 @@ static int find_value(struct loader *l, const struct setting *s, const char **va
 static int refuse(const struct config *c, const struct setting *s, const char *text, struct err *e)
 {
         const char *from = config_origin_name(c, (enum config_setting)(s - config_table));
-        struct buf allowed;
+        struct buf allowed, shown;
 
         buf_init(&allowed, 256);
+        buf_init(&shown, CONFIG_VALUE_MAX);
+        setting_shown(s, text, &shown);
         setting_allowed(s, &allowed);
         if (s->type == SETTING_SECRET)
                 err_set(e, ERR_INVALID, "%s (%s): allowed is %s", s->name, from, buf_str(&allowed));
         else
-                err_set(e, ERR_INVALID, "%s is \"%.60s\" (%s): allowed is %s", s->name, text, from, buf_str(&allowed));
+                err_set(e, ERR_INVALID, "%s is \"%.60s\" (%s): allowed is %s", s->name, buf_str(&shown), from,
+                        buf_str(&allowed));
+        buf_done(&shown);
         buf_done(&allowed);
         return -1;
 }
@@ -309,10 +313,16 @@ static int derive(struct config *c, enum config_setting i, const char *value, st
 static int check_database(struct config *c, struct err *e)
 {
         static const char scheme[] = "sqlite:///";
+        static const char *const postgres[] = {"postgresql://", "postgres://", "postgresql+psycopg2://"};
         size_t n = sizeof(scheme) - 1;
 
+        for (size_t i = 0; i < COUNT_OF(postgres); i++)
+                if (strncmp(c->database_url, postgres[i], strlen(postgres[i])) == 0)
+                        return 0;
         if (strncmp(c->database_url, scheme, n) != 0)
-                return err_set(e, ERR_INVALID, "DATABASE_URL: this build knows sqlite:///… only");
+                return err_set(e, ERR_INVALID,
+                               "DATABASE_URL: allowed is sqlite:///… or postgresql://… (also postgres://, "
+                               "postgresql+psycopg2://)");
         c->database_path = c->database_url + n;
         if (c->database_path[0] == '\0' || strchr(c->database_path, '?'))
                 return err_set(e, ERR_INVALID, "DATABASE_URL is \"%.80s\": allowed is sqlite:/// and a file's path",

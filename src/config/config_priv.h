@@ -34,6 +34,8 @@ extern const struct setting config_table[CONFIG_COUNT];
 bool setting_is_word(const struct setting *s);
 /* What a value may be, in words: "a whole number from 0 to 65535". */
 void setting_allowed(const struct setting *s, struct buf *out);
+/* text as it may be shown: a secret not at all, a URL without its password. */
+void setting_shown(const struct setting *s, const char *text, struct buf *out);
 /* Write text, NUL-terminated and living as long as c, into the field; false when it is not allowed. */
 bool setting_store(const struct setting *s, struct config *c, const char *text);
 /* text without what follows a '#' after a blank, and without blanks at its ends. */

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define MASK "********"
+
 const char *config_origin_name(const struct config *c, enum config_setting s)
 {
         static const char *const names[] = {
@@ -14,13 +16,49 @@ const char *config_origin_name(const struct config *c, enum config_setting s)
         return names[c->origin[s]];
 }
 
+/*
+ * The password stands between the first ':' after the scheme and the last '@',
+ * or in a parameter. Masking too much of an odd URL is better than too little.
+ */
+static void put_url(struct buf *out, const char *text)
+{
+        const char *host = strstr(text, "://"), *at = strrchr(text, '@'), *colon, *p;
+
+        host = host ? host + 3 : text;
+        colon = at && at > host ? memchr(host, ':', (size_t)(at - host)) : NULL;
+        if (colon) {
+                buf_put(out, text, (size_t)(colon + 1 - text));
+                buf_puts(out, MASK);
+                text = at;
+        }
+        while ((p = strstr(text, "password="))) {
+                p += strlen("password=");
+                buf_put(out, text, (size_t)(p - text));
+                buf_puts(out, MASK);
+                text = p + strcspn(p, "&");
+        }
+        buf_puts(out, text);
+}
+
+void setting_shown(const struct setting *s, const char *text, struct buf *out)
+{
+        if (s->type == SETTING_SECRET)
+                buf_puts(out, text[0] ? MASK : "");
+        else if (s->offset == offsetof(struct config, database_url))
+                put_url(out, text);
+        else
+                buf_puts(out, text);
+}
+
 void config_show(const struct config *c, struct buf *out, bool json)
 {
         for (int i = 0; i < CONFIG_COUNT; i++) {
-                const char *origin = config_origin_name(c, (enum config_setting)i), *text = c->text[i];
+                const char *origin = config_origin_name(c, (enum config_setting)i), *text;
+                struct buf shown;
 
-                if (config_table[i].type == SETTING_SECRET && text[0])
-                        text = "********";
+                buf_init(&shown, 2 * CONFIG_VALUE_MAX);
+                setting_shown(&config_table[i], c->text[i], &shown);
+                text = buf_str(&shown);
                 if (json) {
                         buf_printf(out, "%s\"%s\":{\"value\":", i ? "," : "{", config_table[i].name);
                         buf_json_str(out, text);
@@ -28,6 +66,7 @@ void config_show(const struct config *c, struct buf *out, bool json)
                 } else {
                         buf_printf(out, "%s=%s  # %s\n", config_table[i].name, text, origin);
                 }
+                buf_done(&shown);
         }
         if (json)
                 buf_putc(out, '}');

@@ -183,7 +183,8 @@ static void fifty_threads_share_two_connections(void **state)
         catalog_state(f->c, &st);
         assert_true(st.ok);
         assert_string_equal(st.engine, "postgresql");
-        assert_int_equal(st.pool_size, 2);
+        assert_int_equal(st.pool_size, 1);
+        assert_true(st.overflow <= 1);
         assert_int_equal(st.waiting, 0);
         assert_true(st.latency_ms > 0);
 }
