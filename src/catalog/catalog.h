@@ -45,7 +45,7 @@ bool catalog_warm(struct catalog *c);
 struct catalog_state {
         const char *engine; /* "sqlite", "postgresql" */
         bool ok;
-        unsigned pool_size, overflow, in_use, idle, waiting; /* overflow: open past the pool's size */
+        unsigned pool_size, overflow, max, in_use, idle, waiting; /* overflow: open past pool_size; max: ever open */
         double latency_ms; /* of a trivial read just done */
         char note[160];
 };

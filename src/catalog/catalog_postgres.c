@@ -116,7 +116,7 @@ void catalog_pg_state(struct catalog *base, struct catalog_state *out)
         struct pg_conn *db;
         int64_t one;
 
-        *out = (struct catalog_state){.engine = "postgresql", .pool_size = c->size};
+        *out = (struct catalog_state){.engine = "postgresql", .pool_size = c->size, .max = c->max};
         lock_take(&c->plock);
         out->overflow = c->open > c->size ? c->open - c->size : 0;
         out->in_use = c->open - c->nidle;
