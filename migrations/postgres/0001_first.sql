@@ -5,6 +5,14 @@
 -- is compared byte by byte (COLLATE "C"): cursors depend on it, and an upgrade
 -- of the system's locales must not break an index.
 
+-- One row a write, in its transaction: whether it is there tells what became of
+-- a commit whose answer was lost. Swept after some minutes.
+CREATE TABLE write_mark (
+        id uuid PRIMARY KEY,
+        at bigint NOT NULL
+);
+CREATE INDEX write_mark_at ON write_mark (at);
+
 CREATE TABLE object (
         sha256 bytea PRIMARY KEY CHECK (length(sha256) = 32),
         size bigint NOT NULL,

@@ -83,7 +83,7 @@ static struct pg_catalog *pg_new(const struct catalog_opts *opts)
 /* At the start a server that does not answer is an error at once, with its own words: somebody is watching. */
 static int prepare(struct pg_catalog *c, struct err *e)
 {
-        const struct pg_login login = {.url = c->url, .password = c->password};
+        const struct pg_login login = {.url = c->url, .password = c->password, .timeout = c->timeout};
         struct pg_conn *db = pg_connect(&login, e);
         int rc = db ? pg_migrate(db, e) : -1;
 

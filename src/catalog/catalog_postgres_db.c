@@ -18,11 +18,10 @@
 #define OID_INT8     20
 #define OID_INT4     23
 #define OID_TEXT     25
-#define OID_FLOAT4   700
 #define OID_FLOAT8   701
 #define OID_UUID     2950
 
-/* What each session is set to; a name of a class of errors makes none of it optional. */
+/* What each session is set to, whatever the server, role or database say. */
 #define SESSION                                                                                                        \
         "SET statement_timeout = " STATEMENT_MS "; SET lock_timeout = " LOCK_MS ";"                                    \
         "SET idle_in_transaction_session_timeout = 60000; SET synchronous_commit = on;"                                \
@@ -108,6 +107,7 @@ static int refused(struct pg_conn *db, struct err *e)
 
 struct pg_conn *pg_connect(const struct pg_login *login, struct err *e)
 {
+        char seconds[24];
         const char *const keys[] = {"dbname",
                                     "fallback_application_name",
                                     "client_encoding",
@@ -118,14 +118,15 @@ struct pg_conn *pg_connect(const struct pg_login *login, struct err *e)
                                     "connect_timeout",
                                     login->password ? "password" : NULL,
                                     NULL};
-        const char *const values[] = {login->url, "file-allocator", "UTF8", "30", "10", "3", "30000",
-                                      "10",       login->password,  NULL};
+        const char *const values[] = {login->url, "file-allocator", "UTF8",          "30", "10", "3",
+                                      "30000",    seconds,          login->password, NULL};
         struct pg_conn *db = mem_calloc(1, sizeof(*db));
 
         if (!db) {
                 err_oom(e);
                 return NULL;
         }
+        snprintf(seconds, sizeof(seconds), "%lld", (long long)(login->timeout.ns / 1000000000 + 2));
         db->h = PQconnectdbParams(keys, values, 1);
         if (PQstatus(db->h) != CONNECTION_OK) {
                 refused(db, e);

@@ -4,7 +4,8 @@
  * own, over its dimension. The keeper, a thread on a connection of its own,
  * builds it CONCURRENTLY once exact searches would get long; until it is valid
  * they stay exact. An advisory lock lets one instance build, and what a build
- * that was cut off left behind is dropped before the next.
+ * that was cut off left behind is dropped before the next. It also sweeps the
+ * marks that writes leave.
  */
 #include "catalog/catalog_postgres_priv.h"
 
@@ -134,16 +135,23 @@ static int index_tend(struct pg_catalog *c, struct pg_conn *db, int64_t model, u
         return rc;
 }
 
+/* Nobody asks for a mark after UNKNOWN_SECONDS. */
+static int sweep(struct pg_conn *db, struct err *e)
+{
+        return pg_run(db, e, "DELETE FROM write_mark WHERE at < " DB_NOW " - 600000000", "");
+}
+
 static void look(struct pg_catalog *c)
 {
-        const struct pg_login login = {.url = c->url, .password = c->password};
+        const struct pg_login login = {.url = c->url, .password = c->password, .timeout = c->timeout};
+        struct err e = {0}, ignored;
         struct pg_conn *db;
-        struct err e;
-        int64_t model;
+        bool tended = false;
+        int64_t model = 0;
         uint32_t dim;
         int rc;
 
-        if (pg_model(c, &model, &dim, &e) < 0 || !(db = pg_connect(&login, &e)))
+        if (!(db = pg_connect(&login, &e)))
                 return;
         /* A build of millions of rows takes hours, and a graph that fits in memory is built many times faster. */
         rc = pg_exec(db, "SET statement_timeout = 0; SET lock_timeout = 0; SET maintenance_work_mem = '256MB'", &e);
@@ -151,11 +159,15 @@ static void look(struct pg_catalog *c)
         c->keeper_cancel = PQgetCancel(db->h);
         lock_drop(&c->klock);
         if (rc == 0)
+                rc = sweep(db, &e);
+        if (rc == 0 && !pg_model_indexed(c) && pg_model(c, &model, &dim, &ignored) == 0) {
+                tended = true;
                 rc = index_tend(c, db, model, dim, &e);
+        }
         lock_take(&c->klock);
         PQfreeCancel(c->keeper_cancel);
         c->keeper_cancel = NULL;
-        if (c->model == model && rc >= 0)
+        if (tended && c->model == model && rc >= 0)
                 c->indexed = rc == 1;
         snprintf(c->keeper_note, sizeof(c->keeper_note), "%.140s", rc < 0 ? e.msg : "");
         lock_drop(&c->klock);
@@ -175,9 +187,8 @@ static void *keeper_main(void *arg)
                         in_time = cond_wait_until(&c->kcond, &c->klock, next);
                 stop = c->keeper_stop;
                 c->want_index = false;
-                in_time = c->indexed;
                 lock_drop(&c->klock);
-                if (!stop && !in_time)
+                if (!stop)
                         look(c);
         }
         return NULL;

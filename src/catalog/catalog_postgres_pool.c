@@ -126,7 +126,7 @@ static void note_attempt(struct pg_catalog *c, bool worked)
 
 static struct pg_conn *open_one(struct pg_catalog *c, struct mono deadline, struct err *e)
 {
-        const struct pg_login login = {.url = c->url, .password = c->password};
+        const struct pg_login login = {.url = c->url, .password = c->password, .timeout = c->timeout};
         struct pg_conn *db = NULL;
 
         err_set(e, ERR_UNAVAILABLE, "catalog: PostgreSQL cannot be reached");

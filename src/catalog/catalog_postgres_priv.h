@@ -15,7 +15,6 @@
 #include <string.h>
 
 #define STMT_SLOTS 512
-#define XID_TEXT   32
 
 /* The database's clock in microseconds; in one transaction always the same. */
 #define DB_NOW "(extract(epoch FROM now()) * 1000000)::bigint"
@@ -45,6 +44,7 @@ struct pg_conn {
 
 struct pg_login {
         const char *url, *password; /* password NULL: what the url says */
+        struct dur timeout;         /* of one attempt, in whole seconds of at least two */
 };
 struct pg_conn *pg_connect(const struct pg_login *login, struct err *e) MUST_CHECK;
 void pg_disconnect(struct pg_conn *db); /* NULL is fine */

@@ -2,15 +2,18 @@
 /*
  * A write: one transaction on the caller's thread. The hard thing is the end of
  * it: when the connection breaks during COMMIT nobody has said whether it
- * happened. Each transaction therefore knows its number, and the next
- * connection asks PostgreSQL what became of it.
+ * happened. Each transaction therefore leaves a mark, and the next connection
+ * waits until the transaction is over and looks for the mark. The transaction's
+ * number alone would not do: after a crash it may be given to another.
  */
 #include "catalog/catalog_postgres_priv.h"
 #include "metrics/metrics.h"
 
 #include <stdio.h>
 
-#define TRIES_MAX 12
+#define TRIES_MAX       12
+#define UNKNOWN_SECONDS 30
+#define XID_TEXT        32
 
 enum outcome { DONE, FAILED, AGAIN };
 
@@ -42,46 +45,68 @@ int pg_lock_owner_of_folder(struct pg_tx *tx, struct id folder, struct err *e)
 
 /* ---- one transaction ---------------------------------------------------------------- */
 
-static int begin(struct pg_tx *tx, char xid[XID_TEXT], struct err *e)
+struct mark {
+        char id[ID_TEXT_LEN], xid[XID_TEXT];
+};
+
+static int begin(struct pg_tx *tx, struct mark *mark, struct err *e)
 {
-        PGresult *res = PQexec(tx->db->h, "BEGIN; SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, "
-                                          "pg_current_xact_id()::text");
+        PGresult *res;
+        char sql[256];
         uint64_t us;
+
+        id_format(id_new(), mark->id);
+        snprintf(sql, sizeof(sql),
+                 "BEGIN; INSERT INTO write_mark (id, at) VALUES ('%s', (extract(epoch FROM clock_timestamp()) * "
+                 "1000000)::bigint) RETURNING at, pg_current_xact_id()::text",
+                 mark->id);
+        res = PQexec(tx->db->h, sql);
 
         if (PQresultStatus(res) != PGRES_TUPLES_OK)
                 return pg_fail(tx->db, res, e);
         if (!span_u64(span_of(PQgetvalue(res, 0, 0)), &us))
                 us = 0;
         tx->now = (struct wall){(int64_t)us};
-        snprintf(xid, XID_TEXT, "%s", PQgetvalue(res, 0, 1));
+        snprintf(mark->xid, XID_TEXT, "%s", PQgetvalue(res, 0, 1));
         PQclear(res);
         return 0;
 }
 
-/* Asks until it is known or the deadline has passed; a transaction that is no longer there was not committed. */
-static enum outcome what_became_of(struct pg_catalog *c, const char *xid, struct err *e)
+/* 1 the mark is there, 0 it is not and never will be, -1 not known yet. */
+static int look_for(struct pg_conn *db, const struct mark *mark)
 {
-        struct mono deadline = mono_add(mono_now(), dur_s(30));
         struct err ignored;
-        char sql[96], word[32];
+        char sql[128], word[32];
 
-        snprintf(sql, sizeof(sql), "SELECT coalesce(pg_xact_status('%s'::xid8), 'aborted')", xid);
+        /* A number from before a crash may not have been given yet: that is an error, and means it is over. */
+        snprintf(sql, sizeof(sql), "SELECT coalesce(pg_xact_status('%s'::xid8), 'over')", mark->xid);
+        if (pg_word(db, sql, word, sizeof(word), &ignored) < 0 && db->broken)
+                return -1;
+        if (strcmp(word, "in progress") == 0)
+                return -1;
+        snprintf(sql, sizeof(sql), "SELECT 1 FROM write_mark WHERE id = '%s'", mark->id);
+        return pg_word(db, sql, word, sizeof(word), &ignored);
+}
+
+static enum outcome what_became_of(struct pg_catalog *c, const struct mark *mark, struct err *e)
+{
+        struct mono deadline = mono_add(mono_now(), dur_s(UNKNOWN_SECONDS));
+        struct err ignored;
+
         while (!mono_reached(deadline)) {
                 struct pg_conn *db = pg_take(c, deadline, &ignored);
-                int rc = db ? pg_word(db, sql, word, sizeof(word), &ignored) : -1;
+                int rc = db ? look_for(db, mark) : -1;
                 if (db)
                         pg_give_back(c, db);
-                if (rc > 0 && strcmp(word, "committed") == 0)
-                        return DONE;
-                if (rc > 0 && strcmp(word, "aborted") == 0)
-                        return AGAIN;
+                if (rc >= 0)
+                        return rc > 0 ? DONE : AGAIN;
                 sleep_for(dur_ms(50));
         }
         err_set(e, ERR_UNAVAILABLE, "catalog: PostgreSQL went away during a commit; whether it happened is unknown");
         return FAILED;
 }
 
-static enum outcome commit(struct pg_tx *tx, const char *xid, struct err *e)
+static enum outcome commit(struct pg_tx *tx, const struct mark *mark, struct err *e)
 {
         struct mono began = mono_now();
         struct pg_conn *db = tx->db;
@@ -100,7 +125,7 @@ static enum outcome commit(struct pg_tx *tx, const char *xid, struct err *e)
                         return db->again ? AGAIN : FAILED;
                 pg_give_back(tx->c, db);
                 tx->db = NULL;
-                return what_became_of(tx->c, xid, e);
+                return what_became_of(tx->c, mark, e);
         }
         done = strcmp(PQcmdStatus(res), "COMMIT") == 0; /* of a failed transaction COMMIT makes ROLLBACK, and says so */
         PQclear(res);
@@ -115,14 +140,15 @@ static enum outcome commit(struct pg_tx *tx, const char *xid, struct err *e)
 
 static enum outcome run_once(struct pg_tx *tx, pg_write_fn *fn, void *arg, struct err *e)
 {
-        char xid[XID_TEXT];
+        struct mark mark;
         enum outcome out;
         struct err ignored;
 
         tx->ntexts = tx->ndeltas = tx->njobs = 0;
         tx->db->again = false;
-        if (begin(tx, xid, e) == 0 && fn(tx, arg, e) >= 0 && pg_text_flush(tx, e) == 0 && pg_count_flush(tx, e) == 0) {
-                out = commit(tx, xid, e);
+        if (begin(tx, &mark, e) == 0 && fn(tx, arg, e) >= 0 && pg_text_flush(tx, e) == 0 &&
+            pg_count_flush(tx, e) == 0) {
+                out = commit(tx, &mark, e);
                 if (!tx->db || out == DONE)
                         return out;
         } else {

@@ -184,8 +184,15 @@ void pgtest_stop(void)
         server.pid = 0;
 }
 
-void pgtest_restart(struct dur down)
+void pgtest_restart(bool crash, struct dur down)
 {
+        int status;
+
+        if (crash) {
+                kill(server.pid, SIGQUIT); /* no checkpoint: what follows is a recovery */
+                waitpid(server.pid, &status, 0);
+                server.pid = 0;
+        }
         pgtest_stop();
         sleep_for(down);
         serve();

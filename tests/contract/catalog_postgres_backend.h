@@ -14,8 +14,8 @@
 
 /* Starts the server at the first call. */
 void pgtest_start(void);
-/* Stops it at once and starts it again on the same data, down for that long. */
-void pgtest_restart(struct dur down);
+/* Stops it at once, or as if it had crashed, and starts it again on the same data, down for that long. */
+void pgtest_restart(bool crash, struct dur down);
 void pgtest_stop(void); /* pgtest_start brings it back */
 /* A libpq url of a database as a role. */
 void pgtest_url(char *out, size_t max, const char *role, const char *database);
