@@ -170,7 +170,7 @@ void pgtest_start(void)
                 fail_msg("initdb failed: %d", status);
         }
         serve();
-        pgtest_exec("postgres", "CREATE ROLE fa LOGIN SUPERUSER");
+        pgtest_exec("postgres", "CREATE ROLE fa LOGIN");
 }
 
 void pgtest_stop(void)
@@ -243,8 +243,10 @@ static void backend_make(char *url, size_t url_max, char *data, size_t data_max)
 
         pgtest_start();
         snprintf(name, sizeof(name), "fa_%u", server.databases++);
-        snprintf(sql, sizeof(sql), "CREATE DATABASE %s", name);
+        /* As in production: an ordinary owner, and a superuser made the extension. */
+        snprintf(sql, sizeof(sql), "CREATE DATABASE %s OWNER fa", name);
         pgtest_exec("postgres", sql);
+        pgtest_exec(name, "CREATE EXTENSION vector");
         pgtest_url(url, url_max, "fa", name);
         assert_non_null(mkdtemp(dir));
         snprintf(data, data_max, "%s", dir);

@@ -52,7 +52,7 @@ static void three_instances_that_start_at_once_migrate_once(void **state)
         char url[256];
 
         pgtest_exec("postgres", "CREATE DATABASE at_once");
-        pgtest_url(url, sizeof(url), "fa", "at_once");
+        pgtest_url(url, sizeof(url), "super", "at_once"); /* who may make the extension, at once */
         opts.url = url;
         for (int i = 0; i < INSTANCES; i++) {
                 s[i] = (struct starter){.opts = &opts};
@@ -248,6 +248,8 @@ static void *writers_main(void *arg)
                         w->unknown++;
                 else if (rc < 0 && w->nlost < IDS_MAX)
                         w->lost[w->nlost++] = id;
+                if (rc < 0)
+                        fprintf(stderr, "refused: %s\n", e.msg);
                 lock_drop(&w->lock);
         }
         return NULL;
