@@ -112,6 +112,24 @@ static void without_pgvector_it_says_what_to_do(void **state)
         pgtest_exec("postgres", "DROP ROLE plain");
 }
 
+static void a_server_that_forgets_is_refused(void **state)
+{
+        struct fix *f = *state;
+
+        catalog_close(f->c);
+        f->c = NULL;
+        pgtest_exec("postgres", "ALTER SYSTEM SET fsync = off");
+        pgtest_exec("postgres", "SELECT pg_reload_conf()");
+        for (int i = 0; i < 100 && pgtest_number("postgres", "SELECT (current_setting('fsync') = 'on')::integer"); i++)
+                sleep_for(dur_ms(20));
+        expect_refusal(f, &f->opts, ERR_UNSUPPORTED, "fsync = off");
+        pgtest_exec("postgres", "ALTER SYSTEM RESET fsync");
+        pgtest_exec("postgres", "SELECT pg_reload_conf()");
+        for (int i = 0; i < 100 && !pgtest_number("postgres", "SELECT (current_setting('fsync') = 'on')::integer"); i++)
+                sleep_for(dur_ms(20));
+        fix_open(f);
+}
+
 static void a_server_that_is_not_there_is_named(void **state)
 {
         struct fix *f = *state;
@@ -540,6 +558,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 T(three_instances_that_start_at_once_migrate_once),
                 T(without_pgvector_it_says_what_to_do),
+                T(a_server_that_forgets_is_refused),
                 T(a_server_that_is_not_there_is_named),
                 T(fifty_threads_share_two_connections),
                 T(past_the_pools_timeout_it_is_busy),
