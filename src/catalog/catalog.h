@@ -23,11 +23,11 @@ struct catalog_opts {
         uint64_t queue_max_depth;
         float folder_threshold; /* similarity, of folders that an ingest makes; 0: 0.72 */
         /* PostgreSQL only; 0 and NULL stand for the default in brackets. */
-        const char *db_password;     /* instead of the url's */
-        unsigned db_pool_size;       /* connections kept open (10) */
-        unsigned db_max_overflow;    /* and so many more for a while (20); UINT_MAX: none */
-        struct dur db_pool_timeout;  /* past it, waiting for a connection ends in ERR_BUSY (5 s) */
-        uint64_t vector_exact_max;   /* vectors a filter may leave to be searched without the index (20,000) */
+        const char *db_password;    /* instead of the url's */
+        unsigned db_pool_size;      /* connections kept open (10) */
+        unsigned db_max_overflow;   /* and so many more for a while (20); UINT_MAX: none */
+        struct dur db_pool_timeout; /* past it, waiting for a connection ends in ERR_BUSY (5 s) */
+        uint64_t vector_exact_max;  /* vectors a filter may leave to be searched without the index (20,000) */
 };
 
 /* Applies migrations under a lock, refuses a catalog from a newer program, starts the writer. */
@@ -46,7 +46,7 @@ struct catalog_state {
         const char *engine; /* "sqlite", "postgresql" */
         bool ok;
         unsigned pool_size, overflow, max, in_use, idle, waiting; /* overflow: open past pool_size; max: ever open */
-        double latency_ms; /* of a trivial read just done */
+        double latency_ms;                                        /* of a trivial read just done */
         char note[160];
 };
 void catalog_state(struct catalog *c, struct catalog_state *out);
