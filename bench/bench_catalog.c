@@ -4,6 +4,7 @@
  * 4 KiB and fdatasync in the same run, claims and completes, lists and name
  * searches over many assets. Figures only. Arguments: [folder] [assets].
  */
+#include <ftw.h>
 #include "catalog/catalog.h"
 #include "metrics/metrics.h"
 #include "vector/vector.h"
@@ -169,9 +170,17 @@ static void list(const char *what, const struct asset_filter *f, enum asset_sort
                (unsigned long long)p.total);
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+        (void)st;
+        (void)type;
+        (void)where;
+        return remove(path);
+}
+
 int main(int argc, char **argv)
 {
-        char dir[512] = "/tmp/fa-bench-XXXXXX", url[600], cmd[700];
+        char dir[512] = "/tmp/fa-bench-XXXXXX", url[600];
         uint64_t assets = argc > 2 ? strtoull(argv[2], NULL, 10) : 100000;
         _Atomic uint64_t done = 0;
         struct load fill = {.files = 100, .seconds = 1e9, .done = &done, .max = assets};
@@ -218,6 +227,5 @@ int main(int argc, char **argv)
         must(catalog_counts(cat, NULL, &n, &err), "counts");
         printf("counts:                         %8.2f ms\n", dur_seconds(mono_since(began)) * 1000);
         catalog_close(cat);
-        snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
-        return system(cmd) != 0;
+        return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) ? 1 : 0;
 }

@@ -103,6 +103,11 @@ static bool ids_of_body(struct http_request *r, struct id **ids, size_t *n)
                 return false;
         const struct json *list = json_get(doc, "system_ids");
         bool ok = body_members(r, doc, "system_ids,fallback");
+        if (ok && json_get(doc, "fallback") && json_bool(json_get(doc, "fallback"))) {
+                http_reply_error(r, 400, "invalid", NULL,
+                                 "fallback: this version has no fallback to retry with; leave it out");
+                ok = false;
+        }
         if (ok && list && !json_is_null(list)) {
                 size_t count = json_count(list);
                 *ids = arena_array(http_arena(r), count ? count : 1, sizeof **ids);

@@ -115,7 +115,7 @@ void get_trash(struct http_request *r)
         reply_page(r, &f, sort);
 }
 
-static void reply_asset(struct http_request *r, struct id id)
+static void reply_asset(struct http_request *r, unsigned status, struct id id)
 {
         struct err e;
         struct asset a;
@@ -127,14 +127,14 @@ static void reply_asset(struct http_request *r, struct id id)
         }
         answer_begin(&j, &b);
         view_asset(r, &j, &a);
-        answer_end(r, 200, &b);
+        answer_end(r, status, &b);
 }
 
 void get_object(struct http_request *r)
 {
         struct id id;
         if (arg_id(r, "id", &id))
-                reply_asset(r, id);
+                reply_asset(r, 200, id);
 }
 
 /* ---- PATCH -------------------------------------------------------------------------------- */
@@ -231,7 +231,7 @@ void patch_object(struct http_request *r)
         if (catalog_asset_patch(api_of(r)->o.catalog, id, bound_owner(r), &p, actor_of(r), NULL, &e))
                 http_reply_err(r, &e);
         else
-                reply_asset(r, id);
+                reply_asset(r, 200, id);
 }
 
 /* ---- trash ----------------------------------------------------------------------------------- */
@@ -264,7 +264,7 @@ void restore_object(struct http_request *r)
         if (catalog_asset_restore(api_of(r)->o.catalog, id, bound_owner(r), actor_of(r), &e))
                 http_reply_err(r, &e);
         else
-                reply_asset(r, id);
+                reply_asset(r, 200, id);
 }
 
 void reprocess_object(struct http_request *r)
@@ -273,20 +273,10 @@ void reprocess_object(struct http_request *r)
         struct err e;
         if (!arg_id(r, "id", &id))
                 return;
-        if (catalog_asset_reprocess(api_of(r)->o.catalog, id, bound_owner(r), actor_of(r), &e)) {
+        if (catalog_asset_reprocess(api_of(r)->o.catalog, id, bound_owner(r), actor_of(r), &e))
                 http_reply_err(r, &e);
-                return;
-        }
-        struct asset a;
-        struct buf b;
-        struct json_out j;
-        if (catalog_asset_get(api_of(r)->o.catalog, id, bound_owner(r), http_arena(r), &a, &e)) {
-                http_reply_err(r, &e);
-                return;
-        }
-        answer_begin(&j, &b);
-        view_asset(r, &j, &a);
-        answer_end(r, 202, &b);
+        else
+                reply_asset(r, 202, id);
 }
 
 void get_lineage(struct http_request *r)

@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "api/api_priv.h"
+#include "log/log.h"
 
 static bool inline_safe(const char *mime)
 {
         static const char *const raster[] = {"image/jpeg", "image/png",  "image/webp", "image/gif",
-                                             "image/avif", "image/heic", "image/tiff", "image/bmp"};
+                                             "image/avif", "image/heic", "image/heif", "image/tiff"};
         for (size_t i = 0; i < COUNT_OF(raster); i++)
                 if (!strcmp(mime, raster[i]))
                         return true;
@@ -46,16 +47,31 @@ static bool load(struct http_request *r, struct asset *a)
         return true;
 }
 
+static int64_t read_object(void *state, uint64_t offset, char *out, size_t n)
+{
+        struct err e;
+        int64_t got = storage_read_at(state, offset, out, n, &e);
+        if (got < 0)
+                log_warning("api", "a download breaks off: %s", e.msg);
+        return got;
+}
+
+static void end_object(void *state)
+{
+        storage_read_end(state);
+}
+
 void get_content(struct http_request *r)
 {
         struct asset a;
         struct err e;
         int fd;
+        struct storage_read *stream;
         char etag[SHA256_TEXT_LEN];
         bool download;
         if (!load(r, &a) || !arg_bool(r, "download", false, &download))
                 return;
-        if (storage_open_object(api_of(r)->o.storage, a.sha256, a.size, &fd, &e)) {
+        if (storage_read_begin(api_of(r)->o.storage, a.sha256, a.size, &fd, &stream, &e)) {
                 /* The catalog knows it and the store does not: that is our fault, not a wrong address. */
                 if (e.code == ERR_NOT_FOUND)
                         e.code = ERR_IO;
@@ -63,6 +79,9 @@ void get_content(struct http_request *r)
                 return;
         }
         struct http_content c = {.fd = fd,
+                                 .read = read_object,
+                                 .free = end_object,
+                                 .state = stream,
                                  .size = a.size,
                                  .content_type = served_type(a.content_type),
                                  .etag = sha256_format(a.sha256, etag),

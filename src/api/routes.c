@@ -10,92 +10,153 @@
 
 #define V1 "/api/v1"
 
+/* clang-format off: one row a route */
 /* Arguments that several routes share. */
-#define P_OWNER  "owner string Only this owner's\n"
-#define P_PAGE   "limit integer Page size, 1 to 500\ncursor string next_cursor of the page before\n"
+#define P_OWNER "owner string Only this owner's\n"
+#define P_PAGE  "limit integer Page size, 1 to 500\ncursor string next_cursor of the page before\n"
 #define P_SEARCH                                                                                                       \
-        "type string One of media, json, document, audio, all\nlimit integer 1 to 100\noffset integer Hits to skip\n" \
+        "type string One of media, json, document, audio, all\nlimit integer 1 to 100\noffset integer Hits to skip\n"  \
         "threshold number Least similarity, 0 to 1\n" P_OWNER "cluster_id string Only this folder\n"                   \
         "tags string Comma-separated, all must be there\nmode string One of hybrid, vector, text\n"
 #define P_FILTER                                                                                                       \
         "kind string One of media, document, json, file, all\n" P_OWNER                                                \
         "cluster_id string A folder, or none\ntag string Repeated or comma-separated, all must be there\n"             \
-        "status string One of queued, processing, done, failed\ncontent_type string Exact, or a prefix such as image/\n" \
+        "status string One of queued, processing, done, failed\ncontent_type string Exact, or a prefix such as "       \
+        "image/\n"                                                                                                     \
         "sha256 string Hash of the bytes\nname string Part of the filename\ncreated_after string RFC 3339 time\n"      \
-        "created_before string RFC 3339 time\nsort string One of -created_at, created_at, filename, -filename, -size_bytes, size_bytes\n" P_PAGE
+        "created_before string RFC 3339 time\nsort string One of -created_at, created_at, filename, -filename, "       \
+        "-size_bytes, size_bytes\n" P_PAGE
 
-#define GET(p, sc, fn, st)  .http = {.method = HTTP_GET, .path = p, .scope = sc, .handle = fn, .statuses = st, .while_draining = true}
-#define PROBE(p, fn, st)    .http = {.method = HTTP_GET, .path = p, .scope = HTTP_OPEN, .handle = fn, .statuses = st, .while_draining = true, .quiet = true}
-#define BODY(m, p, sc, fn, st) .http = {.method = m, .path = p, .scope = sc, .body = HTTP_BODY_JSON, .handle = fn, .statuses = st}
+#define GET(p, sc, fn, st)                                                                                             \
+        .http = {.method = HTTP_GET, .path = p, .scope = sc, .handle = fn, .statuses = st, .while_draining = true}
+#define PROBE(p, fn, st)                                                                                               \
+        .http = {.method = HTTP_GET,                                                                                   \
+                 .path = p,                                                                                            \
+                 .scope = HTTP_OPEN,                                                                                   \
+                 .handle = fn,                                                                                         \
+                 .statuses = st,                                                                                       \
+                 .while_draining = true,                                                                               \
+                 .quiet = true}
+#define BODY(m, p, sc, fn, st)                                                                                         \
+        .http = {.method = m, .path = p, .scope = sc, .body = HTTP_BODY_JSON, .handle = fn, .statuses = st}
 #define NOBODY(m, p, sc, fn, st) .http = {.method = m, .path = p, .scope = sc, .handle = fn, .statuses = st}
-#define STREAM(m, p, sc, s, st) .http = {.method = m, .path = p, .scope = sc, .body = HTTP_BODY_STREAM, .stream = &s, .statuses = st}
+#define STREAM(m, p, sc, s, st)                                                                                        \
+        .http = {.method = m, .path = p, .scope = sc, .body = HTTP_BODY_STREAM, .stream = &s, .statuses = st}
 #define RD HTTP_SCOPE_READ
 #define WR HTTP_SCOPE_WRITE
 #define AD HTTP_SCOPE_ADMIN
 
 const struct api_route api_route_table[] = {
         /* Service */
-        {GET("/", HTTP_OPEN, get_root, "200 302"), "Service", "What this is; browsers are sent to the documentation", NULL, NULL, "Root"},
+        {GET("/", HTTP_OPEN, get_root, "200 302"), "Service", "What this is; browsers are sent to the documentation",
+         NULL, NULL, "Root"},
         {PROBE("/live", get_live, "200"), "Service", "The process turns", NULL, NULL, "Live"},
         {PROBE("/ready", get_ready, "200 503"), "Service", "It can serve", NULL, NULL, "Ready"},
         {PROBE("/health", get_health, "200 503"), "Service", "State of every component", NULL, NULL, "Health"},
         {PROBE("/metrics", get_metrics, "200 401 404"), "Service", "Prometheus metrics", NULL, NULL, "text/plain"},
         {GET("/api/openapi.json", HTTP_OPEN, get_openapi, "200"), "Service", "This document", NULL, NULL, "Any"},
         {GET("/api/docs", HTTP_OPEN, get_docs, "200"), "Service", "This document as a page", NULL, NULL, "text/html"},
-        {GET("/api/docs/{file}", HTTP_OPEN, get_docs_file, "200 304 404"), "Service", "Files of that page", NULL, NULL, "application/octet-stream"},
+        {GET("/api/docs/{file}", HTTP_OPEN, get_docs_file, "200 304 404"), "Service", "Files of that page", NULL, NULL,
+         "application/octet-stream"},
 
         /* Ingest */
-        {STREAM(HTTP_POST, V1 "/ingest", WR, ingest_stream, "202 400 409 413 415"), "Ingest", "Keep files; answers when they are durable", NULL, "multipart:IngestForm", "Receipt"},
-        {STREAM(HTTP_PUT, V1 "/files/{name}", WR, put_file_stream, "202 400 409 413"), "Ingest", "Keep one file sent as the body (curl -T)", "owner string Whose it is\ncomments string Free text\nfolder string Put it there\ntags string Comma-separated or repeated\n", "application/octet-stream", "Receipt"},
-        {GET(V1 "/ingest/{job_id}/status", RD, get_job_status, "200 400 404"), "Ingest", "Progress of a job", NULL, NULL, "Job"},
-        {GET(V1 "/jobs", RD, get_jobs, "200 400"), "Ingest", "Recent jobs, newest first", "status string One of queued, processing, done, failed, partial\n" P_OWNER P_PAGE, NULL, "JobPage"},
-        {GET(V1 "/ingest", RD, get_jobs, "200 400"), "Ingest", "The same as /jobs", "status string One of queued, processing, done, failed, partial\n" P_OWNER P_PAGE, NULL, "JobPage"},
+        {STREAM(HTTP_POST, V1 "/ingest", WR, ingest_stream, "202 400 409 413 415"), "Ingest",
+         "Keep files; answers when they are durable", NULL, "multipart:IngestForm", "Receipt"},
+        {STREAM(HTTP_PUT, V1 "/files/{name}", WR, put_file_stream, "202 400 409 413"), "Ingest",
+         "Keep one file sent as the body (curl -T)",
+         "owner string Whose it is\ncomments string Free text\nfolder string Put it there\ntags string Comma-separated "
+         "or repeated\n",
+         "application/octet-stream", "Receipt"},
+        {GET(V1 "/ingest/{job_id}/status", RD, get_job_status, "200 400 404"), "Ingest", "Progress of a job", NULL,
+         NULL, "Job"},
+        {GET(V1 "/jobs", RD, get_jobs, "200 400"), "Ingest", "Recent jobs, newest first",
+         "status string One of queued, processing, done, failed, partial\n" P_OWNER P_PAGE, NULL, "JobPage"},
+        {GET(V1 "/ingest", RD, get_jobs, "200 400"), "Ingest", "The same as /jobs",
+         "status string One of queued, processing, done, failed, partial\n" P_OWNER P_PAGE, NULL, "JobPage"},
 
         /* Assets */
         {GET(V1 "/objects", RD, get_objects, "200 400"), "Assets", "List and filter", P_FILTER, NULL, "AssetPage"},
         {GET(V1 "/objects/{id}", RD, get_object, "200 400 404"), "Assets", "Everything about one", NULL, NULL, "Asset"},
-        {GET(V1 "/objects/{id}/content", RD, get_content, "200 206 304 400 404 416"), "Assets", "The bytes", "download boolean Always as an attachment\n", NULL, "application/octet-stream"},
-        {GET(V1 "/objects/{id}/thumbnail", RD, get_thumbnail, "200 206 304 400 404 416"), "Assets", "A small picture of it", "size string thumb, preview or a number of pixels\n", NULL, "image/webp"},
-        {GET(V1 "/objects/{id}/similar", RD, get_similar, "200 400 404 422"), "Assets", "Its nearest neighbours", P_SEARCH, NULL, "SearchResult"},
-        {GET(V1 "/objects/{id}/lineage", RD, get_lineage, "200 400 404"), "Assets", "Every step and change", NULL, NULL, "Lineage"},
-        {BODY(HTTP_PATCH, V1 "/objects/{id}", WR, patch_object, "200 400 404 409 415"), "Assets", "Change name, tags, comments or folder", NULL, "AssetPatch", "Asset"},
-        {NOBODY(HTTP_DELETE, V1 "/objects/{id}", WR, delete_object, "204 400 404"), "Assets", "To the trash; permanent=true removes it for good (admin)", "permanent boolean Remove for good\n", NULL, NULL},
-        {NOBODY(HTTP_POST, V1 "/objects/{id}/restore", WR, restore_object, "200 400 404 409"), "Assets", "Out of the trash", NULL, NULL, "Asset"},
-        {NOBODY(HTTP_POST, V1 "/objects/{id}/reprocess", WR, reprocess_object, "202 400 404 409 415"), "Assets", "Run the pipeline again", NULL, NULL, "Asset"},
+        {GET(V1 "/objects/{id}/content", RD, get_content, "200 206 304 400 404 416"), "Assets", "The bytes",
+         "download boolean Always as an attachment\n", NULL, "application/octet-stream"},
+        {GET(V1 "/objects/{id}/thumbnail", RD, get_thumbnail, "200 206 304 400 404 416"), "Assets",
+         "A small picture of it", "size string thumb, preview or a number of pixels\n", NULL, "image/webp"},
+        {GET(V1 "/objects/{id}/similar", RD, get_similar, "200 400 404 422"), "Assets", "Its nearest neighbours",
+         P_SEARCH, NULL, "SearchResult"},
+        {GET(V1 "/objects/{id}/lineage", RD, get_lineage, "200 400 404"), "Assets", "Every step and change", NULL, NULL,
+         "Lineage"},
+        {BODY(HTTP_PATCH, V1 "/objects/{id}", WR, patch_object, "200 400 404 409 415"), "Assets",
+         "Change name, tags, comments or folder", NULL, "AssetPatch", "Asset"},
+        {NOBODY(HTTP_DELETE, V1 "/objects/{id}", WR, delete_object, "204 400 404"), "Assets",
+         "To the trash; permanent=true removes it for good (admin)", "permanent boolean Remove for good\n", NULL, NULL},
+        {NOBODY(HTTP_POST, V1 "/objects/{id}/restore", WR, restore_object, "200 400 404 409"), "Assets",
+         "Out of the trash", NULL, NULL, "Asset"},
+        {NOBODY(HTTP_POST, V1 "/objects/{id}/reprocess", WR, reprocess_object, "202 400 404 409 415"), "Assets",
+         "Run the pipeline again", NULL, NULL, "Asset"},
         {GET(V1 "/trash", RD, get_trash, "200 400"), "Assets", "What is in the trash", P_FILTER, NULL, "AssetPage"},
 
         /* Search */
-        {GET(V1 "/search", RD, get_search, "200 400"), "Search", "By meaning, name and tags", "query string What to look for\n" P_SEARCH, NULL, "SearchResult"},
-        {BODY(HTTP_POST, V1 "/search", RD, post_search, "200 400 415"), "Search", "The same as JSON", NULL, "SearchQuery", "SearchResult"},
-        {STREAM(HTTP_POST, V1 "/search/image", RD, search_image_stream, "200 400 413 415 422"), "Search", "By a picture sent along, which is not kept", P_SEARCH, "multipart:ImageForm", "SearchResult"},
+        {GET(V1 "/search", RD, get_search, "200 400"), "Search", "By meaning, name and tags",
+         "query string What to look for\n" P_SEARCH, NULL, "SearchResult"},
+        {BODY(HTTP_POST, V1 "/search", RD, post_search, "200 400 415"), "Search", "The same as JSON", NULL,
+         "SearchQuery", "SearchResult"},
+        {STREAM(HTTP_POST, V1 "/search/image", RD, search_image_stream, "200 400 413 415 422"), "Search",
+         "By a picture sent along, which is not kept", P_SEARCH, "multipart:ImageForm", "SearchResult"},
 
         /* Clusters */
-        {GET(V1 "/clusters", RD, get_clusters, "200 400"), "Clusters", "Folders", "status string One of provisional, active\n" P_OWNER "sort string One of name, -asset_count, -updated_at, -created_at\n" P_PAGE, NULL, "ClusterPage"},
-        {BODY(HTTP_POST, V1 "/clusters", WR, post_cluster, "201 400 409 415"), "Clusters", "Make a folder", NULL, "NewCluster", "ClusterView"},
-        {GET(V1 "/clusters/{id}", RD, get_cluster, "200 308 400 404"), "Clusters", "A folder with a page of its files", P_PAGE, NULL, "ClusterView"},
-        {BODY(HTTP_PATCH, V1 "/clusters/{id}", WR, patch_cluster, "200 308 400 404 409 415"), "Clusters", "rename, merge, update_threshold, confirm or lock", NULL, "ClusterAction", "ClusterChanged"},
-        {NOBODY(HTTP_DELETE, V1 "/clusters/{id}", WR, delete_cluster, "204 308 400 404"), "Clusters", "Its files become unsorted", NULL, NULL, NULL},
-        {BODY(HTTP_POST, V1 "/clusters/{id}/approve", WR, approve_cluster, "200 308 400 404 409 415"), "Clusters", "Confirm, with a name if one is given", NULL, "ClusterName", "ClusterChanged"},
+        {GET(V1 "/clusters", RD, get_clusters, "200 400"), "Clusters", "Folders",
+         "status string One of provisional, active\n" P_OWNER
+         "sort string One of name, -asset_count, -updated_at, -created_at\n" P_PAGE,
+         NULL, "ClusterPage"},
+        {BODY(HTTP_POST, V1 "/clusters", WR, post_cluster, "201 400 409 415"), "Clusters", "Make a folder", NULL,
+         "NewCluster", "ClusterView"},
+        {GET(V1 "/clusters/{id}", RD, get_cluster, "200 308 400 404"), "Clusters", "A folder with a page of its files",
+         P_PAGE, NULL, "ClusterView"},
+        {BODY(HTTP_PATCH, V1 "/clusters/{id}", WR, patch_cluster, "200 308 400 404 409 415"), "Clusters",
+         "rename, merge, update_threshold, confirm or lock", NULL, "ClusterAction", "ClusterChanged"},
+        {NOBODY(HTTP_DELETE, V1 "/clusters/{id}", WR, delete_cluster, "204 308 400 404"), "Clusters",
+         "Its files become unsorted", NULL, NULL, NULL},
+        {BODY(HTTP_POST, V1 "/clusters/{id}/approve", WR, approve_cluster, "200 308 400 404 409 415"), "Clusters",
+         "Confirm, with a name if one is given", NULL, "ClusterName", "ClusterChanged"},
 
         /* Admin */
-        {GET(V1 "/admin/clusters", AD, get_admin_clusters, "200 400"), "Admin", "Folders of all owners", "status string One of provisional, active\n" P_OWNER "sort string One of name, -asset_count, -updated_at, -created_at\n" P_PAGE, NULL, "ClusterPage"},
-        {GET(V1 "/admin/clusters/statistics", AD, get_cluster_statistics, "200"), "Admin", "How much is sorted", NULL, NULL, "ClusterStatistics"},
-        {GET(V1 "/admin/clusters/merge-candidates", AD, get_merge_candidates, "200 503"), "Admin", "What a pass of the organiser would change", NULL, NULL, "Organised"},
-        {GET(V1 "/admin/clusters/{id}", AD, get_admin_cluster, "200 308 400 404"), "Admin", "A folder with a page of its files", P_PAGE, NULL, "ClusterView"},
-        {BODY(HTTP_POST, V1 "/admin/clusters/{id}/rename", AD, post_cluster_rename, "200 308 400 404 409 415"), "Admin", "Rename", NULL, "ClusterName", "ClusterChanged"},
-        {BODY(HTTP_POST, V1 "/admin/clusters/{id}/merge", AD, post_cluster_merge, "200 308 400 404 409 415"), "Admin", "Merge others into it", NULL, "ClusterAction", "ClusterChanged"},
-        {BODY(HTTP_POST, V1 "/admin/clusters/{id}/threshold", AD, post_cluster_threshold, "200 308 400 404 409 415"), "Admin", "Change its threshold", NULL, "ClusterAction", "ClusterChanged"},
-        {BODY(HTTP_POST, V1 "/admin/clusters/{id}/confirm", AD, post_cluster_confirm, "200 308 400 404 409 415"), "Admin", "Confirm", NULL, "ClusterAction", "ClusterChanged"},
-        {BODY(HTTP_POST, V1 "/admin/organise", AD, post_organise, "200 400 415"), "Admin", "Run a pass of the organiser", NULL, "OrganiseRequest", "Organised"},
-        {GET(V1 "/admin/dlq", AD, get_dlq, "200 400"), "Admin", "Tasks that failed for good", "stage string Only this stage\n" P_PAGE, NULL, "DlqPage"},
-        {GET(V1 "/admin/dlq/{job_id}", AD, get_dlq_job, "200 400 404"), "Admin", "A job's failed tasks with history", NULL, NULL, "DlqJob"},
-        {BODY(HTTP_POST, V1 "/admin/dlq/{job_id}/retry", AD, retry_dlq_job, "200 400 404 415"), "Admin", "Try them again", NULL, "DlqSelection", "DlqMoved"},
-        {BODY(HTTP_DELETE, V1 "/admin/dlq/{job_id}", AD, delete_dlq_job, "200 400 404 415"), "Admin", "Discard the entries; files stay", NULL, "DlqSelection", "DlqMoved"},
-        {NOBODY(HTTP_POST, V1 "/admin/dlq/retry-all", AD, retry_dlq_all, "200"), "Admin", "Try all again", NULL, NULL, "DlqMoved"},
-        {NOBODY(HTTP_DELETE, V1 "/admin/dlq", AD, delete_dlq_all, "200"), "Admin", "Discard all entries; files stay", NULL, NULL, "DlqMoved"},
+        {GET(V1 "/admin/clusters", AD, get_admin_clusters, "200 400"), "Admin", "Folders of all owners",
+         "status string One of provisional, active\n" P_OWNER
+         "sort string One of name, -asset_count, -updated_at, -created_at\n" P_PAGE,
+         NULL, "ClusterPage"},
+        {GET(V1 "/admin/clusters/statistics", AD, get_cluster_statistics, "200"), "Admin", "How much is sorted", NULL,
+         NULL, "ClusterStatistics"},
+        {GET(V1 "/admin/clusters/merge-candidates", AD, get_merge_candidates, "200 503"), "Admin",
+         "What a pass of the organiser would change", NULL, NULL, "Organised"},
+        {GET(V1 "/admin/clusters/{id}", AD, get_admin_cluster, "200 308 400 404"), "Admin",
+         "A folder with a page of its files", P_PAGE, NULL, "ClusterView"},
+        {BODY(HTTP_POST, V1 "/admin/clusters/{id}/rename", AD, post_cluster_rename, "200 308 400 404 409 415"), "Admin",
+         "Rename", NULL, "ClusterName", "ClusterChanged"},
+        {BODY(HTTP_POST, V1 "/admin/clusters/{id}/merge", AD, post_cluster_merge, "200 308 400 404 409 415"), "Admin",
+         "Merge others into it", NULL, "ClusterAction", "ClusterChanged"},
+        {BODY(HTTP_POST, V1 "/admin/clusters/{id}/threshold", AD, post_cluster_threshold, "200 308 400 404 409 415"),
+         "Admin", "Change its threshold", NULL, "ClusterAction", "ClusterChanged"},
+        {BODY(HTTP_POST, V1 "/admin/clusters/{id}/confirm", AD, post_cluster_confirm, "200 308 400 404 409 415"),
+         "Admin", "Confirm", NULL, "ClusterAction", "ClusterChanged"},
+        {BODY(HTTP_POST, V1 "/admin/organise", AD, post_organise, "200 400 415"), "Admin",
+         "Run a pass of the organiser", NULL, "OrganiseRequest", "Organised"},
+        {GET(V1 "/admin/dlq", AD, get_dlq, "200 400"), "Admin", "Tasks that failed for good",
+         "stage string Only this stage\n" P_PAGE, NULL, "DlqPage"},
+        {GET(V1 "/admin/dlq/{job_id}", AD, get_dlq_job, "200 400 404"), "Admin", "A job's failed tasks with history",
+         NULL, NULL, "DlqJob"},
+        {BODY(HTTP_POST, V1 "/admin/dlq/{job_id}/retry", AD, retry_dlq_job, "200 400 404 415"), "Admin",
+         "Try them again", NULL, "DlqSelection", "DlqMoved"},
+        {BODY(HTTP_DELETE, V1 "/admin/dlq/{job_id}", AD, delete_dlq_job, "200 400 404 415"), "Admin",
+         "Discard the entries; files stay", NULL, "DlqSelection", "DlqMoved"},
+        {NOBODY(HTTP_POST, V1 "/admin/dlq/retry-all", AD, retry_dlq_all, "200"), "Admin", "Try all again", NULL, NULL,
+         "DlqMoved"},
+        {NOBODY(HTTP_DELETE, V1 "/admin/dlq", AD, delete_dlq_all, "200"), "Admin", "Discard all entries; files stay",
+         NULL, NULL, "DlqMoved"},
         {GET(V1 "/admin/stats", AD, get_stats, "200"), "Admin", "Counts", NULL, NULL, "Stats"},
-        {GET(V1 "/admin/config", AD, get_config, "200"), "Admin", "Settings with their origin, secrets masked", NULL, NULL, "Any"},
+        {GET(V1 "/admin/config", AD, get_config, "200"), "Admin", "Settings with their origin, secrets masked", NULL,
+         NULL, "Any"},
 };
+/* clang-format on */
 const size_t api_route_count = COUNT_OF(api_route_table);
 
 int api_open(const struct api_opts *opts, struct api **out, struct err *e)

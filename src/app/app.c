@@ -106,8 +106,25 @@ static int open_catalog(struct app *a, struct err *e)
         };
         if (catalog_open(&co, &a->catalog, e) || catalog_counts(a->catalog, NULL, &counts, e))
                 return -1;
-        struct storage_opts so = {
-                .url = a->c->storage_backend, .path = a->storage_path, .expect_content = counts.objects > 0};
+        char role_url[1024] = "";
+        snprintf(role_url, sizeof role_url, "%s", a->c->aws_container_credentials_full_uri);
+        if (*a->c->aws_container_credentials_relative_uri == '/')
+                snprintf(role_url, sizeof role_url, "http://169.254.170.2%s",
+                         a->c->aws_container_credentials_relative_uri);
+        struct storage_opts so = {.url = a->c->storage_backend,
+                                  .path = a->storage_path,
+                                  .expect_content = counts.objects > 0,
+                                  .s3 = {.bucket = a->c->s3_bucket,
+                                         .endpoint = a->c->s3_endpoint_url,
+                                         .region = a->c->aws_region,
+                                         .key = a->c->aws_access_key_id,
+                                         .secret = a->c->aws_secret_access_key,
+                                         .token = a->c->aws_session_token,
+                                         .role_url = role_url,
+                                         .role_token = a->c->aws_container_authorization_token,
+                                         .force_path_style = a->c->s3_force_path_style,
+                                         .spool_path = a->c->spool_path,
+                                         .spool_max_bytes = (uint64_t)a->c->spool_max_bytes}};
         return storage_open(&so, &a->storage, e);
 }
 
@@ -127,10 +144,20 @@ static int open_model(struct app *a, struct err *e)
         return jail_open(&jo, &a->jail, e) || jail_open(&probe, &a->probe_jail, e) ? -1 : 0;
 }
 
+/* One for a data folder of a host, the same after a restart. */
+static void name_instance(const struct app *a, char *out, size_t size)
+{
+        char host[HOST_NAME_MAX + 1] = "", hash[SHA256_TEXT_LEN];
+        if (gethostname(host, sizeof host - 1))
+                *host = '\0';
+        snprintf(out, size, "%s:%.8s", host, sha256_format(sha256_of(a->data, strlen(a->data)), hash));
+}
+
 static int open_services(struct app *a, struct err *e)
 {
         const struct config *c = a->c;
-        struct queue_opts qo = {.backend = c->queue_backend};
+        char instance[HOST_NAME_MAX + 16];
+        struct queue_opts qo = {.backend = c->queue_backend, .redis_url = c->redis_url, .instance = instance};
         struct organise_opts oo = {.catalog = a->catalog,
                                    .embed = a->embed,
                                    .threshold = (float)c->cluster_threshold,
@@ -138,6 +165,7 @@ static int open_services(struct app *a, struct err *e)
                                    .min_size = (unsigned)c->cluster_min_size,
                                    .interval = c->organise_interval};
         struct search_opts so = {.catalog = a->catalog, .embed = a->embed, .timeout = c->search_timeout};
+        name_instance(a, instance, sizeof instance);
         if (queue_open(&qo, &a->queue, e) || organise_open(&oo, &a->organise, e) || search_open(&so, &a->search, e))
                 return -1;
         struct ingest_opts io = {.catalog = a->catalog,

@@ -113,7 +113,8 @@ static void check_data(const struct config *c, const struct app_paths *p, struct
 static void check_storage(const struct config *c, const struct app_paths *p, struct app_check *out)
 {
         (void)p;
-        check_folder(c->storage_path, out);
+        /* Whether an object store answers is seen at the start; here, whether it could be spooled for. */
+        check_folder(strncmp(c->storage_backend, "s3://", 5) ? c->storage_path : c->spool_path, out);
 }
 
 static void check_files(const struct config *c, const struct app_paths *p, struct app_check *out)

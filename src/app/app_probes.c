@@ -74,9 +74,11 @@ static const char *probe_queue(void *ctx, struct buf *out)
 {
         struct app *a = ctx;
         struct catalog_counts c;
+        struct queue_state st;
         struct json_out j;
         struct err e;
         uint64_t depth = 0, dead = 0;
+        queue_state(a->queue, &st);
         bool ok = catalog_counts(a->catalog, NULL, &c, &e) == 0;
         for (int t = 0; ok && t < JOB_TYPE_COUNT; t++) {
                 depth += c.waiting[t];
@@ -88,7 +90,8 @@ static const char *probe_queue(void *ctx, struct buf *out)
         json_kv_int(&j, "depth", (int64_t)depth);
         json_kv_fixed(&j, "oldest_seconds", ok ? c.oldest_ready_seconds : 0, 3);
         json_kv_int(&j, "dlq", (int64_t)dead);
-        return finish(&j, ok ? "healthy" : "unhealthy", ok ? "" : e.msg);
+        /* Without its Redis an instance works on by itself. */
+        return finish(&j, !ok ? "unhealthy" : st.connected ? "healthy" : "degraded", !ok ? e.msg : st.note);
 }
 
 static const char *probe_model(void *ctx, struct buf *out)

@@ -21,9 +21,9 @@
 #include <stdint.h>
 #include <time.h>
 
-#define MUST_CHECK     __attribute__((warn_unused_result))
+#define MUST_CHECK        __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
-#define COUNT_OF(a)    (sizeof(a) / sizeof((a)[0]))
+#define COUNT_OF(a)       (sizeof(a) / sizeof((a)[0]))
 
 /* ---- err: a caller-owned error value ---------------------------------- */
 
@@ -54,7 +54,8 @@ struct err {
 
 /* Fill *e (may be NULL) and return -1, so that "return err_set(...)" reads well. */
 int err_set(struct err *e, enum err_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* The same from an errno value: ENOSPC/EDQUOT → ERR_NO_SPACE, ENOENT → ERR_NOT_FOUND, ENOMEM → ERR_OOM, else ERR_IO; the message ends in strerror. */
+/* The same from an errno value: ENOSPC/EDQUOT → ERR_NO_SPACE, ENOENT → ERR_NOT_FOUND, ENOMEM → ERR_OOM, else ERR_IO;
+ * the message ends in strerror. */
 int err_errno(struct err *e, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int err_oom(struct err *e);
 /* snake_case name, e.g. "not_found"; static storage. */
@@ -62,7 +63,8 @@ const char *err_name(enum err_code code);
 
 /* ---- memory ------------------------------------------------------------ */
 
-/* The only allocators the other rooms may call; NULL on failure (tests make the n-th fail). n*size overflow is checked. */
+/* The only allocators the other rooms may call; NULL on failure (tests make the n-th fail). n*size overflow is checked.
+ */
 void *mem_alloc(size_t n) MUST_CHECK;
 void *mem_calloc(size_t n, size_t size) MUST_CHECK;
 void *mem_realloc(void *p, size_t n) MUST_CHECK;

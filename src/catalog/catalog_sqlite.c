@@ -112,7 +112,6 @@ static void sqlite_close(struct catalog *base)
         lock_done(&c->plock);
         lock_done(&c->klock);
         cond_done(&c->wcond);
-        cond_done(&c->dcond);
         cond_done(&c->pcond);
         cond_done(&c->kcond);
         mem_free(c->path);
@@ -137,7 +136,6 @@ static struct sqlite_catalog *sqlite_new(const struct catalog_opts *opts)
         lock_init(&c->plock, "catalog pool", RANK_CATALOG_POOL);
         lock_init(&c->klock, "catalog keeper", RANK_CATALOG_INDEX);
         cond_init(&c->wcond);
-        cond_init(&c->dcond);
         cond_init(&c->pcond);
         cond_init(&c->kcond);
         c->path = mem_strdup(opts->url + strlen("sqlite://"));

@@ -6,9 +6,10 @@
  */
 #include "catalog/catalog_sqlite_priv.h"
 
+/* No mmap: a disk that fails to read would end the process by SIGBUS instead of giving an error. */
 #define PRAGMAS                                                                                                        \
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 10000;" \
-        "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 2147418112; PRAGMA cache_size = -8192;"                        \
+        "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cache_size = -4096;"                                 \
         "PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 0; PRAGMA trusted_schema = OFF;"
 
 int db_error(struct conn *db, int rc, struct err *e)

@@ -12,8 +12,9 @@
         "j.completed, "                                                                                                \
         "j.n FROM job j "
 
-static int job_read(sqlite3_stmt *s, struct arena *a, struct job_view *out, struct err *e)
+static int job_read(sqlite3_stmt *s, struct arena *a, void *at, struct err *e)
 {
+        struct job_view *out = at;
         bool ok = true;
 
         *out = (struct job_view){.id = col_id(s, 0),
@@ -84,10 +85,20 @@ int sqlite_job_get(struct catalog *c, struct id job, const char *owner, struct a
         return rc;
 }
 
-static int job_page(struct conn *db, sqlite3_stmt *s, unsigned limit, uint64_t shape, struct arena *a,
-                    struct job_view **out, size_t *n, const char **next, struct err *e)
+typedef int row_read_fn(sqlite3_stmt *s, struct arena *a, void *out, struct err *e);
+
+/* A page's rows into an array of size bytes each; key and number are the columns the next cursor is made of. */
+struct page_shape {
+        row_read_fn *read;
+        size_t size;
+        int key, number;
+};
+
+static int read_page(struct conn *db, sqlite3_stmt *s, const struct page_shape *p, unsigned limit, uint64_t shape,
+                     struct arena *a, void *out, size_t *n, const char **next, struct err *e)
 {
         const char *here = NULL;
+        char **rows = out;
         size_t cap = 0;
         int rc;
 
@@ -96,10 +107,11 @@ static int job_page(struct conn *db, sqlite3_stmt *s, unsigned limit, uint64_t s
                         *next = here;
                         return 0;
                 }
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 || job_read(s, a, &(*out)[*n], e) < 0)
+                if (arena_grow(a, out, &cap, *n + 1, p->size, e) < 0 || p->read(s, a, *rows + *n * p->size, e) < 0)
                         return -1;
                 if (++*n == limit) {
-                        struct cursor cur = {.key = sqlite3_column_int64(s, 7), .n = sqlite3_column_int64(s, 10)};
+                        struct cursor cur = {.key = sqlite3_column_int64(s, p->key),
+                                             .n = sqlite3_column_int64(s, p->number)};
                         here = cursor_write(a, shape, &cur);
                         if (!here)
                                 return err_oom(e);
@@ -141,7 +153,9 @@ int sqlite_job_list(struct catalog *c, const char *owner, int status, unsigned l
         }
         sql_int(&q, " ORDER BY j.created DESC, j.n DESC LIMIT ?", (int64_t)limit + 1);
         s = sql_prepare(&q, db, e);
-        rc = s ? job_page(db, s, limit, shape, a, out, n, next, e) : -1;
+        rc = s ? read_page(db, s, &(struct page_shape){job_read, sizeof(**out), 7, 10}, limit, shape, a, out, n, next,
+                           e)
+               : -1;
         sqlite3_finalize(s);
         sql_done(&q);
         read_end(self_of(c), db, began);
@@ -155,8 +169,9 @@ int sqlite_job_list(struct catalog *c, const char *owner, int status, unsigned l
         "t.deliveries, t.first_failed, t.last_failed, t.n FROM task t JOIN asset a ON a.n = t.asset "                  \
         "JOIN job j ON j.n = a.job WHERE t.state = 3"
 
-static int dead_read(sqlite3_stmt *s, struct arena *a, struct dead_task *out, struct err *e)
+static int dead_read(sqlite3_stmt *s, struct arena *a, void *at, struct err *e)
 {
+        struct dead_task *out = at;
         bool ok = true;
 
         *out = (struct dead_task){.task_id = col_id(s, 0),
@@ -174,30 +189,6 @@ static int dead_read(sqlite3_stmt *s, struct arena *a, struct dead_task *out, st
                                   .first_failed = col_wall(s, 12),
                                   .last_failed = col_wall(s, 13)};
         return ok ? 0 : err_oom(e);
-}
-
-static int dead_page(struct conn *db, sqlite3_stmt *s, unsigned limit, uint64_t shape, struct arena *a,
-                     struct dead_task **out, size_t *n, const char **next, struct err *e)
-{
-        const char *here = NULL;
-        size_t cap = 0;
-        int rc;
-
-        while ((rc = db_step(db, s, e)) > 0) {
-                if (*n == limit) {
-                        *next = here;
-                        return 0;
-                }
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 || dead_read(s, a, &(*out)[*n], e) < 0)
-                        return -1;
-                if (++*n == limit) {
-                        struct cursor cur = {.key = sqlite3_column_int64(s, 13), .n = sqlite3_column_int64(s, 14)};
-                        here = cursor_write(a, shape, &cur);
-                        if (!here)
-                                return err_oom(e);
-                }
-        }
-        return rc;
 }
 
 int sqlite_dlq_list(struct catalog *c, const char *stage, unsigned limit, const char *cursor, struct arena *a,
@@ -236,7 +227,9 @@ int sqlite_dlq_list(struct catalog *c, const char *stage, unsigned limit, const 
                     stage);
         *total = (uint64_t)count;
         s = rc < 0 ? NULL : sql_prepare(&q, db, e);
-        rc = s ? dead_page(db, s, limit, shape, a, out, n, next, e) : -1;
+        rc = s ? read_page(db, s, &(struct page_shape){dead_read, sizeof(**out), 13, 14}, limit, shape, a, out, n, next,
+                           e)
+               : -1;
         sqlite3_finalize(s);
         sql_done(&q);
         read_end(self_of(c), db, began);

@@ -87,8 +87,8 @@ struct sqlite_catalog {
         struct conn wdb; /* the writer thread's */
         pthread_t writer;
         bool writer_runs;
-        struct lock wlock;        /* guards the queues and stop */
-        struct cond wcond, dcond; /* the writer waits on the first, its callers on the second */
+        struct lock wlock; /* guards the queues and stop */
+        struct cond wcond; /* the writer waits on it */
         struct write_queue lanes[LANE_COUNT];
         bool stop;
         atomic_uint writes_waiting;

@@ -9,7 +9,11 @@
 
 #include <stdlib.h>
 
-#define EXACT_MAX 2000 /* rows that are scored without a scan */
+/* Reading a row costs as much as scanning hundreds: a few of the best are scored exactly, more would show in no order.
+ */
+#define RESCORED  256
+#define SPARE     64       /* so many more than asked for are rescored, for those that int8 put a little too low */
+#define EXACT_MAX RESCORED /* rows that are scored without a scan */
 #define K_MAX     10000
 
 struct candidate {
@@ -111,11 +115,11 @@ static void take_all(const struct table *t, const vec_bits *bits, struct candida
                 }
 }
 
-/* Under the read lock: the rows worth an exact score. */
+/* Under the read lock: the rows worth an exact score first, *exact of them, then those whose int8 score must do. */
 static int gather(struct table *t, const float *q, const struct asset_filter *f, const struct chosen *ch, size_t k,
-                  struct candidate **out, size_t *n, struct err *e)
+                  struct candidate **out, size_t *n, size_t *exact, struct err *e)
 {
-        size_t want = 4 * k > k + 64 ? 4 * k : k + 64, left;
+        size_t want = k + SPARE, left;
         vec_bits *bits = mem_calloc(vec_bits_words(t->rows) + 1, sizeof(*bits));
         struct vec_hit *hits = NULL;
         int rc = 0;
@@ -136,16 +140,18 @@ static int gather(struct table *t, const float *q, const struct asset_filter *f,
                 size_t found = vec_index_search(t->vec, q, bits, want, hits);
                 for (size_t i = 0; i < found; i++) {
                         const struct row_name *name = &t->names[hits[i].row];
-                        (*out)[(*n)++] = (struct candidate){.n = name->n, .match.asset = name->id};
+                        (*out)[(*n)++] = (struct candidate){.n = name->n, .match = {name->id, hits[i].score}};
                 }
         }
+        *exact = left <= EXACT_MAX || *n < RESCORED ? *n : RESCORED;
         mem_free(hits);
         mem_free(bits);
         return rc;
 }
 
+/* The first exact candidates get their f32 cosine; what vanished from the catalog since is left out. */
 static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const float *q, struct candidate *cand,
-                   size_t *n, struct err *e)
+                   size_t exact, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
         struct conn *db = read_begin(c, e);
@@ -154,7 +160,7 @@ static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const 
 
         if (!db)
                 return -1;
-        for (size_t i = 0; i < *n && rc >= 0; i++) {
+        for (size_t i = 0; i < exact && rc >= 0; i++) {
                 sqlite3_stmt *s = db_query(db, e, "SELECT vec FROM embedding WHERE asset = ? AND model = ?", "ll",
                                            cand[i].n, model);
                 rc = s ? db_step(db, s, e) : -1;
@@ -167,6 +173,8 @@ static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const 
                 db_end(s);
         }
         read_end(c, db, began);
+        for (size_t i = exact; i < *n; i++)
+                cand[kept++] = cand[i];
         *n = kept;
         return rc < 0 ? -1 : 0;
 }
@@ -192,6 +200,7 @@ static int search(struct sqlite_catalog *c, const float *q, const struct asset_f
         struct index *x = c->index;
         int64_t model = 0;
         uint32_t dim = 0;
+        size_t exact = 0;
         int rc;
 
         assert(pthread_rwlock_rdlock(&x->lock) == 0);
@@ -200,12 +209,12 @@ static int search(struct sqlite_catalog *c, const float *q, const struct asset_f
         } else {
                 model = x->table->model;
                 dim = x->table->dim;
-                rc = gather(x->table, q, f, ch, k, cand, n, e);
+                rc = gather(x->table, q, f, ch, k, cand, n, &exact, e);
         }
         assert(pthread_rwlock_unlock(&x->lock) == 0);
         if (rc < 0 || *n == 0)
                 return rc;
-        if (rescore(c, model, dim, q, *cand, n, e) < 0)
+        if (rescore(c, model, dim, q, *cand, exact, n, e) < 0)
                 return -1;
         qsort(*cand, *n, sizeof(**cand), by_cosine);
         return 0;

@@ -19,6 +19,7 @@ struct write {
         write_fn *fn;
         void *arg;
         struct write *next;
+        struct cond answered; /* one each: a batch's end wakes those it answers and nobody else */
         int rc;
         bool done;
         struct err err;
@@ -64,14 +65,16 @@ int write_do(struct sqlite_catalog *c, enum lane lane, write_fn *fn, void *arg, 
         struct mono began = mono_now();
         struct write w = {.fn = fn, .arg = arg};
 
+        cond_init(&w.answered);
         lock_take(&c->wlock);
         assert(!c->stop);
         queue_put(&c->lanes[lane], &w);
         atomic_fetch_add(&c->writes_waiting, 1);
-        cond_broadcast(&c->wcond);
+        cond_signal(&c->wcond);
         while (!w.done)
-                cond_wait(&c->dcond, &c->wlock);
+                cond_wait(&w.answered, &c->wlock);
         lock_drop(&c->wlock);
+        cond_done(&w.answered);
         metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "write");
         if (w.rc < 0 && e)
                 *e = w.err;
@@ -156,9 +159,10 @@ static void answer(struct sqlite_catalog *c, struct write_queue *batch)
         struct write *w;
 
         lock_take(&c->wlock);
-        while ((w = queue_take(batch)))
+        while ((w = queue_take(batch))) {
                 w->done = true; /* its caller may be gone after the lock is */
-        cond_broadcast(&c->dcond);
+                cond_signal(&w->answered);
+        }
         lock_drop(&c->wlock);
 }
 

@@ -89,8 +89,9 @@ int run_health(const struct cli *c)
 
         if (rc)
                 return CLI_FAILED;
-        rc = client_send(&a, "/health",
-                      (struct httpc_request){.method = "GET", .connect_timeout = dur_s(2), .idle_timeout = dur_s(5)});
+        rc = client_send(
+                &a, "/health",
+                (struct httpc_request){.method = "GET", .connect_timeout = dur_s(2), .idle_timeout = dur_s(5)});
         if (rc) {
                 complain("cannot reach %s: %s", a.base, a.e.msg);
                 client_close(&a);

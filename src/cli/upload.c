@@ -101,8 +101,8 @@ static void fail(struct upload_result *r, const char *why, int fatal)
 static void fail_unsent(struct upload *u, struct upload_result *r)
 {
         struct err e = u->api.e;
-        bool gone =
-                is_network(&e) && client_send(&u->api, "/live", (struct httpc_request){.connect_timeout = dur_s(3)}) != 0;
+        bool gone = is_network(&e) &&
+                    client_send(&u->api, "/live", (struct httpc_request){.connect_timeout = dur_s(3)}) != 0;
 
         fail(r, e.msg, gone ? CLI_UNREACHABLE : 0);
 }

@@ -246,7 +246,7 @@ static int find_value(struct loader *l, const struct setting *s, const char **va
 
         for (size_t i = 0; rc == 0 && i < COUNT_OF(layers); i++)
                 rc = look_in_layer(l, layers[i], s->name, value, origin, e);
-        if (rc == 0 && s->type == SETTING_SECRET) {
+        if (rc == 0 && setting_is_secret(s)) {
                 rc = look_for_secret(l, s->name, value, e);
                 *origin = ORIGIN_SECRET;
         }
@@ -260,18 +260,14 @@ static int find_value(struct loader *l, const struct setting *s, const char **va
 static int refuse(const struct config *c, const struct setting *s, const char *text, struct err *e)
 {
         const char *from = config_origin_name(c, (enum config_setting)(s - config_table));
-        struct buf allowed, shown;
+        struct buf allowed;
 
         buf_init(&allowed, 256);
-        buf_init(&shown, CONFIG_VALUE_MAX);
-        setting_shown(s, text, &shown);
         setting_allowed(s, &allowed);
-        if (s->type == SETTING_SECRET)
+        if (setting_is_secret(s))
                 err_set(e, ERR_INVALID, "%s (%s): allowed is %s", s->name, from, buf_str(&allowed));
         else
-                err_set(e, ERR_INVALID, "%s is \"%.60s\" (%s): allowed is %s", s->name, buf_str(&shown), from,
-                        buf_str(&allowed));
-        buf_done(&shown);
+                err_set(e, ERR_INVALID, "%s is \"%.60s\" (%s): allowed is %s", s->name, text, from, buf_str(&allowed));
         buf_done(&allowed);
         return -1;
 }
@@ -330,6 +326,24 @@ static int check_database(struct config *c, struct err *e)
         return 0;
 }
 
+static int check_storage(struct config *c, struct err *e)
+{
+        if (!c->spool_path[0] && derive(c, CONFIG_SPOOL_PATH, arena_printf(c->mem, "%s/spool", c->data_path), e) < 0)
+                return -1;
+        if (strcmp(c->storage_backend, "fs://") == 0)
+                return 0;
+        if (strncmp(c->storage_backend, "s3://", 5) != 0)
+                return err_set(e, ERR_INVALID, "STORAGE_BACKEND is \"%.80s\": allowed is fs:// or s3://bucket/prefix",
+                               c->storage_backend);
+        bool lent = c->aws_container_credentials_full_uri[0] || c->aws_container_credentials_relative_uri[0];
+        if ((!c->aws_access_key_id[0] || !c->aws_secret_access_key[0]) && !lent)
+                return err_set(e, ERR_INVALID,
+                               "STORAGE_BACKEND is \"%.80s\": this needs AWS_ACCESS_KEY_ID and "
+                               "AWS_SECRET_ACCESS_KEY; fs:// does not",
+                               c->storage_backend);
+        return 0;
+}
+
 static int check_together(struct config *c, struct err *e)
 {
         if (!c->database_url[0] &&
@@ -338,7 +352,7 @@ static int check_together(struct config *c, struct err *e)
         if (!c->storage_path[0] &&
             derive(c, CONFIG_STORAGE_PATH, arena_printf(c->mem, "%s/storage", c->data_path), e) < 0)
                 return -1;
-        if (check_database(c, e) < 0)
+        if (check_database(c, e) < 0 || check_storage(c, e) < 0)
                 return -1;
         for (size_t i = 0; i < CONFIG_COUNT; i++)
                 if (config_table[i].type == SETTING_SECRET && strncmp(c->text[i], "your_", 5) == 0)

@@ -31,6 +31,7 @@ enum config_origin {
 
 #define CONFIG_TYPE_STR    const char *
 #define CONFIG_TYPE_SECRET const char *
+#define CONFIG_TYPE_URL    const char *
 #define CONFIG_TYPE_LIST   const char *
 #define CONFIG_TYPE_ENUM   const char * /* spelled as in config.def */
 #define CONFIG_TYPE_BOOL   bool
@@ -81,7 +82,8 @@ void config_done(struct config *c);
 /* "flag", "environment", ".env", "file", "secret" or "default". */
 const char *config_origin_name(const struct config *c, enum config_setting s);
 
-/* NAME=value  # origin, a line each, or one JSON object {"NAME":{"value":…,"origin":…},…}. Secrets show as ********. */
+/* NAME=value  # origin, a line each, or one JSON object {"NAME":{"value":…,"origin":…},…}. Secrets show as ********,
+ * so do passwords in URLs. */
 void config_show(const struct config *c, struct buf *out, bool json);
 /* The settings for --help. */
 void config_help(struct buf *out);

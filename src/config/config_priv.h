@@ -10,6 +10,7 @@
 enum setting_type {
         SETTING_STR,
         SETTING_SECRET,
+        SETTING_URL,
         SETTING_LIST,
         SETTING_ENUM,
         SETTING_BOOL,
@@ -30,12 +31,12 @@ struct setting {
 
 extern const struct setting config_table[CONFIG_COUNT];
 
+/* Values that are, or may hold, a secret: never quoted, and looked for among the secret files. */
+bool setting_is_secret(const struct setting *s);
 /* True for types whose values never hold a '#' or blanks at their ends. */
 bool setting_is_word(const struct setting *s);
 /* What a value may be, in words: "a whole number from 0 to 65535". */
 void setting_allowed(const struct setting *s, struct buf *out);
-/* text as it may be shown: a secret not at all, a URL without its password. */
-void setting_shown(const struct setting *s, const char *text, struct buf *out);
 /* Write text, NUL-terminated and living as long as c, into the field; false when it is not allowed. */
 bool setting_store(const struct setting *s, struct config *c, const char *text);
 /* text without what follows a '#' after a blank, and without blanks at its ends. */

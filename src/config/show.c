@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define MASK "********"
-
 const char *config_origin_name(const struct config *c, enum config_setting s)
 {
         static const char *const names[] = {
@@ -16,49 +14,54 @@ const char *config_origin_name(const struct config *c, enum config_setting s)
         return names[c->origin[s]];
 }
 
-/*
- * The password stands between the first ':' after the scheme and the last '@',
- * or in a parameter. Masking too much of an odd URL is better than too little.
- */
-static void put_url(struct buf *out, const char *text)
+/* PostgreSQL takes a password as a parameter too. */
+static void put_parameters(struct buf *out, const char *text)
 {
-        const char *host = strstr(text, "://"), *at = strrchr(text, '@'), *colon, *p;
+        const char *p;
 
-        host = host ? host + 3 : text;
-        colon = at && at > host ? memchr(host, ':', (size_t)(at - host)) : NULL;
-        if (colon) {
-                buf_put(out, text, (size_t)(colon + 1 - text));
-                buf_puts(out, MASK);
-                text = at;
-        }
         while ((p = strstr(text, "password="))) {
                 p += strlen("password=");
                 buf_put(out, text, (size_t)(p - text));
-                buf_puts(out, MASK);
+                buf_puts(out, "********");
                 text = p + strcspn(p, "&");
         }
         buf_puts(out, text);
 }
 
-void setting_shown(const struct setting *s, const char *text, struct buf *out)
+/* Whatever stands before the last @, less scheme and user name: a password need not be well escaped to be one. */
+static void put_hidden(struct buf *out, const struct setting *s, const char *text)
 {
-        if (s->type == SETTING_SECRET)
-                buf_puts(out, text[0] ? MASK : "");
-        else if (s->offset == offsetof(struct config, database_url))
-                put_url(out, text);
-        else
-                buf_puts(out, text);
+        const char *scheme = strstr(text, "://"), *from = scheme ? scheme + 3 : text, *at = strrchr(text, '@'), *colon;
+
+        if (!text[0])
+                return;
+        if (s->type == SETTING_SECRET) {
+                buf_puts(out, "********");
+                return;
+        }
+        if (strncmp(text, "sqlite:", 7) == 0 || !at || at < from) {
+                put_parameters(out, text);
+                return;
+        }
+        colon = memchr(from, ':', (size_t)(at - from));
+        buf_put(out, text, (size_t)((colon ? colon + 1 : from) - text));
+        buf_puts(out, "********");
+        put_parameters(out, at);
 }
 
 void config_show(const struct config *c, struct buf *out, bool json)
 {
-        for (int i = 0; i < CONFIG_COUNT; i++) {
-                const char *origin = config_origin_name(c, (enum config_setting)i), *text;
-                struct buf shown;
+        struct buf hidden;
 
-                buf_init(&shown, 2 * CONFIG_VALUE_MAX);
-                setting_shown(&config_table[i], c->text[i], &shown);
-                text = buf_str(&shown);
+        buf_init(&hidden, 2 * CONFIG_VALUE_MAX);
+        for (int i = 0; i < CONFIG_COUNT; i++) {
+                const char *origin = config_origin_name(c, (enum config_setting)i), *text = c->text[i];
+
+                if (setting_is_secret(&config_table[i])) {
+                        buf_reset(&hidden);
+                        put_hidden(&hidden, &config_table[i], text);
+                        text = buf_failed(&hidden) ? "********" : buf_str(&hidden);
+                }
                 if (json) {
                         buf_printf(out, "%s\"%s\":{\"value\":", i ? "," : "{", config_table[i].name);
                         buf_json_str(out, text);
@@ -66,8 +69,8 @@ void config_show(const struct config *c, struct buf *out, bool json)
                 } else {
                         buf_printf(out, "%s=%s  # %s\n", config_table[i].name, text, origin);
                 }
-                buf_done(&shown);
         }
+        buf_done(&hidden);
         if (json)
                 buf_putc(out, '}');
 }

@@ -30,6 +30,11 @@ static const struct unit times[] = {{"", 1e9},     {"ms", 1e6},    {"s", 1e9}, {
                                     {"h", 3600e9}, {"d", 86400e9}, {NULL, 0}};
 static const struct unit plain[] = {{"", 1}, {NULL, 0}};
 
+bool setting_is_secret(const struct setting *s)
+{
+        return s->type == SETTING_SECRET || s->type == SETTING_URL;
+}
+
 bool setting_is_word(const struct setting *s)
 {
         return s->type >= SETTING_ENUM;
@@ -173,6 +178,7 @@ bool setting_store(const struct setting *s, struct config *c, const char *text)
         switch (s->type) {
         case SETTING_STR:
         case SETTING_SECRET:
+        case SETTING_URL:
         case SETTING_LIST:
                 return store_text(field, text);
         case SETTING_ENUM:
@@ -199,6 +205,7 @@ void setting_allowed(const struct setting *s, struct buf *out)
         switch (s->type) {
         case SETTING_STR:
         case SETTING_SECRET:
+        case SETTING_URL:
                 buf_puts(out, "text on one line");
                 return;
         case SETTING_LIST:

@@ -33,6 +33,41 @@ static void table_fill(struct embed *m)
                         m->table[c][v] = ((float)(v * f->rescale) - (float)f->mean[c]) / (float)f->std[c];
 }
 
+/* The two sessions are most of a start, so they are made at the same time. */
+struct text_opening {
+        struct embed *m;
+        char path[1024];
+        int rc;
+        struct err err;
+};
+
+static void *text_open(void *arg)
+{
+        struct text_opening *t = arg;
+        t->rc = session_open(t->m->runtime, t->path, &t->m->text, &t->err);
+        return NULL;
+}
+
+static int sessions_open(struct embed *m, const struct embed_opts *opts, struct err *e)
+{
+        const struct manifest *f = &m->manifest;
+        struct text_opening text = {.m = m};
+        char path[1024];
+        pthread_t thread;
+        if (model_path(opts->model_dir, f->image_file, path, sizeof path, e) ||
+            model_path(opts->model_dir, f->text_file, text.path, sizeof text.path, e))
+                return -1;
+        bool apart = thread_start(&thread, "model-open", text_open, &text) == 0;
+        int rc = session_open(m->runtime, path, &m->image, e);
+        if (apart)
+                pthread_join(thread, NULL);
+        else
+                text_open(&text);
+        if (rc == 0 && text.rc && e)
+                *e = text.err;
+        return rc || text.rc ? -1 : 0;
+}
+
 static int parts_open(struct embed *m, const struct embed_opts *opts, struct err *e)
 {
         const struct manifest *f = &m->manifest;
@@ -46,13 +81,7 @@ static int parts_open(struct embed *m, const struct embed_opts *opts, struct err
         }
         if (runtime_open(opts->runtime_dir, &m->runtime, e))
                 return -1;
-        if (model_path(opts->model_dir, f->image_file, path, sizeof path, e) ||
-            session_open(m->runtime, path, &m->image, e))
-                return -1;
-        if (model_path(opts->model_dir, f->text_file, path, sizeof path, e) ||
-            session_open(m->runtime, path, &m->text, e))
-                return -1;
-        return 0;
+        return sessions_open(m, opts, e);
 }
 
 /* Wrong names, shapes or operators show here and not at the first upload. */

@@ -85,8 +85,8 @@ static void *reap(void *arg)
                 for (size_t i = 0; i < t->n; i++) {
                         struct conn_slot *s = &t->slots[i];
                         if (s->used && !s->busy && mono_since(s->since).ns > t->head_window.ns)
-                                shutdown(s->fd,
-                                         SHUT_RDWR); /* the lock keeps the fd ours: http_conn_close comes before close() */
+                                shutdown(s->fd, SHUT_RDWR); /* the lock keeps the fd ours: http_conn_close comes before
+                                                               close() */
                 }
         }
         lock_drop(&t->lock);

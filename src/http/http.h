@@ -112,8 +112,6 @@ static inline const char *http_query(const struct http_request *r, const char *n
 {
         return http_query_nth(r, name, 0);
 }
-/* The i-th argument as sent, whatever its name (filter[field]=…); false past the last. */
-bool http_query_at(const struct http_request *r, size_t i, const char **name, const char **value);
 struct span http_body(const struct http_request *r);        /* BODY_JSON */
 uint64_t http_content_length(const struct http_request *r); /* UINT64_MAX when chunked */
 struct mono http_body_end(const struct http_request *r);    /* when the last body byte arrived */

@@ -76,16 +76,6 @@ const char *http_query_nth(const struct http_request *r, const char *name, size_
         return NULL;
 }
 
-bool http_query_at(const struct http_request *r, size_t i, const char **name, const char **value)
-{
-        const struct uri *u = &r->verdict.uri;
-        if (i >= u->nargs)
-                return false;
-        *name = u->args[i].name;
-        *value = u->args[i].value;
-        return true;
-}
-
 struct span http_body(const struct http_request *r)
 {
         return buf_span(&r->body);

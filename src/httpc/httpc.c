@@ -17,6 +17,7 @@
 
 #define DEFAULT_MAX_BODY ((size_t)64 * 1024 * 1024)
 #define MAX_REDIRECTS    5
+#define MAX_HEADERS      ((size_t)64 * 1024)
 
 struct httpc {
         CURL *curl;
@@ -27,7 +28,7 @@ struct source { /* a file on its way out */
         struct call *call;
         const char *path;
         int fd;
-        off_t at, size;
+        off_t from, at, size; /* where the body begins, the next byte, where it ends */
 };
 
 struct call {
@@ -38,7 +39,7 @@ struct call {
         bool sends;
         struct curl_slist *headers;
         curl_mime *mime;
-        struct source *sources;
+        struct source *sources, upload;
         char host[256];
 };
 
@@ -80,6 +81,19 @@ void httpc_free(struct httpc *h)
 void httpc_response_done(struct httpc_response *r)
 {
         buf_done(&r->body);
+        buf_done(&r->headers);
+}
+
+bool httpc_response_header(const struct httpc_response *r, const char *name, struct span *value)
+{
+        struct span rest = buf_span(&r->headers), line, key;
+
+        while (span_cut(&rest, '\n', &line))
+                if (span_cut(&line, ':', &key) && line.p && span_ieq(key, name)) {
+                        *value = span_trim(line);
+                        return true;
+                }
+        return false;
 }
 
 void httpc_escape(struct buf *out, const char *s)
@@ -139,8 +153,11 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
 
         if (line.n >= 5 && memcmp(p, "HTTP/", 5) == 0) { /* a new answer, as after 100 Continue */
                 c->out->content_type[0] = c->out->retry_after[0] = c->out->filename[0] = '\0';
+                buf_reset(&c->out->headers);
                 return size * n;
         }
+        if (c->q->keep_headers)
+                buf_put(&c->out->headers, p, size * n); /* past its limit they count as none */
         if (!span_cut(&line, ':', &name) || !line.p)
                 return size * n;
         line = span_trim(line);
@@ -191,9 +208,9 @@ static int on_seek(void *ctx, curl_off_t offset, int origin)
 {
         struct source *s = ctx;
 
-        if (origin != SEEK_SET || offset < 0 || offset > s->size)
+        if (origin != SEEK_SET || offset < 0 || offset > s->size - s->from)
                 return CURL_SEEKFUNC_CANTSEEK;
-        s->at = offset;
+        s->at = s->from + offset;
         return CURL_SEEKFUNC_OK;
 }
 
@@ -319,6 +336,37 @@ static int set_headers(struct call *c, bool own, struct err *e)
         return 0;
 }
 
+static int set_signature(struct call *c, struct err *e)
+{
+        const struct httpc_sigv4 *s = c->q->sigv4;
+        CURL *curl = c->h->curl;
+        char hex[SHA256_TEXT_LEN];
+        struct buf line;
+        int rc;
+
+        if (!s)
+                return 0;
+        assert(s->payload || c->q->body_fd <= 0);
+        /* curl 7.88 neither sends nor signs this header by itself. */
+        buf_init(&line, 16384);
+        buf_printf(&line, "x-amz-content-sha256: %s",
+                   s->payload ? s->payload : sha256_format(sha256_of(c->q->body.p, c->q->body.n), hex));
+        rc = buf_failed(&line) ? err_oom(e) : add_header(c, buf_str(&line), e);
+        if (rc == 0 && s->token && s->token[0]) {
+                buf_reset(&line);
+                buf_printf(&line, "x-amz-security-token: %s", s->token);
+                rc = buf_failed(&line) ? err_oom(e) : add_header(c, buf_str(&line), e);
+        }
+        buf_reset(&line);
+        buf_printf(&line, "aws:amz:%s:%s", s->region, s->service);
+        if (rc == 0 && (buf_failed(&line) || curl_easy_setopt(curl, CURLOPT_AWS_SIGV4, buf_str(&line)) != CURLE_OK ||
+                        curl_easy_setopt(curl, CURLOPT_USERNAME, s->key) != CURLE_OK ||
+                        curl_easy_setopt(curl, CURLOPT_PASSWORD, s->secret) != CURLE_OK))
+                rc = err_set(e, ERR_INTERNAL, "libcurl cannot sign requests");
+        buf_done(&line);
+        return rc;
+}
+
 static void set_limits(CURL *curl, const struct httpc_request *q, bool loopback)
 {
         int64_t connect_ms = q->connect_timeout.ns > 0 ? (q->connect_timeout.ns + 999999) / 1000000 : 5000;
@@ -348,12 +396,27 @@ static int set_method(struct call *c, struct err *e)
                 if (add_parts(c, e))
                         return -1;
                 c->sends = true;
+        } else if (q->body_fd > 0) {
+                c->upload = (struct source){.call = c,
+                                            .path = "a file to send",
+                                            .fd = q->body_fd,
+                                            .from = (off_t)q->body_offset,
+                                            .at = (off_t)q->body_offset,
+                                            .size = (off_t)(q->body_offset + q->body_size)};
+                curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+                curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)q->body_size);
+                curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_read);
+                curl_easy_setopt(curl, CURLOPT_READDATA, &c->upload);
+                curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
+                curl_easy_setopt(curl, CURLOPT_SEEKDATA, &c->upload);
+                c->sends = true;
         } else if (q->body.n > 0 || strcmp(method, "POST") == 0) {
                 curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body.n);
                 curl_easy_setopt(curl, CURLOPT_POSTFIELDS, q->body.n > 0 ? q->body.p : "");
                 c->sends = q->body.n > 0;
-                /* curl would call it a form; the caller's own Content-Type, if any, comes later and wins. */
-                if (add_header(c, "Content-Type:", e))
+                /* curl would call it a form; the caller's own Content-Type, if any, comes later and wins. A header
+                 * that is taken away would still be signed. */
+                if (add_header(c, q->sigv4 ? "Content-Type: application/octet-stream" : "Content-Type:", e))
                         return -1;
         }
         if (strcmp(method, "HEAD") == 0)
@@ -371,7 +434,7 @@ static int set_up(struct call *c, const char *url, bool own_headers, struct err 
         curl_easy_reset(curl);
         c->h->error[0] = '\0';
         if (split_host(url, c->host, sizeof(c->host), &loopback, e) || set_method(c, e) ||
-            set_headers(c, own_headers, e))
+            set_headers(c, own_headers, e) || set_signature(c, e))
                 return -1;
         set_limits(curl, c->q, loopback);
         curl_easy_setopt(curl, CURLOPT_URL, url);
@@ -430,6 +493,7 @@ static int explain(const struct call *c, CURLcode rc, struct err *e)
 static int run_once(struct call *c, const char *url, bool own_headers, char **next, struct err *e)
 {
         char *location = NULL;
+        curl_off_t length = -1;
         CURLcode rc;
         int result = 0;
 
@@ -444,7 +508,9 @@ static int run_once(struct call *c, const char *url, bool own_headers, char **ne
         if (rc != CURLE_OK && !(rc == CURLE_SEND_ERROR && c->out->status >= 400))
                 result = explain(c, rc, e);
         curl_easy_getinfo(c->h->curl, CURLINFO_REDIRECT_URL, &location);
-        if (result == 0 && location && !c->sends &&
+        if (curl_easy_getinfo(c->h->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK)
+                c->out->length = length;
+        if (result == 0 && location && !c->sends && !c->q->sigv4 &&
             (!c->q->method || strcmp(c->q->method, "GET") == 0 || strcmp(c->q->method, "HEAD") == 0)) {
                 *next = mem_strdup(location);
                 if (!*next)
@@ -461,7 +527,8 @@ int httpc_do(struct httpc *h, const struct httpc_request *q, struct httpc_respon
         bool own_headers = true;
         int rc;
 
-        *out = (struct httpc_response){0};
+        *out = (struct httpc_response){.length = -1};
+        buf_init(&out->headers, MAX_HEADERS);
         buf_init(&out->body, q->max_body > 0 ? q->max_body : DEFAULT_MAX_BODY);
         rc = run_once(&c, q->url, own_headers, &next, e);
         for (int hop = 1; rc == 0 && next; hop++) {

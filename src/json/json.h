@@ -13,7 +13,8 @@
 
 struct json; /* an immutable value inside a document; lives as long as the document */
 
-/* Depth is limited to 64, duplicate keys are refused; the error names line and column. Free the result with json_free. */
+/* Depth is limited to 64, duplicate keys are refused; the error names line and column. Free the result with json_free.
+ */
 struct json *json_parse(struct span text, struct err *e) MUST_CHECK;
 void json_free(struct json *doc);
 
@@ -23,7 +24,7 @@ bool json_is_string(const struct json *v);
 bool json_is_number(const struct json *v); /* integer or real */
 bool json_is_integer(const struct json *v);
 bool json_is_bool(const struct json *v);
-bool json_is_null(const struct json *v); /* also for v == NULL */
+bool json_is_null(const struct json *v);                              /* also for v == NULL */
 const struct json *json_get(const struct json *obj, const char *key); /* NULL when absent or obj is no object */
 size_t json_count(const struct json *v);                              /* members or elements; 0 for others */
 const struct json *json_at(const struct json *arr, size_t i);

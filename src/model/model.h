@@ -29,9 +29,9 @@ bool cluster_status_parse(struct span s, enum cluster_status *out);
 /* Legal moves of a task; the one function that changes state asserts this. */
 bool task_may_move(enum task_state from, enum task_state to);
 
-#define OWNER_MAX 64
+#define OWNER_MAX      64
 #define NAME_MAX_BYTES 255
-#define DEFAULT_OWNER "default"
+#define DEFAULT_OWNER  "default"
 
 /* 1–64 of [A-Za-z0-9._@-], not beginning with a dot. */
 bool owner_valid(struct span s);

@@ -7,14 +7,14 @@
 
 #include <string.h>
 
-static const struct queue_ops *const backends[] = {&queue_inproc_ops};
+static const struct queue_ops *const backends[] = {&queue_inproc_ops, &queue_redis_ops};
 
 int queue_open(const struct queue_opts *opts, struct queue **out, struct err *e)
 {
         for (size_t i = 0; i < COUNT_OF(backends); i++)
                 if (opts->backend && strcmp(backends[i]->name, opts->backend) == 0)
                         return backends[i]->open(opts, out, e);
-        return err_set(e, ERR_INVALID, "\"%.40s\" is no queue backend of this build (expected inproc)",
+        return err_set(e, ERR_INVALID, "\"%.40s\" is no queue backend of this build (expected inproc or redis)",
                        opts->backend ? opts->backend : "");
 }
 
@@ -27,6 +27,13 @@ void queue_close(struct queue *q)
 const char *queue_backend_name(const struct queue *q)
 {
         return q->ops->name;
+}
+
+void queue_state(struct queue *q, struct queue_state *out)
+{
+        *out = (struct queue_state){.connected = true};
+        if (q->ops->state)
+                q->ops->state(q, out);
 }
 
 void queue_wake(struct queue *q, unsigned n)

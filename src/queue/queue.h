@@ -11,16 +11,26 @@
 struct queue;
 
 struct queue_opts {
-        const char *backend; /* "inproc" */
+        const char *backend;   /* "inproc" or "redis" */
+        const char *redis_url; /* of "redis"; refused when malformed, but its Redis may be away */
+        const char *instance;  /* of "redis": this process's name, the same after a restart; NULL or "": one is made */
 };
 
 int queue_open(const struct queue_opts *opts, struct queue **out, struct err *e) MUST_CHECK;
 void queue_close(struct queue *q); /* nobody may be waiting */
 const char *queue_backend_name(const struct queue *q);
-/* n tasks became ready: wakes up to n waiters. Never blocks on work. */
+
+struct queue_state {
+        bool connected; /* false: other processes are not told, tasks wait for their reconcilers */
+        char note[320]; /* why not, for people; "" when connected */
+};
+void queue_state(struct queue *q, struct queue_state *out);
+
+/* n tasks became ready: wakes up to n waiters, those of this process first. Never blocks on work or a network. */
 void queue_wake(struct queue *q, unsigned n);
 /* Wait for a wake-up or the deadline. True when woken (each wake is given to one waiter; wakes without a waiter are
- * kept, at most one per waiter that could come: saturating count). */
+ * kept, at most one per waiter that could come: saturating count). Where they are kept elsewhere, having one takes a
+ * moment. */
 bool queue_wait(struct queue *q, struct mono deadline);
 /* All waiters return at once, now and in future: shutdown. */
 void queue_interrupt(struct queue *q);

@@ -17,6 +17,7 @@ typedef void queue_close_fn(struct queue *q);
 typedef void queue_wake_fn(struct queue *q, unsigned n);
 typedef bool queue_wait_fn(struct queue *q, struct mono deadline);
 typedef void queue_interrupt_fn(struct queue *q);
+typedef void queue_state_fn(struct queue *q, struct queue_state *out);
 
 struct queue_ops {
         const char *name;
@@ -25,8 +26,9 @@ struct queue_ops {
         queue_wake_fn *wake;
         queue_wait_fn *wait;
         queue_interrupt_fn *interrupt;
+        queue_state_fn *state; /* NULL: nothing to be cut off from */
 };
 
-extern const struct queue_ops queue_inproc_ops;
+extern const struct queue_ops queue_inproc_ops, queue_redis_ops;
 
 #endif

@@ -103,16 +103,13 @@ static int vector_read(struct run *r, const float *v, size_t k, struct err *e)
         return in_time(r, e);
 }
 
-/* Each candidate costs a read of its exact vector, and most queries have few that reach the threshold. */
 static int vector_list(struct run *r, const float *v, struct err *e)
 {
         size_t extra = r->leave_out != NULL, kept = 0;
         r->v = arena_array(r->tmp, SEARCH_DEPTH + extra, sizeof *r->v);
         if (!r->v)
                 return err_oom(e);
-        if (vector_read(r, v, SEARCH_SHALLOW + extra, e))
-                return -1;
-        if (r->nv == SEARCH_SHALLOW + extra && vector_read(r, v, SEARCH_DEPTH + extra, e))
+        if (vector_read(r, v, SEARCH_DEPTH + extra, e))
                 return -1;
         for (size_t i = 0; i < r->nv; i++)
                 if (!r->leave_out || !id_eq(*r->leave_out, r->v[i].asset))

@@ -8,11 +8,10 @@
 /* ---- ranking (pure) --------------------------------------------------------------- */
 
 /*
- * How deep a list is read: shallow, and deep only when the shallow one was full. That depends on the data and
- * never on the page asked for, so pages do not shift as one goes on. Totals are counted up to the deep end.
+ * How deep a list is read: never dependent on the page asked for, so pages do not shift as one goes on. Totals
+ * are counted up to here.
  */
-#define SEARCH_SHALLOW 200
-#define SEARCH_DEPTH   1000
+#define SEARCH_DEPTH 1000
 
 struct ranked {
         struct id asset;

@@ -142,15 +142,3 @@ struct sniff_type sniff(const struct sniff_input *in)
                 return t;
         return UNKNOWN;
 }
-
-bool sniff_inline_safe(const char *mime)
-{
-        static const char *const safe[] = {"image/jpeg", "image/png",  "image/webp", "image/gif",
-                                           "image/tiff", "image/avif", "image/heic", "image/heif"};
-        if (!mime)
-                return false;
-        for (size_t i = 0; i < COUNT_OF(safe); i++)
-                if (!strcmp(mime, safe[i]))
-                        return true;
-        return !strncmp(mime, "video/", 6) || !strncmp(mime, "audio/", 6);
-}

@@ -32,7 +32,4 @@ struct sniff_input {
 
 struct sniff_type sniff(const struct sniff_input *in);
 
-/* True for types that browsers may show inline safely: raster images, video, audio. */
-bool sniff_inline_safe(const char *mime);
-
 #endif

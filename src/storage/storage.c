@@ -13,7 +13,7 @@
 
 #define DERIVED_NAME_MAX 64
 
-static const struct storage_ops *const backends[] = {&storage_fs_ops};
+static const struct storage_ops *const backends[] = {&storage_fs_ops, &storage_s3_ops};
 
 static const struct storage_ops *backend_of(const char *url)
 {
@@ -31,7 +31,8 @@ int storage_open(const struct storage_opts *opts, struct storage **out, struct e
 
         /* The URL is not repeated: it may carry a password. */
         if (!ops)
-                return err_set(e, ERR_INVALID, "the storage URL names no backend of this build (expected fs://)");
+                return err_set(e, ERR_INVALID,
+                               "the storage URL names no backend of this build (expected fs:// or s3://bucket/prefix)");
         return ops->open(opts, out, e);
 }
 
@@ -127,20 +128,67 @@ void storage_put_end(struct storage_put *p)
 
 /* ---- reading -------------------------------------------------------------------- */
 
+static int check_size(struct sha256 key, uint64_t found, uint64_t size, struct err *e)
+{
+        char hex[SHA256_TEXT_LEN];
+
+        if (size == UINT64_MAX || found == size)
+                return 0;
+        return err_set(e, ERR_CORRUPT, "object %s has %llu bytes and should have %llu", sha256_format(key, hex),
+                       (unsigned long long)found, (unsigned long long)size);
+}
+
 int storage_open_object(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct err *e)
 {
         uint64_t found;
-        char hex[SHA256_TEXT_LEN];
 
         if (s->ops->open_object(s, key, fd, &found, e) < 0)
                 return -1;
-        if (size != UINT64_MAX && found != size) {
+        if (check_size(key, found, size, e) < 0) {
                 fd_close(fd);
-                return err_set(e, ERR_CORRUPT, "object %s has %llu bytes and should have %llu", sha256_format(key, hex),
-                               (unsigned long long)found, (unsigned long long)size);
+                return -1;
         }
         metrics_add(METRIC_STORAGE_BYTES, (double)found, "read");
         return 0;
+}
+
+int storage_read_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
+                       struct err *e)
+{
+        uint64_t found;
+
+        *fd = -1;
+        *out = NULL;
+        if (!s->ops->read_begin)
+                return storage_open_object(s, key, size, fd, e);
+        if (s->ops->read_begin(s, key, fd, &found, out, e) < 0)
+                return -1;
+        if (*out)
+                (*out)->storage = s;
+        if (check_size(key, found, size, e) < 0) {
+                fd_close(fd);
+                storage_read_end(*out);
+                *out = NULL;
+                return -1;
+        }
+        if (*fd >= 0)
+                metrics_add(METRIC_STORAGE_BYTES, (double)found, "read");
+        return 0;
+}
+
+int64_t storage_read_at(struct storage_read *r, uint64_t offset, void *out, size_t n, struct err *e)
+{
+        int64_t got = n ? r->storage->ops->read_at(r, offset, out, n, e) : 0;
+
+        if (got > 0)
+                metrics_add(METRIC_STORAGE_BYTES, (double)got, "read");
+        return got;
+}
+
+void storage_read_end(struct storage_read *r)
+{
+        if (r)
+                r->storage->ops->read_end(r);
 }
 
 bool storage_has_object(struct storage *s, struct sha256 key)
@@ -158,7 +206,7 @@ void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n
         char hex[SHA256_TEXT_LEN];
 
         sha256_format(key, hex);
-        snprintf(out, n, "%s://objects/%.2s/%s", s->ops->name, hex, hex);
+        snprintf(out, n, "%s://%sobjects/%.2s/%s", s->ops->name, s->place ? s->place : "", hex, hex);
 }
 
 /* ---- derived ---------------------------------------------------------------------- */

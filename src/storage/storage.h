@@ -6,6 +6,7 @@
  *
  * Layout of the directory backend under its path:
  *   objects/aa/<sha256> (0440)   derived/aa/<sha256>/<name>   tmp/   sentinel file
+ * The S3 backend has the same names as keys under its prefix, less tmp/.
  */
 #ifndef FA_STORAGE_H
 #define FA_STORAGE_H
@@ -14,17 +15,35 @@
 
 struct storage;
 
+/* Strings may be NULL or empty unless it is said otherwise. */
+struct storage_s3_opts {
+        const char *bucket;       /* where the URL names none */
+        const char *endpoint;     /* http:// or https://; none: Amazon's for the region */
+        const char *region;       /* none: us-east-1 */
+        const char *key, *secret; /* both or neither */
+        const char *token;        /* of a session */
+        const char *role_url;     /* where a container's host lends keys, asked when there is no key */
+        const char *role_token;   /* sent there as Authorization */
+        bool force_path_style;    /* else bucket.host, but for endpoints that are addresses */
+        const char *spool_path;   /* must be there: a local directory for uploads under way and objects just read */
+        uint64_t spool_max_bytes; /* 0: 2 GiB */
+        /* For tests, 0: objects from 64 MiB on go in parts of at least 16 MiB. */
+        uint64_t multipart_from, part_size;
+};
+
 struct storage_opts {
-        const char *url;  /* "fs://" */
+        const char *url;  /* "fs://", "s3://bucket/prefix" */
         const char *path; /* directory of the fs backend */
-        /* The catalog already holds objects: then a missing sentinel means an empty mount point, and opening is refused. */
+        struct storage_s3_opts s3;
+        /* The catalog already holds objects: then a missing sentinel means an empty mount point, and opening is
+         * refused. */
         bool expect_content;
 };
 
 /* Makes and syncs the directory tree at first use, removes leftovers in tmp/. */
 int storage_open(const struct storage_opts *opts, struct storage **out, struct err *e) MUST_CHECK;
 void storage_close(struct storage *s);
-const char *storage_backend_name(const struct storage *s); /* "fs" */
+const char *storage_backend_name(const struct storage *s); /* "fs", "s3" */
 
 /* ---- writing one object ------------------------------------------------------- */
 
@@ -50,23 +69,40 @@ void storage_put_end(struct storage_put *p);
 
 /* ---- reading --------------------------------------------------------------------- */
 
-/* A read-only fd of the object at offset 0, for sendfile and the decoder. The caller closes it. ERR_NOT_FOUND, or ERR_CORRUPT when the size differs from size (UINT64_MAX: not checked). */
+/* A read-only fd of the object at offset 0, for sendfile and the decoder. The caller closes it. ERR_NOT_FOUND, or
+ * ERR_CORRUPT when the size differs from size (UINT64_MAX: not checked). */
 int storage_open_object(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct err *e) MUST_CHECK;
+/*
+ * For a reader that wants some of the bytes, not all of them at once: *fd as above where the object is a file on this
+ * machine (then *out is NULL), else *fd is -1 and *out reads the store's bytes as they are asked for. One thread at a
+ * time; offsets that go on where the last read ended are the quick ones.
+ */
+struct storage_read;
+int storage_read_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
+                       struct err *e) MUST_CHECK;
+/* Bytes, 0 at the end, -1. */
+int64_t storage_read_at(struct storage_read *r, uint64_t offset, void *out, size_t n, struct err *e) MUST_CHECK;
+void storage_read_end(struct storage_read *r); /* NULL is fine */
+/* False also when the store cannot be asked. */
 bool storage_has_object(struct storage *s, struct sha256 key);
-int storage_remove_object(struct storage *s, struct sha256 key, struct err *e) MUST_CHECK; /* and all derived; absent is fine. The caller sees to it that no upload of the same bytes is between its commit and its row in the catalog. */
-/* "fs://objects/ab/<sha256>" */
+int storage_remove_object(struct storage *s, struct sha256 key, struct err *e)
+        MUST_CHECK; /* and all derived; absent is fine. The caller sees to it that no upload of the same bytes is
+                       between its commit and its row in the catalog. */
+/* "fs://objects/ab/<sha256>", "s3://bucket/prefix/objects/ab/<sha256>" */
 void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n);
 
 /* ---- derived: can be made again, so written atomically but not synced -------------- */
 
 /* name: [a-z0-9.-]+, e.g. "thumb.webp" */
-int storage_put_derived(struct storage *s, struct sha256 key, const char *name, struct span bytes, struct err *e) MUST_CHECK;
-int storage_open_derived(struct storage *s, struct sha256 key, const char *name, int *fd, uint64_t *size, struct err *e) MUST_CHECK;
+int storage_put_derived(struct storage *s, struct sha256 key, const char *name, struct span bytes,
+                        struct err *e) MUST_CHECK;
+int storage_open_derived(struct storage *s, struct sha256 key, const char *name, int *fd, uint64_t *size,
+                         struct err *e) MUST_CHECK;
 
 /* ---- state --------------------------------------------------------------------------- */
 
 struct storage_state {
-        uint64_t free_bytes, total_bytes;
+        uint64_t free_bytes, total_bytes; /* of the disk; on S3 of the spool */
         bool writable;
         char note[160];
 };

@@ -14,6 +14,11 @@ struct storage_ops;
 /* A backend's own struct begins with one of these. */
 struct storage {
         const struct storage_ops *ops;
+        const char *place; /* what an address says between :// and the object's own path; NULL nothing */
+};
+
+struct storage_read {
+        struct storage *storage;
 };
 
 enum put_stage { PUT_OPEN, PUT_SEALED, PUT_COMMITTED, PUT_FAILED };
@@ -42,6 +47,12 @@ typedef int storage_put_derived_fn(struct storage *s, struct sha256 key, const c
                                    struct err *e);
 typedef int storage_open_derived_fn(struct storage *s, struct sha256 key, const char *name, int *fd, uint64_t *size,
                                     struct err *e);
+/* Either *fd or *out. */
+typedef int storage_read_begin_fn(struct storage *s, struct sha256 key, int *fd, uint64_t *size,
+                                  struct storage_read **out, struct err *e);
+/* n > 0; 0 only at the end. */
+typedef int64_t storage_read_at_fn(struct storage_read *r, uint64_t offset, void *out, size_t n, struct err *e);
+typedef void storage_read_end_fn(struct storage_read *r);
 typedef void storage_state_fn(struct storage *s, struct storage_state *out);
 
 struct storage_ops {
@@ -59,9 +70,13 @@ struct storage_ops {
         storage_remove_object_fn *remove_object;
         storage_put_derived_fn *put_derived;
         storage_open_derived_fn *open_derived;
+        storage_read_begin_fn *read_begin; /* NULL with the next two: objects are files here anyway */
+        storage_read_at_fn *read_at;
+        storage_read_end_fn *read_end;
         storage_state_fn *state;
 };
 
 extern const struct storage_ops storage_fs_ops;
+extern const struct storage_ops storage_s3_ops;
 
 #endif

@@ -17,9 +17,9 @@ struct worker_pool;
 /* Handed to a handler; the stage it sets is what a failure is filed under. */
 struct worker_run {
         const struct task *task;
-        struct arena *arena;            /* dies with the task */
-        const char *stage;              /* static string, set by the handler as it goes on */
-        const _Atomic bool *cancelled;  /* the lease was lost or the grace of a shutdown is over: stop soon */
+        struct arena *arena;           /* dies with the task */
+        const char *stage;             /* static string, set by the handler as it goes on */
+        const _Atomic bool *cancelled; /* the lease was lost or the grace of a shutdown is over: stop soon */
 };
 
 /*
@@ -35,16 +35,17 @@ struct worker_opts {
         struct queue *queue;
         unsigned threads;
         struct dur lease;
-        unsigned max_errors, max_crashes; /* 5, 3 */
+        unsigned max_errors, max_crashes;     /* 5, 3 */
         struct dur backoff_base, backoff_max; /* 1 s, 5 min: full jitter, uniform in [0, min(max, base·2^errors)] */
-        struct dur reconcile_every; /* 5 s */
+        struct dur reconcile_every;           /* 5 s */
         worker_handle_fn *handlers[JOB_TYPE_COUNT]; /* NULL: such tasks are not claimed */
         void *ctx;
         void (*idle)(void *ctx); /* called once when the pool runs dry; may be NULL */
 };
 
 int worker_pool_start(const struct worker_opts *opts, struct worker_pool **out, struct err *e) MUST_CHECK;
-/* Stop claiming, let running handlers finish until the deadline, then cancel; unfinished leases are handed back without counting an attempt. Frees. NULL is fine. */
+/* Stop claiming, let running handlers finish until the deadline, then cancel; unfinished leases are handed back without
+ * counting an attempt. Frees. NULL is fine. */
 void worker_pool_stop(struct worker_pool *p, struct mono deadline);
 
 struct worker_state {

@@ -4,6 +4,7 @@
  * backends. The hard thing is to ask only what the header promises: nothing
  * here looks behind it.
  */
+#include "contract/s3_peers.h"
 #include "storage/storage.h"
 
 #include <fcntl.h>
@@ -20,17 +21,43 @@
 #define MIB ((size_t)1 << 20)
 
 struct backend {
+        const char *label;
         const char *name;
+        const char *place; /* in an address, before the object's own path */
         const char *url;
+        bool strict; /* of the S3 peers, the one that checks signatures */
+        bool parts;  /* objects from 100,000 bytes on go in parts */
 };
 
-static const struct backend backends[] = {{"fs", "fs://"}};
+static const struct backend backends[] = {
+        {"fs", "fs", "", "fs://", false, false},
+        {"s3 on s3rver", "s3", S3_BUCKET "/some/prefix/", "s3://" S3_BUCKET "/some/prefix", false, false},
+        {"s3 in parts on s3rver", "s3", S3_BUCKET "/parts/", "s3://" S3_BUCKET "/parts/", false, true},
+        {"s3 on a strict store", "s3", S3_BUCKET "/", "s3://" S3_BUCKET, true, false},
+        {"s3 in parts on a strict store", "s3", S3_BUCKET "/a b/\xc3\xa9+&=/",
+         "s3://" S3_BUCKET "/a b/\xc3\xa9+&=", true, true},
+};
 
 struct fixture {
         const struct backend *backend;
-        char path[64];
+        char path[64], endpoint[64];
         struct storage *s;
 };
+
+static struct storage_opts opts_of(struct fixture *f)
+{
+        struct storage_opts o = {.url = f->backend->url, .path = f->path};
+
+        if (strcmp(f->backend->name, "s3") != 0)
+                return o;
+        o.s3 = f->backend->strict ? s3_strict_opts(f->endpoint, s3_peers.strict, f->path)
+                                  : s3_s3rver_opts(f->endpoint, s3_peers.s3rver, f->path);
+        if (f->backend->parts) {
+                o.s3.multipart_from = 100000;
+                o.s3.part_size = 1 << 20;
+        }
+        return o;
+}
 
 static int unlink_one(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
@@ -46,7 +73,8 @@ static int set_up(void **state)
         f->backend = *state;
         snprintf(f->path, sizeof(f->path), "storage-suite-XXXXXX");
         assert_non_null(mkdtemp(f->path));
-        if (storage_open(&(struct storage_opts){.url = f->backend->url, .path = f->path}, &f->s, &e) < 0)
+        struct storage_opts o = opts_of(f);
+        if (storage_open(&o, &f->s, &e) < 0)
                 fail_msg("%s", e.msg);
         *state = f;
         return 0;
@@ -233,6 +261,53 @@ static void equal_uploads_at_once_share_one_object(void **state)
         free(bytes);
 }
 
+static int64_t read_some(int fd, struct storage_read *r, uint64_t at, char *out, size_t n, struct err *e)
+{
+        return fd >= 0 ? pread(fd, out, n, (off_t)at) : storage_read_at(r, at, out, n, e);
+}
+
+static void a_part_can_be_read_without_the_rest(void **state)
+{
+        struct fixture *f = *state;
+        static const uint64_t starts[] = {0, 1, 70000, 2999990, 1000000, 262143, 3000000, 5000000};
+        char *bytes = pattern(3000000, 21), *got = malloc(70000);
+        struct storage_opts o = opts_of(f);
+        struct storage *other;
+        struct storage_read *r;
+        struct stored was;
+        struct err e = {0};
+        int fd;
+
+        assert_int_equal(put(f->s, bytes, 3000000, 0, &was, &e), 0);
+        storage_close(f->s); /* with what it may have kept */
+        assert_int_equal(storage_open(&o, &f->s, &e), 0);
+        assert_int_equal(storage_open(&o, &other, &e), 0);
+        if (storage_read_begin(f->s, was.sha256, 3000000, &fd, &r, &e) < 0)
+                fail_msg("%s", e.msg);
+        assert_true((fd >= 0) != (r != NULL));
+        for (size_t i = 0; i < COUNT_OF(starts); i++) {
+                uint64_t at = starts[i];
+                for (size_t k = 0; k < 20 && at < 3000000; k++) {
+                        int64_t n = read_some(fd, r, at, got, 70000, &e);
+                        assert_true(n > 0);
+                        assert_memory_equal(got, bytes + at, (size_t)n);
+                        at += (uint64_t)n;
+                }
+                if (at >= 3000000)
+                        assert_int_equal(read_some(fd, r, at, got, 10, &e), 0);
+        }
+        fd_close(&fd);
+        storage_read_end(r);
+        assert_int_equal(storage_read_begin(other, was.sha256, 2999999, &fd, &r, &e), -1);
+        assert_int_equal(e.code, ERR_CORRUPT);
+        assert_int_equal(storage_read_begin(other, sha256_of("none", 4), 4, &fd, &r, &e), -1);
+        assert_int_equal(e.code, ERR_NOT_FOUND);
+        storage_read_end(NULL);
+        storage_close(other);
+        free(got);
+        free(bytes);
+}
+
 static void a_wrong_size_is_corruption(void **state)
 {
         struct fixture *f = *state;
@@ -305,7 +380,7 @@ static void the_address_names_the_backend(void **state)
 
         assert_string_equal(storage_backend_name(f->s), f->backend->name);
         sha256_format(key, hex);
-        snprintf(want, sizeof(want), "%s://objects/ba/%s", f->backend->name, hex);
+        snprintf(want, sizeof(want), "%s://%sobjects/ba/%s", f->backend->name, f->backend->place, hex);
         storage_uri(f->s, key, uri, sizeof(uri));
         assert_string_equal(uri, want);
 }
@@ -327,13 +402,14 @@ static void any_allocation_may_fail(void **state)
         char *bytes = pattern(70000, 5);
         bool worked = false;
 
-        for (long n = 0; n < 64 && !worked; n++) {
+        for (long n = 0; n < 256 && !worked; n++) {
+                struct storage_opts o = opts_of(f);
                 struct storage *other = NULL;
                 struct stored was;
                 struct err e = {0};
                 int rc;
                 mem_fail_after(n);
-                rc = storage_open(&(struct storage_opts){.url = f->backend->url, .path = f->path}, &other, &e);
+                rc = storage_open(&o, &other, &e);
                 if (rc == 0)
                         rc = put(other, bytes, 70000, 0, &was, &e);
                 if (rc == 0)
@@ -359,6 +435,8 @@ static void unknown_urls_are_refused(void **state)
         assert_int_equal(e.code, ERR_INVALID);
         assert_int_equal(storage_open(&(struct storage_opts){.url = "fs://", .path = ""}, &s, &e), -1);
         assert_int_equal(e.code, ERR_INVALID);
+        assert_int_equal(storage_open(&(struct storage_opts){.url = "s3:/x", .path = "x"}, &s, &e), -1);
+        assert_int_equal(e.code, ERR_INVALID);
         storage_close(NULL);
 }
 
@@ -374,6 +452,7 @@ int main(void)
                 EACH(peek_sees_what_was_written_so_far),
                 EACH(an_abandoned_upload_leaves_nothing),
                 EACH(equal_uploads_at_once_share_one_object),
+                EACH(a_part_can_be_read_without_the_rest),
                 EACH(a_wrong_size_is_corruption),
                 EACH(removing_takes_the_derived_files_too),
                 EACH(derived_names_cannot_leave_their_object),
@@ -385,12 +464,15 @@ int main(void)
         struct CMUnitTest tests[COUNT_OF(suite)];
         int failed = cmocka_run_group_tests_name("storage", once, NULL, NULL);
 
+        if (s3_peers_start() < 0)
+                return 1;
         for (size_t b = 0; b < COUNT_OF(backends); b++) {
                 for (size_t i = 0; i < COUNT_OF(suite); i++) {
                         tests[i] = suite[i];
                         tests[i].initial_state = (void *)(uintptr_t)&backends[b];
                 }
-                failed += cmocka_run_group_tests_name(backends[b].name, tests, NULL, NULL);
+                failed += cmocka_run_group_tests_name(backends[b].label, tests, NULL, NULL);
         }
+        s3_peers_stop();
         return failed;
 }

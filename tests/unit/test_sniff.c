@@ -228,17 +228,6 @@ static void any_bytes_give_an_answer(void **state)
         }
 }
 
-static void only_pictures_and_sound_show_inline(void **state)
-{
-        (void)state;
-        assert_true(sniff_inline_safe("image/jpeg"));
-        assert_true(sniff_inline_safe("video/mp4"));
-        assert_false(sniff_inline_safe("image/svg+xml"));
-        assert_false(sniff_inline_safe("text/html"));
-        assert_false(sniff_inline_safe("application/pdf"));
-        assert_false(sniff_inline_safe(NULL));
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -248,7 +237,6 @@ int main(void)
                 cmocka_unit_test(frame_sync_needs_a_second_frame),
                 cmocka_unit_test(office_files_with_large_first_members_are_found_by_the_tail),
                 cmocka_unit_test(any_bytes_give_an_answer),
-                cmocka_unit_test(only_pictures_and_sound_show_inline),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One connection to Redis and the stream's few commands. The hard thing is that
+ * everything there may vanish between two commands (FLUSHALL, a restart): a
+ * missing group is made anew on the spot and reads as "nothing new".
+ */
+#include "queue/queue_redis_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Installations that share a Redis take different databases. */
+#define STREAM "file-allocator:wake"
+#define GROUP  "workers"
+
+#define STRING_OF(x)  #x
+#define NUMBER_OF(x)  STRING_OF(x)
+#define ARGS_MAX      (QUEUE_REDIS_ENTRIES + 3)
+#define CONNECT_LIMIT 1 /* seconds */
+#define COMMAND_LIMIT 2
+
+static int broken(struct queue_redis_link *l, struct err *e)
+{
+        bool late = l->c->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
+
+        return err_set(e, late ? ERR_TIMEOUT : ERR_UNAVAILABLE, "Redis at %s: %.80s", l->to->shown,
+                       late ? "no answer in time" : l->c->errstr);
+}
+
+static bool says(const redisReply *r, const char *word)
+{
+        return r->type == REDIS_REPLY_ERROR && strncmp(r->str, word, strlen(word)) == 0;
+}
+
+static int make_group(struct queue_redis_link *l, struct err *e)
+{
+        redisReply *r;
+        int rc = 0;
+
+        errno = 0;
+        r = redisCommand(l->c, "XGROUP CREATE " STREAM " " GROUP " 0 MKSTREAM");
+        if (!r)
+                return broken(l, e);
+        if (r->type == REDIS_REPLY_ERROR && !says(r, "BUSYGROUP"))
+                rc = err_set(e, ERR_UNAVAILABLE, "Redis at %s: %.100s", l->to->shown, r->str);
+        freeReplyObject(r);
+        return rc;
+}
+
+/* 1 with a reply that is the caller's and no error; 0 when stream or group had gone and were made again; -1. */
+static int ask(struct queue_redis_link *l, int argc, const char **argv, redisReply **out, struct err *e)
+{
+        redisReply *r;
+        int rc;
+
+        errno = 0;
+        r = redisCommandArgv(l->c, argc, argv, NULL);
+        if (!r)
+                return broken(l, e);
+        if (r->type != REDIS_REPLY_ERROR) {
+                *out = r;
+                return 1;
+        }
+        if (says(r, "NOGROUP") || says(r, "UNBLOCKED")) {
+                l->last[0] = '\0';
+                rc = make_group(l, e);
+        } else {
+                rc = err_set(e, ERR_UNAVAILABLE, "Redis at %s: %.100s", l->to->shown, r->str);
+        }
+        freeReplyObject(r);
+        return rc;
+}
+
+static int tell(struct queue_redis_link *l, int argc, const char **argv, struct err *e)
+{
+        redisReply *r = NULL;
+        int rc = ask(l, argc, argv, &r, e);
+
+        if (rc > 0)
+                freeReplyObject(r);
+        return rc < 0 ? -1 : 0;
+}
+
+static int introduce(struct queue_redis_link *l, struct err *e)
+{
+        const struct queue_redis_address *to = l->to;
+        char db[16];
+
+        if (to->password[0]) {
+                const char *with_user[] = {"AUTH", to->user, to->password}, *alone[] = {"AUTH", to->password};
+                if (tell(l, to->user[0] ? 3 : 2, to->user[0] ? with_user : alone, e) < 0)
+                        return -1;
+        }
+        snprintf(db, sizeof(db), "%u", to->db);
+        if (to->db > 0 && tell(l, 2, (const char *[]){"SELECT", db}, e) < 0)
+                return -1;
+        return make_group(l, e);
+}
+
+int queue_redis_connect(struct queue_redis_link *l, struct err *e)
+{
+        const struct timeval connect_limit = {.tv_sec = CONNECT_LIMIT}, command_limit = {.tv_sec = COMMAND_LIMIT};
+        int rc;
+
+        errno = 0;
+        l->last[0] = '\0';
+        l->c = l->to->path[0] ? redisConnectUnixWithTimeout(l->to->path, connect_limit)
+                              : redisConnectWithTimeout(l->to->host, l->to->port, connect_limit);
+        if (!l->c)
+                return err_oom(e);
+        if (l->c->err)
+                rc = broken(l, e);
+        else if (redisSetTimeout(l->c, command_limit) != REDIS_OK)
+                rc = broken(l, e);
+        else
+                rc = introduce(l, e);
+        if (rc < 0)
+                queue_redis_disconnect(l);
+        return rc;
+}
+
+void queue_redis_disconnect(struct queue_redis_link *l)
+{
+        if (l->c)
+                redisFree(l->c);
+        l->c = NULL;
+}
+
+int queue_redis_add(struct queue_redis_link *l, unsigned wakes, struct err *e)
+{
+        char n[16];
+
+        snprintf(n, sizeof(n), "%u", wakes);
+        /* The cap is met only while nobody waits: the oldest are then as good as none. */
+        return tell(l, 8, (const char *[]){"XADD", STREAM, "MAXLEN", "=", NUMBER_OF(QUEUE_REDIS_ENTRIES), "*", "n", n},
+                    e);
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+/* The number an entry carries, [id, [field, value]]; 0 when it was deleted meanwhile, 1 when it cannot be read. */
+static unsigned wakes_of(const redisReply *fields)
+{
+        uint64_t n;
+
+        if (fields->type != REDIS_REPLY_ARRAY || fields->elements == 0)
+                return 0;
+        if (fields->elements < 2 || fields->element[1]->type != REDIS_REPLY_STRING ||
+            !span_u64((struct span){fields->element[1]->str, fields->element[1]->len}, &n))
+                return 1;
+        return n < QUEUE_REDIS_COUNT ? (unsigned)n : QUEUE_REDIS_COUNT;
+}
+
+static void collect(const redisReply *entries, struct queue_redis_batch *b)
+{
+        for (size_t i = 0; i < entries->elements && b->entries < QUEUE_REDIS_ENTRIES; i++) {
+                const redisReply *entry = entries->element[i];
+                if (entry->type != REDIS_REPLY_ARRAY || entry->elements < 2 ||
+                    entry->element[0]->type != REDIS_REPLY_STRING || entry->element[0]->len >= QUEUE_REDIS_ID)
+                        continue;
+                memcpy(b->ids[b->entries++], entry->element[0]->str, entry->element[0]->len + 1);
+                b->wakes += wakes_of(entry->element[1]);
+        }
+        if (b->wakes > QUEUE_REDIS_COUNT)
+                b->wakes = QUEUE_REDIS_COUNT;
+}
+
+int queue_redis_read(struct queue_redis_link *l, unsigned block_ms, struct queue_redis_batch *b, struct err *e)
+{
+        const char *argv[11] = {"XREADGROUP", "GROUP", GROUP, l->consumer, "COUNT", NUMBER_OF(QUEUE_REDIS_ENTRIES)};
+        int argc = 6, rc;
+        redisReply *r = NULL;
+        char block[16];
+
+        b->wakes = b->entries = 0;
+        snprintf(block, sizeof(block), "%u", block_ms);
+        if (block_ms > 0) {
+                argv[argc++] = "BLOCK";
+                argv[argc++] = block;
+        }
+        argv[argc++] = "STREAMS";
+        argv[argc++] = STREAM;
+        argv[argc++] = block_ms > 0 ? ">" : "0";
+        rc = ask(l, argc, argv, &r, e);
+        if (rc <= 0)
+                return rc;
+        /* [[stream, [entry, …]]], or nil when the time was up. */
+        if (r->type == REDIS_REPLY_ARRAY && r->elements == 1 && r->element[0]->type == REDIS_REPLY_ARRAY &&
+            r->element[0]->elements == 2 && r->element[0]->element[1]->type == REDIS_REPLY_ARRAY)
+                collect(r->element[0]->element[1], b);
+        freeReplyObject(r);
+        return 0;
+}
+
+int queue_redis_ack(struct queue_redis_link *l, const struct queue_redis_batch *b, struct err *e)
+{
+        const char *argv[ARGS_MAX] = {"XACK", STREAM, GROUP};
+
+        if (b->entries == 0)
+                return 0;
+        for (unsigned i = 0; i < b->entries; i++)
+                argv[3 + i] = b->ids[i];
+        if (tell(l, (int)b->entries + 3, argv, e) < 0)
+                return -1;
+        memcpy(l->last, b->ids[b->entries - 1], sizeof(l->last));
+        return 0;
+}
+
+/* ---- tidying ------------------------------------------------------------------------------- */
+
+int queue_redis_claim(struct queue_redis_link *l, unsigned idle_ms, struct err *e)
+{
+        redisReply *r = NULL;
+        char idle[16];
+        int rc;
+
+        snprintf(idle, sizeof(idle), "%u", idle_ms);
+        /* Only the ids: what was deleted meanwhile has no more, and reading our own tells the rest. */
+        rc = ask(l, 9,
+                 (const char *[]){"XAUTOCLAIM", STREAM, GROUP, l->consumer, idle, "0-0", "COUNT",
+                                  NUMBER_OF(QUEUE_REDIS_ENTRIES), "JUSTID"},
+                 &r, e);
+        if (rc <= 0)
+                return rc;
+        rc = r->type == REDIS_REPLY_ARRAY && r->elements >= 2 ? (int)r->element[1]->elements : 0;
+        freeReplyObject(r);
+        return rc;
+}
+
+/*
+ * A group delivers in order: what is below a delivered entry has been delivered
+ * too, and what is below the oldest pending one has been acknowledged. So this
+ * never cuts an entry that somebody is still to have.
+ */
+int queue_redis_trim(struct queue_redis_link *l, struct err *e)
+{
+        char least[QUEUE_REDIS_ID];
+        redisReply *r = NULL;
+        int rc;
+
+        memcpy(least, l->last, sizeof(least));
+        rc = ask(l, 3, (const char *[]){"XPENDING", STREAM, GROUP}, &r, e);
+        if (rc <= 0)
+                return rc;
+        /* [how many, least id, greatest id, consumers] */
+        if (r->type == REDIS_REPLY_ARRAY && r->elements >= 2 && r->element[1]->type == REDIS_REPLY_STRING &&
+            r->element[1]->len < sizeof(least))
+                memcpy(least, r->element[1]->str, r->element[1]->len + 1);
+        freeReplyObject(r);
+        if (!least[0])
+                return 0;
+        return tell(l, 5, (const char *[]){"XTRIM", STREAM, "MINID", "=", least}, e);
+}

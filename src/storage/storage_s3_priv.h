@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the S3 backend share: storage_s3.c opens, removes and
+ * answers for its health, storage_s3_identity.c has the keys,
+ * storage_s3_call.c makes requests, storage_s3_spool.c keeps local copies within a bound, storage_s3_put.c and
+ * storage_s3_get.c move objects, storage_s3_xml.c reads the little of XML that is needed.
+ */
+#ifndef FA_STORAGE_S3_PRIV_H
+#define FA_STORAGE_S3_PRIV_H
+
+#include "httpc/httpc.h"
+#include "storage/storage_priv.h"
+
+#define S3_SENTINEL  ".file-allocator"
+#define S3_KEY_MAX   160 /* "derived/aa/<sha256>/<name>" */
+#define S3_IDLE_MAX  16  /* connections kept */
+#define S3_BODY_MAX  ((size_t)4 << 20)
+#define S3_SMALL_MAX ((size_t)32 << 20) /* derived objects; they pass through memory */
+
+struct s3_copy; /* a local copy, storage_s3_spool.c */
+
+/* Somebody works on this key: others who want to wait. Lives on the worker's stack. */
+struct s3_claim {
+        char key[S3_KEY_MAX];
+        struct s3_claim *next;
+};
+
+struct s3_identity {
+        char key[256], secret[256], token[4096];
+        struct wall until, renew; /* of a lent one */
+};
+
+struct s3 {
+        struct storage base;
+        char *bucket, *prefix; /* the prefix is "" or ends in a slash */
+        char *place;           /* "bucket/prefix/" */
+        char *root;            /* URL up to the prefix: "http://host/bucket/" or "http://bucket.host/" */
+        char *region;
+        char *role_url, *role_token; /* NULL: the key is ours for good */
+        char *spool_path;
+        uint64_t spool_max, multipart_from, part_size;
+        int spool; /* the directory */
+
+        struct lock lock; /* what follows; never held while the network is waited for */
+        struct cond changed;
+        struct s3_identity id;
+        struct httpc *idle[S3_IDLE_MAX];
+        unsigned nidle;
+        struct s3_claim *claims;
+        struct s3_copy *copies; /* the one used last comes first */
+        uint64_t used;          /* bytes promised to uploads, downloads and copies */
+        uint64_t copied;        /* of these, in copies */
+        struct mono state_until;
+        bool probing, reachable;
+        char note[160];
+};
+
+/* ---- storage_s3_identity.c ---------------------------------------------------- */
+
+int s3_identity_open(struct s3 *s, const struct storage_s3_opts *o, struct err *e) MUST_CHECK;
+/* A copy of what to sign with now; may ask the container's host. */
+int s3_identity_get(struct s3 *s, struct s3_identity *id, struct err *e) MUST_CHECK;
+
+/* ---- storage_s3_call.c ------------------------------------------------------- */
+
+struct s3_request {
+        const char *method;
+        const char *key;   /* below the prefix; NULL: the bucket itself */
+        const char *query; /* encoded, sorted by name, every name with "="; NULL none */
+        struct span body;
+        int body_fd; /* > 0: size bytes from offset on, whose SHA-256 is payload (hex) */
+        uint64_t offset, size;
+        const char *payload;
+        uint64_t range_from, range_n; /* range_n 0: the whole */
+        int out_fd;                   /* > 0: emptied before each try */
+        size_t max_body;              /* 0: S3_BODY_MAX */
+        bool probe;                   /* one try, and a short one */
+};
+/*
+ * 0 for every answer that another try would not change: below 500 and not 429. -1 with ERR_UNAVAILABLE when none came
+ * after five tries, or with what failed on this side. r needs httpc_response_done in either case.
+ */
+int s3_do(struct s3 *s, const struct s3_request *q, struct httpc_response *r, struct err *e) MUST_CHECK;
+/* -1 with what the store said. what: "cannot store object …". */
+int s3_refused(const struct httpc_response *r, const char *what, const char *key, struct err *e);
+/* Size of an object; ERR_NOT_FOUND. */
+int s3_head(struct s3 *s, const char *key, uint64_t *size, struct err *e) MUST_CHECK;
+void s3_object_key(struct sha256 key, char out[S3_KEY_MAX]);
+/* name "": the folder, with its slash */
+void s3_derived_key(struct sha256 key, const char *name, char out[S3_KEY_MAX]);
+/* Percent-encodes all but A-Za-z0-9-._~ and, for paths, the slash. */
+void s3_escape_path(struct buf *out, const char *s);
+
+/* ---- storage_s3_spool.c ------------------------------------------------------- */
+
+int s3_spool_open(struct s3 *s, struct err *e) MUST_CHECK;
+void s3_spool_close(struct s3 *s);
+/* A new file without a name. */
+int s3_spool_file(struct s3 *s, int *fd, struct err *e) MUST_CHECK;
+/* Promise n more bytes; copies nobody reads make room. mine: how many the caller has already. ERR_BUSY, ERR_TOO_LARGE.
+ */
+int s3_spool_reserve(struct s3 *s, uint64_t mine, uint64_t n, struct err *e) MUST_CHECK;
+void s3_spool_release(struct s3 *s, uint64_t n);
+/* Wait until nobody has this key, then have it. */
+void s3_claim(struct s3 *s, struct s3_claim *c, const char *key);
+void s3_unclaim(struct s3 *s, struct s3_claim *c);
+/* A descriptor of its own at offset 0; false: there is no copy. */
+bool s3_copy_open(struct s3 *s, const char *key, int *fd, uint64_t *size);
+/* Takes over the file and the bytes promised for it, whatever happens. ttl 0: for as long as there is room. */
+void s3_copy_keep(struct s3 *s, const char *key, int fd, uint64_t size, struct dur ttl);
+/* Forget the copies whose key begins so. */
+void s3_copy_drop(struct s3 *s, const char *key);
+
+/* ---- storage_s3_put.c, storage_s3_get.c ------------------------------------------ */
+
+extern storage_put_begin_fn s3_put_begin;
+extern storage_put_write_fn s3_put_write;
+extern storage_put_peek_fn s3_put_peek;
+extern storage_put_seal_fn s3_put_seal;
+extern storage_put_commit_fn s3_put_commit;
+extern storage_put_end_fn s3_put_end;
+extern storage_put_derived_fn s3_put_derived;
+extern storage_open_object_fn s3_open_object;
+extern storage_open_derived_fn s3_open_derived;
+extern storage_read_begin_fn s3_read_begin;
+extern storage_read_at_fn s3_read_at;
+extern storage_read_end_fn s3_read_end;
+
+/* ---- storage_s3_xml.c ---------------------------------------------------------- */
+
+/* The text of the next <tag> in *rest, entities decoded, which is cut off; false when there is none or it is longer
+ * than out. */
+bool s3_xml_next(struct span *rest, const char *tag, char *out, size_t n);
+bool s3_xml_has(struct span xml, const char *tag);
+
+#endif
