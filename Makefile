@@ -25,6 +25,7 @@ deps:
 test-deps:
 	@tools/install-deps test
 	@tools/fetch-onnxruntime
+	@tools/fetch-pgvector
 	@tools/fetch-web test
 
 test-unit: test-deps ## unit and contract tests, fuzz corpora
@@ -44,7 +45,7 @@ test-asan: ## everything under AddressSanitizer and UBSan
 test-tsan: test-deps ## queue, worker, catalog, http, storage, organise under ThreadSanitizer
 	@$(MAKE) --no-print-directory build PRESET=tsan
 	@TSAN_OPTIONS="halt_on_error=1" ctest --test-dir build/tsan --output-on-failure --no-tests=error \
-		-R '^test_(queue|worker|catalog|http|storage|organise|base|metrics|jail_hostile)'
+		-R '^test_(queue|worker|catalog|postgres|http|storage|organise|base|metrics|jail_hostile)'
 
 fuzz-smoke: test-deps ## every fuzzer for 10 seconds
 	@$(MAKE) --no-print-directory build PRESET=fuzz

@@ -4,6 +4,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.38)
+pkg_check_modules(PQ REQUIRED IMPORTED_TARGET libpq>=14)
 pkg_check_modules(MHD REQUIRED IMPORTED_TARGET libmicrohttpd>=0.9.75)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(HIREDIS REQUIRED IMPORTED_TARGET hiredis)
@@ -52,7 +53,7 @@ fa_room(vector)
 fa_room(http PkgConfig::MHD)
 fa_room(httpc PkgConfig::CURL)
 fa_room(queue PkgConfig::HIREDIS)
-fa_room(catalog PkgConfig::SQLITE)
+fa_room(catalog PkgConfig::SQLITE PkgConfig::PQ)
 fa_room(worker)
 fa_room(storage)
 fa_room(jail)
@@ -68,13 +69,15 @@ fa_room(api)
 fa_room(app)
 
 # The catalog's migrations become strings in the program.
-file(GLOB migrations CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/migrations/sqlite/*.sql)
-set(migrations_c ${CMAKE_BINARY_DIR}/generated/migrations_sqlite.c)
-add_custom_command(OUTPUT ${migrations_c}
-        COMMAND ${CMAKE_COMMAND} -D FOLDER=${PROJECT_SOURCE_DIR}/migrations/sqlite -D OUT=${migrations_c}
-                -D SYMBOL=catalog_migrations_sqlite -P ${PROJECT_SOURCE_DIR}/cmake/embed_sql.cmake
-        DEPENDS ${migrations} ${PROJECT_SOURCE_DIR}/cmake/embed_sql.cmake)
-target_sources(room_catalog PRIVATE ${migrations_c})
+foreach(engine sqlite postgres)
+        file(GLOB migrations CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/migrations/${engine}/*.sql)
+        set(migrations_c ${CMAKE_BINARY_DIR}/generated/migrations_${engine}.c)
+        add_custom_command(OUTPUT ${migrations_c}
+                COMMAND ${CMAKE_COMMAND} -D FOLDER=${PROJECT_SOURCE_DIR}/migrations/${engine} -D OUT=${migrations_c}
+                        -D SYMBOL=catalog_migrations_${engine} -P ${PROJECT_SOURCE_DIR}/cmake/embed_sql.cmake
+                DEPENDS ${migrations} ${PROJECT_SOURCE_DIR}/cmake/embed_sql.cmake)
+        target_sources(room_catalog PRIVATE ${migrations_c})
+endforeach()
 
 # So do the schemas of the OpenAPI document.
 set(schemas_c ${CMAKE_BINARY_DIR}/generated/api_schemas.c)
@@ -89,7 +92,7 @@ add_library(fa_core STATIC)
 foreach(room ${rooms})
         target_sources(fa_core PRIVATE $<TARGET_OBJECTS:${room}>)
 endforeach()
-target_link_libraries(fa_core PUBLIC fa_flags PkgConfig::CRYPTO PkgConfig::JANSSON PkgConfig::SQLITE PkgConfig::MHD PkgConfig::CURL PkgConfig::HIREDIS)
+target_link_libraries(fa_core PUBLIC fa_flags PkgConfig::CRYPTO PkgConfig::JANSSON PkgConfig::SQLITE PkgConfig::PQ PkgConfig::MHD PkgConfig::CURL PkgConfig::HIREDIS)
 set_target_properties(fa_core PROPERTIES LINKER_LANGUAGE C)
 
 # The SIMD kernels of vector/ carry their own instruction sets and are chosen at run time.

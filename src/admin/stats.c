@@ -129,7 +129,7 @@ static void collect_catalog(struct admin *a)
         catalog_state(a->o.catalog, &st);
         metrics_set(METRIC_DB_CONNECTIONS, st.in_use, "active");
         metrics_set(METRIC_DB_CONNECTIONS, st.idle, "idle");
-        metrics_set(METRIC_DB_CONNECTIONS, st.pool_size, "max");
+        metrics_set(METRIC_DB_CONNECTIONS, st.max, "max");
 }
 
 void admin_collect(struct admin *a)

@@ -71,11 +71,16 @@ static void raise_fd_limit(void)
         }
 }
 
-/* A relative DATABASE_URL means relative to where the service was started. */
+/* A relative path in DATABASE_URL means relative to where the service was started. */
 static int catalog_url(struct app *a, struct err *e)
 {
         char cwd[PATH_MAX] = "";
         const char *path = a->c->database_path;
+        if (!path) {
+                a->catalog_url = a->c->database_url;
+                return 0;
+        }
+        a->catalog_url = a->url;
         if (*path != '/' && !getcwd(cwd, sizeof cwd))
                 return err_errno(e, errno, "cannot find the working directory");
         int n = snprintf(a->url, sizeof a->url, "sqlite://%s%s%s", cwd, *cwd ? "/" : "", path);
@@ -85,15 +90,21 @@ static int catalog_url(struct app *a, struct err *e)
 static int open_catalog(struct app *a, struct err *e)
 {
         struct catalog_counts counts;
+        if (catalog_url(a, e))
+                return -1;
         struct catalog_opts co = {
-                .url = a->url,
+                .url = a->catalog_url,
                 .data_path = a->data,
                 .idempotency_ttl = a->c->idempotency_ttl,
                 .phash_distance = (unsigned)a->c->phash_distance,
                 .queue_max_depth = (uint64_t)a->c->queue_max_depth,
                 .folder_threshold = (float)a->c->cluster_threshold,
+                .db_password = a->c->db_password,
+                .db_pool_size = (unsigned)a->c->db_pool_size,
+                .db_max_overflow = a->c->db_max_overflow ? (unsigned)a->c->db_max_overflow : UINT_MAX,
+                .db_pool_timeout = a->c->db_pool_timeout,
         };
-        if (catalog_url(a, e) || catalog_open(&co, &a->catalog, e) || catalog_counts(a->catalog, NULL, &counts, e))
+        if (catalog_open(&co, &a->catalog, e) || catalog_counts(a->catalog, NULL, &counts, e))
                 return -1;
         char role_url[1024] = "";
         snprintf(role_url, sizeof role_url, "%s", a->c->aws_container_credentials_full_uri);

@@ -18,6 +18,7 @@
 struct app {
         const struct config *c;
         struct app_paths paths;
+        const char *catalog_url; /* url or the setting itself */
         char data[4096], storage_path[4096], tmp_path[4200], model_dir[4096], url[8400], swagger_dir[600];
         int lock_fd;
         struct catalog *catalog;

@@ -29,7 +29,7 @@ static const char *probe_database(void *ctx, struct buf *out)
         json_kv_int(&j, "size", st.pool_size);
         json_kv_int(&j, "in_use", st.in_use);
         json_kv_int(&j, "idle", st.idle);
-        json_kv_int(&j, "overflow", 0);
+        json_kv_int(&j, "overflow", st.overflow);
         json_kv_int(&j, "waiting", st.waiting);
         json_end(&j);
         json_kv_fixed(&j, "latency_ms", st.latency_ms, 3);

@@ -12,7 +12,11 @@ int catalog_open(const struct catalog_opts *opts, struct catalog **out, struct e
         *out = NULL;
         if (opts->url && strncmp(opts->url, "sqlite://", 9) == 0)
                 return catalog_sqlite_open(opts, out, e);
-        return err_set(e, ERR_INVALID, "catalog url: allowed is sqlite:///path/to/catalog.db");
+        if (opts->url && (strncmp(opts->url, "postgresql:", 11) == 0 || strncmp(opts->url, "postgresql+", 11) == 0 ||
+                          strncmp(opts->url, "postgres:", 9) == 0))
+                return catalog_postgres_open(opts, out, e);
+        return err_set(e, ERR_INVALID,
+                       "catalog url: allowed is sqlite:///path/to/catalog.db or postgresql://user@host/database");
 }
 
 void catalog_close(struct catalog *c)
@@ -37,6 +41,26 @@ bool error_is_input(enum err_code code)
 const char *or_empty(const char *s)
 {
         return s ? s : "";
+}
+
+int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem, struct err *e)
+{
+        size_t want = *cap ? *cap * 2 : 16;
+        void *old, *p;
+
+        if (need <= *cap)
+                return 0;
+        if (want < need)
+                want = need;
+        p = arena_array(a, want, elem);
+        if (!p)
+                return err_oom(e);
+        memcpy(&old, pp, sizeof(old));
+        if (*cap)
+                memcpy(p, old, *cap * elem);
+        memcpy(pp, &p, sizeof(p));
+        *cap = want;
+        return 0;
 }
 
 int catalog_use_model(struct catalog *c, const char *model_id, uint32_t dim, struct err *e)

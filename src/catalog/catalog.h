@@ -16,12 +16,18 @@
 struct catalog;
 
 struct catalog_opts {
-        const char *url;       /* "sqlite:///abs/path/catalog.db" */
+        const char *url;       /* "sqlite:///abs/path/catalog.db" or "postgresql://…" (libpq's form) */
         const char *data_path; /* for the vector cache, <data>/vector/<model_id>.i8 */
         struct dur idempotency_ttl;
         unsigned phash_distance; /* near duplicates: Hamming distance below this; 0 = off */
         uint64_t queue_max_depth;
         float folder_threshold; /* similarity, of folders that an ingest makes; 0: 0.72 */
+        /* PostgreSQL only; 0 and NULL stand for the default in brackets. */
+        const char *db_password;    /* instead of the url's */
+        unsigned db_pool_size;      /* connections kept open (10) */
+        unsigned db_max_overflow;   /* and so many more for a while (20); UINT_MAX: none */
+        struct dur db_pool_timeout; /* past it, waiting for a connection ends in ERR_BUSY (5 s) */
+        uint64_t vector_exact_max;  /* vectors a filter may leave to be searched without the index (20,000) */
 };
 
 /* Applies migrations under a lock, refuses a catalog from a newer program, starts the writer. */
@@ -37,10 +43,10 @@ int catalog_use_model(struct catalog *c, const char *model_id, uint32_t dim, str
 bool catalog_warm(struct catalog *c);
 
 struct catalog_state {
-        const char *engine; /* "sqlite" */
+        const char *engine; /* "sqlite", "postgresql" */
         bool ok;
-        unsigned pool_size, in_use, idle, waiting;
-        double latency_ms; /* of a trivial read just done */
+        unsigned pool_size, overflow, max, in_use, idle, waiting; /* overflow: open past pool_size; max: ever open */
+        double latency_ms;                                        /* of a trivial read just done */
         char note[160];
 };
 void catalog_state(struct catalog *c, struct catalog_state *out);

@@ -125,3 +125,19 @@ int cursor_read(struct arena *a, uint64_t shape, const char *s, struct cursor *o
         }
         return 1;
 }
+
+uint64_t filter_shape(const struct asset_filter *f)
+{
+        uint64_t h = shape_str(0, f->owner);
+
+        h = shape_int(h, f->kinds);
+        h = shape_int(h, f->statuses);
+        h = f->cluster_id ? shape_bytes(h, f->cluster_id->b, sizeof(f->cluster_id->b)) : shape_int(h, 0);
+        for (size_t i = 0; i < f->ntags; i++)
+                h = shape_str(h, f->tags[i]);
+        h = shape_str(shape_int(h, (int64_t)f->ntags), f->content_type);
+        h = f->sha256 ? shape_bytes(h, f->sha256->b, sizeof(f->sha256->b)) : shape_int(h, 0);
+        h = shape_str(h, f->name);
+        h = shape_int(shape_int(h, f->after.us), f->before.us);
+        return shape_int(h, f->trashed);
+}

@@ -26,13 +26,13 @@ struct catalog { /* first member of an engine's own struct */
 };
 
 typedef int catalog_open_fn(const struct catalog_opts *opts, struct catalog **out, struct err *e);
-catalog_open_fn catalog_sqlite_open;
+catalog_open_fn catalog_sqlite_open, catalog_postgres_open;
 
 struct catalog_migration {
         int version; /* 0 ends the list */
         const char *name, *sql;
 };
-extern const struct catalog_migration catalog_migrations_sqlite[];
+extern const struct catalog_migration catalog_migrations_sqlite[], catalog_migrations_postgres[];
 
 /* ---- cursors ------------------------------------------------------------------ */
 
@@ -49,6 +49,7 @@ int cursor_read(struct arena *a, uint64_t shape, const char *s, struct cursor *o
 uint64_t shape_bytes(uint64_t h, const void *p, size_t n);
 uint64_t shape_str(uint64_t h, const char *s); /* NULL differs from "" */
 uint64_t shape_int(uint64_t h, int64_t v);
+uint64_t filter_shape(const struct asset_filter *f);
 
 /* ---- text ----------------------------------------------------------------------- */
 
@@ -66,6 +67,9 @@ char *text_fts_query(struct arena *a, const char *text, const char *op, const ch
 
 /* Whether any of the words begins a word of the text; both folded. words is put back as it was. */
 bool text_has_any(const char *folded, char *words);
+
+/* A growing array that starts on the arena's side; the old block is left to it. 0 or -1. */
+int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem, struct err *e) MUST_CHECK;
 
 bool error_is_input(enum err_code code); /* the input's fault, not the system's */
 const char *or_empty(const char *s);

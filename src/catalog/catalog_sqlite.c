@@ -180,7 +180,7 @@ void sqlite_state(struct catalog *base, struct catalog_state *out)
         struct conn *db;
         int64_t one;
 
-        *out = (struct catalog_state){.engine = "sqlite", .pool_size = POOL_SIZE};
+        *out = (struct catalog_state){.engine = "sqlite", .pool_size = POOL_SIZE, .max = POOL_SIZE};
         lock_take(&c->plock);
         out->in_use = c->in_use;
         out->waiting = c->readers_waiting;

@@ -66,9 +66,6 @@ static inline bool col_null(sqlite3_stmt *s, int i)
 /* Copy a text into the arena; NULL stays NULL. *ok becomes false on OOM. */
 const char *col_text(struct arena *a, sqlite3_stmt *s, int i, bool *ok);
 
-/* A growing array that starts on the arena's side; the old block is left to it. 0 or -1. */
-int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem, struct err *e) MUST_CHECK;
-
 /* ---- the engine ------------------------------------------------------------------ */
 
 struct index;
@@ -273,7 +270,6 @@ void sql_sha(struct sql *q, const char *text, const struct sha256 *v);
 sqlite3_stmt *sql_prepare(struct sql *q, struct conn *db, struct err *e) MUST_CHECK;
 /* " WHERE …" over alias a of asset; always begins with the trash condition. */
 int sql_filter(struct sql *q, const struct asset_filter *f, struct err *e) MUST_CHECK;
-uint64_t filter_shape(const struct asset_filter *f);
 
 /* Columns of an asset in the order asset_read wants them; from asset a, job j, LEFT cluster c. */
 #define ASSET_SELECT                                                                                                   \

@@ -309,10 +309,16 @@ static int derive(struct config *c, enum config_setting i, const char *value, st
 static int check_database(struct config *c, struct err *e)
 {
         static const char scheme[] = "sqlite:///";
+        static const char *const postgres[] = {"postgresql://", "postgres://", "postgresql+psycopg2://"};
         size_t n = sizeof(scheme) - 1;
 
+        for (size_t i = 0; i < COUNT_OF(postgres); i++)
+                if (strncmp(c->database_url, postgres[i], strlen(postgres[i])) == 0)
+                        return 0;
         if (strncmp(c->database_url, scheme, n) != 0)
-                return err_set(e, ERR_INVALID, "DATABASE_URL: this build knows sqlite:///… only");
+                return err_set(e, ERR_INVALID,
+                               "DATABASE_URL: allowed is sqlite:///… or postgresql://… (also postgres://, "
+                               "postgresql+psycopg2://)");
         c->database_path = c->database_url + n;
         if (c->database_path[0] == '\0' || strchr(c->database_path, '?'))
                 return err_set(e, ERR_INVALID, "DATABASE_URL is \"%.80s\": allowed is sqlite:/// and a file's path",

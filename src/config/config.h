@@ -47,7 +47,7 @@ struct config {
 #define SETTING(type, field, ...) CONFIG_TYPE_##type field;
 #include "config/config.def"
 #undef SETTING
-        const char *database_path; /* the file that DATABASE_URL names */
+        const char *database_path; /* the file that DATABASE_URL names; NULL: it names a PostgreSQL server */
 
         const char *text[CONFIG_COUNT]; /* the value as it was given, derived defaults filled in */
         uint8_t origin[CONFIG_COUNT];   /* enum config_origin */

@@ -14,6 +14,20 @@ const char *config_origin_name(const struct config *c, enum config_setting s)
         return names[c->origin[s]];
 }
 
+/* PostgreSQL takes a password as a parameter too. */
+static void put_parameters(struct buf *out, const char *text)
+{
+        const char *p;
+
+        while ((p = strstr(text, "password="))) {
+                p += strlen("password=");
+                buf_put(out, text, (size_t)(p - text));
+                buf_puts(out, "********");
+                text = p + strcspn(p, "&");
+        }
+        buf_puts(out, text);
+}
+
 /* Whatever stands before the last @, less scheme and user name: a password need not be well escaped to be one. */
 static void put_hidden(struct buf *out, const struct setting *s, const char *text)
 {
@@ -25,21 +39,21 @@ static void put_hidden(struct buf *out, const struct setting *s, const char *tex
                 buf_puts(out, "********");
                 return;
         }
-        if (!at || at < from) {
-                buf_puts(out, text);
+        if (strncmp(text, "sqlite:", 7) == 0 || !at || at < from) {
+                put_parameters(out, text);
                 return;
         }
         colon = memchr(from, ':', (size_t)(at - from));
         buf_put(out, text, (size_t)((colon ? colon + 1 : from) - text));
         buf_puts(out, "********");
-        buf_puts(out, at);
+        put_parameters(out, at);
 }
 
 void config_show(const struct config *c, struct buf *out, bool json)
 {
         struct buf hidden;
 
-        buf_init(&hidden, CONFIG_VALUE_MAX + 16);
+        buf_init(&hidden, 2 * CONFIG_VALUE_MAX);
         for (int i = 0; i < CONFIG_COUNT; i++) {
                 const char *origin = config_origin_name(c, (enum config_setting)i), *text = c->text[i];
 

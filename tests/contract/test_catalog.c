@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The catalog's contract on SQLite: ingest, tasks, the dead-letter queue. */
-#include "contract/catalog_sqlite_backend.h"
+/* The catalog's contract: ingest, tasks, the dead-letter queue. */
+#include "contract/catalog_backend.h"
 #include "contract/catalog_suite.h"
 
 /* ---- ingest ------------------------------------------------------------------ */
@@ -520,5 +520,5 @@ int main(void)
                 T(step_results_are_kept_by_object_step_and_version),
         };
 
-        return cmocka_run_group_tests_name("catalog (sqlite)", tests, NULL, NULL);
+        return cmocka_run_group_tests_name("catalog (" ENGINE ")", tests, NULL, NULL);
 }

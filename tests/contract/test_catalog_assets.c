@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The catalog's contract on SQLite: lists, text, single assets, and what happens when things fail. */
-#include "contract/catalog_sqlite_backend.h"
+/* The catalog's contract: lists, text, single assets, and what happens when things fail. */
+#include "contract/catalog_backend.h"
 #include "contract/catalog_suite.h"
 
 /* ---- lists and text ---------------------------------------------------------------------- */
@@ -352,5 +352,5 @@ int main(void)
                 T(a_catalog_from_the_future_is_refused),
         };
 
-        return cmocka_run_group_tests_name("catalog assets (sqlite)", tests, NULL, NULL);
+        return cmocka_run_group_tests_name("catalog assets (" ENGINE ")", tests, NULL, NULL);
 }

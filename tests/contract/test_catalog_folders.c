@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The catalog's contract on SQLite: folders, placements, prototypes and vector search. */
-#include "contract/catalog_sqlite_backend.h"
+/* The catalog's contract: folders, placements, prototypes and vector search. */
+#include "contract/catalog_backend.h"
 #include "contract/catalog_suite.h"
 
 #include <dirent.h>
@@ -360,6 +360,7 @@ static void whatever_happens_sums_and_searches_stay_right(void **state)
 
 /* ---- the cache file ------------------------------------------------------------------- */
 
+#ifndef SUITE_POSTGRES /* which has none */
 static void bend_caches(struct fix *f, long at)
 {
         char dir[600], path[900];
@@ -408,6 +409,8 @@ static void a_bent_cache_is_rebuilt(void **state)
                 check_search(f, &(struct asset_filter){.owner = "ann"}, 3);
         }
 }
+
+#endif
 
 static void searching_without_a_warm_index_says_so(void **state)
 {
@@ -553,12 +556,14 @@ int main(void)
                 T(merges_leave_aliases_without_chains),
                 T(tags_of_a_folder_are_counted),
                 T(whatever_happens_sums_and_searches_stay_right),
+#ifndef SUITE_POSTGRES
                 T(a_bent_cache_is_rebuilt),
+#endif
                 T(searching_without_a_warm_index_says_so),
                 T(changes_while_loading_and_searching_are_not_lost),
                 T(restoring_goes_back_to_the_folder_if_it_is_still_there),
                 T(figures_add_up),
         };
 
-        return cmocka_run_group_tests_name("catalog folders (sqlite)", tests, NULL, NULL);
+        return cmocka_run_group_tests_name("catalog folders (" ENGINE ")", tests, NULL, NULL);
 }

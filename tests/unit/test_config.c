@@ -214,7 +214,8 @@ static void bad_values_name_setting_value_and_what_is_allowed(void **state)
         refused("STORAGE_BACKEND=gs://b", "fs:// or s3://bucket/prefix");
         refused("WORKER_THREADS=257", "cores or a number from 0 to 256");
         refused("DATA_PATH=a\nb", "DATA_PATH");
-        refused("DATABASE_URL=postgresql://x", "this build knows sqlite:///");
+        refused("DATABASE_URL=mysql://x", "allowed is sqlite:///");
+        refused("DATABASE_URL=postgresql://u:pw\nx@h/d", "DATABASE_URL (environment): allowed");
         refused("DATABASE_URL=sqlite:///", "a file's path");
         refused("SEARCH_DEFAULT_LIMIT=101", "SEARCH_DEFAULT_LIMIT");
         refused("SEARCH_MAX_LIMIT=5", "SEARCH_DEFAULT_LIMIT is \"10\": allowed is at most SEARCH_MAX_LIMIT, 5");
@@ -375,6 +376,38 @@ static void show_masks_the_password_of_a_url(void **state)
         }
 }
 
+static void the_password_in_a_database_url_does_not_show(void **state)
+{
+        static const char *const urls[][2] = {
+                {"postgresql://fa:hush@db:5432/files", "postgresql://fa:********@db:5432/files"},
+                {"postgres://fa:hu@sh@db/files", "postgres://fa:********@db/files"},
+                {"postgresql+psycopg2://fa:hush@db/files?sslmode=require",
+                 "postgresql+psycopg2://fa:********@db/files?sslmode=require"},
+                {"postgresql://db/files?user=fa&password=hush&x=1",
+                 "postgresql://db/files?user=fa&password=********&x=1"},
+                {"postgresql://fa@db:5432/files", "postgresql://********@db:5432/files"}, /* it may be one */
+                {"postgresql:///files?host=/run/x", "postgresql:///files?host=/run/x"},
+        };
+        char flag[200], line[200];
+        struct buf b;
+
+        (void)state;
+        buf_init(&b, 1 << 16);
+        for (size_t i = 0; i < COUNT_OF(urls); i++) {
+                snprintf(flag, sizeof(flag), "DATABASE_URL=%s", urls[i][0]);
+                snprintf(line, sizeof(line), "\nDATABASE_URL=%s  # flag\n", urls[i][1]);
+                must_load(NULL, flag, NULL, NULL);
+                assert_string_equal(config.database_url, urls[i][0]);
+                assert_null(config.database_path);
+                buf_reset(&b);
+                config_show(&config, &b, false);
+                if (!strstr(buf_str(&b), line))
+                        fail_msg("%s is not shown", line);
+                config_done(&config);
+        }
+        buf_done(&b);
+}
+
 static void documentation_has_a_row_for_every_setting(void **state)
 {
         size_t lines = 0;
@@ -434,6 +467,7 @@ int main(void)
                 CONFIG_TEST(bad_env_lines_are_named),
                 CONFIG_TEST(show_masks_secrets_and_tells_origins),
                 CONFIG_TEST(show_masks_the_password_of_a_url),
+                CONFIG_TEST(the_password_in_a_database_url_does_not_show),
                 CONFIG_TEST(documentation_has_a_row_for_every_setting),
                 CONFIG_TEST(every_failed_allocation_of_loading_is_told),
         };

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The PostgreSQL engine: opening, closing, and what it says of itself. */
+#include "catalog/catalog_postgres_priv.h"
+#include "metrics/metrics.h"
+
+#include <limits.h>
+#include <stdio.h>
+
+#define FOLDER_THRESHOLD 0.72f
+#define POOL_SIZE        10
+#define MAX_OVERFLOW     20
+#define POOL_SECONDS     5
+#define EXACT_MAX        20000
+
+static catalog_close_fn pg_close;
+
+static const struct catalog_ops postgres_ops = {
+#define CATALOG_OP(name) .name = catalog_pg_##name,
+#include "catalog/catalog_ops.def"
+#undef CATALOG_OP
+        .close = pg_close,
+};
+
+static void pg_close(struct catalog *base)
+{
+        struct pg_catalog *c = pg_self(base);
+
+        pg_keeper_stop(c);
+        pg_pool_close(c);
+        lock_done(&c->plock);
+        lock_done(&c->klock);
+        cond_done(&c->kcond);
+        mem_free(c->url);
+        mem_free(c->password);
+        mem_free(c);
+}
+
+/* libpq knows nothing of SQLAlchemy's "postgresql+driver://". */
+static char *plain_url(const char *url)
+{
+        const char *colon = strchr(url, ':'), *plus = strchr(url, '+');
+        size_t scheme, rest;
+        char *out;
+
+        if (!colon || !plus || plus > colon)
+                return mem_strdup(url);
+        scheme = (size_t)(plus - url);
+        rest = strlen(colon);
+        out = mem_alloc(scheme + rest + 1);
+        if (out) {
+                memcpy(out, url, scheme);
+                memcpy(out + scheme, colon, rest + 1);
+        }
+        return out;
+}
+
+static struct pg_catalog *pg_new(const struct catalog_opts *opts)
+{
+        struct pg_catalog *c = mem_calloc(1, sizeof(*c));
+        unsigned extra = opts->db_max_overflow == UINT_MAX ? 0
+                         : opts->db_max_overflow           ? opts->db_max_overflow
+                                                           : MAX_OVERFLOW;
+
+        if (!c)
+                return NULL;
+        c->base.ops = &postgres_ops;
+        c->idempotency_ttl = opts->idempotency_ttl;
+        c->phash_distance = opts->phash_distance;
+        c->folder_threshold = opts->folder_threshold > 0 ? opts->folder_threshold : FOLDER_THRESHOLD;
+        c->queue_max_depth = opts->queue_max_depth;
+        c->size = opts->db_pool_size ? opts->db_pool_size : POOL_SIZE;
+        c->max = c->size + extra;
+        c->timeout = opts->db_pool_timeout.ns > 0 ? opts->db_pool_timeout : dur_s(POOL_SECONDS);
+        c->exact_max = opts->vector_exact_max ? (int64_t)opts->vector_exact_max : EXACT_MAX;
+        lock_init(&c->plock, "catalog pool", RANK_CATALOG_POOL);
+        lock_init(&c->klock, "catalog keeper", RANK_CATALOG_INDEX);
+        cond_init(&c->kcond);
+        c->url = plain_url(opts->url);
+        c->password = opts->db_password && *opts->db_password ? mem_strdup(opts->db_password) : NULL;
+        return c;
+}
+
+/* At the start a server that does not answer is an error at once, with its own words: somebody is watching. */
+static int prepare(struct pg_catalog *c, struct err *e)
+{
+        const struct pg_login login = {.url = c->url, .password = c->password, .timeout = c->timeout};
+        struct pg_conn *db = pg_connect(&login, e);
+        int rc = db ? pg_migrate(db, e) : -1;
+
+        pg_disconnect(db);
+        return rc;
+}
+
+int catalog_postgres_open(const struct catalog_opts *opts, struct catalog **out, struct err *e)
+{
+        struct pg_catalog *c = pg_new(opts);
+
+        if (!c)
+                return err_oom(e);
+        if (!c->url || (opts->db_password && *opts->db_password && !c->password)) {
+                err_oom(e);
+        } else if (prepare(c, e) == 0 && pg_keeper_start(c, e) == 0) {
+                metrics_set(METRIC_DB_CONNECTIONS, c->max, "max");
+                *out = &c->base;
+                return 0;
+        }
+        pg_close(&c->base);
+        return -1;
+}
+
+void catalog_pg_state(struct catalog *base, struct catalog_state *out)
+{
+        struct pg_catalog *c = pg_self(base);
+        struct mono began = mono_now();
+        struct err e = {0};
+        struct pg_conn *db;
+        int64_t one;
+
+        *out = (struct catalog_state){.engine = "postgresql", .pool_size = c->size, .max = c->max};
+        lock_take(&c->plock);
+        out->overflow = c->open > c->size ? c->open - c->size : 0;
+        out->in_use = c->open - c->nidle;
+        out->idle = c->nidle;
+        out->waiting = c->waiting;
+        lock_drop(&c->plock);
+        db = pg_read_begin(c, &e);
+        if (db) {
+                out->ok = pg_int(db, &e, &one, "SELECT max(version) FROM schema_version", "") > 0;
+                pg_read_end(c, db, began);
+        }
+        out->latency_ms = dur_seconds(mono_since(began)) * 1000;
+        if (!out->ok) {
+                snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
+        } else {
+                lock_take(&c->klock);
+                snprintf(out->note, sizeof(out->note), "%s", c->keeper_note);
+                lock_drop(&c->klock);
+        }
+        metrics_set(METRIC_DB_CONNECTIONS, out->in_use, "active");
+        metrics_set(METRIC_DB_CONNECTIONS, out->idle, "idle");
+}
