@@ -157,6 +157,34 @@ static int vector_put(struct tx *tx, const struct row *r, const struct task_resu
         return tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e);
 }
 
+/* ---- results of steps ------------------------------------------------------------------------ */
+
+struct step_args {
+        struct sha256 object;
+        const char *step, *version;
+        struct span data;
+};
+
+static int step_keep(struct tx *tx, const struct sha256 *object, const char *step, const char *version,
+                     struct span data, struct err *e)
+{
+        return db_run(tx->db, e,
+                      "INSERT INTO step_result (object, step, version, data) VALUES (?, ?, ?, ?) "
+                      "ON CONFLICT (object, step, version) DO UPDATE SET data = excluded.data",
+                      "httb", object, step, version, (const void *)data.p, data.n);
+}
+
+static int do_step_put(struct tx *tx, void *arg, struct err *e)
+{
+        struct step_args *g = arg;
+        int64_t one;
+        int rc = db_int(tx->db, e, &one, "SELECT 1 FROM object WHERE sha256 = ?", "h", &g->object);
+
+        if (rc <= 0)
+                return rc < 0 ? -1 : err_set(e, ERR_NOT_FOUND, "no such object");
+        return step_keep(tx, &g->object, g->step, g->version, g->data, e);
+}
+
 /* ---- all of it -------------------------------------------------------------------------- */
 
 static bool finite_vector(const struct task_result *r)
@@ -187,6 +215,8 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
         if (tags_replace(tx, asset, false, r->tags, r->ntags, e) < 0)
                 return -1;
         if (r->model_id && vector_put(tx, &row, r, e) < 0)
+                return -1;
+        if (r->step && step_keep(tx, &r->task->sha256, r->step, r->step_version, r->step_data, e) < 0)
                 return -1;
         /* A person may have decided, or thrown it away, while the worker was at it. */
         if (row.pinned || row.trashed)
@@ -219,28 +249,6 @@ int sqlite_task_complete(struct catalog *c, const struct task_result *r, struct 
         if (result_check(r, e) < 0)
                 return -1;
         return write_do(self_of(c), LANE_RESULT, do_complete, pass.arg, e);
-}
-
-/* ---- results of steps ------------------------------------------------------------------------ */
-
-struct step_args {
-        struct sha256 object;
-        const char *step, *version;
-        struct span data;
-};
-
-static int do_step_put(struct tx *tx, void *arg, struct err *e)
-{
-        struct step_args *g = arg;
-        int64_t one;
-        int rc = db_int(tx->db, e, &one, "SELECT 1 FROM object WHERE sha256 = ?", "h", &g->object);
-
-        if (rc <= 0)
-                return rc < 0 ? -1 : err_set(e, ERR_NOT_FOUND, "no such object");
-        return db_run(tx->db, e,
-                      "INSERT INTO step_result (object, step, version, data) VALUES (?, ?, ?, ?) "
-                      "ON CONFLICT (object, step, version) DO UPDATE SET data = excluded.data",
-                      "httb", &g->object, g->step, g->version, (const void *)g->data.p, g->data.n);
 }
 
 int sqlite_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data,

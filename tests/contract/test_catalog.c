@@ -497,6 +497,24 @@ static void step_results_are_kept_by_object_step_and_version(void **state)
         FAILS(ERR_NOT_FOUND, catalog_step_put(f->c, other, "decode", "1", SPAN("x"), &f->e));
 }
 
+static void a_completed_task_leaves_its_step_for_the_next_copy(void **state)
+{
+        struct fix *f = *state;
+        struct id id = put_file(f, "ann", "a.jpg", KIND_MEDIA);
+        struct task t = claim(f);
+        struct task_result r = {.task = &t,
+                                .metadata = "{}",
+                                .step = "image",
+                                .step_version = "1/m",
+                                .step_data = SPAN("learnt"),
+                                .placement = {.kind = PLACE_UNSORTED, .similarity = -1}};
+        struct span out;
+
+        OK(catalog_task_complete(f->c, &r, &f->e));
+        assert_int_equal(catalog_step_get(f->c, get(f, id).sha256, "image", "1/m", f->a, &out, &f->e), 1);
+        assert_true(span_eq(out, "learnt"));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
 
 int main(void)
@@ -518,6 +536,7 @@ int main(void)
                 T(three_crashes_quarantine),
                 T(a_job_goes_through_its_states),
                 T(step_results_are_kept_by_object_step_and_version),
+                T(a_completed_task_leaves_its_step_for_the_next_copy),
         };
 
         return cmocka_run_group_tests_name("catalog (" ENGINE ")", tests, NULL, NULL);
