@@ -2,7 +2,7 @@
 PRESET ?= dev
 BUILD = build/$(PRESET)
 
-.PHONY: help run build test test-unit test-e2e test-asan test-tsan check bench fuzz fuzz-smoke format deps test-deps clean install
+.PHONY: help run build test test-unit test-e2e test-production test-asan test-tsan check bench fuzz fuzz-smoke format deps test-deps clean install
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -35,6 +35,11 @@ test-unit: test-deps ## unit and contract tests, fuzz corpora
 test-e2e: test-deps ## end to end, against the real program
 	@$(MAKE) --no-print-directory build
 	@FA_BUILD=$(abspath $(BUILD)) node --test tests/e2e/
+
+test-production: test-deps ## the same scenarios on PostgreSQL with pgvector, Redis and an S3 store
+	@$(MAKE) --no-print-directory build
+	@FA_STACK=production FA_KILLS=$(or $(FA_KILLS),10) FA_BUILD=$(abspath $(BUILD)) node --test --test-concurrency=1 \
+		$(addprefix tests/e2e/,$(addsuffix .test.mjs,main hostile contract folders lifecycle access load crash))
 
 check: test-deps ## layers, banned calls, sizes, format
 	@tools/check
