@@ -199,6 +199,7 @@ void sha256_update(struct sha256_ctx *c, const void *p, size_t n);
 struct sha256 sha256_final(struct sha256_ctx *c); /* the context may be reused after this */
 void sha256_free(struct sha256_ctx *c);
 struct sha256 sha256_of(const void *p, size_t n);
+struct sha256 hmac_sha256(struct span key, struct span text); /* RFC 2104 */
 bool sha256_eq(struct sha256 a, struct sha256 b);
 const char *sha256_format(struct sha256 h, char out[SHA256_TEXT_LEN]);
 bool sha256_parse(struct span s, struct sha256 *out);

@@ -7,6 +7,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <string.h>
 
 struct sha256_ctx {
@@ -66,6 +67,15 @@ void sha256_free(struct sha256_ctx *c)
                 return;
         EVP_MD_CTX_free(c->evp);
         mem_free(c);
+}
+
+struct sha256 hmac_sha256(struct span key, struct span text)
+{
+        struct sha256 out;
+
+        if (!HMAC(EVP_sha256(), key.p, (int)key.n, (const unsigned char *)text.p, text.n, out.b, NULL))
+                abort(); /* no memory or no SHA-256: as in sha256_of */
+        return out;
 }
 
 struct sha256 sha256_of(const void *p, size_t n)

@@ -339,31 +339,21 @@ static int set_headers(struct call *c, bool own, struct err *e)
 static int set_signature(struct call *c, struct err *e)
 {
         const struct httpc_sigv4 *s = c->q->sigv4;
-        CURL *curl = c->h->curl;
         char hex[SHA256_TEXT_LEN];
-        struct buf line;
-        int rc;
+        struct buf lines;
 
         if (!s)
                 return 0;
         assert(s->payload || c->q->body_fd <= 0);
-        /* curl 7.88 neither sends nor signs this header by itself. */
-        buf_init(&line, 16384);
-        buf_printf(&line, "x-amz-content-sha256: %s",
-                   s->payload ? s->payload : sha256_format(sha256_of(c->q->body.p, c->q->body.n), hex));
-        rc = buf_failed(&line) ? err_oom(e) : add_header(c, buf_str(&line), e);
-        if (rc == 0 && s->token && s->token[0]) {
-                buf_reset(&line);
-                buf_printf(&line, "x-amz-security-token: %s", s->token);
-                rc = buf_failed(&line) ? err_oom(e) : add_header(c, buf_str(&line), e);
+        buf_init(&lines, 32768);
+        const char *payload = s->payload ? s->payload : sha256_format(sha256_of(c->q->body.p, c->q->body.n), hex);
+        int rc = httpc_sign(s, c->q->method, c->q->url, payload, wall_now(), &lines, e);
+        struct span rest = buf_span(&lines), line;
+        while (rc == 0 && span_cut(&rest, '\n', &line)) {
+                lines.p[line.p - lines.p + (ptrdiff_t)line.n] = '\0'; /* where the newline was, or the end's own NUL */
+                rc = add_header(c, line.p, e);
         }
-        buf_reset(&line);
-        buf_printf(&line, "aws:amz:%s:%s", s->region, s->service);
-        if (rc == 0 && (buf_failed(&line) || curl_easy_setopt(curl, CURLOPT_AWS_SIGV4, buf_str(&line)) != CURLE_OK ||
-                        curl_easy_setopt(curl, CURLOPT_USERNAME, s->key) != CURLE_OK ||
-                        curl_easy_setopt(curl, CURLOPT_PASSWORD, s->secret) != CURLE_OK))
-                rc = err_set(e, ERR_INTERNAL, "libcurl cannot sign requests");
-        buf_done(&line);
+        buf_done(&lines);
         return rc;
 }
 

@@ -12,4 +12,12 @@
  */
 void httpc_disposition_name(struct span value, char *out, size_t size);
 
+/*
+ * The headers that sign a request, one a line: Host, x-amz-date, x-amz-content-sha256, the session token if there is
+ * one, Authorization. The URL's path is encoded as it is sent, its query sorted, every name with "=". payload: hex
+ * SHA-256 of the body, or UNSIGNED-PAYLOAD. -1 when the URL has no host or out failed.
+ */
+int httpc_sign(const struct httpc_sigv4 *s, const char *method, const char *url, const char *payload, struct wall now,
+               struct buf *out, struct err *e) MUST_CHECK;
+
 #endif
