@@ -34,7 +34,7 @@ test-unit: test-deps ## unit and contract tests, fuzz corpora
 
 test-e2e: test-deps ## end to end, against the real program
 	@$(MAKE) --no-print-directory build
-	@FA_BUILD=$(abspath $(BUILD)) node --test tests/e2e/
+	@FA_BUILD=$(abspath $(BUILD)) node --test tests/e2e/*.test.mjs
 
 test-production: test-deps ## the same scenarios on PostgreSQL with pgvector, Redis and an S3 store
 	@$(MAKE) --no-print-directory build
