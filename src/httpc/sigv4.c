@@ -94,8 +94,10 @@ int httpc_sign(const struct httpc_sigv4 *s, const char *method, const char *url,
         buf_printf(out, "\nx-amz-date: %s\nx-amz-content-sha256: %s\n", date, payload);
         if (token)
                 buf_printf(out, "x-amz-security-token: %s\n", s->token);
-        buf_printf(out, "Authorization: AWS4-HMAC-SHA256 Credential=%s/%.8s/%s/%s/aws4_request, SignedHeaders=%s, Signature=%s",
-                   s->key, date, s->region, s->service, names, sha256_format(signature, hex));
+        buf_printf(
+                out,
+                "Authorization: AWS4-HMAC-SHA256 Credential=%s/%.8s/%s/%s/aws4_request, SignedHeaders=%s, Signature=%s",
+                s->key, date, s->region, s->service, names, sha256_format(signature, hex));
         failed = failed || buf_failed(out) || buf_failed(&canonical) || buf_failed(&text);
         buf_done(&canonical);
         buf_done(&text);

@@ -15,6 +15,8 @@
 #include "jail/jail_priv.h"
 #include "metrics/metrics.h"
 
+#define QUICK_STARTS    2
+#define QUICK_START_S   5
 #define BACKOFF_FIRST_S 1
 #define BACKOFF_MOST_S  30
 
@@ -144,7 +146,11 @@ static int slot_start(struct jail *j, struct slot *s, struct err *e)
                 return 0;
         if (start_allowed(j, e))
                 return -1;
+        /* One that was killed while it got ready says nothing of the next: try again before the file has to wait. */
+        struct mono began = mono_now();
         int r = child_start(&s->child, j->path, &why);
+        for (int again = 0; r && again < QUICK_STARTS && mono_since(began).ns < dur_s(QUICK_START_S).ns; again++)
+                r = child_start(&s->child, j->path, &why);
         start_noted(j, r == 0, &why);
         return r ? err_set(e, ERR_UNAVAILABLE, "%s", why.msg) : 0;
 }
