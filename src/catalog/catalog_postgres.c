@@ -35,8 +35,7 @@ static void pg_close(struct catalog *base)
         mem_free(c);
 }
 
-/* libpq knows nothing of SQLAlchemy's "postgresql+driver://". */
-static char *plain_url(const char *url)
+char *pg_plain_url(const char *url)
 {
         const char *colon = strchr(url, ':'), *plus = strchr(url, '+');
         size_t scheme, rest;
@@ -75,7 +74,7 @@ static struct pg_catalog *pg_new(const struct catalog_opts *opts)
         lock_init(&c->plock, "catalog pool", RANK_CATALOG_POOL);
         lock_init(&c->klock, "catalog keeper", RANK_CATALOG_INDEX);
         cond_init(&c->kcond);
-        c->url = plain_url(opts->url);
+        c->url = pg_plain_url(opts->url);
         c->password = opts->db_password && *opts->db_password ? mem_strdup(opts->db_password) : NULL;
         return c;
 }
@@ -85,7 +84,7 @@ static int prepare(struct pg_catalog *c, struct err *e)
 {
         const struct pg_login login = {.url = c->url, .password = c->password, .timeout = c->timeout};
         struct pg_conn *db = pg_connect(&login, e);
-        int rc = db ? pg_migrate(db, e) : -1;
+        int rc = db && pg_migrate(db, e) == 0 ? pg_copy_check(db, e) : -1;
 
         pg_disconnect(db);
         return rc;

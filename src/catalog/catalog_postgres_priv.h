@@ -138,6 +138,10 @@ static inline struct pg_catalog *pg_self(struct catalog *c)
 
 /* Refuses a server that does not keep what it acknowledged, sees to pgvector, brings the tables up to date. */
 int pg_migrate(struct pg_conn *db, struct err *e) MUST_CHECK;
+/* Refuses a catalog into which a copy is not finished (catalog_postgres_copy_open.c). */
+int pg_copy_check(struct pg_conn *db, struct err *e) MUST_CHECK;
+/* The url as libpq takes it, which knows nothing of SQLAlchemy's "postgresql+driver://". The caller's; NULL on OOM. */
+char *pg_plain_url(const char *url) MUST_CHECK;
 
 /* The model in use; ERR_UNAVAILABLE when none was chosen. (catalog_postgres_model.c) */
 int pg_model(struct pg_catalog *c, int64_t *model, uint32_t *dim, struct err *e) MUST_CHECK;

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether a database may be the target of a copy, and whether a catalog may be
+ * served: not while a copy into it is unfinished.
+ */
+#include "catalog/catalog_copy_priv.h"
+#include "catalog/catalog_postgres_copy_priv.h"
+
+#include <stdio.h>
+
+#define COPY_LOCK "7733091250042001"
+#define SECONDS   10 /* of one attempt to connect */
+
+/* A copy works for minutes without a pause that a server would allow its sessions. */
+#define COPY_SESSION                                                                                                   \
+        "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
+
+static int lock(struct pg_conn *db, struct err *e)
+{
+        int64_t mine = 0;
+
+        if (pg_exec(db, COPY_SESSION, e) < 0 ||
+            pg_int(db, e, &mine, "SELECT pg_try_advisory_lock(" COPY_LOCK ")::integer", "") < 0)
+                return -1;
+        return mine ? 0 : err_set(e, ERR_CONFLICT, "another copy into this database is under way");
+}
+
+int copy_target_open(const char *url, const char *password, struct copy_target **out, struct err *e)
+{
+        struct copy_target *t = mem_calloc(1, sizeof(*t));
+        char *plain = pg_plain_url(url);
+        const struct pg_login login = {
+                .url = plain, .password = password && *password ? password : NULL, .timeout = dur_s(SECONDS)};
+
+        if (!t || !plain)
+                err_oom(e);
+        else
+                t->db = pg_connect(&login, e);
+        mem_free(plain);
+        if (t && t->db && lock(t->db, e) == 0) {
+                *out = t;
+                return 0;
+        }
+        copy_target_close(t);
+        return -1;
+}
+
+void copy_target_close(struct copy_target *t)
+{
+        if (!t)
+                return;
+        pg_disconnect(t->db);
+        mem_free(t);
+}
+
+/* ---- looking --------------------------------------------------------------------------- */
+
+static int table_is_there(struct pg_conn *db, const char *name, struct err *e)
+{
+        int64_t one;
+
+        return pg_int(db, e, &one, "SELECT 1 WHERE to_regclass(?) IS NOT NULL", "t", name);
+}
+
+static int no_server(struct pg_conn *db, struct err *e)
+{
+        int64_t one;
+        int rc = pg_int(db, e, &one,
+                        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = "
+                        "'file-allocator' AND pid <> pg_backend_pid() LIMIT 1",
+                        "");
+
+        return rc > 0 ? err_set(e, ERR_CONFLICT, "a server is at work on the target: stop it first") : rc;
+}
+
+static int read_found(struct pg_conn *db, struct copy_found *out, struct err *e)
+{
+        struct pg_rows *s = pg_query(db, e, "SELECT origin, source, (finished > 0)::integer FROM catalog_copy", "");
+        int rc = s ? pg_step(db, s, e) : -1;
+
+        if (rc <= 0)
+                return rc;
+        out->begun = true;
+        out->origin = pg_col_i64(s, 0);
+        out->source = pg_col_sha(s, 1);
+        out->finished = pg_col_int(s, 2) != 0;
+        pg_end(s);
+        return 0;
+}
+
+static int expect_empty(struct pg_conn *db, struct err *e)
+{
+        char sql[96], word[8];
+
+        for (const struct copy_table *t = copy_tables; t->name; t++) {
+                int rc = table_is_there(db, t->name, e);
+                /* A server that was only tried leaves its model. */
+                if (rc == 0 || (rc > 0 && strcmp(t->name, "model") == 0))
+                        continue;
+                snprintf(sql, sizeof(sql), "SELECT 1 FROM %s LIMIT 1", t->name);
+                if (rc > 0)
+                        rc = pg_word(db, sql, word, sizeof(word), e);
+                if (rc > 0)
+                        return err_set(e, ERR_CONFLICT,
+                                       "database %.60s holds rows of a table \"%s\" that no copy began: give the copy "
+                                       "an empty database",
+                                       PQdb(db->h), t->name);
+                if (rc < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+int copy_target_look(struct copy_target *t, struct copy_found *out, struct err *e)
+{
+        int rc;
+
+        *out = (struct copy_found){0};
+        rc = table_is_there(t->db, "catalog_copy", e);
+        if (rc < 0 || (rc > 0 && read_found(t->db, out, e) < 0))
+                return -1;
+        if (out->finished)
+                return 0;
+        if (no_server(t->db, e) < 0)
+                return -1;
+        return out->begun ? 0 : expect_empty(t->db, e);
+}
+
+/* ---- before serving ------------------------------------------------------------------------ */
+
+int pg_copy_check(struct pg_conn *db, struct err *e)
+{
+        struct copy_found found = {0};
+        int rc = table_is_there(db, "catalog_copy", e);
+
+        if (rc <= 0)
+                return rc;
+        if (read_found(db, &found, e) < 0)
+                return -1;
+        return found.begun && !found.finished
+                       ? err_set(e, ERR_CONFLICT,
+                                 "the catalog is the target of a copy that was not finished: run \"file-allocator "
+                                 "migrate copy\" again")
+                       : 0;
+}
