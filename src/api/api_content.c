@@ -124,7 +124,7 @@ void get_thumbnail(struct http_request *r)
         char etag[SHA256_TEXT_LEN + 2], hex[SHA256_TEXT_LEN];
         if (!load(r, &a) || !wants_preview(r, &preview))
                 return;
-        if (storage_open_derived(api_of(r)->o.storage, a.sha256, preview ? "preview.jpg" : "thumb.webp", &fd, &size,
+        if (storage_open_derived(api_of(r)->o.storage, a.sha256, preview ? STORAGE_PREVIEW : STORAGE_THUMB, &fd, &size,
                                  &e)) {
                 if (e.code == ERR_NOT_FOUND)
                         http_reply_error(r, 404, "no_thumbnail", NULL, "no thumbnail: the file is %s%s%s",

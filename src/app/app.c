@@ -10,36 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "app/app_priv.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
-
-/* One serving process a data folder: two writers would each believe in their own queue. */
-static int take_data_lock(struct app *a, struct err *e)
-{
-        char path[4200];
-        snprintf(path, sizeof path, "%s/lock", a->data);
-        a->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (a->lock_fd < 0)
-                return err_errno(e, errno, "cannot open %s", path);
-        if (flock(a->lock_fd, LOCK_EX | LOCK_NB)) {
-                char pid[24] = "";
-                ssize_t n = pread(a->lock_fd, pid, sizeof pid - 1, 0);
-                pid[n > 0 ? n : 0] = '\0';
-                pid[strcspn(pid, "\n")] = '\0';
-                return err_set(e, ERR_CONFLICT, "DATA_PATH %s is in use by process %s", a->data,
-                               *pid ? pid : "unknown");
-        }
-        char pid[24];
-        int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-        if (ftruncate(a->lock_fd, 0) || pwrite(a->lock_fd, pid, (size_t)n, 0) != n)
-                return err_errno(e, errno, "cannot write %s", path);
-        return 0;
-}
 
 static int absolute(const char *path, char *out, size_t n, struct err *e)
 {
@@ -53,7 +29,7 @@ static int absolute(const char *path, char *out, size_t n, struct err *e)
 static int prepare_folders(struct app *a, struct err *e)
 {
         if (dir_make(a->c->data_path, e) || absolute(a->c->data_path, a->data, sizeof a->data, e) ||
-            take_data_lock(a, e) || dir_make(a->c->storage_path, e) ||
+            app_data_lock(a->data, &a->lock_fd, e) || dir_make(a->c->storage_path, e) ||
             absolute(a->c->storage_path, a->storage_path, sizeof a->storage_path, e))
                 return -1;
         snprintf(a->tmp_path, sizeof a->tmp_path, "%s/tmp", a->data);
@@ -106,25 +82,11 @@ static int open_catalog(struct app *a, struct err *e)
         };
         if (catalog_open(&co, &a->catalog, e) || catalog_counts(a->catalog, NULL, &counts, e))
                 return -1;
-        char role_url[1024] = "";
-        snprintf(role_url, sizeof role_url, "%s", a->c->aws_container_credentials_full_uri);
-        if (*a->c->aws_container_credentials_relative_uri == '/')
-                snprintf(role_url, sizeof role_url, "http://169.254.170.2%s",
-                         a->c->aws_container_credentials_relative_uri);
-        struct storage_opts so = {.url = a->c->storage_backend,
-                                  .path = a->storage_path,
-                                  .expect_content = counts.objects > 0,
-                                  .s3 = {.bucket = a->c->s3_bucket,
-                                         .endpoint = a->c->s3_endpoint_url,
-                                         .region = a->c->aws_region,
-                                         .key = a->c->aws_access_key_id,
-                                         .secret = a->c->aws_secret_access_key,
-                                         .token = a->c->aws_session_token,
-                                         .role_url = role_url,
-                                         .role_token = a->c->aws_container_authorization_token,
-                                         .force_path_style = a->c->s3_force_path_style,
-                                         .spool_path = a->c->spool_path,
-                                         .spool_max_bytes = (uint64_t)a->c->spool_max_bytes}};
+        struct storage_opts so;
+        char role_url[APP_ROLE_URL_MAX];
+        app_storage_opts(a->c, role_url, &so);
+        so.path = a->storage_path;
+        so.expect_content = counts.objects > 0;
         return storage_open(&so, &a->storage, e);
 }
 

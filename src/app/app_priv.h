@@ -41,4 +41,15 @@ void app_probes_init(struct app *a);
 /* Folder of the model that EMBEDDING_MODEL names. */
 void app_model_dir(const struct config *c, const struct app_paths *p, char *out, size_t n);
 
+/* One process a data folder: two writers would each believe in their own queue. Held until *fd, which is the caller's
+ * also on failure, is closed. ERR_CONFLICT names the process that holds it. (app_parts.c) */
+int app_data_lock(const char *data, int *fd, struct err *e) MUST_CHECK;
+/* The same for one who only reads: makes nothing, writes its number only where it may; *fd is -1 where no server ever
+ * was. */
+int app_data_lock_if_any(const char *data, int *fd, struct err *e) MUST_CHECK;
+
+#define APP_ROLE_URL_MAX 1024
+/* The storage that the settings name; out points into c and role_url. */
+void app_storage_opts(const struct config *c, char role_url[APP_ROLE_URL_MAX], struct storage_opts *out);
+
 #endif

@@ -28,8 +28,7 @@ const struct copy_table copy_tables[] = {
          "content_type, comments, sha256, size, created, updated, trashed, metadata, note, cluster, pinned, "
          "similarity, duplicate_of, phash",
          "lulitiiitttttttbllllttuidul", "n"},
-        {"task",
-         "n, id, asset, type, state, run_after, token, lease_until, deliveries, errors, crashes, worker",
+        {"task", "n, id, asset, type, state, run_after, token, lease_until, deliveries, errors, crashes, worker",
          "luliillliiit", "n"},
         {"task_failed", "task, stage, code, error, input_fault, first_failed, last_failed", "ltttill", "task"},
         {"task_error", "n, task, at, stage, code, message, crash", "lllttti", "n"},
@@ -222,8 +221,7 @@ static int copy_batch(struct catalog_copy *c, const struct copy_table *t, uint64
                 if (bytes >= c->opts.batch_bytes)
                         break;
         }
-        if (rc < 0 || copy_target_put(c->target, buf_span(b), e) < 0 ||
-            copy_target_commit(c->target, t, *rows, e) < 0)
+        if (rc < 0 || copy_target_put(c->target, buf_span(b), e) < 0 || copy_target_commit(c->target, t, *rows, e) < 0)
                 return -1;
         buf_reset(b);
         return rc;
@@ -315,8 +313,7 @@ static int put_group(struct groups *g, const char *owner, const char *status, st
         return 0;
 }
 
-static int source_group(void *ctx, const char *owner, const char *status, uint64_t count, uint64_t bytes,
-                        struct err *e)
+static int source_group(void *ctx, const char *owner, const char *status, uint64_t count, uint64_t bytes, struct err *e)
 {
         struct groups *g = ctx;
         struct catalog_copy_group *p;
@@ -328,8 +325,7 @@ static int source_group(void *ctx, const char *owner, const char *status, uint64
         return 0;
 }
 
-static int target_group(void *ctx, const char *owner, const char *status, uint64_t count, uint64_t bytes,
-                        struct err *e)
+static int target_group(void *ctx, const char *owner, const char *status, uint64_t count, uint64_t bytes, struct err *e)
 {
         struct groups *g = ctx;
         struct catalog_copy_group *p;

@@ -45,7 +45,8 @@ int catalog_copy_verify(struct catalog_copy *c, bool *equal, struct err *e) MUST
 /* Marks the target as complete. Only after a verify that found it equal. */
 int catalog_copy_finish(struct catalog_copy *c, struct err *e) MUST_CHECK;
 
-struct catalog_copy_table { /* the hash: SHA-256 of the rows in the order of their key, in PostgreSQL's binary COPY format */
+struct catalog_copy_table { /* the hash: SHA-256 of the rows in the order of their key, in PostgreSQL's binary COPY
+                               format */
         const char *name;
         uint64_t rows, target_rows;
         struct sha256 hash, target_hash;

@@ -32,9 +32,9 @@ typedef int copy_group_fn(void *ctx, const char *owner, const char *status, uint
 
 struct copy_source;
 int copy_source_open(const char *path, struct copy_source **out, struct err *e) MUST_CHECK;
-void copy_source_close(struct copy_source *s);                 /* NULL is fine */
-int64_t copy_source_origin(const struct copy_source *s);       /* when the catalog was made: tells one from another */
-uint64_t copy_source_mended(const struct copy_source *s);      /* texts, so far */
+void copy_source_close(struct copy_source *s);            /* NULL is fine */
+int64_t copy_source_origin(const struct copy_source *s);  /* when the catalog was made: tells one from another */
+uint64_t copy_source_mended(const struct copy_source *s); /* texts, so far */
 /* Begin to read a table, in its order, behind the first skip rows. */
 int copy_source_table(struct copy_source *s, const struct copy_table *t, uint64_t skip, struct err *e) MUST_CHECK;
 /* Appends the next row's tuple: 1, 0 at the end, -1. */
@@ -69,8 +69,8 @@ int copy_target_text(struct copy_target *t, unsigned n, uint64_t *made, struct e
 int copy_target_settle(struct copy_target *t, struct err *e) MUST_CHECK;
 /* Reads a table back: calls fn with each piece of the stream, and tells the rows. */
 typedef void copy_piece_fn(void *ctx, struct span piece);
-int copy_target_read(struct copy_target *t, const struct copy_table *table, copy_piece_fn *fn, void *ctx, uint64_t *rows,
-                     struct err *e) MUST_CHECK;
+int copy_target_read(struct copy_target *t, const struct copy_table *table, copy_piece_fn *fn, void *ctx,
+                     uint64_t *rows, struct err *e) MUST_CHECK;
 int copy_target_groups(struct copy_target *t, const char *sql, copy_group_fn *fn, void *ctx, struct err *e) MUST_CHECK;
 int copy_target_finish(struct copy_target *t, struct err *e) MUST_CHECK;
 

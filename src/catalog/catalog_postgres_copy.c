@@ -22,8 +22,8 @@ static const char begin_sql[] =
 static int remember(struct copy_target *t, int64_t origin, const struct sha256 *source, struct err *e)
 {
         if (pg_exec(t->db, begin_sql, e) < 0 ||
-            pg_run(t->db, e, "INSERT INTO catalog_copy (origin, source, begun) VALUES (?, ?, " DB_NOW ")", "lh",
-                   origin, source) < 0)
+            pg_run(t->db, e, "INSERT INTO catalog_copy (origin, source, begun) VALUES (?, ?, " DB_NOW ")", "lh", origin,
+                   source) < 0)
                 return -1;
         return pg_exec(t->db, "COMMIT", e);
 }
@@ -180,8 +180,8 @@ static int read_end(struct copy_target *t, const struct copy_table *table, uint6
         return 0;
 }
 
-int copy_target_read(struct copy_target *t, const struct copy_table *table, copy_piece_fn *fn, void *ctx, uint64_t *rows,
-                     struct err *e)
+int copy_target_read(struct copy_target *t, const struct copy_table *table, copy_piece_fn *fn, void *ctx,
+                     uint64_t *rows, struct err *e)
 {
         char sql[1024], *piece;
         PGresult *res;

@@ -12,8 +12,7 @@
 #define SECONDS   10 /* of one attempt to connect */
 
 /* A copy works for minutes without a pause that a server would allow its sessions. */
-#define COPY_SESSION                                                                                                   \
-        "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
+#define COPY_SESSION "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
 
 static int lock(struct pg_conn *db, struct err *e)
 {

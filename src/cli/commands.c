@@ -87,6 +87,20 @@ static const struct cli_option dlq_options[] = {
         END,
 };
 
+static const struct cli_option migrate_options[] = {
+        {"from", 0, "URL", "SQLite catalog, its file or its data folder; else the one in the settings."},
+        {"to", 0, "URL", "PostgreSQL database; else the one in the settings. DB_PASSWORD is its password."},
+        {"storage-from", 0, "URL",
+         "Where the objects are; else the folder \"storage\" beside the catalog, or the settings'."},
+        {"storage-to", 0, "URL", "Copy the objects there: s3://bucket/prefix or fs:///folder. Else they stay."},
+        {"verify", 0, NULL, "Read every byte of every object again, at the target."},
+        {"dry-run", 'n', NULL, "Look at everything, change nothing."},
+        {"jobs", 'j', "N", "Objects copied at a time, 1 to 32 (4)."},
+        {"quiet", 'q', NULL, "No progress."},
+        {"data", 'd', "PATH", "Short for --set DATA_PATH=PATH."},
+        END,
+};
+
 const struct cli_command cli_commands[] = {
         {"serve", "start the server", "",
          "file-allocator serve\n"
@@ -135,6 +149,15 @@ const struct cli_command cli_commands[] = {
          "file-allocator dlq retry 01900000-0000-7000-8000-000000000001\n"
          "file-allocator dlq retry-all",
          "Deleting an entry gives up processing; the file itself stays stored.", dlq_options, 1, 2, run_dlq},
+        {"migrate", "move an embedded installation to PostgreSQL, and its files to S3", "copy",
+         "file-allocator migrate copy --from sqlite:////srv/files/catalog.db --to postgresql://files@db.example/files\n"
+         "file-allocator migrate copy --from /srv/files --to postgresql://files@db.example/files --dry-run\n"
+         "file-allocator migrate copy --data /srv/files --to postgresql://files@db.example/files \\\n"
+         "    --storage-to s3://bucket/prefix --verify",
+         "Stop the server first. The source is only read. Both sides are compared at the end, and only an equal copy "
+         "counts as finished; cut off, or run again, it completes what is missing. Code 0: all is equal; 3: the "
+         "catalogs are, but objects are missing or damaged; 1: it failed, or something differs.",
+         migrate_options, 1, 1, run_migrate},
         {"config", "show, check or document the settings", "show|check|docs",
          "file-allocator config show\n"
          "file-allocator config check --set APP_PORT=9000\n"

@@ -5,6 +5,7 @@
 #define FA_CLI_INGEST_PRIV_H
 
 #include "cli/cli_priv.h"
+#include "cli/meter.h"
 
 struct upload_opts { /* shared by all workers, read-only */
         const char *owner, *folder, *tags;
@@ -34,18 +35,5 @@ struct upload_result {
 int upload_init(struct upload *u, const struct api *api, const struct upload_opts *opts, struct err *e) MUST_CHECK;
 void upload_done(struct upload *u);
 void upload_file(struct upload *u, const struct walk_file *f, struct upload_result *r);
-
-struct meter {
-        bool on, drawn;
-        struct mono start;
-};
-struct meter_state {
-        size_t files_done, files;
-        uint64_t bytes_done, bytes, bytes_sent; /* done: sent or skipped, with what is under way */
-};
-void meter_init(struct meter *m, bool quiet);
-void meter_draw(struct meter *m, const struct meter_state *s);
-void meter_note(struct meter *m, const char *fmt, ...) PRINTF_LIKE(2, 3); /* a line of its own in the meter's place */
-void meter_erase(struct meter *m);                                        /* before anything else is printed */
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One line at the bottom of a terminal that says how far the work is. On standard error, and only when that is a
  * terminal. */
-#include "cli/ingest_priv.h"
+#include "cli/meter.h"
+#include "cli/cli_priv.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -48,9 +49,27 @@ void meter_note(struct meter *m, const char *fmt, ...)
         buf_done(&line);
 }
 
-void meter_draw(struct meter *m, const struct meter_state *s)
+static void put_bar(struct buf *line, double part)
 {
         enum { BAR = 20 };
+
+        buf_putc(line, '[');
+        for (int i = 0; i < BAR; i++)
+                buf_putc(line, i < (int)(part * BAR) ? '#' : '.');
+        buf_puts(line, "] ");
+}
+
+static void put_left(struct buf *line, double elapsed, double part)
+{
+        if (elapsed > 2 && part > 0.001 && part < 1) {
+                buf_puts(line, "  ");
+                text_seconds(line, elapsed / part * (1 - part));
+                buf_puts(line, " left");
+        }
+}
+
+void meter_draw(struct meter *m, const struct meter_state *s)
+{
         double elapsed = dur_seconds(mono_since(m->start));
         double part = s->bytes > 0 ? (double)s->bytes_done / (double)s->bytes : 1;
         struct buf line;
@@ -59,10 +78,8 @@ void meter_draw(struct meter *m, const struct meter_state *s)
                 return;
         part = part > 1 ? 1 : part;
         buf_init(&line, 1024);
-        buf_putc(&line, '[');
-        for (int i = 0; i < BAR; i++)
-                buf_putc(&line, i < (int)(part * BAR) ? '#' : '.');
-        buf_printf(&line, "] %zu/%zu files  ", s->files_done, s->files);
+        put_bar(&line, part);
+        buf_printf(&line, "%zu/%zu files  ", s->files_done, s->files);
         text_bytes(&line, (double)s->bytes_done);
         buf_puts(&line, " of ");
         text_bytes(&line, (double)s->bytes);
@@ -71,11 +88,31 @@ void meter_draw(struct meter *m, const struct meter_state *s)
                 text_bytes(&line, (double)s->bytes_sent / elapsed);
                 buf_puts(&line, "/s");
         }
-        if (elapsed > 2 && part > 0.001 && part < 1) {
-                buf_puts(&line, "  ");
-                text_seconds(&line, elapsed / part * (1 - part));
-                buf_puts(&line, " left");
-        }
+        put_left(&line, elapsed, part);
+        show(m, buf_span(&line));
+        buf_done(&line);
+}
+
+void meter_step(struct meter *m, const char *what, uint64_t done, uint64_t total)
+{
+        double part = total > 0 ? (double)done / (double)total : 0;
+        struct buf line;
+
+        if (m->what != what)
+                m->start = mono_now();
+        else if (!mono_reached(m->next))
+                return;
+        m->what = what;
+        m->next = mono_add(mono_now(), dur_ms(100));
+        if (!m->on)
+                return;
+        buf_init(&line, 1024);
+        if (total > 0)
+                put_bar(&line, part > 1 ? 1 : part);
+        buf_printf(&line, "%s  %llu", what, (unsigned long long)done);
+        if (total > 0)
+                buf_printf(&line, "/%llu", (unsigned long long)total);
+        put_left(&line, dur_seconds(mono_since(m->start)), part);
         show(m, buf_span(&line));
         buf_done(&line);
 }

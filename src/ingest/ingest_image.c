@@ -23,7 +23,7 @@ static const char *step_version(struct ingest *ing, struct arena *a)
 
 static bool derived_present(struct ingest *ing, struct sha256 object)
 {
-        static const char *const names[] = {"thumb.webp", "preview.jpg"};
+        static const char *const names[] = {STORAGE_DERIVED_NAMES};
         for (size_t i = 0; i < COUNT_OF(names); i++) {
                 int fd;
                 uint64_t size;
@@ -149,8 +149,8 @@ static int store_derived(struct ingest *ing, struct worker_run *run, const struc
 {
         struct mono start = mono_now();
         run->stage = "store";
-        if (storage_put_derived(ing->o.storage, run->task->sha256, "thumb.webp", d->thumb, e) ||
-            storage_put_derived(ing->o.storage, run->task->sha256, "preview.jpg", d->preview, e))
+        if (storage_put_derived(ing->o.storage, run->task->sha256, STORAGE_THUMB, d->thumb, e) ||
+            storage_put_derived(ing->o.storage, run->task->sha256, STORAGE_PREVIEW, d->preview, e))
                 return -1;
         metrics_observe(METRIC_STAGE_DURATION, dur_seconds(mono_since(start)), "store");
         return 0;

@@ -38,6 +38,9 @@ struct storage_opts {
         /* The catalog already holds objects: then a missing sentinel means an empty mount point, and opening is
          * refused. */
         bool expect_content;
+        /* Only read: a directory is taken as it is, nothing is made or swept in it, and what is no storage is refused.
+         */
+        bool read_only;
 };
 
 /* Makes and syncs the directory tree at first use, removes leftovers in tmp/. */
@@ -93,7 +96,11 @@ void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n
 
 /* ---- derived: can be made again, so written atomically but not synced -------------- */
 
-/* name: [a-z0-9.-]+, e.g. "thumb.webp" */
+#define STORAGE_THUMB         "thumb.webp"
+#define STORAGE_PREVIEW       "preview.jpg"
+#define STORAGE_DERIVED_NAMES STORAGE_THUMB, STORAGE_PREVIEW /* all there are */
+
+/* name: [a-z0-9.-]+ */
 int storage_put_derived(struct storage *s, struct sha256 key, const char *name, struct span bytes,
                         struct err *e) MUST_CHECK;
 int storage_open_derived(struct storage *s, struct sha256 key, const char *name, int *fd, uint64_t *size,

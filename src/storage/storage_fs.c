@@ -55,6 +55,7 @@ static int fs_open(const struct storage_opts *opts, struct storage **out, struct
         fs->root = fs->tmp = fs->objects = fs->derived = -1;
         lock_init(&fs->state_lock, "storage state", RANK_STORAGE);
         fs->path = mem_strdup(opts->path);
+        fs->read_only = opts->read_only;
         if (!fs->path) {
                 err_oom(e);
                 goto out;

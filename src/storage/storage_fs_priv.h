@@ -37,6 +37,7 @@ struct fs_shard {
 struct fs {
         struct storage base;
         char *path;
+        bool read_only; /* then tmp is -1 */
         int root, tmp, objects, derived;
         enum fs_way way;
         struct fs_shard shards[FS_SHARDS];

@@ -50,7 +50,7 @@ static int sync_ancestors(const char *path, struct err *e)
 /* The directory's descriptor; *made tells that it was not there. */
 static int open_dir(struct fs *fs, int parent, const char *name, bool *made, struct err *e)
 {
-        int fd, why = mkdirat(parent, name, 0700) < 0 ? errno : 0;
+        int fd, why = fs->read_only ? EROFS : mkdirat(parent, name, 0700) < 0 ? errno : 0;
 
         if (why == 0)
                 *made = true;
@@ -190,6 +190,8 @@ static int open_root(struct fs *fs, bool expect_content, bool *first, struct err
 
         fs->root = open(fs->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         *first = fs->root < 0 || fstatat(fs->root, FS_SENTINEL, &st, 0) < 0;
+        if (*first && fs->read_only)
+                return err_set(e, ERR_NOT_FOUND, "%.160s is no storage: it holds no " FS_SENTINEL " file", fs->path);
         if (*first && expect_content)
                 return err_set(e, ERR_UNAVAILABLE,
                                "%.120s holds no " FS_SENTINEL " file but the catalog knows objects: "
@@ -211,8 +213,11 @@ int fs_tree_open(struct fs *fs, bool expect_content, struct err *e)
                 return -1;
         made = first;
         if ((fs->objects = open_dir(fs, fs->root, "objects", &made, e)) < 0 ||
-            (fs->derived = open_dir(fs, fs->root, "derived", &made, e)) < 0 ||
-            (fs->tmp = open_dir(fs, fs->root, "tmp", &made, e)) < 0 || open_shards(fs, first, e) < 0)
+            (fs->derived = open_dir(fs, fs->root, "derived", &made, e)) < 0 || open_shards(fs, first, e) < 0)
+                return -1;
+        if (fs->read_only)
+                return 0;
+        if ((fs->tmp = open_dir(fs, fs->root, "tmp", &made, e)) < 0)
                 return -1;
         sweep(fs);
         if (choose_way(fs, e) < 0 || (made && sync_dir(fs, fs->root, e) < 0))

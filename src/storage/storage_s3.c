@@ -243,7 +243,8 @@ static int s3_open(const struct storage_opts *opts, struct storage **out, struct
         s->spool = -1;
         lock_init(&s->lock, "storage s3", RANK_STORAGE);
         cond_init(&s->changed);
-        if (configure(s, opts, e) < 0 || s3_spool_open(s, e) < 0 || check_sentinel(s, opts->expect_content, e) < 0)
+        if (configure(s, opts, e) < 0 || s3_spool_open(s, e) < 0 ||
+            check_sentinel(s, opts->expect_content || opts->read_only, e) < 0)
                 goto out;
         s->reachable = true;
         s->state_until = mono_add(mono_now(), dur_s(PROBE_SECONDS));

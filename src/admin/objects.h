@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Objects from one storage into another, and whether those of a catalog are whole. */
+#ifndef FA_OBJECTS_H
+#define FA_OBJECTS_H
+
+#include "storage/storage.h"
+
+struct objects_report {
+        uint64_t seen, bytes; /* so far, whatever became of them */
+        uint64_t copied, copied_bytes, there, hashed, derived;
+        uint64_t bad; /* missing, or not what their name says */
+};
+
+struct objects_opts {
+        struct storage *from;
+        struct storage *to; /* NULL: those of from are only checked */
+        bool hash;          /* of a check: read every byte, not only sizes */
+        unsigned threads;
+        /* The objects wanted: 1, 0 at the end, -1. Called by one thread at a time, as are the two below. */
+        int (*next)(void *ctx, struct sha256 *object, uint64_t *size, struct err *e);
+        void (*progress)(void *ctx, const struct objects_report *r); /* may be NULL */
+        void (*bad)(void *ctx, const char *why);                     /* may be NULL */
+        void *ctx;
+};
+
+/*
+ * Copies (with what was derived from them) or checks. Each object's bytes are hashed on their way; what the target
+ * has in the right size is left alone. 0 also with bad ones; -1 when the whole cannot go on. Run again, it completes
+ * the rest. *r is filled in either case.
+ */
+int objects_run(const struct objects_opts *opts, struct objects_report *r, struct err *e) MUST_CHECK;
+
+#endif
