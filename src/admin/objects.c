@@ -45,8 +45,7 @@ static int reader_open(struct reader *r, struct storage *s, struct sha256 key, u
 
 static int64_t reader_next(struct reader *r, char *chunk, struct err *e)
 {
-        int64_t n = r->r ? storage_read_at(r->r, r->at, chunk, CHUNK, e)
-                         : pread(r->fd, chunk, CHUNK, (off_t)r->at);
+        int64_t n = r->r ? storage_read_at(r->r, r->at, chunk, CHUNK, e) : pread(r->fd, chunk, CHUNK, (off_t)r->at);
 
         if (n < 0 && !r->r)
                 return err_set(e, ERR_CORRUPT, "it cannot be read: the disk gives an error");
@@ -64,7 +63,8 @@ static int same_hash(struct sha256 key, struct sha256 found, struct err *e)
 {
         char hex[SHA256_TEXT_LEN];
 
-        return sha256_eq(key, found) ? 0 : err_set(e, ERR_CORRUPT, "object %s holds other bytes", sha256_format(key, hex));
+        return sha256_eq(key, found) ? 0
+                                     : err_set(e, ERR_CORRUPT, "object %s holds other bytes", sha256_format(key, hex));
 }
 
 static int check(struct run *run, struct sha256 key, uint64_t size, char *chunk, struct done *d, struct err *e)

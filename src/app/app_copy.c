@@ -132,7 +132,7 @@ static void find_storage(struct copy *k)
         snprintf(beside, sizeof beside, "%s/storage", k->data);
         bool fs = strncmp(k->c->storage_backend, "fs://", 5) == 0;
         const char *set = fs ? k->c->storage_path : k->c->storage_backend;
-        const char *text = k->o->storage_from ? k->o->storage_from
+        const char *text = k->o->storage_from                        ? k->o->storage_from
                            : k->o->from && access(beside, F_OK) == 0 ? beside
                                                                      : set;
         place_name(k, &k->from_place, text);
@@ -235,8 +235,7 @@ static int run(struct copy *k, struct err *e)
                 return -1;
         if (k->o->dry_run)
                 return do_objects(k, e);
-        if (catalog_copy_load(k->catalog, e) || do_objects(k, e) ||
-            catalog_copy_verify(k->catalog, &k->r.equal, e))
+        if (catalog_copy_load(k->catalog, e) || do_objects(k, e) || catalog_copy_verify(k->catalog, &k->r.equal, e))
                 return -1;
         k->r.compared = true;
         k->r.groups = catalog_copy_groups(k->catalog, &k->r.ngroups);

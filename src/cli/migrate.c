@@ -44,7 +44,7 @@ static void put_verdict(struct table *t, bool equal)
 static void print_tables(const struct migrate *m, const struct app_copy_report *r)
 {
         static const struct table_column columns[] = {
-                {"Table", false, false},        {"Source", true, false}, {"Target", true, false},
+                {"Table", false, false},           {"Source", true, false}, {"Target", true, false},
                 {"SHA-256 of rows", false, false}, {"", false, false},
         };
         struct table *t = cli_table_new(columns, COUNT_OF(columns));
@@ -75,7 +75,7 @@ static void print_tables(const struct migrate *m, const struct app_copy_report *
 static void print_groups(const struct app_copy_report *r)
 {
         static const struct table_column columns[] = {
-                {"What", false, false}, {"Owner", false, true}, {"Status", false, false},
+                {"What", false, false},  {"Owner", false, true},  {"Status", false, false},
                 {"Source", true, false}, {"Target", true, false}, {"", false, false},
         };
         struct table *t = cli_table_new(columns, COUNT_OF(columns));
