@@ -317,3 +317,19 @@ int catalog_trash_due(struct catalog *c, struct wall t, unsigned limit, struct a
 {
         return c->ops->trash_due(c, t, limit, a, out, n, e);
 }
+
+int catalog_duty_take(struct catalog *c, const char *duty, const char *holder, struct dur lease, struct dur every,
+                      struct err *e)
+{
+        return c->ops->duty_take(c, duty, holder, lease, every, e);
+}
+
+int catalog_duty_done(struct catalog *c, const char *duty, const char *holder, struct err *e)
+{
+        return c->ops->duty_done(c, duty, holder, e);
+}
+
+int catalog_placing_version(struct catalog *c, const char *owner, uint64_t *out, struct err *e)
+{
+        return c->ops->placing_version(c, owner, out, e);
+}

@@ -366,7 +366,7 @@ static int do_place(struct pg_tx *tx, void *arg, struct err *e)
 {
         struct place_args *g = arg;
 
-        if (pg_lock_owner(tx, g->owner, e) < 0)
+        if (pg_lock_owner(tx, g->owner, e) < 0 || pg_placing_check(tx, g->owner, g->p, e) < 0)
                 return -1;
         return pg_placement_apply(tx, g->owner, NULL, g->p, g->actor, e);
 }

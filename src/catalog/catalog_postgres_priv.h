@@ -267,6 +267,11 @@ int pg_folder_member(struct pg_tx *tx, struct id cluster, int64_t asset, int sig
 /* One vector onto or off the sum of (cluster, model). */
 int pg_prototype_add(struct pg_tx *tx, struct id cluster, int64_t model, const float *v, size_t dim, int sign,
                      int members, struct err *e) MUST_CHECK;
+/*
+ * Counts a placement that others would decide differently after; ERR_CONFLICT when another was counted since
+ * p->seen. Before the task and the assets are locked. (catalog_postgres_duty.c)
+ */
+int pg_placing_check(struct pg_tx *tx, const char *owner, const struct placement *p, struct err *e) MUST_CHECK;
 /* Assign or found, members included; self NULL: members only. ERR_CONFLICT when it no longer holds. */
 int pg_placement_apply(struct pg_tx *tx, const char *owner, struct row *self, const struct placement *p,
                        const char *actor, struct err *e) MUST_CHECK;
