@@ -39,7 +39,7 @@ async function start() {
   execFileSync(command, [...first, "-D", `${dir}/pg`, "-U", "super", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"], { stdio: "ignore", cwd: "/" });
   const server = [...asPostgres, path.join(bin, "postgres"), "-D", `${dir}/pg`, "-p", String(pgPort), "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"];
   let postgres = keep(children, server[0], server.slice(1), { cwd: "/" });
-  keep(children, "redis-server", ["--port", String(redisPort), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "256", "--dir", dir]);
+  const redisServer = keep(children, "redis-server", ["--port", String(redisPort), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "256", "--dir", dir]);
   const peers = keep(children, process.execPath, [path.join(root, "tests/contract/s3_peers.mjs")], { stdio: ["pipe", "pipe", "inherit"] });
   const line = await new Promise((done) => peers.stdout.once("data", (d) => done(String(d))));
   const s3 = Object.fromEntries([...line.matchAll(/(\w+)=(\d+)/g)].map(([, k, v]) => [k, v]));
@@ -48,7 +48,7 @@ async function start() {
   process.on("exit", () => {
     // SIGQUIT: PostgreSQL ends at once, without waiting for connections.
     postgres.kill("SIGQUIT");
-    for (const c of children) if (c !== postgres) c.kill("SIGTERM");
+    for (const c of children) if (c !== postgres) { c.kill("SIGTERM"); c.kill("SIGCONT"); }
     fs.rmSync(dir, { recursive: true, force: true });
   });
   // The stack must not hold the test process up.
@@ -67,7 +67,7 @@ async function start() {
   // The same in the background, for statements that hold something.
   psql.held = (database, text) => new Promise((done) => spawn("psql", ["-h", "127.0.0.1", "-p", String(pgPort), "-U", "super", "-d", database, "-qc", text], { stdio: "ignore" }).on("exit", done));
   const redis = (...words) => execFileSync("redis-cli", ["-p", String(redisPort), ...words], { encoding: "utf8" }).trim();
-  return { dir, pgPort, redisPort, s3, names: new Map(), restartPostgres, psql, redis };
+  return { dir, pgPort, redisPort, s3, names: new Map(), restartPostgres, psql, redis, freezeRedis: () => redisServer.kill("SIGSTOP"), thawRedis: () => redisServer.kill("SIGCONT") };
 }
 
 export function stack() {
