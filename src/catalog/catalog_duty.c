@@ -4,7 +4,7 @@
  * session locks: a row's lease ends by the database's clock when its holder
  * hangs with its connections open, and it takes no connection out of the pool.
  */
-#include "catalog/catalog_postgres_priv.h"
+#include "catalog/catalog_priv.h"
 
 /* ---- duties ----------------------------------------------------------------------------- */
 
@@ -14,69 +14,79 @@ struct duty_args {
         bool taken;
 };
 
-static int do_take(struct pg_tx *tx, void *arg, struct err *e)
+static int do_take(struct tx *tx, void *arg, struct err *e)
 {
         struct duty_args *g = arg;
         int64_t now = tx->now.us;
 
         g->taken = false;
-        if (pg_run(tx->db, e,
+        if (db_run(tx->db, e,
                    "INSERT INTO duty (name, holder, until, done) VALUES (?1, ?2, ?3, 0) ON CONFLICT (name) DO UPDATE "
                    "SET holder = excluded.holder, until = excluded.until "
                    "WHERE CASE WHEN duty.until > ?4 THEN duty.holder = ?2 ELSE duty.done <= ?5 END",
                    "ttlll", g->duty, g->holder, wall_add(tx->now, g->lease).us, now, now - g->every.ns / 1000) < 0)
                 return -1;
-        g->taken = pg_changes(tx->db) > 0;
+        g->taken = db_changes(tx->db) > 0;
         return 0;
 }
 
-int catalog_pg_duty_take(struct catalog *c, const char *duty, const char *holder, struct dur lease, struct dur every,
-                         struct err *e)
+int catalog_duty_take(struct catalog *c, const char *duty, const char *holder, struct dur lease, struct dur every,
+                      struct err *e)
 {
         struct duty_args g = {.duty = duty, .holder = holder, .lease = lease, .every = every};
 
-        return pg_write(pg_self(c), do_take, &g, e) < 0 ? -1 : g.taken;
+        return write_do(c, LANE_BULK, do_take, &g, e) < 0 ? -1 : g.taken;
 }
 
-static int do_done(struct pg_tx *tx, void *arg, struct err *e)
+static int do_done(struct tx *tx, void *arg, struct err *e)
 {
         struct duty_args *g = arg;
 
-        return pg_run(tx->db, e, "UPDATE duty SET until = 0, done = ? WHERE name = ? AND holder = ? AND until > 0",
+        return db_run(tx->db, e, "UPDATE duty SET until = 0, done = ? WHERE name = ? AND holder = ? AND until > 0",
                       "ltt", tx->now.us, g->duty, g->holder);
 }
 
-int catalog_pg_duty_done(struct catalog *c, const char *duty, const char *holder, struct err *e)
+int catalog_duty_done(struct catalog *c, const char *duty, const char *holder, struct err *e)
 {
         struct duty_args g = {.duty = duty, .holder = holder};
 
-        return pg_write(pg_self(c), do_done, &g, e);
+        return write_do(c, LANE_BULK, do_done, &g, e);
 }
 
 /* ---- placing ---------------------------------------------------------------------------- */
 
-int catalog_pg_placing_version(struct catalog *c, const char *owner, uint64_t *out, struct err *e)
+/* With SQLite nobody places but this process, which takes turns by itself. */
+static bool shared(const struct engine *engine)
+{
+        return engine->dialect != DIALECT_SQLITE;
+}
+
+int catalog_placing_version(struct catalog *c, const char *owner, uint64_t *out, struct err *e)
 {
         struct mono began = mono_now();
-        struct pg_conn *db = pg_read_begin(pg_self(c), e);
+        struct db *db;
         int64_t version = 0;
         int rc;
 
+        *out = 0;
+        if (!shared(c->engine))
+                return 0;
+        db = read_begin(c, e);
         if (!db)
                 return -1;
-        rc = pg_int(db, e, &version, "SELECT version FROM placed WHERE owner = ?", "t", owner);
-        pg_read_end(pg_self(c), db, began);
+        rc = db_int(db, e, &version, "SELECT version FROM placed WHERE owner = ?", "t", owner);
+        read_end(c, db, began);
         *out = (uint64_t)version + 1; /* 0 is for "do not check" */
         return rc < 0 ? -1 : 0;
 }
 
-int pg_placing_check(struct pg_tx *tx, const char *owner, const struct placement *p, struct err *e)
+int placing_check(struct tx *tx, const char *owner, const struct placement *p, struct err *e)
 {
         int64_t version;
 
-        if (p->kind != PLACE_FOUND && !(p->kind == PLACE_UNSORTED && p->seen))
+        if (!shared(tx->c->engine) || (p->kind != PLACE_FOUND && !(p->kind == PLACE_UNSORTED && p->seen)))
                 return 0;
-        if (pg_int(tx->db, e, &version,
+        if (db_int(tx->db, e, &version,
                    "INSERT INTO placed (owner, version) VALUES (?, 1) ON CONFLICT (owner) DO UPDATE SET "
                    "version = placed.version + 1 RETURNING version",
                    "t", owner) < 0)

@@ -4,7 +4,7 @@
  * savepoint. The hard thing is the order: an old vector leaves the folder's
  * prototype before the new one is stored, so the sum never holds both.
  */
-#include "catalog/catalog_sqlite_priv.h"
+#include "catalog/catalog_priv.h"
 
 #define NEAR_MAX     50
 #define PHASH_RADIUS 2 /* the furthest probing goes: distances up to 11 */
@@ -44,41 +44,49 @@ static int near_take(struct tx *tx, struct near_list *l, int64_t asset, uint64_t
         return rc < 0 ? -1 : 0;
 }
 
-static int probe(struct tx *tx, struct near_list *l, const char *owner, int band, unsigned value, struct err *e)
+/* All values within radius bits of a quarter, with commas between. */
+static void put_values(struct buf *b, unsigned value, unsigned radius)
 {
-        sqlite3_stmt *s =
-                db_query(tx->db, e, "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value = ?",
-                         "tii", owner, band, (int)value);
-        int rc = -1;
-
-        if (!s)
-                return -1;
-        while (l->n < NEAR_MAX && (rc = db_step(tx->db, s, e)) > 0) {
-                if (near_take(tx, l, sqlite3_column_int64(s, 0), col_u64(s, 1), e) < 0) {
-                        db_end(s);
-                        return -1;
-                }
+        buf_printf(b, "%u", value);
+        for (unsigned i = 0; radius >= 1 && i < 16; i++) {
+                buf_printf(b, ",%u", value ^ 1U << i);
+                for (unsigned j = i + 1; radius >= 2 && j < 16; j++)
+                        buf_printf(b, ",%u", value ^ 1U << i ^ 1U << j);
         }
-        if (l->n == NEAR_MAX)
-                db_end(s);
-        return rc < 0 && l->n < NEAR_MAX ? -1 : 0;
 }
 
-/* All values within radius bits of the quarter. */
+static int probe(struct tx *tx, struct near_list *l, const char *owner, int band, const char *values, struct err *e)
+{
+        struct rows *s = db_query(tx->db, e,
+                                  SQL(tx->db,
+                                      "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value IN "
+                                      "(SELECT value FROM json_each('[' || ? || ']'))",
+                                      "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value = "
+                                      "ANY (('{' || ? || '}')::integer[]) ORDER BY asset"),
+                                  "tit", owner, band, values);
+        int rc = s ? 1 : -1;
+
+        while (rc > 0 && l->n < NEAR_MAX) {
+                rc = db_step(tx->db, s, e);
+                if (rc <= 0)
+                        return rc;
+                rc = near_take(tx, l, col_i64(s, 0), col_u64(s, 1), e) < 0 ? -1 : 1;
+        }
+        if (s)
+                db_end(s);
+        return rc < 0 ? -1 : 0;
+}
+
 static int probe_band(struct tx *tx, struct near_list *l, const char *owner, int band, unsigned radius, struct err *e)
 {
-        unsigned value = (unsigned)(l->phash >> (16 * band) & 0xFFFF);
+        struct buf b;
+        int rc;
 
-        if (probe(tx, l, owner, band, value, e) < 0)
-                return -1;
-        for (unsigned i = 0; radius >= 1 && i < 16; i++) {
-                if (probe(tx, l, owner, band, value ^ 1U << i, e) < 0)
-                        return -1;
-                for (unsigned j = i + 1; radius >= 2 && j < 16; j++)
-                        if (probe(tx, l, owner, band, value ^ 1U << i ^ 1U << j, e) < 0)
-                                return -1;
-        }
-        return 0;
+        buf_init(&b, 4096);
+        put_values(&b, (unsigned)(l->phash >> (16 * band) & 0xFFFF), radius);
+        rc = buf_failed(&b) ? err_oom(e) : probe(tx, l, owner, band, buf_str(&b), e);
+        buf_done(&b);
+        return rc;
 }
 
 static int near_find(struct tx *tx, const struct row *r, uint64_t phash, struct err *e)
@@ -94,7 +102,7 @@ static int near_find(struct tx *tx, const struct row *r, uint64_t phash, struct 
         for (size_t i = 0; i < l.n; i++)
                 if (db_run(tx->db, e,
                            "INSERT INTO near_duplicate (asset, other, distance) VALUES (?1, ?2, ?3), (?2, ?1, ?3) "
-                           "ON CONFLICT DO UPDATE SET distance = excluded.distance",
+                           "ON CONFLICT (asset, other) DO UPDATE SET distance = excluded.distance",
                            "lli", r->n, l.found[i].asset, l.found[i].distance) < 0)
                         return -1;
         return 0;
@@ -118,21 +126,22 @@ static int phash_put(struct tx *tx, const struct row *r, uint64_t phash, struct 
 /* ---- the vector --------------------------------------------------------------------- */
 
 /* The old vector, if there is one, off the prototype of the folder the asset is in. */
-static int vector_leave(struct tx *tx, const struct row *r, int64_t model, bool *had, struct err *e)
+static int vector_leave(struct tx *tx, const struct row *r, int64_t model, struct err *e)
 {
         float v[VECTOR_MAX_DIM];
-        sqlite3_stmt *s =
-                db_query(tx->db, e, "SELECT vec FROM embedding WHERE asset = ? AND model = ?", "ll", r->n, model);
+        struct rows *s = db_query(tx->db, e,
+                                  SQL(tx->db, "SELECT vec FROM embedding WHERE asset = ? AND model = ?",
+                                      "SELECT unit FROM embedding WHERE asset = ? AND model = ?"),
+                                  "ll", r->n, model);
         int rc = s ? db_step(tx->db, s, e) : -1;
         size_t bytes;
 
-        *had = rc > 0;
         if (rc <= 0)
                 return rc;
-        bytes = (size_t)sqlite3_column_bytes(s, 0);
+        bytes = (size_t)col_bytes(s, 0);
         if (bytes > sizeof(v))
                 bytes = sizeof(v);
-        memcpy(v, sqlite3_column_blob(s, 0), bytes);
+        memcpy(v, col_blob(s, 0), bytes);
         db_end(s);
         if (r->trashed || id_is_nil(r->cluster))
                 return 0;
@@ -142,47 +151,14 @@ static int vector_leave(struct tx *tx, const struct row *r, int64_t model, bool 
 static int vector_put(struct tx *tx, const struct row *r, const struct task_result *res, struct err *e)
 {
         int64_t model;
-        bool had;
 
-        if (model_number(tx, res->model_id, res->dim, &model, e) < 0 || vector_leave(tx, r, model, &had, e) < 0)
-                return -1;
-        if (db_run(tx->db, e,
-                   "INSERT INTO embedding (asset, model, vec) VALUES (?, ?, ?) "
-                   "ON CONFLICT (asset, model) DO UPDATE SET vec = excluded.vec",
-                   "llb", r->n, model, res->vector, (size_t)res->dim * sizeof(float)) < 0)
+        if (model_number(tx, res->model_id, res->dim, &model, e) < 0 || vector_leave(tx, r, model, e) < 0 ||
+            tx->db->engine->vector_put(tx, r, model, res->vector, res->dim, e) < 0)
                 return -1;
         if (!r->trashed && !id_is_nil(r->cluster) &&
             prototype_add(tx, r->cluster, model, res->vector, res->dim, 1, 1, e) < 0)
                 return -1;
         return tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e);
-}
-
-/* ---- results of steps ------------------------------------------------------------------------ */
-
-struct step_args {
-        struct sha256 object;
-        const char *step, *version;
-        struct span data;
-};
-
-static int step_keep(struct tx *tx, const struct sha256 *object, const char *step, const char *version,
-                     struct span data, struct err *e)
-{
-        return db_run(tx->db, e,
-                      "INSERT INTO step_result (object, step, version, data) VALUES (?, ?, ?, ?) "
-                      "ON CONFLICT (object, step, version) DO UPDATE SET data = excluded.data",
-                      "httb", object, step, version, (const void *)data.p, data.n);
-}
-
-static int do_step_put(struct tx *tx, void *arg, struct err *e)
-{
-        struct step_args *g = arg;
-        int64_t one;
-        int rc = db_int(tx->db, e, &one, "SELECT 1 FROM object WHERE sha256 = ?", "h", &g->object);
-
-        if (rc <= 0)
-                return rc < 0 ? -1 : err_set(e, ERR_NOT_FOUND, "no such object");
-        return step_keep(tx, &g->object, g->step, g->version, g->data, e);
 }
 
 /* ---- all of it -------------------------------------------------------------------------- */
@@ -195,6 +171,18 @@ static bool finite_vector(const struct task_result *r)
         return true;
 }
 
+/* The owner is locked before the task and the asset, as all who place do; nothing to place, nothing to lock. */
+static int lock_places(struct tx *tx, const struct task_result *r, struct err *e)
+{
+        int64_t one;
+        int rc = 1;
+
+        if (r->placement.kind != PLACE_ASSIGN && r->placement.kind != PLACE_FOUND)
+                rc = db_int(tx->db, e, &one, "SELECT 1 FROM asset WHERE id = ? AND cluster IS NOT NULL", "u",
+                            &r->task->asset_id);
+        return rc > 0 ? lock_owner_of_asset(tx, r->task->asset_id, e) : rc;
+}
+
 static int do_complete(struct tx *tx, void *arg, struct err *e)
 {
         const struct task_result *r = arg;
@@ -203,20 +191,21 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
         int64_t task, asset;
         struct row row;
 
-        if (lease_find(tx, r->task, &task, &asset, e) < 0 || row_load(tx, asset, &row, e) < 0)
+        if (lock_places(tx, r, e) < 0 || placing_check(tx, r->task->owner, p, e) < 0 ||
+            lease_find(tx, r->task, &task, &asset, e) < 0 || row_load(tx, asset, &row, e) < 0)
                 return -1;
         if (db_run(tx->db, e,
                    "UPDATE asset SET metadata = coalesce(?, metadata), stage = 'done', error = NULL, error_code = NULL "
                    "WHERE n = ?",
                    "tl", r->metadata, asset) < 0)
                 return -1;
+        if (r->step && step_keep(tx, &row.sha256, r->step, r->step_version, r->step_data, e) < 0)
+                return -1;
         if (r->has_phash && phash_put(tx, &row, r->phash, e) < 0)
                 return -1;
         if (tags_replace(tx, asset, false, r->tags, r->ntags, e) < 0)
                 return -1;
         if (r->model_id && vector_put(tx, &row, r, e) < 0)
-                return -1;
-        if (r->step && step_keep(tx, &r->task->sha256, r->step, r->step_version, r->step_data, e) < 0)
                 return -1;
         /* A person may have decided, or thrown it away, while the worker was at it. */
         if (row.pinned || row.trashed)
@@ -239,7 +228,7 @@ static int result_check(const struct task_result *r, struct err *e)
         return 0;
 }
 
-int sqlite_task_complete(struct catalog *c, const struct task_result *r, struct err *e)
+int catalog_task_complete(struct catalog *c, const struct task_result *r, struct err *e)
 {
         union {
                 const struct task_result *in;
@@ -248,23 +237,51 @@ int sqlite_task_complete(struct catalog *c, const struct task_result *r, struct 
 
         if (result_check(r, e) < 0)
                 return -1;
-        return write_do(self_of(c), LANE_RESULT, do_complete, pass.arg, e);
+        return write_do(c, LANE_RESULT, do_complete, pass.arg, e);
 }
 
-int sqlite_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data,
-                    struct err *e)
+/* ---- results of steps ------------------------------------------------------------------------ */
+
+struct step_args {
+        struct sha256 object;
+        const char *step, *version;
+        struct span data;
+};
+
+int step_keep(struct tx *tx, const struct sha256 *object, const char *step, const char *version, struct span data,
+              struct err *e)
+{
+        return db_run(tx->db, e,
+                      "INSERT INTO step_result (object, step, version, data) VALUES (?, ?, ?, ?) "
+                      "ON CONFLICT (object, step, version) DO UPDATE SET data = excluded.data",
+                      "httb", object, step, version, (const void *)data.p, data.n);
+}
+
+static int do_step_put(struct tx *tx, void *arg, struct err *e)
+{
+        struct step_args *g = arg;
+        int64_t one;
+        int rc = db_int(tx->db, e, &one, "SELECT 1 FROM object WHERE sha256 = ?", "h", &g->object);
+
+        if (rc <= 0)
+                return rc < 0 ? -1 : err_set(e, ERR_NOT_FOUND, "no such object");
+        return step_keep(tx, &g->object, g->step, g->version, g->data, e);
+}
+
+int catalog_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data,
+                     struct err *e)
 {
         struct step_args g = {.object = object, .step = step, .version = version, .data = data};
 
-        return write_do(self_of(c), LANE_RESULT, do_step_put, &g, e);
+        return write_do(c, LANE_RESULT, do_step_put, &g, e);
 }
 
-int sqlite_step_get(struct catalog *c, struct sha256 object, const char *step, const char *version, struct arena *a,
-                    struct span *out, struct err *e)
+int catalog_step_get(struct catalog *c, struct sha256 object, const char *step, const char *version, struct arena *a,
+                     struct span *out, struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db = read_begin(self_of(c), e);
-        sqlite3_stmt *s;
+        struct db *db = read_begin(c, e);
+        struct rows *s;
         int rc = -1;
         char *p;
 
@@ -274,14 +291,14 @@ int sqlite_step_get(struct catalog *c, struct sha256 object, const char *step, c
         s = db_query(db, e, "SELECT data FROM step_result WHERE object = ? AND step = ? AND version = ?", "htt",
                      &object, step, version);
         if (s && (rc = db_step(db, s, e)) > 0) {
-                size_t n = (size_t)sqlite3_column_bytes(s, 0);
+                size_t n = (size_t)col_bytes(s, 0);
                 p = arena_alloc(a, n + 1);
                 if (p && n)
-                        memcpy(p, sqlite3_column_blob(s, 0), n);
+                        memcpy(p, col_blob(s, 0), n);
                 *out = (struct span){p, n};
                 rc = p ? 1 : err_oom(e);
                 db_end(s);
         }
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc;
 }
