@@ -22,7 +22,7 @@ static const char begin_sql[] =
 static int remember(struct copy_target *t, int64_t origin, const struct sha256 *source, struct err *e)
 {
         if (pg_exec(t->db, begin_sql, e) < 0 ||
-            pg_run(t->db, e, "INSERT INTO catalog_copy (origin, source, begun) VALUES (?, ?, " DB_NOW ")", "lh", origin,
+            db_run(t->db, e, "INSERT INTO catalog_copy (origin, source, begun) VALUES (?, ?, " DB_NOW ")", "lh", origin,
                    source) < 0)
                 return -1;
         return pg_exec(t->db, "COMMIT", e);
@@ -41,7 +41,7 @@ int copy_target_copied(struct copy_target *t, const struct copy_table *table, ui
 {
         int64_t n = 0;
 
-        if (pg_int(t->db, e, &n, "SELECT copied FROM catalog_copy_table WHERE name = ?", "t", table->name) < 0)
+        if (db_int(t->db, e, &n, "SELECT copied FROM catalog_copy_table WHERE name = ?", "t", table->name) < 0)
                 return -1;
         *rows = (uint64_t)n;
         return 0;
@@ -60,7 +60,7 @@ static int refused(struct copy_target *t, const struct copy_table *table, PGresu
         if (text)
                 snprintf(words, sizeof(words), "%s%s%s", text, detail ? ": " : "", or_empty(detail));
         pg_fail(t->db, res, &why);
-        return err_set(e, why.code, "the table %s: %s", table->name, t->db->broken || !*words ? why.msg : words);
+        return err_set(e, why.code, "the table %s: %s", table->name, t->conn->broken || !*words ? why.msg : words);
 }
 
 int copy_target_batch(struct copy_target *t, const struct copy_table *table, struct err *e)
@@ -71,7 +71,7 @@ int copy_target_batch(struct copy_target *t, const struct copy_table *table, str
         if (pg_exec(t->db, "BEGIN", e) < 0)
                 return -1;
         snprintf(sql, sizeof(sql), "COPY %s (%s) FROM STDIN (FORMAT binary)", table->name, table->columns);
-        res = PQexec(t->db->h, sql);
+        res = PQexec(t->conn->h, sql);
         if (PQresultStatus(res) != PGRES_COPY_IN)
                 return refused(t, table, res, e);
         PQclear(res);
@@ -80,9 +80,9 @@ int copy_target_batch(struct copy_target *t, const struct copy_table *table, str
 
 int copy_target_put(struct copy_target *t, struct span tuples, struct err *e)
 {
-        if (tuples.n == 0 || PQputCopyData(t->db->h, tuples.p, (int)tuples.n) == 1)
+        if (tuples.n == 0 || PQputCopyData(t->conn->h, tuples.p, (int)tuples.n) == 1)
                 return 0;
-        return pg_fail(t->db, PQgetResult(t->db->h), e);
+        return pg_fail(t->db, PQgetResult(t->conn->h), e);
 }
 
 int copy_target_commit(struct copy_target *t, const struct copy_table *table, uint64_t rows, struct err *e)
@@ -94,14 +94,14 @@ int copy_target_commit(struct copy_target *t, const struct copy_table *table, ui
                 return err_errno(e, fault, "the table %s", table->name);
         if (copy_target_put(t, COPY_TRAILER, e) < 0)
                 return -1;
-        if (PQputCopyEnd(t->db->h, NULL) != 1)
-                return pg_fail(t->db, PQgetResult(t->db->h), e);
-        res = PQgetResult(t->db->h);
+        if (PQputCopyEnd(t->conn->h, NULL) != 1)
+                return pg_fail(t->db, PQgetResult(t->conn->h), e);
+        res = PQgetResult(t->conn->h);
         if (PQresultStatus(res) != PGRES_COMMAND_OK)
                 return refused(t, table, res, e);
         PQclear(res);
-        PQclear(PQgetResult(t->db->h)); /* NULL: the command is over */
-        if (pg_run(t->db, e,
+        PQclear(PQgetResult(t->conn->h)); /* NULL: the command is over */
+        if (db_run(t->db, e,
                    "INSERT INTO catalog_copy_table (name, copied) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET "
                    "copied = excluded.copied",
                    "tl", table->name, (int64_t)rows) < 0)
@@ -111,17 +111,17 @@ int copy_target_commit(struct copy_target *t, const struct copy_table *table, ui
 
 /* ---- what follows from the rows ------------------------------------------------------------------ */
 
-static int next_assets(struct copy_target *t, unsigned n, struct pg_tx *tx, struct err *e)
+static int next_assets(struct copy_target *t, unsigned n, struct tx *tx, struct err *e)
 {
-        struct pg_rows *s = pg_query(t->db, e,
-                                     "SELECT n FROM asset WHERE n > (SELECT coalesce(max(n), 0) FROM asset_text) ORDER "
-                                     "BY n LIMIT ?",
-                                     "l", (int64_t)n);
+        struct rows *s = db_query(t->db, e,
+                                  "SELECT n FROM asset WHERE n > (SELECT coalesce(max(n), 0) FROM asset_text) ORDER "
+                                  "BY n LIMIT ?",
+                                  "l", (int64_t)n);
         int rc = -1;
 
-        while (s && (rc = pg_step(t->db, s, e)) > 0)
-                if (pg_tx_text(tx, pg_col_i64(s, 0), e) < 0) {
-                        pg_end(s);
+        while (s && (rc = db_step(t->db, s, e)) > 0)
+                if (tx_text(tx, col_i64(s, 0), e) < 0) {
+                        db_end(s);
                         return -1;
                 }
         return rc;
@@ -129,13 +129,13 @@ static int next_assets(struct copy_target *t, unsigned n, struct pg_tx *tx, stru
 
 int copy_target_text(struct copy_target *t, unsigned n, uint64_t *made, struct err *e)
 {
-        struct pg_tx tx = {.db = t->db};
+        struct tx tx = {.db = t->db};
         int rc = -1;
 
         if (pg_exec(t->db, "BEGIN", e) == 0 && next_assets(t, n, &tx, e) == 0 && pg_text_flush(&tx, e) == 0)
                 rc = pg_exec(t->db, "COMMIT", e);
         *made = tx.ntexts;
-        mem_free(tx.texts);
+        tx_done(&tx);
         return rc;
 }
 
@@ -169,14 +169,14 @@ int copy_target_finish(struct copy_target *t, struct err *e)
 
 /* ---- reading back ------------------------------------------------------------------------------------ */
 
-static int read_end(struct copy_target *t, const struct copy_table *table, uint64_t *rows, struct err *e)
+static int copied_out(struct copy_target *t, const struct copy_table *table, uint64_t *rows, struct err *e)
 {
-        PGresult *res = PQgetResult(t->db->h);
+        PGresult *res = PQgetResult(t->conn->h);
 
         if (PQresultStatus(res) != PGRES_COMMAND_OK || !span_u64(span_of(PQcmdTuples(res)), rows))
                 return refused(t, table, res, e);
         PQclear(res);
-        PQclear(PQgetResult(t->db->h)); /* NULL: the command is over */
+        PQclear(PQgetResult(t->conn->h)); /* NULL: the command is over */
         return 0;
 }
 
@@ -189,15 +189,15 @@ int copy_target_read(struct copy_target *t, const struct copy_table *table, copy
 
         snprintf(sql, sizeof(sql), "COPY (SELECT %s FROM %s ORDER BY %s) TO STDOUT (FORMAT binary)", table->columns,
                  table->name, table->order);
-        res = PQexec(t->db->h, sql);
+        res = PQexec(t->conn->h, sql);
         if (PQresultStatus(res) != PGRES_COPY_OUT)
                 return refused(t, table, res, e);
         PQclear(res);
-        while ((n = PQgetCopyData(t->db->h, &piece, 0)) > 0) {
+        while ((n = PQgetCopyData(t->conn->h, &piece, 0)) > 0) {
                 fn(ctx, (struct span){piece, (size_t)n});
                 PQfreemem(piece);
         }
-        return n == -1 ? read_end(t, table, rows, e) : pg_fail(t->db, PQgetResult(t->db->h), e);
+        return n == -1 ? copied_out(t, table, rows, e) : pg_fail(t->db, PQgetResult(t->conn->h), e);
 }
 
 static uint64_t number(const PGresult *res, int row, int column)
@@ -209,7 +209,7 @@ static uint64_t number(const PGresult *res, int row, int column)
 
 int copy_target_groups(struct copy_target *t, const char *sql, copy_group_fn *fn, void *ctx, struct err *e)
 {
-        PGresult *res = PQexec(t->db->h, sql);
+        PGresult *res = PQexec(t->conn->h, sql);
         int rc = 0;
 
         if (PQresultStatus(res) != PGRES_TUPLES_OK)

@@ -14,12 +14,12 @@
 /* A copy works for minutes without a pause that a server would allow its sessions. */
 #define COPY_SESSION "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
 
-static int lock(struct pg_conn *db, struct err *e)
+static int lock(struct db *db, struct err *e)
 {
         int64_t mine = 0;
 
         if (pg_exec(db, COPY_SESSION, e) < 0 ||
-            pg_int(db, e, &mine, "SELECT pg_try_advisory_lock(" COPY_LOCK ")::integer", "") < 0)
+            db_int(db, e, &mine, "SELECT pg_try_advisory_lock(" COPY_LOCK ")::integer", "") < 0)
                 return -1;
         return mine ? 0 : err_set(e, ERR_CONFLICT, "another copy into this database is under way");
 }
@@ -34,8 +34,11 @@ int copy_target_open(const char *url, const char *password, struct copy_target *
         if (!t || !plain)
                 err_oom(e);
         else
-                t->db = pg_connect(&login, e);
+                t->conn = pg_connect(&login, e);
+
         mem_free(plain);
+        if (t && t->conn)
+                t->db = &t->conn->base;
         if (t && t->db && lock(t->db, e) == 0) {
                 *out = t;
                 return 0;
@@ -48,23 +51,23 @@ void copy_target_close(struct copy_target *t)
 {
         if (!t)
                 return;
-        pg_disconnect(t->db);
+        pg_disconnect(t->conn);
         mem_free(t);
 }
 
 /* ---- looking --------------------------------------------------------------------------- */
 
-static int table_is_there(struct pg_conn *db, const char *name, struct err *e)
+static int table_is_there(struct db *db, const char *name, struct err *e)
 {
         int64_t one;
 
-        return pg_int(db, e, &one, "SELECT 1 WHERE to_regclass(?) IS NOT NULL", "t", name);
+        return db_int(db, e, &one, "SELECT 1 WHERE to_regclass(?) IS NOT NULL", "t", name);
 }
 
-static int no_server(struct pg_conn *db, struct err *e)
+static int no_server(struct db *db, struct err *e)
 {
         int64_t one;
-        int rc = pg_int(db, e, &one,
+        int rc = db_int(db, e, &one,
                         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = "
                         "'file-allocator' AND pid <> pg_backend_pid() LIMIT 1",
                         "");
@@ -72,22 +75,22 @@ static int no_server(struct pg_conn *db, struct err *e)
         return rc > 0 ? err_set(e, ERR_CONFLICT, "a server is at work on the target: stop it first") : rc;
 }
 
-static int read_found(struct pg_conn *db, struct copy_found *out, struct err *e)
+static int read_found(struct db *db, struct copy_found *out, struct err *e)
 {
-        struct pg_rows *s = pg_query(db, e, "SELECT origin, source, (finished > 0)::integer FROM catalog_copy", "");
-        int rc = s ? pg_step(db, s, e) : -1;
+        struct rows *s = db_query(db, e, "SELECT origin, source, (finished > 0)::integer FROM catalog_copy", "");
+        int rc = s ? db_step(db, s, e) : -1;
 
         if (rc <= 0)
                 return rc;
         out->begun = true;
-        out->origin = pg_col_i64(s, 0);
-        out->source = pg_col_sha(s, 1);
-        out->finished = pg_col_int(s, 2) != 0;
-        pg_end(s);
+        out->origin = col_i64(s, 0);
+        out->source = col_sha(s, 1);
+        out->finished = col_int(s, 2) != 0;
+        db_end(s);
         return 0;
 }
 
-static int expect_empty(struct pg_conn *db, struct err *e)
+static int expect_empty(struct db *db, struct err *e)
 {
         char sql[96], word[8];
 
@@ -103,7 +106,7 @@ static int expect_empty(struct pg_conn *db, struct err *e)
                         return err_set(e, ERR_CONFLICT,
                                        "database %.60s holds rows of a table \"%s\" that no copy began: give the copy "
                                        "an empty database",
-                                       PQdb(db->h), t->name);
+                                       PQdb(pg_of(db)->h), t->name);
                 if (rc < 0)
                         return -1;
         }
@@ -127,7 +130,7 @@ int copy_target_look(struct copy_target *t, struct copy_found *out, struct err *
 
 /* ---- before serving ------------------------------------------------------------------------ */
 
-int pg_copy_check(struct pg_conn *db, struct err *e)
+int pg_copy_check(struct db *db, struct err *e)
 {
         struct copy_found found = {0};
         int rc = table_is_there(db, "catalog_copy", e);

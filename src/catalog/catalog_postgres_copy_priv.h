@@ -7,7 +7,8 @@
 #include "catalog/catalog_postgres_priv.h"
 
 struct copy_target {
-        struct pg_conn *db;
+        struct pg_conn *conn;
+        struct db *db; /* the same */
 };
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "catalog/catalog_copy_priv.h"
 #include "catalog/catalog_sqlite_priv.h"
+#include "vector/vector.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -281,7 +282,7 @@ static bool put_field(struct copy_source *s, struct buf *b, int i, char type)
         double d;
         uint64_t bits;
 
-        if (col_null(s->rows, i)) {
+        if (sqlite3_column_type(s->rows, i) == SQLITE_NULL) {
                 put_u32(b, UINT32_MAX);
                 return true;
         }
@@ -361,7 +362,7 @@ int copy_source_groups(struct copy_source *s, const char *sql, copy_group_fn *fn
 
         while (rc == 0 && (rc = sqlite3_step(q)) == SQLITE_ROW)
                 rc = fn(ctx, (const char *)sqlite3_column_text(q, 0), (const char *)sqlite3_column_text(q, 1),
-                        col_u64(q, 2), col_u64(q, 3), e);
+                        (uint64_t)sqlite3_column_int64(q, 2), (uint64_t)sqlite3_column_int64(q, 3), e);
         if (rc > 0)
                 rc = rc == SQLITE_DONE ? 0 : db_error(&s->db, rc, e);
         sqlite3_finalize(q);
@@ -376,8 +377,9 @@ int copy_source_object(struct copy_source *s, struct sha256 *object, uint64_t *s
                 return -1;
         rc = sqlite3_step(s->objects);
         if (rc == SQLITE_ROW) {
-                *object = col_sha(s->objects, 0);
-                *size = col_u64(s->objects, 1);
+                assert(sqlite3_column_bytes(s->objects, 0) == (int)sizeof(*object)); /* by a CHECK of the table */
+                memcpy(object, sqlite3_column_blob(s->objects, 0), sizeof(*object));
+                *size = (uint64_t)sqlite3_column_int64(s->objects, 1);
                 return 1;
         }
         sqlite3_reset(s->objects);
