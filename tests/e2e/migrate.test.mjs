@@ -6,18 +6,11 @@ import fs from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { Server, labelled, run, tempDir } from "./harness.mjs";
-import { stackEnv } from "./stack.mjs";
+import { productionEnv } from "./stack.mjs";
 
 const embedded = { DATABASE_URL: "", QUEUE_BACKEND: "inproc", STORAGE_BACKEND: "fs://" };
 const bytes = (n) => crypto.createHash("sha512").update(String(n)).digest();
 let dir, wanted, source;
-
-// A Server on the stack, whatever FA_STACK says of the others.
-async function onStack(folder) {
-  const was = process.env.FA_STACK;
-  process.env.FA_STACK = "production";
-  try { return await stackEnv(folder); } finally { if (was === undefined) delete process.env.FA_STACK; else process.env.FA_STACK = was; }
-}
 
 // What users see: files with all that is known of them, folders, what searches find, and the bytes.
 async function tell(s) {
@@ -64,7 +57,7 @@ before(async () => {
 after(() => { source.child.kill("SIGKILL"); fs.rmSync(dir, { recursive: true, force: true }); });
 
 test("moved to PostgreSQL with its files in place, it answers the same and goes on", async () => {
-  const env = { ...(await onStack("in place")), STORAGE_BACKEND: "fs://", STORAGE_PATH: path.join(dir, "data/storage") };
+  const env = { ...(await productionEnv("in place")), STORAGE_BACKEND: "fs://", STORAGE_PATH: path.join(dir, "data/storage") };
   const before = hashes();
   const dry = await copy([...target(env), "--dry-run"]);
   assert.equal(dry.code, 0, dry.stderr);
@@ -93,7 +86,7 @@ test("moved to PostgreSQL with its files in place, it answers the same and goes 
 });
 
 test("moved to PostgreSQL and S3, it answers the same from there", async () => {
-  const env = await onStack("to S3");
+  const env = await productionEnv("to S3");
   const { DATABASE_URL, STORAGE_BACKEND, QUEUE_BACKEND, REDIS_URL, ...s3 } = env;
   const args = [...target(env), "--storage-to", STORAGE_BACKEND, "--verify"];
   const first = await copy(args, s3);
@@ -111,7 +104,7 @@ test("moved to PostgreSQL and S3, it answers the same from there", async () => {
 });
 
 test("killed anywhere, it goes on and ends the same; a damaged object is named", async () => {
-  const env = { ...(await onStack("killed")), STORAGE_BACKEND: "fs://" }, to = tempDir();
+  const env = { ...(await productionEnv("killed")), STORAGE_BACKEND: "fs://" }, to = tempDir();
   let kills = 0, last;
   // The n-th batch, then the n-th object: both kinds of interruption.
   for (const fault of ["catalog.copy=kill@1", "catalog.copy=kill@4", "catalog.copy=kill@9", "storage.link=kill@5", "storage.dirsync=kill@4", ""]) {
@@ -147,6 +140,6 @@ test("what cannot be done is refused with what to do", async () => {
   await expect(["--to", "postgresql://x@127.0.0.1:1/y", "--from", path.join(dir, "nothing")], 1, /there is no catalog at/);
   await expect(["--to", "postgresql://x:s3cret@127.0.0.1:1/y", "--from", data], 1, /cannot connect to PostgreSQL/);
   await expect(["--to", "postgresql://x@127.0.0.1:1/y", "--from", path.join(data, "lock")], 2, /is not a catalog of File Allocator/);
-  const env = await onStack("refused");
+  const env = await productionEnv("refused");
   await expect(["--from", data, "--to", env.DATABASE_URL, "--storage-from", dir], 1, /is no storage/);
 });
