@@ -287,7 +287,7 @@ static void hash_piece(void *ctx, struct span piece)
 struct groups {
         struct catalog_copy *c;
         const char *what;
-        size_t at; /* both sides come in the same order: where the next one is looked for first */
+        size_t first; /* of this what */
 };
 
 static int put_group(struct groups *g, const char *owner, const char *status, struct catalog_copy_group **out,
@@ -296,7 +296,7 @@ static int put_group(struct groups *g, const char *owner, const char *status, st
         struct catalog_copy *c = g->c;
         struct catalog_copy_group *p;
 
-        for (size_t i = g->at; i < c->ngroups; i++) {
+        for (size_t i = g->first; i < c->ngroups; i++) {
                 p = &c->groups[i];
                 if (strcmp(p->what, g->what) == 0 && strcmp(p->owner, owner) == 0 && strcmp(p->status, status) == 0) {
                         *out = p;
@@ -341,7 +341,7 @@ static int compare_groups(struct catalog_copy *c, struct err *e)
 {
         c->ngroups = 0;
         for (size_t i = 0; i < COUNT_OF(group_queries); i++) {
-                struct groups g = {.c = c, .what = group_queries[i].what, .at = c->ngroups};
+                struct groups g = {.c = c, .what = group_queries[i].what, .first = c->ngroups};
                 if (copy_source_groups(c->source, group_queries[i].sql, source_group, &g, e) < 0 ||
                     copy_target_groups(c->target, group_queries[i].sql, target_group, &g, e) < 0)
                         return -1;

@@ -53,7 +53,7 @@ struct catalog_copy_table { /* the hash: SHA-256 of the rows in the order of the
 };
 const struct catalog_copy_table *catalog_copy_tables(const struct catalog_copy *c, size_t *n);
 
-struct catalog_copy_group { /* what: "files", "folders", "tasks"; bytes: of files; of folders, their members */
+struct catalog_copy_group { /* what: "files", "folders", "tasks"; bytes: of folders, their members */
         const char *what;
         char owner[80], status[24];
         uint64_t count, target_count, bytes, target_bytes;

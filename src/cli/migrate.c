@@ -196,6 +196,8 @@ static void json_groups(struct json_out *j, const struct app_copy_report *r)
                 json_kv_str(j, "status", g->status);
                 kv_u64(j, "count", g->count);
                 kv_u64(j, "target_count", g->target_count);
+                kv_u64(j, "bytes", g->bytes);
+                kv_u64(j, "target_bytes", g->target_bytes);
                 json_kv_bool(j, "equal", group_equal(g));
                 json_end(j);
         }

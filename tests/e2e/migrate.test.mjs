@@ -142,4 +142,10 @@ test("what cannot be done is refused with what to do", async () => {
   await expect(["--to", "postgresql://x@127.0.0.1:1/y", "--from", path.join(data, "lock")], 2, /is not a catalog of File Allocator/);
   const env = await productionEnv("refused");
   await expect(["--from", data, "--to", env.DATABASE_URL, "--storage-from", dir], 1, /is no storage/);
+  // A store that does not take the key: seen before a row is copied.
+  const { STORAGE_BACKEND, S3_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_REGION } = env;
+  const wrong = await copy([...target(env), "--storage-to", STORAGE_BACKEND], { S3_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_REGION, AWS_SECRET_ACCESS_KEY: "wrong" });
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /object store/);
+  assert.equal(JSON.parse((await copy([...target(env), "--dry-run"])).stdout).found, "new");
 });
