@@ -109,8 +109,8 @@ const struct cli_command cli_commands[] = {
          "Ends on SIGTERM or Ctrl-C when running work is done (SHUTDOWN_GRACE); a second signal ends it at once.",
          server_options, 0, 0, run_serve},
         {"worker", "work for servers elsewhere, without a server", "",
-         "file-allocator worker --set DATABASE_URL=postgresql://db/files --set QUEUE_BACKEND=redis --set "
-         "REDIS_URL=redis://cache\n"
+         "file-allocator worker --set DATABASE_URL=postgresql://db/files \\\n"
+         "    --set QUEUE_BACKEND=redis --set REDIS_URL=redis://cache\n"
          "file-allocator worker --port 9001 --data /var/lib/file-allocator-worker",
          "Needs the servers' settings: the same PostgreSQL, Redis and storage. \"serve\" brings workers along as well "
          "(WORKER_THREADS); this adds more, on other hosts. With --port it answers /live, /ready, /health and "
@@ -154,10 +154,12 @@ const struct cli_command cli_commands[] = {
          "file-allocator dlq retry-all",
          "Deleting an entry gives up processing; the file itself stays stored.", dlq_options, 1, 2, run_dlq},
         {"migrate", "move an embedded installation to PostgreSQL, and its files to S3", "copy",
-         "file-allocator migrate copy --from sqlite:////srv/files/catalog.db --to postgresql://files@db.example/files\n"
-         "file-allocator migrate copy --from /srv/files --to postgresql://files@db.example/files --dry-run\n"
-         "file-allocator migrate copy --data /srv/files --to postgresql://files@db.example/files \\\n"
-         "    --storage-to s3://bucket/prefix --verify",
+         "file-allocator migrate copy --from /srv/files --dry-run \\\n"
+         "    --to postgresql://files@db.example/files\n"
+         "file-allocator migrate copy --from sqlite:////srv/files/catalog.db \\\n"
+         "    --to postgresql://files@db.example/files\n"
+         "file-allocator migrate copy --data /srv/files --verify \\\n"
+         "    --to postgresql://files@db.example/files --storage-to s3://bucket/prefix",
          "Stop the server first. The source is only read. Both sides are compared at the end, and only an equal copy "
          "counts as finished; cut off, or run again, it completes what is missing. Code 0: all is equal; 3: the "
          "catalogs are, but objects are missing or damaged; 1: it failed, or something differs.",
