@@ -154,6 +154,8 @@ void save_abandon(struct save *s); /* after save_finish: does nothing */
 
 /* The configuration as --set and the shorthands change it. The report is the caller's. */
 int cli_config(const struct cli *c, struct config *cfg, struct config_report *rep, struct err *e) MUST_CHECK;
+/* The same, its warnings and its error shown. 0 or an exit code; warnings may be NULL. */
+int cli_settings(const struct cli *c, struct config *cfg, size_t *warnings) MUST_CHECK;
 
 struct api {
         struct httpc *h;

@@ -44,6 +44,24 @@ int cli_config(const struct cli *c, struct config *cfg, struct config_report *re
         return rc;
 }
 
+int cli_settings(const struct cli *c, struct config *cfg, size_t *warnings)
+{
+        struct config_report rep;
+        struct err e;
+        int rc;
+
+        config_report_init(&rep);
+        rc = cli_config(c, cfg, &rep, &e);
+        for (size_t i = 0; i < rep.n; i++)
+                complain("%s", rep.warnings[i]);
+        if (warnings)
+                *warnings = rep.n;
+        config_report_done(&rep);
+        if (rc)
+                complain("%s", e.msg);
+        return rc ? CLI_USAGE : CLI_OK;
+}
+
 static bool is_loopback(const char *url)
 {
         static const char *const hosts[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};

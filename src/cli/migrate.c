@@ -288,9 +288,7 @@ static int copy(const struct cli *c, const struct config *cfg, unsigned threads)
 int run_migrate(const struct cli *c)
 {
         struct config cfg;
-        struct config_report rep;
         double threads = 4;
-        struct err e;
         int rc;
 
         if (strcmp(c->words[0], "copy") != 0) {
@@ -299,15 +297,9 @@ int run_migrate(const struct cli *c)
         }
         if (cli_number(c, "jobs", 1, 32, &threads))
                 return CLI_USAGE;
-        config_report_init(&rep);
-        rc = cli_config(c, &cfg, &rep, &e);
-        for (size_t i = 0; i < rep.n; i++)
-                complain("%s", rep.warnings[i]);
-        config_report_done(&rep);
-        if (rc) {
-                complain("%s", e.msg);
-                return CLI_USAGE;
-        }
+        rc = cli_settings(c, &cfg, NULL);
+        if (rc)
+                return rc;
         rc = copy(c, &cfg, (unsigned)threads);
         config_done(&cfg);
         return rc;

@@ -162,20 +162,12 @@ int run_doctor(const struct cli *c)
 {
         struct app_check checks[32];
         struct config cfg;
-        struct config_report rep;
-        struct err e;
         size_t n, failed = 0;
         int rc;
 
-        config_report_init(&rep);
-        rc = cli_config(c, &cfg, &rep, &e);
-        for (size_t i = 0; i < rep.n; i++)
-                complain("%s", rep.warnings[i]);
-        config_report_done(&rep);
-        if (rc) {
-                complain("%s", e.msg);
-                return CLI_USAGE;
-        }
+        rc = cli_settings(c, &cfg, NULL);
+        if (rc)
+                return rc;
         n = app_doctor(&cfg, checks, COUNT_OF(checks));
         n = n < COUNT_OF(checks) ? n : COUNT_OF(checks);
         for (size_t i = 0; i < n; i++) {

@@ -8,22 +8,13 @@
 static int config_loaded(const struct cli *c, bool show)
 {
         struct config cfg;
-        struct config_report rep;
         struct buf out;
-        struct err e;
         size_t warnings;
         int rc;
 
-        config_report_init(&rep);
-        rc = cli_config(c, &cfg, &rep, &e);
-        warnings = rep.n;
-        for (size_t i = 0; i < rep.n; i++)
-                complain("%s", rep.warnings[i]);
-        config_report_done(&rep);
-        if (rc) {
-                complain("%s", e.msg);
-                return CLI_USAGE;
-        }
+        rc = cli_settings(c, &cfg, &warnings);
+        if (rc)
+                return rc;
         buf_init(&out, 1 << 20);
         if (show) {
                 struct span rest, line;
