@@ -270,7 +270,10 @@ static int listen_http(struct app *a, struct err *e)
                                .allowed_hosts = c->allowed_hosts,
                                .keys_configured = *c->api_key != '\0',
                                .authenticate = api_authenticate,
-                               .ctx = a->api};
+                               .ctx = a->api,
+                               .trusted_proxies = c->trusted_proxies,
+                               .admit = a->limit ? app_admit : NULL,
+                               .admit_ctx = a};
         ho.routes = api_routes(a->api, &ho.nroutes);
         bool local =
                 !strcmp(c->app_host, "localhost") || !strncmp(c->app_host, "127.", 4) || !strcmp(c->app_host, "::1");
@@ -296,7 +299,7 @@ int app_start(const struct config *c, struct app **out, struct err *e)
                 return err_oom(e);
         }
         if (prepare_folders(a, e) || open_catalog(a, e) || open_model(a, e) || open_services(a, e) ||
-            start_workers(a, e) || open_front(a, e) || listen_http(a, e)) {
+            start_workers(a, e) || open_front(a, e) || app_limit_open(a, e) || listen_http(a, e)) {
                 app_stop(a);
                 return -1;
         }
@@ -324,6 +327,7 @@ void app_stop(struct app *a)
         }
         worker_pool_stop(a->workers, deadline);
         http_server_stop(a->http);
+        limit_close(a->limit);
         api_close(a->api);
         admin_close(a->admin);
         organise_close(a->organise);

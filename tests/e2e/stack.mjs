@@ -11,9 +11,9 @@ const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), "../.
 const asPostgres = process.getuid() === 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : [];
 let started;
 
-const freePort = () => new Promise((done) => { const s = net.createServer().listen(0, "127.0.0.1", () => { const { port } = s.address(); s.close(() => done(port)); }); });
+export const freePort = () => new Promise((done) => { const s = net.createServer().listen(0, "127.0.0.1", () => { const { port } = s.address(); s.close(() => done(port)); }); });
 
-async function answers(port, seconds) {
+export async function answers(port, seconds) {
   for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
     const ok = await new Promise((done) => { const s = net.connect(port, "127.0.0.1", () => { s.destroy(); done(true); }); s.on("error", () => done(false)); });
     if (ok) return;
