@@ -4,64 +4,64 @@
  * values are bound. The trash condition comes first and literally, because the
  * partial indexes are chosen by it.
  */
-#include "catalog/catalog_postgres_priv.h"
+#include "catalog/catalog_priv.h"
 
 #define TAGS_MAX 16
 
-void pg_sql_init(struct sql *q, struct arena *a)
+void sql_init(struct sql *q, struct db *db, struct arena *a)
 {
-        *q = (struct sql){.arena = a};
+        *q = (struct sql){.db = db, .arena = a};
         buf_init(&q->text, SQL_MAX);
 }
 
-void pg_sql_done(struct sql *q)
+void sql_done(struct sql *q)
 {
         buf_done(&q->text);
 }
 
-void pg_sql_put(struct sql *q, const char *text)
+void sql_put(struct sql *q, const char *text)
 {
         buf_puts(&q->text, text);
 }
 
 static void put(struct sql *q, const char *text, struct bind b)
 {
-        pg_sql_put(q, text);
+        sql_put(q, text);
         if (q->n == BINDS_MAX)
                 q->failed = true;
         else
                 q->binds[q->n++] = b;
 }
 
-void pg_sql_int(struct sql *q, const char *text, int64_t v)
+void sql_int(struct sql *q, const char *text, int64_t v)
 {
         put(q, text, (struct bind){.type = 'l', .l = v});
 }
 
-void pg_sql_text(struct sql *q, const char *text, const char *v)
+void sql_text(struct sql *q, const char *text, const char *v)
 {
         put(q, text, (struct bind){.type = 't', .p = v});
 }
 
-void pg_sql_id(struct sql *q, const char *text, const struct id *v)
+void sql_id(struct sql *q, const char *text, const struct id *v)
 {
         put(q, text, (struct bind){.type = 'u', .p = v});
 }
 
-void pg_sql_sha(struct sql *q, const char *text, const struct sha256 *v)
+void sql_sha(struct sql *q, const char *text, const struct sha256 *v)
 {
         put(q, text, (struct bind){.type = 'h', .p = v});
 }
 
-void pg_sql_vector(struct sql *q, const char *text, const float *v, size_t dim)
+void sql_vector(struct sql *q, const char *text, const float *v, size_t dim)
 {
         put(q, text, (struct bind){.type = 'f', .p = v, .l = (int64_t)dim});
 }
 
-struct pg_rows *pg_sql_run(struct sql *q, struct pg_conn *db, struct err *e)
+struct rows *sql_run(struct sql *q, struct err *e)
 {
         if (!q->failed && !buf_failed(&q->text))
-                return pg_query_binds(db, buf_str(&q->text), q->binds, q->n, e);
+                return q->db->engine->query_binds(q->db, buf_str(&q->text), q->binds, q->n, e);
         err_set(e, ERR_INVALID, "filter: too many conditions");
         return NULL;
 }
@@ -78,27 +78,14 @@ static void put_set(struct sql *q, const char *column, uint32_t bits)
                 buf_printf(&q->text, first ? "%d" : ",%d", i);
                 first = false;
         }
-        pg_sql_put(q, ")");
+        sql_put(q, ")");
 }
 
-/* A substring as a LIKE pattern: a trigram index can answer that where there is one. */
 static int put_name(struct sql *q, const char *name, struct err *e)
 {
-        char *fold = text_fold(q->arena, name), *like = fold ? arena_alloc(q->arena, strlen(fold) * 2 + 3) : NULL;
-        size_t n = 0;
+        char *fold = text_fold(q->arena, name);
 
-        if (!like)
-                return err_oom(e);
-        like[n++] = '%';
-        for (const char *p = fold; *p; p++) {
-                if (strchr("%_\\", *p))
-                        like[n++] = '\\';
-                like[n++] = *p;
-        }
-        like[n++] = '%';
-        like[n] = '\0';
-        pg_sql_text(q, " AND a.name_fold LIKE ?", like);
-        return 0;
+        return fold ? q->db->engine->name_filter(q, fold, e) : err_oom(e);
 }
 
 static int put_content_type(struct sql *q, const char *type, struct err *e)
@@ -107,15 +94,15 @@ static int put_content_type(struct sql *q, const char *type, struct err *e)
         char *end;
 
         if (n == 0 || type[n - 1] != '/') {
-                pg_sql_text(q, " AND a.content_type = ?", type);
+                sql_text(q, " AND a.content_type = ?", type);
                 return 0;
         }
         end = arena_strdup(q->arena, type);
         if (!end)
                 return err_oom(e);
         end[n - 1]++; /* '0', which follows the slash */
-        pg_sql_text(q, " AND a.content_type >= ?", type);
-        pg_sql_text(q, " AND a.content_type < ?", end);
+        sql_text(q, " AND a.content_type >= ?", type);
+        sql_text(q, " AND a.content_type < ?", end);
         return 0;
 }
 
@@ -127,35 +114,40 @@ static int put_tags(struct sql *q, const struct asset_filter *f, struct err *e)
                 char *fold = text_fold(q->arena, f->tags[i]);
                 if (!fold)
                         return err_oom(e);
-                pg_sql_text(q,
-                            " AND a.n IN (SELECT x.asset FROM asset_tag x JOIN tag t ON t.n = x.tag WHERE t.fold = ?)",
-                            fold);
+                sql_text(q, " AND a.n IN (SELECT x.asset FROM asset_tag x JOIN tag t ON t.n = x.tag WHERE t.fold = ?)",
+                         fold);
         }
         return 0;
 }
 
-int pg_sql_filter(struct sql *q, const struct asset_filter *f, struct err *e)
+int sql_filter(struct sql *q, const struct asset_filter *f, struct err *e)
 {
-        pg_sql_put(q, f->trashed ? " WHERE a.trashed > 0" : " WHERE a.trashed = 0");
+        sql_put(q, f->trashed ? " WHERE a.trashed > 0" : " WHERE a.trashed = 0");
         if (f->owner)
-                pg_sql_text(q, " AND a.owner = ?", f->owner);
+                sql_text(q, " AND a.owner = ?", f->owner);
         if (f->cluster_id && id_is_nil(*f->cluster_id))
-                pg_sql_put(q, " AND a.cluster IS NULL AND a.kind = 0");
+                sql_put(q, " AND a.cluster IS NULL AND a.kind = 0");
         else if (f->cluster_id)
-                pg_sql_id(q, " AND a.cluster = ?", f->cluster_id);
+                sql_id(q, " AND a.cluster = ?", f->cluster_id);
         if (f->kinds)
                 put_set(q, "kind", f->kinds);
         if (f->statuses)
                 put_set(q, "status", f->statuses);
         if (f->sha256)
-                pg_sql_sha(q, " AND a.sha256 = ?", f->sha256);
+                sql_sha(q, " AND a.sha256 = ?", f->sha256);
         if (f->after.us)
-                pg_sql_int(q, " AND a.created >= ?", f->after.us);
+                sql_int(q, " AND a.created >= ?", f->after.us);
         if (f->before.us)
-                pg_sql_int(q, " AND a.created < ?", f->before.us);
+                sql_int(q, " AND a.created < ?", f->before.us);
         if (f->content_type && put_content_type(q, f->content_type, e) < 0)
                 return -1;
         if (f->name && *f->name && put_name(q, f->name, e) < 0)
                 return -1;
         return put_tags(q, f, e);
+}
+
+bool filter_needs_asset(const struct asset_filter *f)
+{
+        return f->statuses || f->ntags || f->content_type || f->sha256 || (f->name && *f->name) || f->after.us ||
+               f->before.us;
 }
