@@ -17,9 +17,10 @@ export const slow = sanitized ? 6 : 1;
 
 for (const need of [program, stamps]) if (!fs.existsSync(need)) throw new Error(`${need} is missing: run the tests by make test`);
 
-// A test that failed leaves its servers; they must not keep the run from ending.
+// A test that failed leaves its servers; they must not keep the run from ending. Hooks run in the order in which they
+// are made, so this one is made after the file's own, which stop a server properly.
 const living = new Set();
-after(() => { for (const child of living) child.kill("SIGKILL"); });
+setImmediate(() => after(() => { for (const child of living) child.kill("SIGKILL"); }));
 
 export function tempDir() {
   return fs.mkdtempSync(path.join(os.tmpdir(), "fa-e2e-"));
