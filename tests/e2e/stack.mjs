@@ -16,9 +16,9 @@ const parts = process.env.FA_STACK === "production" ? every : (process.env.FA_ST
 for (const part of parts) if (!every.includes(part)) throw new Error(`FA_STACK: ${part}: allowed are production, or ${every.join(", ")}`);
 export const onS3 = parts.includes("s3");
 
-const freePort = () => new Promise((done) => { const s = net.createServer().listen(0, "127.0.0.1", () => { const { port } = s.address(); s.close(() => done(port)); }); });
+export const freePort = () => new Promise((done) => { const s = net.createServer().listen(0, "127.0.0.1", () => { const { port } = s.address(); s.close(() => done(port)); }); });
 
-async function answers(port, seconds) {
+export async function answers(port, seconds) {
   for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
     const ok = await new Promise((done) => { const s = net.connect(port, "127.0.0.1", () => { s.destroy(); done(true); }); s.on("error", () => done(false)); });
     if (ok) return;
