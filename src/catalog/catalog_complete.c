@@ -59,10 +59,10 @@ static int probe(struct tx *tx, struct near_list *l, const char *owner, int band
 {
         struct rows *s = db_query(tx->db, e,
                                   SQL(tx->db,
-                                      "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value IN "
-                                      "(SELECT value FROM json_each('[' || ? || ']'))",
-                                      "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value = "
-                                      "ANY (('{' || ? || '}')::integer[]) ORDER BY asset"),
+                                      "SELECT b.asset, b.phash FROM json_each('[' || ?3 || ']') v CROSS JOIN "
+                                      "phash_band b ON b.owner = ?1 AND b.band = ?2 AND b.value = v.value",
+                                      "SELECT asset, phash FROM phash_band WHERE owner = ?1 AND band = ?2 AND value = "
+                                      "ANY (('{' || ?3 || '}')::integer[]) ORDER BY asset"),
                                   "tit", owner, band, values);
         int rc = s ? 1 : -1;
 
