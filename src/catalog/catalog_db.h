@@ -164,6 +164,7 @@ int write_do(struct catalog *c, enum lane lane, write_fn *fn, void *arg, struct 
 struct engine {
         enum dialect dialect;
         void (*close)(struct catalog *c);
+        /* Name, pool and note. */
         __typeof__(catalog_state) *state;
 
         /* Statements; ad-hoc ones, not kept, by query_binds and rows_free. */
@@ -197,14 +198,19 @@ struct engine {
                              const float *sum, size_t dim, struct err *e);
         /* A condition that a.name_fold holds the folded text. */
         int (*name_filter)(struct sql *q, const char *fold, struct err *e);
-        __typeof__(catalog_use_model) *use_model;
+        int (*use_model)(struct catalog *c, const char *id, int64_t model, uint32_t dim, struct err *e);
         __typeof__(catalog_warm) *warm;
         /* The model in use; ERR_UNAVAILABLE when none was chosen. */
         int (*model)(struct catalog *c, int64_t *model, uint32_t *dim, struct err *e);
         __typeof__(catalog_vector_search) *vector_search;
-        __typeof__(catalog_text_search) *text_search;
+        /* What is searchable of the asset, as it is now; nothing if it is gone. */
+        int (*text_put)(struct db *db, int64_t asset, struct arena *a, struct err *e);
+        int (*text_search)(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+                           struct text_match *out, size_t *n, struct err *e);
         __typeof__(catalog_prototype_search) *prototype_search;
 };
+
+#define MODEL_ID_MAX 256
 
 typedef int catalog_open_fn(const struct catalog_opts *opts, struct catalog **out, struct err *e);
 catalog_open_fn catalog_sqlite_open, catalog_postgres_open;

@@ -93,9 +93,9 @@ struct pg_catalog {
         bool keeper_runs, keeper_stop, want_index;
         int64_t model;
         uint32_t dim;
-        bool indexed;                         /* the model's HNSW index is there and valid */
-        PGcancel *keeper_cancel;              /* while it works */
-        char model_id[256], keeper_note[160]; /* the note: why there is no index, "" if all is well */
+        bool indexed;            /* the model's HNSW index is there and valid */
+        PGcancel *keeper_cancel; /* while it works */
+        char keeper_note[160];   /* why there is no index, "" if all is well */
 };
 
 static inline struct pg_catalog *pg_self(struct catalog *c)
@@ -105,7 +105,7 @@ static inline struct pg_catalog *pg_self(struct catalog *c)
 
 void pg_close(struct catalog *c);
 __typeof__(catalog_state) pg_state;
-__typeof__(catalog_use_model) pg_use_model;
+int pg_use_model(struct catalog *c, const char *id, int64_t model, uint32_t dim, struct err *e) MUST_CHECK;
 __typeof__(catalog_warm) pg_warm;
 
 /* Refuses a server that does not keep what it acknowledged, sees to pgvector, brings the tables up to date. */
@@ -133,8 +133,9 @@ int pg_waiting(struct tx *tx, int64_t *n, struct err *e) MUST_CHECK;
 
 /* ---- what is searched (catalog_postgres_search.c, _text.c) -------------------------------- */
 
-/* Brings the full-text table up to date with the marked assets. */
-int pg_text_flush(struct tx *tx, struct err *e) MUST_CHECK;
+int pg_text_put(struct db *db, int64_t n, struct arena *a, struct err *e) MUST_CHECK;
+int pg_text_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+                   struct text_match *out, size_t *n, struct err *e) MUST_CHECK;
 __typeof__(tx_event) pg_event;
 int pg_vector_put(struct tx *tx, const struct row *r, int64_t model, const float *v, uint32_t dim,
                   struct err *e) MUST_CHECK;
@@ -142,7 +143,6 @@ int pg_prototype_put(struct tx *tx, int64_t n, const struct id *cluster, int64_t
                      size_t dim, struct err *e) MUST_CHECK;
 int pg_name_filter(struct sql *q, const char *fold, struct err *e) MUST_CHECK;
 __typeof__(catalog_vector_search) pg_vector_search;
-__typeof__(catalog_text_search) pg_text_search;
 __typeof__(catalog_prototype_search) pg_prototype_search;
 
 #endif

@@ -125,7 +125,7 @@ static enum outcome commit(struct tx *tx, const struct mark *mark, struct err *e
 /* What is gathered over a write, in its transaction. */
 static int finish(struct tx *tx, struct err *e)
 {
-        if (pg_text_flush(tx, e) < 0)
+        if (text_flush(tx, e) < 0)
                 return -1;
         if (tx->waiting && counter_add(tx, "", COUNTER_WAITING, 0, tx->waiting, 0, e) < 0)
                 return -1;

@@ -14,6 +14,10 @@ struct catalog_migration {
         int version; /* 0 ends the list */
         const char *name, *sql;
 };
+typedef int migration_apply_fn(struct db *db, const struct catalog_migration *m, struct err *e);
+/* Applies what is newer than schema_version; refuses a catalog of a newer program. */
+int migrations_run(struct db *db, const struct catalog_migration *list, migration_apply_fn *apply,
+                   struct err *e) MUST_CHECK;
 extern const struct catalog_migration catalog_migrations_sqlite[], catalog_migrations_postgres[];
 
 /* ---- cursors ------------------------------------------------------------------ */
@@ -47,6 +51,8 @@ char *text_name_words(struct arena *a, const char *name) MUST_CHECK;
  */
 char *text_fts_query(struct arena *a, const char *text, const char *op, const char *column) MUST_CHECK;
 
+/* Brings what is searched by words up to date with the assets marked by tx_text. (catalog_search.c) */
+int text_flush(struct tx *tx, struct err *e) MUST_CHECK;
 /* Whether any of the words begins a word of the text; both folded. words is put back as it was. */
 bool text_has_any(const char *folded, char *words);
 
@@ -97,10 +103,6 @@ int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tag
 /* Give a purged asset's object back: *orphan when nothing refers to it. */
 int object_drop(struct tx *tx, const struct sha256 *h, bool *orphan, struct err *e) MUST_CHECK;
 
-/* What a step made of an object. (catalog_complete.c) */
-int step_keep(struct tx *tx, const struct sha256 *object, const char *step, const char *version, struct span data,
-              struct err *e) MUST_CHECK;
-
 /*
  * Folders, sums and who is where are changed by one write of an owner at a
  * time, over all instances; it is the first thing such a write locks. SQLite has
@@ -144,6 +146,9 @@ int placement_apply(struct tx *tx, const char *owner, struct row *self, const st
 int operation_add(struct tx *tx, const char *owner, const char *actor, const char *kind, const struct id *cluster,
                   const char *detail, struct id *id, int64_t *n, struct err *e) MUST_CHECK;
 int operation_item(struct tx *tx, int64_t op, int64_t asset, const struct id *to, struct err *e) MUST_CHECK;
+int match_cmp(const void *a, const void *b); /* of struct vector_match, for qsort: best first, then by id */
+/* The numbers of a vector in a column; returns how many. */
+size_t col_vector(const struct rows *s, int i, float out[VECTOR_MAX_DIM]);
 /* The model's number; made when new. ERR_CONFLICT when it has another dimension. */
 int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct err *e) MUST_CHECK;
 

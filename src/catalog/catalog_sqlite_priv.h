@@ -85,7 +85,7 @@ static inline struct sqlite_catalog *self_of(struct catalog *c)
 
 __typeof__(catalog_state) sqlite_state;
 void sqlite_close(struct catalog *c);
-int sqlite_migrate(struct conn *db, struct err *e) MUST_CHECK;
+int sqlite_migrate(struct db *db, struct err *e) MUST_CHECK;
 
 /* ---- reading (catalog_sqlite_pool.c) ------------------------------------------------ */
 
@@ -106,13 +106,14 @@ int sqlite_waiting(struct tx *tx, int64_t *n, struct err *e) MUST_CHECK;
 int writer_start(struct sqlite_catalog *c, struct err *e) MUST_CHECK;
 void writer_stop(struct sqlite_catalog *c); /* after all queued writes */
 
-/* Brings the full-text tables up to date with the marked assets (catalog_sqlite_text.c). */
-int text_flush(struct tx *tx, struct err *e) MUST_CHECK;
+/* catalog_sqlite_text.c */
+int sqlite_text_put(struct db *db, int64_t n, struct arena *a, struct err *e) MUST_CHECK;
+int sqlite_text_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+                       struct text_match *out, size_t *n, struct err *e) MUST_CHECK;
 /* catalog_sqlite_search.c */
 __typeof__(catalog_vector_search) sqlite_vector_search;
 __typeof__(catalog_prototype_search) sqlite_prototype_search;
-__typeof__(catalog_text_search) sqlite_text_search;
-__typeof__(catalog_use_model) sqlite_use_model;
+int sqlite_use_model(struct catalog *c, const char *id, int64_t model, uint32_t dim, struct err *e) MUST_CHECK;
 __typeof__(catalog_warm) sqlite_warm;
 int sqlite_vector_put(struct tx *tx, const struct row *r, int64_t model, const float *v, uint32_t dim,
                       struct err *e) MUST_CHECK;
