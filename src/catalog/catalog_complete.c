@@ -251,8 +251,8 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
         int64_t task, asset;
         struct row row;
 
-        if (lock_places(tx, r, e) < 0 || lease_find(tx, r->task, &task, &asset, e) < 0 ||
-            row_load(tx, asset, &row, e) < 0)
+        if (lock_places(tx, r, e) < 0 || placing_check(tx, r->task->owner, p, e) < 0 ||
+            lease_find(tx, r->task, &task, &asset, e) < 0 || row_load(tx, asset, &row, e) < 0)
                 return -1;
         if (db_run(tx->db, e,
                    "UPDATE asset SET metadata = coalesce(?, metadata), stage = 'done', error = NULL, error_code = NULL "

@@ -343,7 +343,7 @@ static int do_place(struct tx *tx, void *arg, struct err *e)
 {
         struct place_args *g = arg;
 
-        if (lock_owner(tx, g->owner, e) < 0)
+        if (lock_owner(tx, g->owner, e) < 0 || placing_check(tx, g->owner, g->p, e) < 0)
                 return -1;
         return placement_apply(tx, g->owner, NULL, g->p, g->actor, e);
 }

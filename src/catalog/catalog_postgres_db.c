@@ -13,6 +13,7 @@
 #define PARAMS_MAX   BINDS_MAX
 #define STATEMENT_MS "30000"
 #define LOCK_MS      "10000"
+#define IDLE_MS      "8000" /* less than LOCK_MS: an instance that hangs in a transaction gives way to those who wait */
 #define SHARDS       32
 #define OID_UNKNOWN  0
 #define OID_BYTEA    17
@@ -25,7 +26,7 @@
 /* What each session is set to, whatever the server, role or database say. */
 #define SESSION                                                                                                        \
         "SET statement_timeout = " STATEMENT_MS "; SET lock_timeout = " LOCK_MS ";"                                    \
-        "SET idle_in_transaction_session_timeout = 60000; SET synchronous_commit = on;"                                \
+        "SET idle_in_transaction_session_timeout = " IDLE_MS "; SET synchronous_commit = on;"                          \
         "SET default_transaction_isolation = 'read committed'; SET standard_conforming_strings = on;"                  \
         "SET jit = off"
 

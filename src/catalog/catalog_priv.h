@@ -138,6 +138,11 @@ int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, str
 /* One vector onto or off the sum of (cluster, model). */
 int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *v, size_t dim, int sign, int members,
                   struct err *e) MUST_CHECK;
+/*
+ * Counts a placement that others would decide differently after; ERR_CONFLICT when another was counted since
+ * p->seen. Before the task and the assets are locked. (catalog_duty.c)
+ */
+int placing_check(struct tx *tx, const char *owner, const struct placement *p, struct err *e) MUST_CHECK;
 /* Assign or found, members included; self NULL: members only. ERR_CONFLICT when it no longer holds. */
 int placement_apply(struct tx *tx, const char *owner, struct row *self, const struct placement *p, const char *actor,
                     struct err *e) MUST_CHECK;
