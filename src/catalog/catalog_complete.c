@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The end of a task: everything that was found out about an asset, in one
- * savepoint. The hard thing is the order: an old vector leaves the folder's
+ * write. The hard thing is the order: an old vector leaves the folder's
  * prototype before the new one is stored, so the sum never holds both.
  */
 #include "catalog/catalog_priv.h"

@@ -9,8 +9,7 @@
 
 #define JOB_SELECT                                                                                                     \
         "SELECT j.id, j.owner, j.status, j.queued, j.processing, j.done, j.failed, j.created, j.updated, "             \
-        "j.completed, "                                                                                                \
-        "j.n FROM job j "
+        "j.completed, j.n FROM job j "
 
 static int job_read(struct rows *s, struct arena *a, void *at, struct err *e)
 {

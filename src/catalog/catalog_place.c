@@ -319,8 +319,7 @@ int operation_add(struct tx *tx, const char *owner, const char *actor, const cha
                 *id = fresh;
         return db_int(tx->db, e, n,
                       "INSERT INTO operation (id, owner, at, actor, kind, cluster, detail) VALUES (?, ?, ?, ?, ?, ?, "
-                      "?) "
-                      "RETURNING n",
+                      "?) RETURNING n",
                       "utlttut", &fresh, owner, tx->now.us, actor ? actor : "service", kind, cluster, detail) < 0
                        ? -1
                        : 0;
