@@ -49,8 +49,9 @@ static int read_model(struct db *db, int64_t n, struct arena *a, struct asset *o
         return ok ? 0 : err_oom(e);
 }
 
-int asset_read(struct db *db, struct rows *s, struct arena *a, struct asset *out, struct err *e)
+int asset_read(struct db *db, struct rows *s, struct arena *a, void *at, struct err *e)
 {
+        struct asset *out = at;
         bool ok = true;
 
         *out = (struct asset){

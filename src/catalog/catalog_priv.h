@@ -37,6 +37,33 @@ uint64_t shape_str(uint64_t h, const char *s); /* NULL differs from "" */
 uint64_t shape_int(uint64_t h, int64_t v);
 uint64_t filter_shape(const struct asset_filter *f);
 
+/* ---- pages (catalog_page.c) ------------------------------------------------------ */
+
+typedef int row_read_fn(struct db *db, struct rows *s, struct arena *a, void *out, struct err *e);
+struct list { /* what is listed */
+        row_read_fn *read;
+        size_t size;   /* of what read fills */
+        const char *n; /* the number's name, for the order, and its column, for the cursor */
+        int n_column;
+};
+struct order {
+        const char *key; /* the sort key's name, and its column; of a text the column may be the unfolded one */
+        int column;
+        bool text, down;
+};
+struct page {
+        const struct list *list;
+        struct order order;
+        unsigned limit;
+        uint64_t shape; /* of filter and sort */
+        struct cursor after;
+        bool later; /* not the first page: it begins after that */
+};
+/* Reads the cursor ("" or NULL: the first page) and looks at the limit. */
+int page_begin(struct page *p, const char *cursor, struct arena *a, struct err *e) MUST_CHECK;
+/* Runs q, a SELECT that ends in a condition, from the page's beginning: an array in the arena goes to *out. */
+int page_read(const struct page *p, struct sql *q, void *out, size_t *n, const char **next, struct err *e) MUST_CHECK;
+
 /* ---- text ----------------------------------------------------------------------- */
 
 /* Simple case folding of well-formed UTF-8. NULL on OOM. */
@@ -163,6 +190,6 @@ int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct
         "a.content_type, a.owner, a.comments, a.sha256, a.size, a.created, a.updated, a.trashed, a.metadata, a.note, " \
         "a.cluster, c.name, c.status, a.pinned, a.similarity, a.duplicate_of "                                         \
         "FROM asset a JOIN job j ON j.n = a.job LEFT JOIN cluster c ON c.id = a.cluster "
-int asset_read(struct db *db, struct rows *s, struct arena *a, struct asset *out, struct err *e) MUST_CHECK;
+row_read_fn asset_read; /* into a struct asset */
 
 #endif
