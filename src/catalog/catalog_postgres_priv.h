@@ -103,16 +103,16 @@ static inline struct pg_catalog *pg_self(struct catalog *c)
         return (struct pg_catalog *)c;
 }
 
-void pg_close(struct catalog *c);
+__typeof__(catalog_close) pg_close;
 __typeof__(catalog_state) pg_state;
-int pg_use_model(struct catalog *c, const char *id, int64_t model, uint32_t dim, struct err *e) MUST_CHECK;
+use_model_fn pg_use_model;
 __typeof__(catalog_warm) pg_warm;
 
 /* Refuses a server that does not keep what it acknowledged, sees to pgvector, brings the tables up to date. */
 int pg_migrate(struct db *db, struct err *e) MUST_CHECK;
 
-/* The model in use; ERR_UNAVAILABLE when none was chosen. (catalog_postgres_model.c) */
-int pg_model(struct catalog *c, int64_t *model, uint32_t *dim, struct err *e) MUST_CHECK;
+/* catalog_postgres_model.c */
+model_fn pg_model;
 bool pg_model_indexed(struct pg_catalog *c);
 int pg_keeper_start(struct pg_catalog *c, struct err *e) MUST_CHECK;
 void pg_keeper_stop(struct pg_catalog *c);
@@ -129,20 +129,17 @@ __typeof__(read_end) pg_read_end;
 /* ---- writing (catalog_postgres_write.c) ------------------------------------------------ */
 
 __typeof__(write_do) pg_write;
-int pg_waiting(struct tx *tx, int64_t *n, struct err *e) MUST_CHECK;
+waiting_fn pg_waiting;
 
-/* ---- what is searched (catalog_postgres_search.c, _text.c) -------------------------------- */
+/* ---- searching (catalog_postgres_search.c, _text.c) ---------------------------------- */
 
-int pg_text_put(struct db *db, int64_t n, struct arena *a, struct err *e) MUST_CHECK;
-int pg_text_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
-                   struct text_match *out, size_t *n, struct err *e) MUST_CHECK;
 __typeof__(tx_event) pg_event;
-int pg_vector_put(struct tx *tx, const struct row *r, int64_t model, const float *v, uint32_t dim,
-                  struct err *e) MUST_CHECK;
-int pg_prototype_put(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count, const float *sum,
-                     size_t dim, struct err *e) MUST_CHECK;
-int pg_name_filter(struct sql *q, const char *fold, struct err *e) MUST_CHECK;
+vector_put_fn pg_vector_put;
+prototype_put_fn pg_prototype_put;
+text_put_fn pg_text_put;
+name_filter_fn pg_name_filter;
 __typeof__(catalog_vector_search) pg_vector_search;
 __typeof__(catalog_prototype_search) pg_prototype_search;
+text_search_fn pg_text_search;
 
 #endif

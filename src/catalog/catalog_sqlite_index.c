@@ -375,6 +375,14 @@ void index_load(struct sqlite_catalog *c)
 
 /* ---- the model in use ---------------------------------------------------------------------- */
 
+static int do_drop(struct tx *tx, void *arg, struct err *e)
+{
+        (void)arg;
+        (void)e;
+        cool(self_of(tx->c));
+        return 0;
+}
+
 int sqlite_use_model(struct catalog *c, const char *id, int64_t model, uint32_t dim, struct err *e)
 {
         struct index *x = self_of(c)->index;
@@ -385,21 +393,8 @@ int sqlite_use_model(struct catalog *c, const char *id, int64_t model, uint32_t 
         x->dim = dim;
         x->generation++;
         must(pthread_rwlock_unlock(&x->lock));
-        /* The table is the writer's to drop. */
-        return index_drop(self_of(c), e);
-}
-
-static int do_drop(struct tx *tx, void *arg, struct err *e)
-{
-        (void)arg;
-        (void)e;
-        cool(self_of(tx->c));
-        return 0;
-}
-
-int index_drop(struct sqlite_catalog *c, struct err *e)
-{
-        return write_do(&c->base, LANE_RESULT, do_drop, NULL, e);
+        /* The table is the writer's to drop; the keeper loads it again. */
+        return write_do(c, LANE_RESULT, do_drop, NULL, e);
 }
 
 /* ---- the cache file --------------------------------------------------------------------------- */
