@@ -30,7 +30,7 @@ void catalog_init(struct catalog *c, const struct engine *engine, const struct c
 
 struct db { /* a connection inside a transaction, used by one thread at a time; first member of an engine's own */
         const struct engine *engine;
-        struct wall now; /* by the engine's clock when the transaction began */
+        struct wall now; /* when the transaction began: in a write by the engine's clock, in a read by ours */
         unsigned shard;  /* of the counters */
 };
 
@@ -42,6 +42,11 @@ struct rows { /* what a statement answers; first member of an engine's own */
 #define SQL(db, sqlite, postgres) ((db)->engine->dialect == DIALECT_SQLITE ? (sqlite) : (postgres))
 /* Rows that are read in order to be changed are locked where there is more than one writer. */
 #define LOCKING(db, text, lock) SQL(db, text, text " " lock)
+
+/* PostgreSQL's clock in microseconds; in one transaction always the same. */
+#define DB_NOW "(extract(epoch FROM now()) * 1000000)::bigint"
+/* The text, a macro of the time to compare with, of a read by the engine's clock; ?1 is bound to db->now. */
+#define BY_CLOCK(db, text) SQL(db, text("?1"), text(DB_NOW))
 
 /* ---- statements --------------------------------------------------------------------- */
 

@@ -14,9 +14,6 @@
 
 #define STMT_SLOTS 512
 
-/* The database's clock in microseconds. */
-#define DB_NOW "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-
 /* ---- connections and statements (catalog_postgres_db.c) ------------------------- */
 
 /* A result in memory, read row by row. All columns come in binary form. */

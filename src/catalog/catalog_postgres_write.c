@@ -41,8 +41,8 @@ static int begin(struct tx *tx, struct mark *mark, struct err *e)
 
         id_format(id_new(), mark->id);
         snprintf(sql, sizeof(sql),
-                 "BEGIN; INSERT INTO write_mark (id, at) VALUES ('%s', " DB_NOW
-                 ") RETURNING at, pg_current_xact_id()::text",
+                 "BEGIN; INSERT INTO write_mark (id, at) VALUES ('%s', (extract(epoch FROM clock_timestamp()) * "
+                 "1000000)::bigint) RETURNING at, pg_current_xact_id()::text",
                  mark->id);
         res = PQexec(pg_of(tx->db)->h, sql);
 
