@@ -132,7 +132,7 @@ int copy_target_text(struct copy_target *t, unsigned n, uint64_t *made, struct e
         struct tx tx = {.db = t->db};
         int rc = -1;
 
-        if (pg_exec(t->db, "BEGIN", e) == 0 && next_assets(t, n, &tx, e) == 0 && pg_text_flush(&tx, e) == 0)
+        if (pg_exec(t->db, "BEGIN", e) == 0 && next_assets(t, n, &tx, e) == 0 && text_flush(&tx, e) == 0)
                 rc = pg_exec(t->db, "COMMIT", e);
         *made = tx.ntexts;
         tx_done(&tx);
