@@ -10,7 +10,7 @@ import { productionEnv } from "./stack.mjs";
 
 const embedded = { DATABASE_URL: "", QUEUE_BACKEND: "inproc", STORAGE_BACKEND: "fs://" };
 const bytes = (n) => crypto.createHash("sha512").update(String(n)).digest();
-let dir, wanted, source;
+let dir, wanted;
 
 // What users see: files with all that is known of them, folders, what searches find, and the bytes.
 async function tell(s) {
@@ -37,7 +37,7 @@ const target = (env) => ["--to", env.DATABASE_URL];
 const hashes = () => Object.fromEntries(["catalog.db"].map((f) => [f, crypto.createHash("sha256").update(fs.readFileSync(path.join(dir, "data", f))).digest("hex")]));
 
 before(async () => {
-  const s = source = await new Server({ env: embedded }).start();
+  const s = await new Server({ env: embedded }).start();
   dir = s.dir;
   for (const p of labelled(["animals", "food"], 6)) await s.upload([{ path: p.path }], { owner: "ann", tags: p.label });
   for (let i = 0; i < 30; i++) await s.upload([{ name: `файл привет ${i}.bin`, data: bytes(i % 20) }], { owner: i % 3 ? "ann" : "bob", comments: i % 2 ? "holidays" : "" });
@@ -52,9 +52,9 @@ before(async () => {
   assert.equal(busy.code, 1);
   assert.match(busy.stderr, new RegExp(`in use by process ${s.child.pid}: stop the server`));
   s.child.kill("SIGTERM");
-  await s.exited;
+  await s.ended();
 });
-after(() => { source.child.kill("SIGKILL"); fs.rmSync(dir, { recursive: true, force: true }); });
+after(() => fs.rmSync(dir, { recursive: true, force: true }));
 
 test("moved to PostgreSQL with its files in place, it answers the same and goes on", async () => {
   const env = { ...(await productionEnv("in place")), STORAGE_BACKEND: "fs://", STORAGE_PATH: path.join(dir, "data/storage") };
