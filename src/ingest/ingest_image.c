@@ -50,6 +50,13 @@ static int known(struct ingest *ing, const struct task *t, struct arena *a, stru
         return 1;
 }
 
+/* A store that is away, or has not got the object yet, says nothing against the file. */
+static int without_store(struct worker_run *run, const struct err *e)
+{
+        run->deferred = e->code == ERR_UNAVAILABLE;
+        return -1;
+}
+
 static int decode(struct ingest *ing, struct worker_run *run, struct decode_result *d, struct err *e)
 {
         struct mono start = mono_now();
@@ -66,7 +73,7 @@ static int decode(struct ingest *ing, struct worker_run *run, struct decode_resu
         int fd;
         run->stage = "decode";
         if (storage_open_object(ing->o.storage, run->task->sha256, run->task->size, &fd, e))
-                return -1;
+                return without_store(run, e);
         int rc = jail_decode(ing->o.jail, fd, &req, d, e);
         fd_close(&fd);
         metrics_observe(METRIC_STAGE_DURATION, dur_seconds(mono_since(start)), "decode");
@@ -151,7 +158,7 @@ static int store_derived(struct ingest *ing, struct worker_run *run, const struc
         run->stage = "store";
         if (storage_put_derived(ing->o.storage, run->task->sha256, "thumb.webp", d->thumb, e) ||
             storage_put_derived(ing->o.storage, run->task->sha256, "preview.jpg", d->preview, e))
-                return -1;
+                return without_store(run, e);
         metrics_observe(METRIC_STAGE_DURATION, dur_seconds(mono_since(start)), "store");
         return 0;
 }
