@@ -134,6 +134,7 @@ static int open_catalog(struct app *a, struct err *e)
                                          .role_url = role_url,
                                          .role_token = a->c->aws_container_authorization_token,
                                          .force_path_style = a->c->s3_force_path_style,
+                                         .write_back = a->c->s3_write_back,
                                          .spool_path = a->c->spool_path,
                                          .spool_max_bytes = (uint64_t)a->c->spool_max_bytes}};
         return storage_open(&so, &a->storage, e);
