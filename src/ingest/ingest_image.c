@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pipeline of a picture: decode (in the jail) → embed → place and commit.
+ * The pipeline of a picture: decode (in the jail) → store what was derived → embed → place and commit.
  * What depends on the bytes alone is kept per object, so that a retry, a
  * duplicate or another owner's copy costs a look-up.
  */
@@ -168,9 +168,10 @@ static int understand(struct ingest *ing, struct worker_run *run, struct underst
         struct decode_result d;
         if (decode(ing, run, &d, e))
                 return -1;
-        int rc = embed(ing, run, &d, u, e);
+        /* In this order a store that is away costs no model's time at each new try. */
+        int rc = store_derived(ing, run, &d, e);
         if (rc == 0)
-                rc = store_derived(ing, run, &d, e);
+                rc = embed(ing, run, &d, u, e);
         decode_result_done(&d);
         return rc;
 }
