@@ -16,6 +16,7 @@
 #define S3_KEY_MAX   160 /* "derived/aa/<sha256>/<name>" */
 #define S3_IDLE_MAX  16  /* connections kept */
 #define S3_SENDERS   4   /* threads that send what waits */
+#define S3_COPIES    256 /* each holds a descriptor */
 #define S3_BODY_MAX  ((size_t)4 << 20)
 #define S3_SMALL_MAX ((size_t)32 << 20) /* derived objects; they pass through memory */
 
@@ -66,7 +67,8 @@ struct s3 {
         struct httpc *idle[S3_IDLE_MAX];
         unsigned nidle;
         struct s3_claim *claims;
-        struct s3_copy *copies;           /* the one used last comes first */
+        struct s3_copy *copies; /* the one used last comes first */
+        unsigned ncopies;
         uint64_t used;                    /* bytes promised to uploads, downloads and copies */
         uint64_t copied;                  /* of these, in copies */
         struct s3_waiting *first, **last; /* the one that waits longest comes first */

@@ -62,6 +62,7 @@ static void forget(struct s3 *s, struct s3_copy **at)
         *at = c->next;
         s->used -= c->size;
         s->copied -= c->size;
+        s->ncopies--;
         fd_close(&c->fd);
         mem_free(c);
 }
@@ -206,12 +207,15 @@ bool s3_copy_add(struct s3 *s, const char *key, int fd, uint64_t size, struct du
                 s->used -= size;
                 return false;
         }
+        if (s->ncopies >= S3_COPIES)
+                make_room(s);
         snprintf(c->key, sizeof(c->key), "%s", key);
         c->fd = fd;
         c->size = size;
         c->until = ttl.ns ? mono_add(mono_now(), ttl) : (struct mono){0};
         c->next = s->copies;
         s->copies = c;
+        s->ncopies++;
         s->copied += size;
         return true;
 }

@@ -12,6 +12,8 @@
 
 #include "contract/s3_world.h"
 
+#include <dirent.h>
+
 #define MIB ((uint64_t)1 << 20)
 
 static int tear_down(void **state)
@@ -517,6 +519,31 @@ static void a_copy_stays_as_long_as_somebody_reads_it(void **state)
         storage_close(s);
 }
 
+static unsigned open_files(void)
+{
+        DIR *dir = opendir("/proc/self/fd");
+        unsigned n = 0;
+
+        while (readdir(dir))
+                n++;
+        closedir(dir);
+        return n;
+}
+
+static void many_small_copies_do_not_use_up_the_descriptors(void **state)
+{
+        struct storage *s = must_open(opts_at(s3_peers.strict));
+        unsigned before = open_files();
+        struct stored last = {0};
+
+        (void)state;
+        for (unsigned i = 0; i < 300; i++)
+                last = must_put(s, 100 + i);
+        assert_true(open_files() < before + 280);
+        must_hold(s, last);
+        storage_close(s);
+}
+
 /* ---- derived -------------------------------------------------------------------------------- */
 
 static void removal_reads_every_page_and_touches_no_neighbour(void **state)
@@ -575,6 +602,7 @@ int main(void)
                 EACH(readers_of_one_object_share_one_download),
                 EACH(uploads_stay_within_the_bound),
                 EACH(a_copy_stays_as_long_as_somebody_reads_it),
+                EACH(many_small_copies_do_not_use_up_the_descriptors),
                 EACH(removal_reads_every_page_and_touches_no_neighbour),
         };
 
