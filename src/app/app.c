@@ -167,6 +167,7 @@ static int start_workers(struct app *a, struct err *e)
                                  .max_crashes = 3,
                                  .backoff_base = dur_s(1),
                                  .backoff_max = dur_s(300),
+                                 .defer = dur_s(15),
                                  .reconcile_every = dur_s(5),
                                  .ctx = a->ingest,
                                  .idle = idle};

@@ -119,6 +119,7 @@ static int place_open(struct copy *k, struct place *p, bool read_only, struct er
 static void place_name(struct copy *k, struct place *p, const char *text)
 {
         app_storage_opts(k->c, p->role_url, &p->opts);
+        p->opts.s3.write_back = false; /* what is reported as copied is in the store itself */
         bool s3 = strncmp(text, "s3://", 5) == 0;
         snprintf(p->path, sizeof p->path, "%s", strncmp(text, "fs://", 5) == 0 ? text + 5 : text);
         p->opts.url = s3 ? p->path : "fs://";

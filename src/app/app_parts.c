@@ -69,6 +69,7 @@ void app_storage_opts(const struct config *c, char role_url[APP_ROLE_URL_MAX], s
                                             .role_url = role_url,
                                             .role_token = c->aws_container_authorization_token,
                                             .force_path_style = c->s3_force_path_style,
+                                            .write_back = c->s3_write_back,
                                             .spool_path = c->spool_path,
                                             .spool_max_bytes = (uint64_t)c->spool_max_bytes}};
 }

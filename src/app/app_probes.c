@@ -46,9 +46,20 @@ static const char *probe_storage(void *ctx, struct buf *out)
         json_obj(&j);
         json_kv_str(&j, "backend", storage_backend_name(a->storage));
         json_kv_int(&j, "free_bytes", (int64_t)st.free_bytes);
-        /* Reads go on when nothing can be written: degraded below 1 % or 1 GiB free, whichever is less. */
+        if (st.write_back) {
+                json_key(&j, "waiting");
+                json_obj(&j);
+                json_kv_int(&j, "objects", (int64_t)st.waiting);
+                json_kv_int(&j, "bytes", (int64_t)st.waiting_bytes);
+                json_kv_fixed(&j, "oldest_seconds",
+                              st.waiting_since.us ? (double)(wall_now().us - st.waiting_since.us) * 1e-6 : 0, 3);
+                json_end(&j);
+        }
+        /* With write-back uploads go on while the store is away, which the note tells. Degraded also below 1 % or 1 GiB
+         * free, whichever is less. */
         uint64_t floor = st.total_bytes / 100 < (1ull << 30) ? st.total_bytes / 100 : (1ull << 30);
-        const char *status = !st.writable ? "unhealthy" : st.free_bytes < floor ? "degraded" : "healthy";
+        bool well = st.free_bytes >= floor && !*st.note;
+        const char *status = !st.writable ? "unhealthy" : well ? "healthy" : "degraded";
         return finish(&j, status, st.note);
 }
 

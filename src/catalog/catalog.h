@@ -107,8 +107,8 @@ int catalog_idempotency_find(struct catalog *c, const struct new_job *job, struc
 int catalog_task_claim(struct catalog *c, const char *worker, struct dur lease, uint32_t types, struct arena *a,
                        struct task *out, struct err *e);
 int catalog_task_extend(struct catalog *c, const struct task *t, struct dur lease, struct err *e) MUST_CHECK;
-/* Hand a lease back uncounted, at a drain. Stale is not an error here. */
-int catalog_task_release(struct catalog *c, const struct task *t, struct err *e) MUST_CHECK;
+/* Hand a lease back uncounted, to be ready again after delay. Stale is not an error here. */
+int catalog_task_release(struct catalog *c, const struct task *t, struct dur delay, struct err *e) MUST_CHECK;
 
 struct task_failure {
         const char *stage;

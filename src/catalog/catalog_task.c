@@ -180,7 +180,7 @@ int lease_find(struct tx *tx, const struct task *t, int64_t *n, int64_t *asset, 
 
 struct lease_args {
         const struct task *task;
-        struct dur lease;
+        struct dur lease; /* or until it is ready again */
 };
 
 static int do_extend(struct tx *tx, void *arg, struct err *e)
@@ -222,7 +222,7 @@ static int do_release(struct tx *tx, void *arg, struct err *e)
 
         if (rc <= 0)
                 return rc; /* somebody has it already: just as well */
-        if (lease_find(tx, g->task, &n, &asset, e) < 0 || back(tx, n, asset, tx->now, e) < 0)
+        if (lease_find(tx, g->task, &n, &asset, e) < 0 || back(tx, n, asset, wall_add(tx->now, g->lease), e) < 0)
                 return -1;
         return db_run(
                 tx->db, e,
@@ -230,9 +230,9 @@ static int do_release(struct tx *tx, void *arg, struct err *e)
                 n);
 }
 
-int catalog_task_release(struct catalog *c, const struct task *t, struct err *e)
+int catalog_task_release(struct catalog *c, const struct task *t, struct dur delay, struct err *e)
 {
-        struct lease_args g = {.task = t};
+        struct lease_args g = {.task = t, .lease = delay};
 
         return write_do(c, LANE_RESULT, do_release, &g, e);
 }

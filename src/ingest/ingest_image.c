@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pipeline of a picture: decode (in the jail) → embed → place and commit.
+ * The pipeline of a picture: decode (in the jail) → store what was derived → embed → place and commit.
  * What depends on the bytes alone is kept per object, so that a retry, a
  * duplicate or another owner's copy costs a look-up.
  */
@@ -50,6 +50,13 @@ static int known(struct ingest *ing, const struct task *t, struct arena *a, stru
         return 1;
 }
 
+/* A store that is away, or has not got the object yet, says nothing against the file. */
+static int without_store(struct worker_run *run, const struct err *e)
+{
+        run->deferred = e->code == ERR_UNAVAILABLE;
+        return -1;
+}
+
 static int decode(struct ingest *ing, struct worker_run *run, struct decode_result *d, struct err *e)
 {
         struct mono start = mono_now();
@@ -66,7 +73,7 @@ static int decode(struct ingest *ing, struct worker_run *run, struct decode_resu
         int fd;
         run->stage = "decode";
         if (storage_open_object(ing->o.storage, run->task->sha256, run->task->size, &fd, e))
-                return -1;
+                return without_store(run, e);
         int rc = jail_decode(ing->o.jail, fd, &req, d, e);
         fd_close(&fd);
         metrics_observe(METRIC_STAGE_DURATION, dur_seconds(mono_since(start)), "decode");
@@ -151,7 +158,7 @@ static int store_derived(struct ingest *ing, struct worker_run *run, const struc
         run->stage = "store";
         if (storage_put_derived(ing->o.storage, run->task->sha256, STORAGE_THUMB, d->thumb, e) ||
             storage_put_derived(ing->o.storage, run->task->sha256, STORAGE_PREVIEW, d->preview, e))
-                return -1;
+                return without_store(run, e);
         metrics_observe(METRIC_STAGE_DURATION, dur_seconds(mono_since(start)), "store");
         return 0;
 }
@@ -161,9 +168,10 @@ static int understand(struct ingest *ing, struct worker_run *run, struct underst
         struct decode_result d;
         if (decode(ing, run, &d, e))
                 return -1;
-        int rc = embed(ing, run, &d, u, e);
+        /* In this order a store that is away costs no model's time at each new try. */
+        int rc = store_derived(ing, run, &d, e);
         if (rc == 0)
-                rc = store_derived(ing, run, &d, e);
+                rc = embed(ing, run, &d, u, e);
         decode_result_done(&d);
         return rc;
 }

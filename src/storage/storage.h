@@ -27,6 +27,12 @@ struct storage_s3_opts {
         bool force_path_style;    /* else bucket.host, but for endpoints that are addresses */
         const char *spool_path;   /* must be there: a local directory for uploads under way and objects just read */
         uint64_t spool_max_bytes; /* 0: 2 GiB */
+        /*
+         * A commit returns when the object is durable in the spool; it is sent afterwards and read from the spool
+         * until then. The spool is then this process's alone, and what another instance may still have to send is
+         * ERR_UNAVAILABLE and not ERR_NOT_FOUND.
+         */
+        bool write_back;
         /* For tests, 0: objects from 64 MiB on go in parts of at least 16 MiB. */
         uint64_t multipart_from, part_size;
 };
@@ -55,7 +61,7 @@ struct storage_put; /* one upload under way; not thread-safe */
 struct stored {
         struct sha256 sha256;
         uint64_t size;
-        bool existed; /* the object was there already */
+        bool existed; /* the object was there already; with write-back as far as this instance knows */
 };
 
 int storage_put_begin(struct storage *s, struct storage_put **out, struct err *e) MUST_CHECK;
@@ -111,7 +117,10 @@ int storage_open_derived(struct storage *s, struct sha256 key, const char *name,
 struct storage_state {
         uint64_t free_bytes, total_bytes; /* of the disk; on S3 of the spool */
         bool writable;
-        char note[160];
+        bool write_back;                 /* on, or objects are left of when it was */
+        uint64_t waiting, waiting_bytes; /* acknowledged, and not in the store yet */
+        struct wall waiting_since;       /* the oldest of them; 0 none */
+        char note[160];                  /* what is wrong, also when it is writable */
 };
 void storage_state(struct storage *s, struct storage_state *out);
 

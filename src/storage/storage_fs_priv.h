@@ -70,8 +70,6 @@ extern storage_put_commit_fn fs_put_commit;
 extern storage_put_end_fn fs_put_end;
 /* A new writable file in tmp/; name is "" when it has none. The descriptor, or -1 with errno. */
 int fs_temp_open(struct fs *fs, enum fs_way way, const char *prefix, char name[FS_NAME_LEN]);
-/* Give the unnamed file of fd a name. 0 or -1 with errno. */
-int fs_link_unnamed(int fd, int dir, const char *name);
 
 /* storage_fs_derived.c */
 extern storage_put_derived_fn fs_put_derived;

@@ -41,7 +41,7 @@ int fs_temp_open(struct fs *fs, enum fs_way way, const char *prefix, char name[F
 }
 
 /* Through /proc, since linkat(AT_EMPTY_PATH) asks for a capability. */
-int fs_link_unnamed(int fd, int dir, const char *name)
+int storage_link_unnamed(int fd, int dir, const char *name)
 {
         char proc[40];
 
@@ -207,7 +207,7 @@ static int place(struct fs_put *p, int dir, const char *hex)
 
         switch (p->fs->way) {
         case FS_WAY_UNNAMED:
-                return fs_link_unnamed(p->fd, dir, hex);
+                return storage_link_unnamed(p->fd, dir, hex);
         case FS_WAY_LINK:
                 return linkat(p->fs->tmp, p->name, dir, hex, 0);
         case FS_WAY_RENAME:
@@ -231,7 +231,7 @@ static int replace(struct fs_put *p, int dir, const char *hex)
 
         if (!p->name[0]) {
                 snprintf(p->name, sizeof(p->name), "up-%s", id_format(id_new(), id));
-                if (fs_link_unnamed(p->fd, p->fs->tmp, p->name) < 0) {
+                if (storage_link_unnamed(p->fd, p->fs->tmp, p->name) < 0) {
                         p->name[0] = '\0';
                         return -1;
                 }

@@ -30,7 +30,7 @@ static int sync_ancestor(const char *path, struct err *e)
 }
 
 /* All of them, since dir_make may have made some in an earlier run that was cut short. */
-static int sync_ancestors(const char *path, struct err *e)
+int storage_sync_above(const char *path, struct err *e)
 {
         char part[PATH_MAX];
         size_t n = strlen(path);
@@ -154,7 +154,7 @@ static int try_way(struct fs *fs, enum fs_way way)
                 return errno;
         snprintf(to, sizeof(to), "to-%s", id_format(id_new(), id));
         if (way == FS_WAY_UNNAMED)
-                rc = fs_link_unnamed(fd, fs->tmp, to);
+                rc = storage_link_unnamed(fd, fs->tmp, to);
         else if (way == FS_WAY_LINK)
                 rc = linkat(fs->tmp, name, fs->tmp, to, 0);
         else
@@ -224,5 +224,5 @@ int fs_tree_open(struct fs *fs, bool expect_content, struct err *e)
                 return -1;
         if (!first)
                 return 0;
-        return sync_ancestors(fs->path, e) < 0 ? -1 : write_sentinel(fs, e);
+        return storage_sync_above(fs->path, e) < 0 ? -1 : write_sentinel(fs, e);
 }

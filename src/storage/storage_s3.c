@@ -192,6 +192,7 @@ static int configure(struct s3 *s, const struct storage_opts *opts, struct err *
         s->spool_max = o->spool_max_bytes ? o->spool_max_bytes : SPOOL_DEFAULT;
         s->multipart_from = o->multipart_from ? o->multipart_from : (uint64_t)64 << 20;
         s->part_size = o->part_size ? o->part_size : (uint64_t)16 << 20;
+        s->write_back = o->write_back;
         return 0;
 }
 
@@ -240,11 +241,14 @@ static int s3_open(const struct storage_opts *opts, struct storage **out, struct
         if (!s)
                 return err_oom(e);
         s->base.ops = &storage_s3_ops;
-        s->spool = -1;
+        s->spool = s->waiting = -1;
+        s->last = &s->first;
         lock_init(&s->lock, "storage s3", RANK_STORAGE);
+        lock_init(&s->syncing, "storage s3 sync", RANK_STORAGE);
         cond_init(&s->changed);
-        if (configure(s, opts, e) < 0 || s3_spool_open(s, e) < 0 ||
-            check_sentinel(s, opts->expect_content || opts->read_only, e) < 0)
+        cond_init(&s->work);
+        if (configure(s, opts, e) < 0 || s3_spool_open(s, e) < 0 || s3_back_open(s, e) < 0 ||
+            check_sentinel(s, opts->expect_content || opts->read_only, e) < 0 || s3_back_start(s, e) < 0)
                 goto out;
         s->reachable = true;
         s->state_until = mono_add(mono_now(), dur_s(PROBE_SECONDS));
@@ -262,10 +266,13 @@ static void s3_close(struct storage *base)
 
         if (!s)
                 return;
+        s3_back_close(s);
         s3_spool_close(s);
         while (s->nidle > 0)
                 httpc_free(s->idle[--s->nidle]);
+        cond_done(&s->work);
         cond_done(&s->changed);
+        lock_done(&s->syncing);
         lock_done(&s->lock);
         mem_free(s->bucket);
         mem_free(s->prefix);
@@ -282,11 +289,14 @@ static void s3_close(struct storage *base)
 
 static bool s3_has_object(struct storage *base, struct sha256 key)
 {
+        struct s3 *s = (struct s3 *)base;
         char path[S3_KEY_MAX];
         uint64_t size;
+        int fd, found = s3_back_find(s, key, &fd, &size, NULL);
 
+        fd_close(&fd);
         s3_object_key(key, path);
-        return s3_head((struct s3 *)base, path, &size, NULL) == 0;
+        return found > 0 || s3_head(s, path, &size, NULL) == 0;
 }
 
 static int remove_key(struct s3 *s, const char *key, struct err *e)
@@ -372,7 +382,7 @@ static int s3_remove_object(struct storage *base, struct sha256 key, struct err 
         s3_object_key(key, path);
         s3_claim(s, &claim, path);
         s3_copy_drop(s, path);
-        rc = remove_derived(s, key, e) < 0 || remove_key(s, path, e) < 0 ? -1 : 0;
+        rc = s3_back_remove(s, key, e) < 0 || remove_derived(s, key, e) < 0 || remove_key(s, path, e) < 0 ? -1 : 0;
         s3_unclaim(s, &claim);
         return rc;
 }
@@ -418,18 +428,23 @@ static void s3_state(struct storage *base, struct storage_state *out)
 {
         struct s3 *s = (struct s3 *)base;
         struct statvfs v;
-        uint64_t taken;
+        uint64_t taken, room;
 
         refresh(s);
         lock_take(&s->lock);
-        out->writable = s->reachable;
-        memcpy(out->note, s->note, sizeof(out->note));
+        out->writable = s->write_back ? atomic_load(&s->sync_errno) == 0 : s->reachable;
+        if (s->write_back && !out->writable)
+                snprintf(out->note, sizeof(out->note), "a sync of the spool failed: nothing more is acknowledged");
+        else
+                memcpy(out->note, *s->note ? s->note : s->trouble, sizeof(out->note));
+        s3_back_state(s, out);
         taken = s->used - s->copied; /* copies give way */
+        room = taken < s->spool_max ? s->spool_max - taken : 0;
         lock_drop(&s->lock);
         if (fstatvfs(s->spool, &v) == 0) {
                 uint64_t total = (uint64_t)v.f_blocks * v.f_frsize, available = (uint64_t)v.f_bavail * v.f_frsize;
                 out->total_bytes = total < s->spool_max ? total : s->spool_max;
-                out->free_bytes = available < s->spool_max - taken ? available : s->spool_max - taken;
+                out->free_bytes = available < room ? available : room;
                 if (out->free_bytes > out->total_bytes)
                         out->free_bytes = out->total_bytes;
         }

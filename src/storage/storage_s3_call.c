@@ -175,7 +175,7 @@ int s3_do(struct s3 *s, const struct s3_request *q, struct httpc_response *r, st
                 again = worth_another(rc, r, &why);
                 if (!again)
                         break;
-                if (++tried == most || !rest(tried, r)) {
+                if (++tried == most || atomic_load(&s->closing) || !rest(tried, r)) {
                         rc = give_up(rc, r, tried, &why);
                         break;
                 }

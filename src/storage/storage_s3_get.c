@@ -20,7 +20,7 @@
 
 /* ---- whole ------------------------------------------------------------------- */
 
-static int check_hash(int fd, struct sha256 key, uint64_t size, struct err *e)
+int s3_check_hash(int fd, struct sha256 key, uint64_t size, struct err *e)
 {
         char piece[32 << 10], hex[SHA256_TEXT_LEN];
         struct sha256_ctx *sha = sha256_new();
@@ -42,7 +42,7 @@ static int check_hash(int fd, struct sha256 key, uint64_t size, struct err *e)
         same = sha256_eq(sha256_final(sha), key) && at == size;
         sha256_free(sha);
         return same ? 0
-                    : err_set(e, ERR_CORRUPT, "object %s is damaged: what the object store gives is something else",
+                    : err_set(e, ERR_CORRUPT, "object %s is damaged: its bytes are something else",
                               sha256_format(key, hex));
 }
 
@@ -61,7 +61,7 @@ static int download(struct s3 *s, const char *path, struct sha256 key, uint64_t 
                 httpc_response_done(&r);
         }
         if (rc == 0)
-                rc = check_hash(fd, key, size, e);
+                rc = s3_check_hash(fd, key, size, e);
         if (rc == 0) {
                 s3_copy_keep(s, path, fd, size, (struct dur){0});
                 return 0;
@@ -76,20 +76,45 @@ static int vanished(const char *path, struct err *e)
         return err_set(e, ERR_BUSY, "the spool has no room for %.100s; try again later", path);
 }
 
+/* 1 a descriptor of bytes that are on this disk, 0 there are none, -1. */
+static int find_here(struct s3 *s, struct sha256 key, const char *path, int *fd, uint64_t *size, struct err *e)
+{
+        int found = s3_back_find(s, key, fd, size, e);
+
+        /* In this order: what is sent becomes a copy before it ceases to wait. */
+        return found ? found : s3_copy_open(s, path, fd, size);
+}
+
+/* Who asks has the key from the catalog, so somebody has acknowledged it. */
+static int find_there(struct s3 *s, const char *path, uint64_t *size, struct err *e)
+{
+        struct err why = {0};
+        int rc = s3_head(s, path, size, &why);
+
+        if (rc < 0 && why.code == ERR_NOT_FOUND && s->write_back)
+                return err_set(e, ERR_UNAVAILABLE,
+                               "%.100s is not in the object store: the instance that took it may still have to send it",
+                               path);
+        if (rc < 0 && e)
+                *e = why;
+        return rc;
+}
+
 int s3_open_object(struct storage *base, struct sha256 key, int *fd, uint64_t *size, struct err *e)
 {
         struct s3 *s = (struct s3 *)base;
         char path[S3_KEY_MAX];
         struct s3_claim claim;
-        int rc = 0;
+        int rc;
 
         s3_object_key(key, path);
-        if (s3_copy_open(s, path, fd, size))
-                return 0;
+        rc = find_here(s, key, path, fd, size, e);
+        if (rc)
+                return rc < 0 ? -1 : 0;
         s3_claim(s, &claim, path);
         /* Somebody else may have brought it meanwhile. */
         if (!s3_copy_open(s, path, fd, size)) {
-                rc = s3_head(s, path, size, e);
+                rc = find_there(s, path, size, e);
                 if (rc == 0)
                         rc = download(s, path, key, *size, e);
                 if (rc == 0 && !s3_copy_open(s, path, fd, size))
@@ -174,9 +199,10 @@ int s3_read_begin(struct storage *base, struct sha256 key, int *fd, uint64_t *si
         char path[S3_KEY_MAX];
 
         s3_object_key(key, path);
-        if (s3_copy_open(s, path, fd, size))
-                return 0;
-        if (s3_head(s, path, size, e) < 0)
+        int found = find_here(s, key, path, fd, size, e);
+        if (found)
+                return found < 0 ? -1 : 0;
+        if (find_there(s, path, size, e) < 0)
                 return -1;
         r = mem_calloc(1, sizeof(*r));
         if (!r)

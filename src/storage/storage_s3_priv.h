@@ -3,7 +3,8 @@
  * What the files of the S3 backend share: storage_s3.c opens, removes and
  * answers for its health, storage_s3_identity.c has the keys,
  * storage_s3_call.c makes requests, storage_s3_spool.c keeps local copies within a bound, storage_s3_put.c and
- * storage_s3_get.c move objects, storage_s3_xml.c reads the little of XML that is needed.
+ * storage_s3_get.c move objects, storage_s3_back.c sends later what was acknowledged before, storage_s3_xml.c reads the
+ * little of XML that is needed.
  */
 #ifndef FA_STORAGE_S3_PRIV_H
 #define FA_STORAGE_S3_PRIV_H
@@ -14,6 +15,8 @@
 #define S3_SENTINEL  ".file-allocator"
 #define S3_KEY_MAX   160 /* "derived/aa/<sha256>/<name>" */
 #define S3_IDLE_MAX  16  /* connections kept */
+#define S3_SENDERS   4   /* threads that send what waits */
+#define S3_COPIES    256 /* each holds a descriptor */
 #define S3_BODY_MAX  ((size_t)4 << 20)
 #define S3_SMALL_MAX ((size_t)32 << 20) /* derived objects; they pass through memory */
 
@@ -30,6 +33,16 @@ struct s3_identity {
         struct wall until, renew; /* of a lent one */
 };
 
+/* Bytes in a file, and what they are. */
+struct s3_body {
+        struct s3 *s;
+        int fd;
+        struct sha256 sha256;
+        uint64_t size;
+};
+
+struct s3_waiting; /* an object that was acknowledged and is not in the store yet, storage_s3_back.c */
+
 struct s3 {
         struct storage base;
         char *bucket, *prefix; /* the prefix is "" or ends in a slash */
@@ -40,6 +53,13 @@ struct s3 {
         char *spool_path;
         uint64_t spool_max, multipart_from, part_size;
         int spool; /* the directory */
+        bool write_back;
+        int waiting;         /* directory of the objects that wait, by their hash; -1: there is none */
+        atomic_bool closing; /* no more tries */
+        struct lock syncing;
+        atomic_int sync_errno; /* of waiting; once it failed, nothing proves what is durable there */
+        unsigned nsenders;
+        pthread_t senders[S3_SENDERS];
 
         struct lock lock; /* what follows; never held while the network is waited for */
         struct cond changed;
@@ -48,8 +68,15 @@ struct s3 {
         unsigned nidle;
         struct s3_claim *claims;
         struct s3_copy *copies; /* the one used last comes first */
-        uint64_t used;          /* bytes promised to uploads, downloads and copies */
-        uint64_t copied;        /* of these, in copies */
+        unsigned ncopies;
+        uint64_t used;                    /* bytes promised to uploads, downloads and copies */
+        uint64_t copied;                  /* of these, in copies */
+        struct s3_waiting *first, **last; /* the one that waits longest comes first */
+        uint64_t nwaiting, waiting_bytes; /* part of used */
+        struct cond work;                 /* something to send, or closing */
+        struct mono rest_until;           /* after failures in a row */
+        unsigned failures;
+        char trouble[160]; /* the last of them; "" none */
         struct mono state_until;
         bool probing, reachable;
         char note[160];
@@ -111,7 +138,34 @@ void s3_copy_keep(struct s3 *s, const char *key, int fd, uint64_t size, struct d
 /* Forget the copies whose key begins so. */
 void s3_copy_drop(struct s3 *s, const char *key);
 
+/* Lock held: s3_copy_keep, but false when the caller still has the file. */
+bool s3_copy_add(struct s3 *s, const char *key, int fd, uint64_t size, struct dur ttl) MUST_CHECK;
+/* Lock held. */
+bool s3_copy_known(struct s3 *s, const char *key);
+
+/* ---- storage_s3_back.c -------------------------------------------------------- */
+
+/* Finds what waits from an earlier run. ERR_CONFLICT: another process has this spool. */
+int s3_back_open(struct s3 *s, struct err *e) MUST_CHECK;
+/* Begin to send. */
+int s3_back_start(struct s3 *s, struct err *e) MUST_CHECK;
+/* What is not sent stays for the next run. */
+void s3_back_close(struct s3 *s);
+/* Durably among what waits. promised: the bytes of the spool, 0 when it has taken them over. */
+int s3_back_put(const struct s3_body *b, uint64_t *promised, bool *existed, struct err *e) MUST_CHECK;
+/* 1 found (a descriptor of its own), 0 it does not wait here, -1. */
+int s3_back_find(struct s3 *s, struct sha256 key, int *fd, uint64_t *size, struct err *e) MUST_CHECK;
+/* The caller has claimed its key. Absent is fine. */
+int s3_back_remove(struct s3 *s, struct sha256 key, struct err *e) MUST_CHECK;
+/* Lock held: what waits. */
+void s3_back_state(const struct s3 *s, struct storage_state *out);
+
 /* ---- storage_s3_put.c, storage_s3_get.c ------------------------------------------ */
+
+/* Into the store unless it is there; it is there afterwards. The caller has claimed the key. */
+int s3_store(const struct s3_body *b, const char *key, bool *existed, struct err *e) MUST_CHECK;
+/* ERR_CORRUPT when fd's bytes are not those of key. */
+int s3_check_hash(int fd, struct sha256 key, uint64_t size, struct err *e) MUST_CHECK;
 
 extern storage_put_begin_fn s3_put_begin;
 extern storage_put_write_fn s3_put_write;

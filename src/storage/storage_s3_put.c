@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writing one object: to the spool while it is hashed, then to the store,
- * then a look at what the store has. The hard thing is the last request of an
+ * Writing one object: to the spool while it is hashed, then to the store (with
+ * write-back later, storage_s3_back.c), then a look at what the store has. The hard thing is the last request of an
  * upload in parts: its answer may be lost although it was carried out, so that
  * what is there counts and not what was said.
  */
@@ -104,11 +104,22 @@ int s3_put_peek(struct storage_put *base, uint64_t offset, void *out, size_t n, 
         return read_back(((struct s3_put *)base)->fd, offset, out, n, e);
 }
 
+/* Before they have a name under which they could be found. */
+static int sync_bytes(struct s3_put *p, struct err *e)
+{
+        int rc = FAULT("storage.fsync");
+
+        if (rc == 0 && fsync(p->fd) < 0)
+                rc = errno;
+        return rc ? err_errno(e, rc, "cannot sync an upload in the spool %.100s", p->s->spool_path) : 0;
+}
+
 int s3_put_seal(struct storage_put *base, struct err *e)
 {
         struct s3_put *p = (struct s3_put *)base;
 
-        (void)e;
+        if (p->s->write_back && sync_bytes(p, e) < 0)
+                return -1;
         base->is = (struct stored){.sha256 = sha256_final(p->sha), .size = base->size};
         if (p->promised > base->size) {
                 s3_spool_release(p->s, p->promised - base->size);
@@ -119,16 +130,16 @@ int s3_put_seal(struct storage_put *base, struct err *e)
 
 /* ---- in one request --------------------------------------------------------------- */
 
-static int send_whole(struct s3_put *p, const char *key, struct err *e)
+static int send_whole(const struct s3_body *b, const char *key, struct err *e)
 {
         char hex[SHA256_TEXT_LEN];
         struct httpc_response r;
-        int rc = s3_do(p->s,
+        int rc = s3_do(b->s,
                        &(struct s3_request){.method = "PUT",
                                             .key = key,
-                                            .body_fd = p->fd,
-                                            .size = p->base.size,
-                                            .payload = sha256_format(p->base.is.sha256, hex)},
+                                            .body_fd = b->fd,
+                                            .size = b->size,
+                                            .payload = sha256_format(b->sha256, hex)},
                        &r, e);
 
         if (rc == 0 && r.status != 200 && r.status != 201)
@@ -140,7 +151,7 @@ static int send_whole(struct s3_put *p, const char *key, struct err *e)
 /* ---- in parts ---------------------------------------------------------------------- */
 
 struct parts {
-        struct s3_put *p;
+        const struct s3_body *body;
         const char *key;
         uint64_t part_size;
         struct buf id;   /* "uploadId=…", encoded */
@@ -151,7 +162,7 @@ static int begin_parts(struct parts *m, struct err *e)
 {
         struct httpc_response r;
         char id[UPLOAD_ID];
-        int rc = s3_do(m->p->s, &(struct s3_request){.method = "POST", .key = m->key, .query = "uploads="}, &r, e);
+        int rc = s3_do(m->body->s, &(struct s3_request){.method = "POST", .key = m->key, .query = "uploads="}, &r, e);
 
         if (rc == 0 && r.status != 200) {
                 rc = s3_refused(&r, "cannot begin an upload in parts of", m->key, e);
@@ -169,7 +180,7 @@ static int begin_parts(struct parts *m, struct err *e)
         return rc;
 }
 
-static int hash_part(struct s3_put *p, uint64_t at, uint64_t n, char hex[SHA256_TEXT_LEN], struct err *e)
+static int hash_part(const struct s3_body *b, uint64_t at, uint64_t n, char hex[SHA256_TEXT_LEN], struct err *e)
 {
         char piece[PIECE];
         struct sha256_ctx *sha = sha256_new();
@@ -177,7 +188,7 @@ static int hash_part(struct s3_put *p, uint64_t at, uint64_t n, char hex[SHA256_
 
         while (rc == 0 && n > 0) {
                 size_t k = n < PIECE ? (size_t)n : PIECE;
-                rc = read_back(p->fd, at, piece, k, e);
+                rc = read_back(b->fd, at, piece, k, e);
                 if (rc == 0)
                         sha256_update(sha, piece, k);
                 at += k;
@@ -202,19 +213,21 @@ static int note_part(struct parts *m, unsigned number, const struct httpc_respon
 
 static int send_part(struct parts *m, unsigned number, uint64_t at, struct err *e)
 {
-        uint64_t left = m->p->base.size - at, n = left < m->part_size ? left : m->part_size;
+        uint64_t left = m->body->size - at, n = left < m->part_size ? left : m->part_size;
         char hex[SHA256_TEXT_LEN], query[3 * UPLOAD_ID + 64];
         struct httpc_response r;
         int rc;
 
         snprintf(query, sizeof(query), "partNumber=%u&%s", number, buf_str(&m->id));
-        if (hash_part(m->p, at, n, hex, e) < 0)
+        if (atomic_load(&m->body->s->closing))
+                return err_set(e, ERR_UNAVAILABLE, "the service ends");
+        if (hash_part(m->body, at, n, hex, e) < 0)
                 return -1;
-        rc = s3_do(m->p->s,
+        rc = s3_do(m->body->s,
                    &(struct s3_request){.method = "PUT",
                                         .key = m->key,
                                         .query = query,
-                                        .body_fd = m->p->fd,
+                                        .body_fd = m->body->fd,
                                         .offset = at,
                                         .size = n,
                                         .payload = hex},
@@ -235,7 +248,7 @@ static int finish_parts(struct parts *m, struct err *e)
         buf_puts(&m->list, "</CompleteMultipartUpload>");
         if (buf_failed(&m->list))
                 return err_oom(e);
-        rc = s3_do(m->p->s,
+        rc = s3_do(m->body->s,
                    &(struct s3_request){
                            .method = "POST", .key = m->key, .query = buf_str(&m->id), .body = buf_span(&m->list)},
                    &r, e);
@@ -245,11 +258,11 @@ static int finish_parts(struct parts *m, struct err *e)
         return rc;
 }
 
-static bool is_there(struct s3_put *p, const char *key)
+static bool is_there(const struct s3_body *b, const char *key)
 {
         uint64_t size;
 
-        return s3_head(p->s, key, &size, NULL) == 0 && size == p->base.size;
+        return s3_head(b->s, key, &size, NULL) == 0 && size == b->size;
 }
 
 /* Parts of an upload that is neither completed nor aborted are paid for and listed nowhere. */
@@ -258,7 +271,7 @@ static void abort_parts(struct parts *m)
         struct httpc_response r;
         struct err ignored;
 
-        if (s3_do(m->p->s, &(struct s3_request){.method = "DELETE", .key = m->key, .query = buf_str(&m->id)}, &r,
+        if (s3_do(m->body->s, &(struct s3_request){.method = "DELETE", .key = m->key, .query = buf_str(&m->id)}, &r,
                   &ignored) < 0)
                 ignored.code = ERR_NONE; /* a rule of the bucket's life cycle takes it */
         httpc_response_done(&r);
@@ -271,9 +284,9 @@ static uint64_t part_size_of(const struct s3 *s, uint64_t size)
         return least <= s->part_size ? s->part_size : (least + mib - 1) / mib * mib;
 }
 
-static int send_parts(struct s3_put *p, const char *key, struct err *e)
+static int send_parts(const struct s3_body *b, const char *key, struct err *e)
 {
-        struct parts m = {.p = p, .key = key, .part_size = part_size_of(p->s, p->base.size)};
+        struct parts m = {.body = b, .key = key, .part_size = part_size_of(b->s, b->size)};
         unsigned number = 1;
         int rc;
 
@@ -282,9 +295,9 @@ static int send_parts(struct s3_put *p, const char *key, struct err *e)
         buf_puts(&m.list, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
         rc = begin_parts(&m, e);
         if (rc == 0) {
-                for (uint64_t at = 0; rc == 0 && at < p->base.size; at += m.part_size)
+                for (uint64_t at = 0; rc == 0 && at < b->size; at += m.part_size)
                         rc = send_part(&m, number++, at, e);
-                if (rc == 0 && finish_parts(&m, e) < 0 && !is_there(p, key))
+                if (rc == 0 && finish_parts(&m, e) < 0 && !is_there(b, key))
                         rc = -1;
                 if (rc < 0)
                         abort_parts(&m);
@@ -296,32 +309,32 @@ static int send_parts(struct s3_put *p, const char *key, struct err *e)
 
 /* ---- the address ------------------------------------------------------------------------- */
 
-static int check_stored(struct s3_put *p, const char *key, uint64_t size, struct err *e)
+static int check_stored(const struct s3_body *b, const char *key, uint64_t size, struct err *e)
 {
-        if (size == p->base.size)
+        if (size == b->size)
                 return 0;
         return err_set(e, ERR_CORRUPT, "object %.100s is damaged: it has %llu bytes instead of %llu", key + 11,
-                       (unsigned long long)size, (unsigned long long)p->base.size);
+                       (unsigned long long)size, (unsigned long long)b->size);
 }
 
 /* Some stores need a moment before they find what they have just taken. */
-static int find_stored(struct s3_put *p, const char *key, uint64_t *size, struct err *e)
+static int find_stored(const struct s3_body *b, const char *key, uint64_t *size, struct err *e)
 {
         struct err why = {0};
-        int rc = s3_head(p->s, key, size, &why);
+        int rc = s3_head(b->s, key, size, &why);
 
         for (int tried = 0; rc < 0 && why.code == ERR_NOT_FOUND && tried < LOOKS; tried++) {
                 sleep_for(dur_ms((int64_t)100 << tried));
-                rc = s3_head(p->s, key, size, &why);
+                rc = s3_head(b->s, key, size, &why);
         }
         if (rc < 0)
                 err_set(e, why.code == ERR_NOT_FOUND ? ERR_IO : why.code, "after it was stored: %.200s", why.msg);
         return rc;
 }
 
-static int send_and_check(struct s3_put *p, const char *key, struct err *e)
+static int send_and_check(const struct s3_body *b, const char *key, struct err *e)
 {
-        int rc = p->base.size < p->s->multipart_from ? send_whole(p, key, e) : send_parts(p, key, e);
+        int rc = b->size < b->s->multipart_from ? send_whole(b, key, e) : send_parts(b, key, e);
         uint64_t size;
 
         if (rc < 0) {
@@ -330,7 +343,23 @@ static int send_and_check(struct s3_put *p, const char *key, struct err *e)
                         e->code = ERR_UNAVAILABLE;
                 return -1;
         }
-        return find_stored(p, key, &size, e) < 0 ? -1 : check_stored(p, key, size, e);
+        return find_stored(b, key, &size, e) < 0 ? -1 : check_stored(b, key, size, e);
+}
+
+int s3_store(const struct s3_body *b, const char *key, bool *existed, struct err *e)
+{
+        uint64_t size = 0;
+        struct err why = {0};
+        int rc = s3_head(b->s, key, &size, &why);
+
+        *existed = rc == 0;
+        if (rc == 0)
+                rc = check_stored(b, key, size, &why);
+        else if (why.code == ERR_NOT_FOUND)
+                rc = send_and_check(b, key, &why);
+        if (rc < 0 && e)
+                *e = why;
+        return rc;
 }
 
 /* It is read next, by the decoder; the spool has it already. */
@@ -348,24 +377,18 @@ int s3_put_commit(struct storage_put *base, struct err *e)
 {
         struct s3_put *p = (struct s3_put *)base;
         char key[S3_KEY_MAX];
+        struct s3_body body = {.s = p->s, .fd = p->fd, .sha256 = base->is.sha256, .size = base->size};
         struct s3_claim claim;
-        uint64_t size = 0;
-        struct err why = {0};
         int rc;
 
+        if (p->s->write_back)
+                return s3_back_put(&body, &p->promised, &base->is.existed, e);
         s3_object_key(base->is.sha256, key);
         s3_claim(p->s, &claim, key);
-        rc = s3_head(p->s, key, &size, &why);
-        base->is.existed = rc == 0;
-        if (rc == 0)
-                rc = check_stored(p, key, size, &why);
-        else if (why.code == ERR_NOT_FOUND)
-                rc = send_and_check(p, key, &why);
+        rc = s3_store(&body, key, &base->is.existed, e);
         if (rc == 0)
                 keep_copy(p, key);
         s3_unclaim(p->s, &claim);
-        if (rc < 0 && e)
-                *e = why;
         return rc;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Local files of the S3 backend: uploads on their way and copies of objects
- * just read or just written. None has a name, so a crash leaves nothing. The
+ * just read or just written. None has a name, so a crash leaves nothing (what
+ * waits to be sent has one: storage_s3_back.c). The
  * hard thing is the bound: a copy's bytes are free only when its last reader,
  * maybe a decoder in another process, has closed it. So each reader gets a
  * descriptor of its own with a shared flock, which ends with it wherever it
@@ -61,6 +62,7 @@ static void forget(struct s3 *s, struct s3_copy **at)
         *at = c->next;
         s->used -= c->size;
         s->copied -= c->size;
+        s->ncopies--;
         fd_close(&c->fd);
         mem_free(c);
 }
@@ -112,9 +114,10 @@ int s3_spool_reserve(struct s3 *s, uint64_t mine, uint64_t n, struct err *e)
                 return err_set(e, ERR_TOO_LARGE, "the file is larger than the spool, which may hold %llu bytes",
                                (unsigned long long)s->spool_max);
         lock_take(&s->lock);
-        while (n > s->spool_max - s->used && make_room(s)) {
+        /* More may be used than there is room for, when what waits is of a run with a larger bound. */
+        while (s->used + n > s->spool_max && make_room(s)) {
         }
-        room = n <= s->spool_max - s->used;
+        room = s->used + n <= s->spool_max;
         if (room)
                 s->used += n;
         lock_drop(&s->lock);
@@ -191,29 +194,41 @@ bool s3_copy_open(struct s3 *s, const char *key, int *fd, uint64_t *size)
         return *fd >= 0;
 }
 
+bool s3_copy_known(struct s3 *s, const char *key)
+{
+        return find(s, key) != NULL;
+}
+
+bool s3_copy_add(struct s3 *s, const char *key, int fd, uint64_t size, struct dur ttl)
+{
+        struct s3_copy *c = find(s, key) ? NULL : mem_calloc(1, sizeof(*c));
+
+        if (!c) {
+                s->used -= size;
+                return false;
+        }
+        if (s->ncopies >= S3_COPIES)
+                make_room(s);
+        snprintf(c->key, sizeof(c->key), "%s", key);
+        c->fd = fd;
+        c->size = size;
+        c->until = ttl.ns ? mono_add(mono_now(), ttl) : (struct mono){0};
+        c->next = s->copies;
+        s->copies = c;
+        s->ncopies++;
+        s->copied += size;
+        return true;
+}
+
 void s3_copy_keep(struct s3 *s, const char *key, int fd, uint64_t size, struct dur ttl)
 {
-        struct s3_copy *c = mem_calloc(1, sizeof(*c));
-        bool kept = false;
+        bool kept;
 
         lock_take(&s->lock);
-        if (c && !find(s, key)) {
-                snprintf(c->key, sizeof(c->key), "%s", key);
-                c->fd = fd;
-                c->size = size;
-                c->until = ttl.ns ? mono_add(mono_now(), ttl) : (struct mono){0};
-                c->next = s->copies;
-                s->copies = c;
-                s->copied += size;
-                kept = true;
-        } else {
-                s->used -= size;
-        }
+        kept = s3_copy_add(s, key, fd, size, ttl);
         lock_drop(&s->lock);
-        if (!kept) {
+        if (!kept)
                 fd_close(&fd);
-                mem_free(c);
-        }
 }
 
 void s3_copy_drop(struct s3 *s, const char *key)

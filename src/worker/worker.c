@@ -147,7 +147,7 @@ static void hand_back_held(struct worker_pool *p)
                 lock_drop(&p->lock);
                 if (!held)
                         continue;
-                if (catalog_task_release(p->opts.catalog, &t, &e) < 0)
+                if (catalog_task_release(p->opts.catalog, &t, (struct dur){0}, &e) < 0)
                         log_warning(LOGGER, "a task was not handed back, its lease runs out: %s", e.msg);
                 else
                         log_warning(LOGGER, "a handler did not stop in time; its task was handed back");

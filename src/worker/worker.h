@@ -19,6 +19,7 @@ struct worker_run {
         const struct task *task;
         struct arena *arena;           /* dies with the task */
         const char *stage;             /* static string, set by the handler as it goes on */
+        bool deferred;                 /* set by the handler with -1: it is nobody's fault, another time it may work */
         const _Atomic bool *cancelled; /* the lease was lost or the grace of a shutdown is over: stop soon */
 };
 
@@ -26,7 +27,8 @@ struct worker_run {
  * 0: the handler has committed the result itself (catalog_task_complete, with
  * the task's token). -1: e says why; INVALID, UNSUPPORTED, CORRUPT and
  * TOO_LARGE are permanent and go to the DLQ at once; CRASHED counts as a crash
- * (three quarantine); STALE means the lease is gone and nothing is written; the rest is retried.
+ * (three quarantine); STALE means the lease is gone and nothing is written; what was deferred is handed back uncounted,
+ * to be tried again after opts.defer; the rest is retried.
  */
 typedef int worker_handle_fn(void *ctx, struct worker_run *run, struct err *e);
 
@@ -37,6 +39,7 @@ struct worker_opts {
         struct dur lease;
         unsigned max_errors, max_crashes;     /* 5, 3 */
         struct dur backoff_base, backoff_max; /* 1 s, 5 min: full jitter, uniform in [0, min(max, base·2^errors)] */
+        struct dur defer;                     /* 15 s, of which a random half */
         struct dur reconcile_every;           /* 5 s */
         worker_handle_fn *handlers[JOB_TYPE_COUNT]; /* NULL: such tasks are not claimed */
         void *ctx;

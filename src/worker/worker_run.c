@@ -174,18 +174,26 @@ static void file_failure(struct worker_pool *p, const struct task *t, const char
         }
 }
 
-static void hand_back(struct worker_pool *p, const struct task *t)
+static void hand_back(struct worker_pool *p, const struct task *t, struct dur delay, const char *why)
 {
         struct err e;
 
-        if (catalog_task_release(p->opts.catalog, t, &e) < 0)
+        if (catalog_task_release(p->opts.catalog, t, delay, &e) < 0)
                 log_warning(LOGGER, "task not handed back, its lease runs out: %s", e.msg);
         else
-                log_info(LOGGER, "task handed back for the shutdown");
+                log_info(LOGGER, "task handed back: %s", why);
 }
 
-static void settle(struct worker_slot *s, const struct task *t, const char *stage, int rc, const struct err *e,
-                   double seconds)
+static void defer(struct worker_pool *p, const struct task *t, const char *why)
+{
+        struct dur delay = {p->opts.defer.ns / 2 + (int64_t)((double)p->opts.defer.ns / 2 * uniform())};
+
+        hand_back(p, t, delay, why);
+        worker_look_by(p, wall_add(wall_now(), delay));
+}
+
+static void settle(struct worker_slot *s, const struct task *t, const struct worker_run *run, int rc,
+                   const struct err *e, double seconds)
 {
         struct worker_pool *p = s->pool;
         struct outcome o = let_go(s);
@@ -199,9 +207,11 @@ static void settle(struct worker_slot *s, const struct task *t, const char *stag
         } else if (e->code == ERR_STALE || o.lost) {
                 log_info(LOGGER, "lease lost, nothing written: %s", e->msg);
         } else if (o.drained && !permanent(e->code)) {
-                hand_back(p, t);
+                hand_back(p, t, (struct dur){0}, "the service ends");
+        } else if (run->deferred) {
+                defer(p, t, e->msg);
         } else {
-                file_failure(p, t, stage, e, o.expires, seconds);
+                file_failure(p, t, run->stage, e, o.expires, seconds);
         }
 }
 
@@ -217,9 +227,9 @@ static void run_task(struct worker_slot *s, const struct task *t, struct arena *
         id_format(t->asset_id, ctx->asset_id);
         if (hold(s, t, claimed)) {
                 rc = p->opts.handlers[t->type](p->opts.ctx, &run, &e);
-                settle(s, t, run.stage, rc, &e, dur_seconds(mono_since(claimed)));
+                settle(s, t, &run, rc, &e, dur_seconds(mono_since(claimed)));
         } else {
-                hand_back(p, t);
+                hand_back(p, t, (struct dur){0}, "the service ends");
         }
         finish(s);
 }

@@ -300,7 +300,7 @@ static void a_lost_lease_cannot_write(void **state)
         FAILS(ERR_STALE, finish(f, &old, NULL, (struct placement){0}));
         FAILS(ERR_STALE, catalog_task_extend(f->c, &old, dur_s(9), &f->e));
         FAILS(ERR_STALE, catalog_task_fail(f->c, &old, &fail, &f->e));
-        OK(catalog_task_release(f->c, &old, &f->e));
+        OK(catalog_task_release(f->c, &old, (struct dur){0}, &f->e));
         OK(catalog_task_extend(f->c, &now, dur_s(9), &f->e));
         OK(finish(f, &now, NULL, (struct placement){0}));
         FAILS(ERR_STALE, finish(f, &now, NULL, (struct placement){0}));
@@ -327,10 +327,12 @@ static void handing_back_is_not_counted(void **state)
 
         put_file(f, "ann", "a.jpg", KIND_MEDIA);
         t = claim(f);
-        OK(catalog_task_release(f->c, &t, &f->e));
+        OK(catalog_task_release(f->c, &t, (struct dur){0}, &f->e));
         t = claim(f);
         assert_int_equal(t.deliveries, 1);
         assert_int_equal(t.crashes + t.errors, 0);
+        OK(catalog_task_release(f->c, &t, dur_s(60), &f->e));
+        assert_int_equal(catalog_task_claim(f->c, "w", dur_s(60), ALL, f->a, &t, &f->e), 0);
 }
 
 static void *race_claim(void *arg)

@@ -27,6 +27,7 @@ struct backend {
         const char *url;
         bool strict; /* of the S3 peers, the one that checks signatures */
         bool parts;  /* objects from 100,000 bytes on go in parts */
+        bool later;  /* with write-back */
 };
 
 static const struct backend backends[] = {
@@ -36,6 +37,9 @@ static const struct backend backends[] = {
         {"s3 on a strict store", "s3", S3_BUCKET "/", "s3://" S3_BUCKET, true, false},
         {"s3 in parts on a strict store", "s3", S3_BUCKET "/a b/\xc3\xa9+&=/",
          "s3://" S3_BUCKET "/a b/\xc3\xa9+&=", true, true},
+        {"s3 with write-back on s3rver", "s3", S3_BUCKET "/later/", "s3://" S3_BUCKET "/later", false, false, true},
+        {"s3 with write-back in parts on a strict store", "s3", S3_BUCKET "/later/", "s3://" S3_BUCKET "/later", true,
+         true, true},
 };
 
 struct fixture {
@@ -52,11 +56,18 @@ static struct storage_opts opts_of(struct fixture *f)
                 return o;
         o.s3 = f->backend->strict ? s3_strict_opts(f->endpoint, s3_peers.strict, f->path)
                                   : s3_s3rver_opts(f->endpoint, s3_peers.s3rver, f->path);
+        o.s3.write_back = f->backend->later;
         if (f->backend->parts) {
                 o.s3.multipart_from = 100000;
                 o.s3.part_size = 1 << 20;
         }
         return o;
+}
+
+/* Who has its name from the catalog may have to wait for another instance to send it. */
+static enum err_code absent(const struct fixture *f)
+{
+        return f->backend->later ? ERR_UNAVAILABLE : ERR_NOT_FOUND;
 }
 
 static int unlink_one(const char *path, const struct stat *st, int kind, struct FTW *at)
@@ -207,7 +218,7 @@ static void an_abandoned_upload_leaves_nothing(void **state)
         storage_put_end(NULL);
         assert_false(storage_has_object(f->s, was.sha256));
         assert_int_equal(storage_open_object(f->s, was.sha256, UINT64_MAX, &fd, &e), -1);
-        assert_int_equal(e.code, ERR_NOT_FOUND);
+        assert_int_equal(e.code, absent(f));
         free(bytes);
 }
 
@@ -272,7 +283,6 @@ static void a_part_can_be_read_without_the_rest(void **state)
         static const uint64_t starts[] = {0, 1, 70000, 2999990, 1000000, 262143, 3000000, 5000000};
         char *bytes = pattern(3000000, 21), *got = malloc(70000);
         struct storage_opts o = opts_of(f);
-        struct storage *other;
         struct storage_read *r;
         struct stored was;
         struct err e = {0};
@@ -281,7 +291,6 @@ static void a_part_can_be_read_without_the_rest(void **state)
         assert_int_equal(put(f->s, bytes, 3000000, 0, &was, &e), 0);
         storage_close(f->s); /* with what it may have kept */
         assert_int_equal(storage_open(&o, &f->s, &e), 0);
-        assert_int_equal(storage_open(&o, &other, &e), 0);
         if (storage_read_begin(f->s, was.sha256, 3000000, &fd, &r, &e) < 0)
                 fail_msg("%s", e.msg);
         assert_true((fd >= 0) != (r != NULL));
@@ -298,12 +307,11 @@ static void a_part_can_be_read_without_the_rest(void **state)
         }
         fd_close(&fd);
         storage_read_end(r);
-        assert_int_equal(storage_read_begin(other, was.sha256, 2999999, &fd, &r, &e), -1);
+        assert_int_equal(storage_read_begin(f->s, was.sha256, 2999999, &fd, &r, &e), -1);
         assert_int_equal(e.code, ERR_CORRUPT);
-        assert_int_equal(storage_read_begin(other, sha256_of("none", 4), 4, &fd, &r, &e), -1);
-        assert_int_equal(e.code, ERR_NOT_FOUND);
+        assert_int_equal(storage_read_begin(f->s, sha256_of("none", 4), 4, &fd, &r, &e), -1);
+        assert_int_equal(e.code, absent(f));
         storage_read_end(NULL);
-        storage_close(other);
         free(got);
         free(bytes);
 }
@@ -402,6 +410,8 @@ static void any_allocation_may_fail(void **state)
         char *bytes = pattern(70000, 5);
         bool worked = false;
 
+        storage_close(f->s); /* a spool may be one process's alone */
+        f->s = NULL;
         for (long n = 0; n < 256 && !worked; n++) {
                 struct storage_opts o = opts_of(f);
                 struct storage *other = NULL;
@@ -421,6 +431,8 @@ static void any_allocation_may_fail(void **state)
                 worked = rc == 0;
         }
         assert_true(worked);
+        struct storage_opts o = opts_of(f);
+        assert_int_equal(storage_open(&o, &f->s, NULL), 0);
         assert_holds(f->s, sha256_of(bytes, 70000), bytes, 70000);
         free(bytes);
 }

@@ -5,7 +5,8 @@ import crypto from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { Server, photos, root, run, sleep, tempDir } from "./harness.mjs";
+import { Server, photos, root, run, slow, sleep, tempDir } from "./harness.mjs";
+import { productionEnv } from "./stack.mjs";
 
 let peers, ports, env;
 before(async () => {
@@ -87,4 +88,91 @@ test("a wrong key stops the start and says why, without the key", async () => {
   assert.notEqual(end.code, 0);
   assert.match(end.stdout + end.stderr, /SignatureDoesNotMatch/);
   assert.ok(!(end.stdout + end.stderr).includes("not-it"));
+});
+
+// ---- write-back
+
+const sha256 = (bytes) => crypto.createHash("sha256").update(bytes).digest("hex");
+const keyOf = (bytes) => `key e2e tests/objects/${sha256(bytes).slice(0, 2)}/${sha256(bytes)}`;
+const cat = () => path.join(photos, fs.readdirSync(photos).find((f) => f.startsWith("cat")));
+const later = () => ({ ...env, S3_WRITE_BACK: "true", TASK_LEASE: `${3 * slow}s` });
+const away = (match, extra = {}) => rules([{ match, action: "reset", times: -1, ...extra }]);
+async function storageIs(s, what, good) {
+  for (const end = Date.now() + 60000 * slow; ; await sleep(100)) {
+    const { status, storage } = (await s.json("/health")).body;
+    if (good(storage, status)) return storage;
+    if (Date.now() > end) throw new Error(`the storage is not ${what}: ${JSON.stringify(storage)}`);
+  }
+}
+const allSent = (s) => storageIs(s, "all sent", (st) => st.waiting.objects === 0);
+
+test("with write-back, what is acknowledged while the store is away survives kill -9 and gets there", async () => {
+  const s = await new Server({ env: later() }).start();
+  const picture = fs.readFileSync(cat()), text = crypto.randomBytes(30000);
+  assert.deepEqual((await allSent(s)).waiting, { objects: 0, bytes: 0, oldest_seconds: 0 });
+  await away("/");
+  const { status, body } = await s.upload([{ path: cat() }, { name: "a.bin", data: text }]);
+  assert.equal(status, 202);
+  assert.equal((await s.upload([{ name: "again.bin", data: text }])).status, 202);
+  const told = await storageIs(s, "degraded", (st, all) => st.status === "degraded" && all === "degraded");
+  assert.deepEqual([told.waiting.objects, told.waiting.bytes], [2, picture.length + text.length]);
+  assert.ok(told.waiting.oldest_seconds > 0);
+  assert.match(told.note, /not available/);
+  const [first, second] = body.system_ids;
+  assert.deepEqual(Buffer.from(await (await s.fetch(`/api/v1/objects/${first}/content`)).arrayBuffer()), picture);
+  const part = await s.fetch(`/api/v1/objects/${second}/content`, { headers: { Range: "bytes=20000-20099" } });
+  assert.equal(part.status, 206);
+  assert.deepEqual(Buffer.from(await part.arrayBuffer()), text.subarray(20000, 20100));
+  await s.kill();
+  assert.ok(!(await state()).includes(keyOf(picture)) && !(await state()).includes(keyOf(text)));
+
+  await rules([]); // a start needs the store; then it goes away again before anything is sent
+  await away("/objects/");
+  const t = await new Server({ env: later(), dir: s.dir }).start();
+  assert.equal((await storageIs(t, "waiting", (st) => st.waiting.objects === 2)).waiting.bytes, picture.length + text.length);
+  await rules([]);
+  await allSent(t);
+  assert.ok((await state()).includes(keyOf(picture)) && (await state()).includes(keyOf(text)));
+  assert.equal((await t.job(body.job_id)).status, "done");
+  assert.ok((await state()).includes(`derived/${sha256(picture).slice(0, 2)}/${sha256(picture)}/thumb.webp`));
+  assert.equal((await t.json("/api/v1/admin/stats")).body.queue.dlq, 0);
+  await t.stop();
+});
+
+test("with write-back, what is purged before it was sent never reaches the store, and a full spool is told", async () => {
+  const s = await new Server({ env: { ...later(), SPOOL_MAX_BYTES: "2M" } }).start();
+  const secret = crypto.randomBytes(1 << 20), kept = crypto.randomBytes(900 << 10);
+  await away("/objects/", { method: "PUT" });
+  const { body } = await s.upload([{ name: "secret.bin", data: secret }]);
+  assert.equal((await s.upload([{ name: "kept.bin", data: kept }])).status, 202);
+  assert.equal((await s.upload([{ name: "more.bin", data: crypto.randomBytes(1 << 20) }])).status, 503);
+  assert.ok((await s.fetch(`/api/v1/objects/${body.system_ids[0]}?permanent=true`, { method: "DELETE" })).ok);
+  assert.equal((await s.fetch(`/api/v1/objects/${body.system_ids[0]}/content`)).status, 404);
+  assert.equal((await storageIs(s, "one less", (st) => st.waiting.objects === 1)).waiting.bytes, kept.length);
+  await rules([]);
+  await allSent(s);
+  assert.ok((await state()).includes(keyOf(kept)));
+  assert.ok(!(await state()).includes(sha256(secret)));
+  await s.stop();
+});
+
+test("with write-back, another instance waits for a file it cannot see yet and counts nothing against it", async () => {
+  const shared = { ...(await productionEnv(tempDir())), ...later(), STORAGE_BACKEND: "s3://test-bucket/several" };
+  const a = await new Server({ env: { ...shared, WORKER_THREADS: "0" } }).start(), b = await new Server({ env: shared }).start();
+  await away("/objects/", { method: "PUT" });
+  const { status, body } = await a.upload([{ path: cat() }]);
+  assert.equal(status, 202);
+  for (let i = 0; i < 600 * slow && !b.log.includes("task handed back"); i++) await sleep(100);
+  assert.match(b.log, /task handed back: .*the instance that took it may still have to send it/);
+  const content = `/api/v1/objects/${body.system_ids[0]}/content`;
+  assert.equal((await b.fetch(content)).status, 503);
+  assert.deepEqual(Buffer.from(await (await a.fetch(content)).arrayBuffer()), fs.readFileSync(cat()));
+  await rules([]);
+  await allSent(a);
+  assert.equal((await b.job(body.job_id)).status, "done");
+  assert.equal((await b.fetch(content)).status, 200);
+  const lineage = JSON.stringify((await a.json(`/api/v1/objects/${body.system_ids[0]}/lineage`)).body);
+  assert.ok(!lineage.includes("retried") && !lineage.includes("failed"), lineage);
+  await a.stop();
+  await b.stop();
 });

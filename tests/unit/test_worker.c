@@ -115,6 +115,15 @@ static int fail_twice_then_do(void *ctx, struct worker_run *run, struct err *e)
         return do_it(ctx, run, e);
 }
 
+/* More often than errors are allowed. */
+static int defer_then_do(void *ctx, struct worker_run *run, struct err *e)
+{
+        if (atomic_load(&w.runs) > 7)
+                return do_it(ctx, run, e);
+        run->deferred = true;
+        return err_set(e, ERR_UNAVAILABLE, "not there yet");
+}
+
 static int take_long(void *ctx, struct worker_run *run, struct err *e)
 {
         sleep_for(dur_ms(900));
@@ -128,7 +137,7 @@ static int lose_the_lease_once(void *ctx, struct worker_run *run, struct err *e)
 
         if (atomic_load(&w.runs) > 1)
                 return do_it(ctx, run, e);
-        if (catalog_task_release(w.c, run->task, e) < 0)
+        if (catalog_task_release(w.c, run->task, (struct dur){0}, e) < 0)
                 return -1;
         for (int i = 0; i < 3000 && !atomic_load(run->cancelled); i++)
                 sleep_for(dur_ms(1));
@@ -196,6 +205,7 @@ static int set_up(void **state)
                 .max_crashes = 3,
                 .backoff_base = dur_ms(2),
                 .backoff_max = dur_ms(20),
+                .defer = dur_ms(20),
                 .reconcile_every = dur_s(5),
                 .handlers = {[JOB_IMAGE] = handle},
                 .idle = went_idle,
@@ -305,7 +315,7 @@ static void assert_handed_back(void)
         assert_int_equal(catalog_task_claim(w.c, "test", dur_s(60), 1u << JOB_IMAGE, w.a, &t, &e), 1);
         assert_int_equal(t.errors, 0);
         assert_int_equal(t.crashes, 0);
-        must(catalog_task_release(w.c, &t, &e), &e);
+        must(catalog_task_release(w.c, &t, (struct dur){0}, &e), &e);
 }
 
 static uint64_t dead(void)
@@ -318,6 +328,20 @@ static uint64_t dead(void)
 }
 
 /* ---- tests ----------------------------------------------------------------------------------- */
+
+static void what_is_deferred_comes_back_and_counts_nothing(void **state)
+{
+        double before = metrics_get(METRIC_JOBS_PROCESSED, "image", "retry");
+
+        (void)state;
+        w.handle = defer_then_do;
+        start();
+        ingest(1);
+        reach_end(1, 0);
+        assert_int_equal(atomic_load(&w.runs), 8);
+        assert_true(metrics_get(METRIC_JOBS_PROCESSED, "image", "retry") == before);
+        assert_int_equal(dead(), 0);
+}
 
 static void each_task_is_done_exactly_once(void **state)
 {
@@ -570,6 +594,7 @@ int main(void)
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
         const struct CMUnitTest tests[] = {
                 EACH(each_task_is_done_exactly_once),
+                EACH(what_is_deferred_comes_back_and_counts_nothing),
                 EACH(a_failing_task_is_retried_and_then_dead),
                 EACH(a_permanent_failure_is_dead_at_once),
                 EACH(a_failure_is_recorded_once_the_catalog_is_back),

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Write-back: an object is acknowledged when it is durable under its hash in
+ * <spool>/waiting, and sent to the store afterwards. The directory is the
+ * truth and the list in memory only the order of sending. The hard thing is
+ * the end of waiting: the name goes when the store has told that the object is
+ * there, under the key's claim, so that neither a removal nor a reader ever
+ * finds it in neither place.
+ */
+#include "storage/storage_s3_priv.h"
+
+#include "log/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOGGER       "storage"
+#define FOLDER       "waiting"
+#define REST_MS      500 /* doubled with each failure in a row */
+#define REST_MAX_MS  30000
+#define DOUBLED_MOST 6
+
+struct s3_waiting {
+        struct sha256 sha256;
+        uint64_t size;
+        struct wall since;
+        struct mono not_before; /* after failures of its own */
+        unsigned failures;
+        bool busy; /* a thread sends it */
+        struct s3_waiting *next;
+};
+
+/* ---- the list, lock held ---------------------------------------------------------- */
+
+static void append(struct s3 *s, struct s3_waiting *w)
+{
+        *s->last = w;
+        s->last = &w->next;
+}
+
+static void cut(struct s3 *s, struct s3_waiting **at)
+{
+        struct s3_waiting *w = *at;
+
+        *at = w->next;
+        if (s->last == &w->next)
+                s->last = at;
+        mem_free(w);
+}
+
+static void count(struct s3 *s, int by, uint64_t size)
+{
+        s->nwaiting += (uint64_t)(int64_t)by;
+        s->waiting_bytes += by > 0 ? size : -size;
+}
+
+/* ---- opening ------------------------------------------------------------------------- */
+
+static int found_one(struct s3 *s, const char *name, struct s3_waiting ***all, size_t *n, size_t *cap, struct err *e)
+{
+        struct sha256 key;
+        struct stat st;
+
+        if (!sha256_parse(span_of(name), &key) || fstatat(s->waiting, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            !S_ISREG(st.st_mode))
+                return 0;
+        if (mem_grow((void **)all, cap, *n + 1, sizeof(**all)) < 0)
+                return err_oom(e);
+        struct s3_waiting *w = (*all)[*n] = mem_calloc(1, sizeof(*w));
+        if (!w)
+                return err_oom(e);
+        w->sha256 = key;
+        w->size = (uint64_t)st.st_size;
+        w->since.us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+        ++*n;
+        return 0;
+}
+
+static int by_age(const void *a, const void *b)
+{
+        int64_t x = (*(struct s3_waiting *const *)a)->since.us, y = (*(struct s3_waiting *const *)b)->since.us;
+
+        return (x > y) - (x < y);
+}
+
+static int scan(struct s3 *s, struct err *e)
+{
+        int fd = openat(s->waiting, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        struct s3_waiting **all = NULL;
+        size_t n = 0, cap = 0;
+        struct dirent *d;
+
+        if (!dir) {
+                err_errno(e, errno, "cannot read the spool %.120s", s->spool_path);
+                fd_close(&fd);
+                return -1;
+        }
+        while (rc == 0 && (errno = 0, d = readdir(dir)) != NULL)
+                rc = found_one(s, d->d_name, &all, &n, &cap, e);
+        if (rc == 0 && errno)
+                rc = err_errno(e, errno, "cannot read the spool %.120s", s->spool_path);
+        closedir(dir);
+        if (n > 0)
+                qsort(all, n, sizeof(struct s3_waiting *), by_age);
+        for (size_t i = 0; i < n; i++) {
+                append(s, all[i]);
+                count(s, 1, all[i]->size);
+                s->used += all[i]->size;
+        }
+        mem_free(all);
+        return rc;
+}
+
+/* Not every file system lets an unnamed file have a name later. */
+static int try_link(struct s3 *s, struct err *e)
+{
+        int fd = -1, rc;
+
+        if (s3_spool_file(s, &fd, e) < 0)
+                return -1;
+        unlinkat(s->waiting, "try", 0);
+        rc = storage_link_unnamed(fd, s->waiting, "try");
+        if (rc < 0)
+                err_errno(e, errno,
+                          "S3_WRITE_BACK needs a SPOOL_PATH on a file system such as ext4, xfs or btrfs; in %.100s no "
+                          "unnamed file can be named",
+                          s->spool_path);
+        unlinkat(s->waiting, "try", 0);
+        fd_close(&fd);
+        return rc;
+}
+
+/* The folder and all above it last before anything in it is acknowledged. */
+static int make_folder(struct s3 *s, struct err *e)
+{
+        if (mkdirat(s->spool, FOLDER, 0700) < 0 && errno != EEXIST)
+                return err_errno(e, errno, "cannot make a folder in the spool %.120s", s->spool_path);
+        if (fsync(s->spool) < 0)
+                return err_errno(e, errno, "cannot sync the spool %.120s", s->spool_path);
+        return storage_sync_above(s->spool_path, e);
+}
+
+int s3_back_open(struct s3 *s, struct err *e)
+{
+        if (s->write_back && make_folder(s, e) < 0)
+                return -1;
+        s->waiting = openat(s->spool, FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (s->waiting < 0 && errno == ENOENT)
+                return 0; /* and no write-back */
+        if (s->waiting < 0)
+                return err_errno(e, errno, "cannot open the spool %.120s", s->spool_path);
+        if (flock(s->waiting, LOCK_EX | LOCK_NB) < 0)
+                return err_set(e, ERR_CONFLICT,
+                               "another process uses the spool %.120s: with S3_WRITE_BACK each needs its own",
+                               s->spool_path);
+        if (scan(s, e) < 0)
+                return -1;
+        if (s->write_back)
+                return try_link(s, e);
+        if (s->nwaiting == 0 && unlinkat(s->spool, FOLDER, AT_REMOVEDIR) == 0)
+                fd_close(&s->waiting);
+        return 0;
+}
+
+/* ---- acknowledging ---------------------------------------------------------------------- */
+
+/* One at a time: a failure is reported once per descriptor, so everyone it concerns must hear of it. */
+static int sync_waiting(struct s3 *s, struct err *e)
+{
+        int rc;
+
+        lock_take(&s->syncing);
+        rc = atomic_load(&s->sync_errno);
+        if (rc == 0) {
+                rc = FAULT("storage.dirsync");
+                if (rc == 0 && fsync(s->waiting) < 0)
+                        rc = errno;
+                atomic_store(&s->sync_errno, rc);
+        }
+        lock_drop(&s->syncing);
+        return rc ? err_errno(e, rc, "cannot sync the spool %.120s", s->spool_path) : 0;
+}
+
+int s3_back_put(const struct s3_body *b, uint64_t *promised, bool *existed, struct err *e)
+{
+        struct s3 *s = b->s;
+        struct s3_waiting *w = mem_calloc(1, sizeof(*w));
+        char hex[SHA256_TEXT_LEN], key[S3_KEY_MAX];
+        int rc;
+
+        if (!w)
+                return err_oom(e);
+        w->sha256 = b->sha256;
+        w->size = b->size;
+        w->since = wall_now();
+        sha256_format(b->sha256, hex);
+        s3_object_key(b->sha256, key);
+        lock_take(&s->lock);
+        rc = FAULT("storage.link");
+        if (rc == 0 && storage_link_unnamed(b->fd, s->waiting, hex) < 0)
+                rc = errno;
+        /* A copy tells only that it was in the store: another instance may have removed it. So it waits again. */
+        *existed = rc == EEXIST || s3_copy_known(s, key);
+        if (rc == 0) {
+                append(s, w);
+                w = NULL;
+                count(s, 1, b->size);
+                *promised = 0;
+                cond_signal(&s->work);
+        }
+        lock_drop(&s->lock);
+        mem_free(w);
+        if (rc && rc != EEXIST)
+                return err_errno(e, rc, "cannot name an upload in the spool %.100s", s->spool_path);
+        /* Also when it was there: whoever put it there may not have synced it yet. */
+        return sync_waiting(s, e);
+}
+
+/* ---- until it is sent --------------------------------------------------------------------- */
+
+int s3_back_find(struct s3 *s, struct sha256 key, int *fd, uint64_t *size, struct err *e)
+{
+        char hex[SHA256_TEXT_LEN];
+        struct stat st;
+        int rc;
+
+        *fd = -1;
+        if (s->waiting < 0)
+                return 0;
+        *fd = openat(s->waiting, sha256_format(key, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (*fd < 0)
+                return errno == ENOENT ? 0 : err_errno(e, errno, "cannot open object %s in the spool", hex);
+        /* The file becomes a copy when it is sent, and a copy with readers stays. */
+        lock_take(&s->lock);
+        rc = flock(*fd, LOCK_SH | LOCK_NB) < 0 || fstat(*fd, &st) < 0 ? errno : 0;
+        lock_drop(&s->lock);
+        if (rc) {
+                fd_close(fd);
+                return err_errno(e, rc, "cannot read object %s in the spool", hex);
+        }
+        *size = (uint64_t)st.st_size;
+        return 1;
+}
+
+/* Lock held. It no longer waits; its bytes are the caller's to release or to pass on. */
+static int take_name(struct s3 *s, struct sha256 key, uint64_t size)
+{
+        char hex[SHA256_TEXT_LEN];
+        int rc = unlinkat(s->waiting, sha256_format(key, hex), 0);
+
+        if (rc == 0)
+                count(s, -1, size);
+        return rc;
+}
+
+int s3_back_remove(struct s3 *s, struct sha256 key, struct err *e)
+{
+        uint64_t size;
+        int fd, rc = s3_back_find(s, key, &fd, &size, e);
+
+        if (rc <= 0)
+                return rc;
+        fd_close(&fd);
+        lock_take(&s->lock);
+        rc = take_name(s, key, size) < 0 ? errno : 0;
+        if (rc == 0) {
+                s->used -= size;
+                for (struct s3_waiting **at = &s->first; *at; at = &(*at)->next) {
+                        /* Whose thread waits for this claim finds out by itself. */
+                        if (!sha256_eq((*at)->sha256, key) || (*at)->busy)
+                                continue;
+                        cut(s, at);
+                        break;
+                }
+        }
+        lock_drop(&s->lock);
+        if (rc)
+                return err_errno(e, rc, "cannot remove an object from the spool");
+        return sync_waiting(s, e); /* or it came back after a power cut */
+}
+
+void s3_back_state(const struct s3 *s, struct storage_state *out)
+{
+        out->write_back = s->waiting >= 0;
+        out->waiting = s->nwaiting;
+        out->waiting_bytes = s->waiting_bytes;
+        out->waiting_since = s->first ? s->first->since : (struct wall){0};
+}
+
+/* ---- sending -------------------------------------------------------------------------------- */
+
+static int sent(struct s3 *s, struct sha256 sha256, const char *key, int *fd, uint64_t size, struct err *e)
+{
+        int rc;
+
+        lock_take(&s->lock);
+        rc = take_name(s, sha256, size) < 0 ? errno : 0;
+        if (rc == 0 && s3_copy_add(s, key, *fd, size, (struct dur){0}))
+                *fd = -1;
+        lock_drop(&s->lock);
+        return rc ? err_errno(e, rc, "cannot remove what was sent from the spool") : 0;
+}
+
+static int send_one(struct s3 *s, struct sha256 sha256, struct err *e)
+{
+        char key[S3_KEY_MAX];
+        struct s3_claim claim;
+        struct s3_body b = {.s = s, .sha256 = sha256};
+        bool existed;
+        int rc;
+
+        s3_object_key(sha256, key);
+        s3_claim(s, &claim, key);
+        rc = s3_back_find(s, sha256, &b.fd, &b.size, e);
+        if (rc > 0) {
+                flock(b.fd, LOCK_UN); /* it will be the copy's, which readers lock and not the copy itself */
+                rc = s3_check_hash(b.fd, sha256, b.size, e);
+                if (rc == 0)
+                        rc = s3_store(&b, key, &existed, e);
+                if (rc == 0)
+                        rc = sent(s, sha256, key, &b.fd, b.size, e);
+                fd_close(&b.fd);
+        }
+        s3_unclaim(s, &claim);
+        return rc;
+}
+
+static struct mono after(unsigned failures)
+{
+        int64_t ms = (int64_t)REST_MS << (failures - 1 < DOUBLED_MOST ? failures - 1 : DOUBLED_MOST);
+
+        return mono_add(mono_now(), dur_ms(ms < REST_MAX_MS ? ms : REST_MAX_MS));
+}
+
+/* The next to send, NULL at the end. Waits. */
+static struct s3_waiting *next(struct s3 *s)
+{
+        struct s3_waiting *w = NULL;
+
+        lock_take(&s->lock);
+        while (!atomic_load(&s->closing) && !w) {
+                struct mono until = {INT64_MAX};
+                if (!mono_reached(s->rest_until)) {
+                        cond_wait_until(&s->work, &s->lock, s->rest_until);
+                        continue;
+                }
+                for (w = s->first; w && (w->busy || !mono_reached(w->not_before)); w = w->next)
+                        if (!w->busy && w->not_before.ns < until.ns)
+                                until = w->not_before;
+                if (w)
+                        w->busy = true;
+                else if (until.ns < INT64_MAX)
+                        cond_wait_until(&s->work, &s->lock, until);
+                else
+                        cond_wait(&s->work, &s->lock);
+        }
+        lock_drop(&s->lock);
+        return w;
+}
+
+static void settle(struct s3 *s, struct s3_waiting *w, int rc, const struct err *e)
+{
+        bool turned = false;
+
+        lock_take(&s->lock);
+        w->busy = false;
+        if (rc == 0) {
+                struct s3_waiting **at = &s->first;
+                while (*at != w)
+                        at = &(*at)->next;
+                cut(s, at);
+                turned = s->failures > 0;
+                s->failures = 0;
+                s->trouble[0] = '\0';
+        } else if (!atomic_load(&s->closing)) {
+                turned = s->failures++ == 0;
+                w->not_before = after(++w->failures);
+                s->rest_until = after(s->failures);
+                snprintf(s->trouble, sizeof(s->trouble), "%.*s", (int)sizeof(s->trouble) - 1, e->msg);
+        }
+        lock_drop(&s->lock);
+        if (turned && rc == 0)
+                log_info(LOGGER, "objects that waited in the spool are sent again");
+        else if (turned)
+                log_warning(LOGGER, "an acknowledged object stays in the spool for now: %s", e->msg);
+}
+
+static void *run(void *arg)
+{
+        struct s3 *s = arg;
+
+        for (struct s3_waiting *w; (w = next(s)) != NULL;) {
+                struct err e = {.msg = ""};
+                int rc = send_one(s, w->sha256, &e);
+                settle(s, w, rc, &e);
+        }
+        return NULL;
+}
+
+int s3_back_start(struct s3 *s, struct err *e)
+{
+        while (s->waiting >= 0 && s->nsenders < S3_SENDERS) {
+                if (thread_start(&s->senders[s->nsenders], "s3 sender", run, s) < 0)
+                        return err_oom(e);
+                s->nsenders++;
+        }
+        return 0;
+}
+
+void s3_back_close(struct s3 *s)
+{
+        lock_take(&s->lock);
+        atomic_store(&s->closing, true);
+        cond_broadcast(&s->work);
+        lock_drop(&s->lock);
+        while (s->nsenders > 0)
+                pthread_join(s->senders[--s->nsenders], NULL);
+        while (s->first)
+                cut(s, &s->first);
+        fd_close(&s->waiting);
+}
