@@ -190,3 +190,38 @@ test("fifty clients and two connections: bounded waiting, 503 past it, no deadlo
   console.log(`# ${seen[202]} acknowledged, ${seen[503]} told 503 after at most ${held} ms, ${peak} connections`);
   await s.stop();
 });
+
+// What docs/production.md says of outages.
+test("without PostgreSQL requests are told 503 and nothing has to be restarted; without Redis all goes on", { timeout: 180000 * slow }, async () => {
+  const st = await stack();
+  const { all: [s] } = await instances(1, { DB_POOL_TIMEOUT: "500ms", WORKER_THREADS: "1" });
+  const before = await s.upload([{ path: path.join(photos, "cat.jpg") }]);
+  await s.job(before.body.job_id);
+  const back = st.restartPostgres(5 * slow);
+  await sleep(1000);
+  const refused = await s.upload([{ name: "a.bin", data: random(100, 1) }]);
+  assert.equal(refused.status, 503);
+  assert.ok(Number(refused.headers.get("retry-after")) >= 1);
+  assert.equal((await s.fetch(`/api/v1/objects/${before.body.system_ids[0]}/content`)).status, 503);
+  assert.equal((await s.fetch("/live")).status, 200);
+  assert.equal((await s.fetch("/ready")).status, 503);
+  assert.equal((await s.json("/health")).body.database.status, "unhealthy");
+  await back;
+  let after;
+  for (let i = 0; i < 100 && after?.status !== 202; i++) { await sleep(100); after = await s.upload([{ path: path.join(photos, "coffee.jpg") }]); }
+  assert.equal((await s.job(after.body.job_id)).status, "done");
+  assert.equal((await s.fetch("/ready")).status, 200);
+  st.freezeRedis();
+  const alone = await s.upload([{ path: path.join(photos, "rocket.jpg") }]);
+  assert.equal(alone.status, 202);
+  assert.equal((await s.job(alone.body.job_id)).status, "done");
+  let health;
+  for (let i = 0; i < 100 && health?.queue.status !== "degraded"; i++) { await sleep(100); health = (await s.json("/health")).body; }
+  assert.equal(health.queue.status, "degraded");
+  assert.equal(health.status, "degraded");
+  assert.equal((await s.fetch("/ready")).status, 200);
+  st.thawRedis();
+  for (let i = 0; i < 100 && health.status !== "healthy"; i++) { await sleep(200); health = (await s.json("/health")).body; }
+  assert.equal(health.status, "healthy");
+  await s.stop();
+});

@@ -10,11 +10,15 @@ import path from "node:path";
 const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), "../..");
 const asPostgres = process.getuid() === 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : [];
 let started;
-export const production = process.env.FA_STACK === "production";
+// FA_STACK=production, or any of postgres, redis and s3 with commas between: the rest stays embedded.
+const every = ["postgres", "redis", "s3"];
+const parts = process.env.FA_STACK === "production" ? every : (process.env.FA_STACK ?? "").split(",").filter(Boolean);
+for (const part of parts) if (!every.includes(part)) throw new Error(`FA_STACK: ${part}: allowed are production, or ${every.join(", ")}`);
+export const onS3 = parts.includes("s3");
 
-const freePort = () => new Promise((done) => { const s = net.createServer().listen(0, "127.0.0.1", () => { const { port } = s.address(); s.close(() => done(port)); }); });
+export const freePort = () => new Promise((done) => { const s = net.createServer().listen(0, "127.0.0.1", () => { const { port } = s.address(); s.close(() => done(port)); }); });
 
-async function answers(port, seconds) {
+export async function answers(port, seconds) {
   for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
     const ok = await new Promise((done) => { const s = net.connect(port, "127.0.0.1", () => { s.destroy(); done(true); }); s.on("error", () => done(false)); });
     if (ok) return;
@@ -39,7 +43,7 @@ async function start() {
   execFileSync(command, [...first, "-D", `${dir}/pg`, "-U", "super", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"], { stdio: "ignore", cwd: "/" });
   const server = [...asPostgres, path.join(bin, "postgres"), "-D", `${dir}/pg`, "-p", String(pgPort), "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"];
   let postgres = keep(children, server[0], server.slice(1), { cwd: "/" });
-  keep(children, "redis-server", ["--port", String(redisPort), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "256", "--dir", dir]);
+  const redisServer = keep(children, "redis-server", ["--port", String(redisPort), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "256", "--dir", dir]);
   const peers = keep(children, process.execPath, [path.join(root, "tests/contract/s3_peers.mjs")], { stdio: ["pipe", "pipe", "inherit"] });
   const line = await new Promise((done) => peers.stdout.once("data", (d) => done(String(d))));
   const s3 = Object.fromEntries([...line.matchAll(/(\w+)=(\d+)/g)].map(([, k, v]) => [k, v]));
@@ -48,7 +52,7 @@ async function start() {
   process.on("exit", () => {
     // SIGQUIT: PostgreSQL ends at once, without waiting for connections.
     postgres.kill("SIGQUIT");
-    for (const c of children) if (c !== postgres) c.kill("SIGTERM");
+    for (const c of children) if (c !== postgres) { c.kill("SIGTERM"); c.kill("SIGCONT"); }
     fs.rmSync(dir, { recursive: true, force: true });
   });
   // The stack must not hold the test process up.
@@ -67,7 +71,7 @@ async function start() {
   // The same in the background, for statements that hold something.
   psql.held = (database, text) => new Promise((done) => spawn("psql", ["-h", "127.0.0.1", "-p", String(pgPort), "-U", "super", "-d", database, "-qc", text], { stdio: "ignore" }).on("exit", done));
   const redis = (...words) => execFileSync("redis-cli", ["-p", String(redisPort), ...words], { encoding: "utf8" }).trim();
-  return { dir, pgPort, redisPort, s3, names: new Map(), restartPostgres, psql, redis };
+  return { dir, pgPort, redisPort, s3, names: new Map(), restartPostgres, psql, redis, freezeRedis: () => redisServer.kill("SIGSTOP"), thawRedis: () => redisServer.kill("SIGCONT") };
 }
 
 export function stack() {
@@ -76,10 +80,10 @@ export function stack() {
 
 // Settings that put the Server of that folder on the stack; {} on the embedded defaults.
 export async function stackEnv(folder) {
-  return production ? productionEnv(folder) : {};
+  return parts.length ? productionEnv(folder, parts) : {};
 }
 
-export async function productionEnv(folder) {
+export async function productionEnv(folder, wanted = every) {
   const st = await stack();
   if (!st.names.has(folder)) {
     const n = st.names.size + 1;
@@ -89,6 +93,10 @@ export async function productionEnv(folder) {
     st.names.set(folder, n);
   }
   const n = st.names.get(folder);
-  return { DATABASE_URL: `postgresql://super@127.0.0.1:${st.pgPort}/fa${n}`, QUEUE_BACKEND: "redis", REDIS_URL: `redis://127.0.0.1:${st.redisPort}/${n}`,
-    STORAGE_BACKEND: `s3://test-bucket/e2e-${n}`, S3_ENDPOINT_URL: `http://127.0.0.1:${st.s3.strict}`, AWS_ACCESS_KEY_ID: "KEYID", AWS_SECRET_ACCESS_KEY: "se/cr+et=", AWS_REGION: "eu-test-1" };
+  const settings = {
+    postgres: { DATABASE_URL: `postgresql://super@127.0.0.1:${st.pgPort}/fa${n}` },
+    redis: { QUEUE_BACKEND: "redis", REDIS_URL: `redis://127.0.0.1:${st.redisPort}/${n}` },
+    s3: { STORAGE_BACKEND: `s3://test-bucket/e2e-${n}`, S3_ENDPOINT_URL: `http://127.0.0.1:${st.s3.strict}`, AWS_ACCESS_KEY_ID: "KEYID", AWS_SECRET_ACCESS_KEY: "se/cr+et=", AWS_REGION: "eu-test-1" },
+  };
+  return Object.assign({}, ...wanted.map((part) => settings[part]));
 }

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The end of a task: everything that was found out about an asset, in one
+ * savepoint. The hard thing is the order: an old vector leaves the folder's
+ * prototype before the new one is stored, so the sum never holds both.
+ */
+#include "catalog/catalog_priv.h"
+
+#define NEAR_MAX     50
+#define PHASH_RADIUS 2 /* the furthest probing goes: distances up to 11 */
+
+/* ---- near duplicates ------------------------------------------------------------ */
+
+struct near {
+        int64_t asset;
+        int distance;
+};
+
+struct near_list {
+        struct near found[NEAR_MAX];
+        size_t n;
+        int64_t self;
+        uint64_t phash;
+        unsigned below;
+        const struct sha256 *object;
+};
+
+static int near_take(struct tx *tx, struct near_list *l, int64_t asset, uint64_t phash, struct err *e)
+{
+        int distance = __builtin_popcountll(phash ^ l->phash);
+        int64_t fits;
+        int rc;
+
+        if (l->n == NEAR_MAX || asset == l->self || (unsigned)distance >= l->below)
+                return 0;
+        for (size_t i = 0; i < l->n; i++)
+                if (l->found[i].asset == asset)
+                        return 0;
+        /* The same bytes are an exact duplicate, which is told elsewhere. */
+        rc = db_int(tx->db, e, &fits, "SELECT 1 FROM asset WHERE n = ? AND trashed = 0 AND sha256 <> ?", "lh", asset,
+                    l->object);
+        if (rc > 0)
+                l->found[l->n++] = (struct near){.asset = asset, .distance = distance};
+        return rc < 0 ? -1 : 0;
+}
+
+/* All values within radius bits of a quarter, with commas between. */
+static void put_values(struct buf *b, unsigned value, unsigned radius)
+{
+        buf_printf(b, "%u", value);
+        for (unsigned i = 0; radius >= 1 && i < 16; i++) {
+                buf_printf(b, ",%u", value ^ 1U << i);
+                for (unsigned j = i + 1; radius >= 2 && j < 16; j++)
+                        buf_printf(b, ",%u", value ^ 1U << i ^ 1U << j);
+        }
+}
+
+static int probe(struct tx *tx, struct near_list *l, const char *owner, int band, const char *values, struct err *e)
+{
+        struct rows *s = db_query(tx->db, e,
+                                  SQL(tx->db,
+                                      "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value IN "
+                                      "(SELECT value FROM json_each('[' || ? || ']'))",
+                                      "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value = "
+                                      "ANY (('{' || ? || '}')::integer[]) ORDER BY asset"),
+                                  "tit", owner, band, values);
+        int rc = s ? 1 : -1;
+
+        while (rc > 0 && l->n < NEAR_MAX) {
+                rc = db_step(tx->db, s, e);
+                if (rc <= 0)
+                        return rc;
+                rc = near_take(tx, l, col_i64(s, 0), col_u64(s, 1), e) < 0 ? -1 : 1;
+        }
+        if (s)
+                db_end(s);
+        return rc < 0 ? -1 : 0;
+}
+
+static int probe_band(struct tx *tx, struct near_list *l, const char *owner, int band, unsigned radius, struct err *e)
+{
+        struct buf b;
+        int rc;
+
+        buf_init(&b, 4096);
+        put_values(&b, (unsigned)(l->phash >> (16 * band) & 0xFFFF), radius);
+        rc = buf_failed(&b) ? err_oom(e) : probe(tx, l, owner, band, buf_str(&b), e);
+        buf_done(&b);
+        return rc;
+}
+
+static int near_find(struct tx *tx, const struct row *r, uint64_t phash, struct err *e)
+{
+        struct near_list l = {.self = r->n, .phash = phash, .below = tx->c->phash_distance, .object = &r->sha256};
+        unsigned radius = (l.below - 1) / 4;
+
+        if (radius > PHASH_RADIUS)
+                radius = PHASH_RADIUS;
+        for (int band = 0; band < 4; band++)
+                if (probe_band(tx, &l, r->owner, band, radius, e) < 0)
+                        return -1;
+        for (size_t i = 0; i < l.n; i++)
+                if (db_run(tx->db, e,
+                           "INSERT INTO near_duplicate (asset, other, distance) VALUES (?1, ?2, ?3), (?2, ?1, ?3) "
+                           "ON CONFLICT (asset, other) DO UPDATE SET distance = excluded.distance",
+                           "lli", r->n, l.found[i].asset, l.found[i].distance) < 0)
+                        return -1;
+        return 0;
+}
+
+static int phash_put(struct tx *tx, const struct row *r, uint64_t phash, struct err *e)
+{
+        if (db_run(tx->db, e, "UPDATE asset SET phash = ? WHERE n = ?", "ll", (int64_t)phash, r->n) < 0 ||
+            db_run(tx->db, e, "DELETE FROM phash_band WHERE asset = ?", "l", r->n) < 0 ||
+            db_run(tx->db, e, "DELETE FROM near_duplicate WHERE asset = ?", "l", r->n) < 0 ||
+            db_run(tx->db, e, "DELETE FROM near_duplicate WHERE other = ?", "l", r->n) < 0)
+                return -1;
+        for (int band = 0; band < 4; band++)
+                if (db_run(tx->db, e,
+                           "INSERT INTO phash_band (owner, band, value, asset, phash) VALUES (?, ?, ?, ?, ?)", "tiill",
+                           r->owner, band, (int)(phash >> (16 * band) & 0xFFFF), r->n, (int64_t)phash) < 0)
+                        return -1;
+        return tx->c->phash_distance && !r->trashed ? near_find(tx, r, phash, e) : 0;
+}
+
+/* ---- the vector --------------------------------------------------------------------- */
+
+/* The old vector, if there is one, off the prototype of the folder the asset is in. */
+static int vector_leave(struct tx *tx, const struct row *r, int64_t model, struct err *e)
+{
+        float v[VECTOR_MAX_DIM];
+        struct rows *s = db_query(tx->db, e,
+                                  SQL(tx->db, "SELECT vec FROM embedding WHERE asset = ? AND model = ?",
+                                      "SELECT unit FROM embedding WHERE asset = ? AND model = ?"),
+                                  "ll", r->n, model);
+        int rc = s ? db_step(tx->db, s, e) : -1;
+        size_t bytes;
+
+        if (rc <= 0)
+                return rc;
+        bytes = (size_t)col_bytes(s, 0);
+        if (bytes > sizeof(v))
+                bytes = sizeof(v);
+        memcpy(v, col_blob(s, 0), bytes);
+        db_end(s);
+        if (r->trashed || id_is_nil(r->cluster))
+                return 0;
+        return prototype_add(tx, r->cluster, model, v, bytes / sizeof(float), -1, 1, e);
+}
+
+static int vector_put(struct tx *tx, const struct row *r, const struct task_result *res, struct err *e)
+{
+        int64_t model;
+
+        if (model_number(tx, res->model_id, res->dim, &model, e) < 0 || vector_leave(tx, r, model, e) < 0 ||
+            tx->db->engine->vector_put(tx, r, model, res->vector, res->dim, e) < 0)
+                return -1;
+        if (!r->trashed && !id_is_nil(r->cluster) &&
+            prototype_add(tx, r->cluster, model, res->vector, res->dim, 1, 1, e) < 0)
+                return -1;
+        return tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e);
+}
+
+/* ---- all of it -------------------------------------------------------------------------- */
+
+static bool finite_vector(const struct task_result *r)
+{
+        for (uint32_t i = 0; i < r->dim; i++)
+                if (!__builtin_isfinite(r->vector[i]))
+                        return false;
+        return true;
+}
+
+/* The owner is locked before the task and the asset, as all who place do; nothing to place, nothing to lock. */
+static int lock_places(struct tx *tx, const struct task_result *r, struct err *e)
+{
+        int64_t one;
+        int rc = 1;
+
+        if (r->placement.kind != PLACE_ASSIGN && r->placement.kind != PLACE_FOUND)
+                rc = db_int(tx->db, e, &one, "SELECT 1 FROM asset WHERE id = ? AND cluster IS NOT NULL", "u",
+                            &r->task->asset_id);
+        return rc > 0 ? lock_owner_of_asset(tx, r->task->asset_id, e) : rc;
+}
+
+static int do_complete(struct tx *tx, void *arg, struct err *e)
+{
+        const struct task_result *r = arg;
+        struct placement keep = {.kind = PLACE_KEEP};
+        const struct placement *p = &r->placement;
+        int64_t task, asset;
+        struct row row;
+
+        if (lock_places(tx, r, e) < 0 || placing_check(tx, r->task->owner, p, e) < 0 ||
+            lease_find(tx, r->task, &task, &asset, e) < 0 || row_load(tx, asset, &row, e) < 0)
+                return -1;
+        if (db_run(tx->db, e,
+                   "UPDATE asset SET metadata = coalesce(?, metadata), stage = 'done', error = NULL, error_code = NULL "
+                   "WHERE n = ?",
+                   "tl", r->metadata, asset) < 0)
+                return -1;
+        if (r->step && step_keep(tx, &row.sha256, r->step, r->step_version, r->step_data, e) < 0)
+                return -1;
+        if (r->has_phash && phash_put(tx, &row, r->phash, e) < 0)
+                return -1;
+        if (tags_replace(tx, asset, false, r->tags, r->ntags, e) < 0)
+                return -1;
+        if (r->model_id && vector_put(tx, &row, r, e) < 0)
+                return -1;
+        /* A person may have decided, or thrown it away, while the worker was at it. */
+        if (row.pinned || row.trashed)
+                p = &keep;
+        if (placement_apply(tx, row.owner, &row, p, "service", e) < 0)
+                return -1;
+        if (task_move(tx, task, TASK_LEASED, TASK_DONE, e) < 0 || row_set_status(tx, &row, ASSET_DONE, e) < 0 ||
+            lineage_add(tx, asset, "processed", "service", NULL, e) < 0)
+                return -1;
+        return tx_text(tx, asset, e);
+}
+
+static int result_check(const struct task_result *r, struct err *e)
+{
+        for (size_t i = 0; i < r->ntags; i++)
+                if (r->tags[i].source == TAG_HUMAN)
+                        return err_set(e, ERR_INVALID, "a worker's tag cannot be a person's");
+        if (r->model_id && (r->dim == 0 || r->dim > VECTOR_MAX_DIM || !finite_vector(r)))
+                return err_set(e, ERR_INVALID, "the vector is not 1 to %d finite numbers", VECTOR_MAX_DIM);
+        return 0;
+}
+
+int catalog_task_complete(struct catalog *c, const struct task_result *r, struct err *e)
+{
+        union {
+                const struct task_result *in;
+                void *arg;
+        } pass = {.in = r};
+
+        if (result_check(r, e) < 0)
+                return -1;
+        return write_do(c, LANE_RESULT, do_complete, pass.arg, e);
+}
+
+/* ---- results of steps ------------------------------------------------------------------------ */
+
+struct step_args {
+        struct sha256 object;
+        const char *step, *version;
+        struct span data;
+};
+
+int step_keep(struct tx *tx, const struct sha256 *object, const char *step, const char *version, struct span data,
+              struct err *e)
+{
+        return db_run(tx->db, e,
+                      "INSERT INTO step_result (object, step, version, data) VALUES (?, ?, ?, ?) "
+                      "ON CONFLICT (object, step, version) DO UPDATE SET data = excluded.data",
+                      "httb", object, step, version, (const void *)data.p, data.n);
+}
+
+static int do_step_put(struct tx *tx, void *arg, struct err *e)
+{
+        struct step_args *g = arg;
+        int64_t one;
+        int rc = db_int(tx->db, e, &one, "SELECT 1 FROM object WHERE sha256 = ?", "h", &g->object);
+
+        if (rc <= 0)
+                return rc < 0 ? -1 : err_set(e, ERR_NOT_FOUND, "no such object");
+        return step_keep(tx, &g->object, g->step, g->version, g->data, e);
+}
+
+int catalog_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data,
+                     struct err *e)
+{
+        struct step_args g = {.object = object, .step = step, .version = version, .data = data};
+
+        return write_do(c, LANE_RESULT, do_step_put, &g, e);
+}
+
+int catalog_step_get(struct catalog *c, struct sha256 object, const char *step, const char *version, struct arena *a,
+                     struct span *out, struct err *e)
+{
+        struct mono began = mono_now();
+        struct db *db = read_begin(c, e);
+        struct rows *s;
+        int rc = -1;
+        char *p;
+
+        *out = (struct span){0};
+        if (!db)
+                return -1;
+        s = db_query(db, e, "SELECT data FROM step_result WHERE object = ? AND step = ? AND version = ?", "htt",
+                     &object, step, version);
+        if (s && (rc = db_step(db, s, e)) > 0) {
+                size_t n = (size_t)col_bytes(s, 0);
+                p = arena_alloc(a, n + 1);
+                if (p && n)
+                        memcpy(p, col_blob(s, 0), n);
+                *out = (struct span){p, n};
+                rc = p ? 1 : err_oom(e);
+                db_end(s);
+        }
+        read_end(c, db, began);
+        return rc;
+}

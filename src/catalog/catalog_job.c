@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Jobs as users see them, and the dead-letter queue. A job's progress is kept
+ * on its row by whoever changes an asset's status, so lists never count.
+ */
+#include "catalog/catalog_priv.h"
+
+#define LIMIT_MAX 1000
+
+#define JOB_SELECT                                                                                                     \
+        "SELECT j.id, j.owner, j.status, j.queued, j.processing, j.done, j.failed, j.created, j.updated, "             \
+        "j.completed, "                                                                                                \
+        "j.n FROM job j "
+
+static int job_read(struct rows *s, struct arena *a, void *at, struct err *e)
+{
+        struct job_view *out = at;
+        bool ok = true;
+
+        *out = (struct job_view){.id = col_id(s, 0),
+                                 .owner = col_text(a, s, 1, &ok),
+                                 .status = (enum job_status)col_int(s, 2),
+                                 .queued = col_u64(s, 3),
+                                 .processing = col_u64(s, 4),
+                                 .done = col_u64(s, 5),
+                                 .failed = col_u64(s, 6),
+                                 .created = col_wall(s, 7),
+                                 .updated = col_wall(s, 8),
+                                 .completed = col_wall(s, 9)};
+        out->total = out->queued + out->processing + out->done + out->failed;
+        return ok ? 0 : err_oom(e);
+}
+
+static int job_assets(struct db *db, int64_t n, struct arena *a, struct job_view *out, struct err *e)
+{
+        struct rows *s =
+                db_query(db, e,
+                         "SELECT id, filename, status, stage, cluster, error, error_code FROM asset WHERE job = ? "
+                         "ORDER BY position",
+                         "l", n);
+        size_t cap = 0;
+        bool ok = true;
+        int rc = -1;
+
+        while (s && (rc = db_step(db, s, e)) > 0) {
+                if (arena_grow(a, &out->assets, &cap, out->nassets + 1, sizeof(*out->assets), e) < 0) {
+                        db_end(s);
+                        return -1;
+                }
+                out->assets[out->nassets++] = (struct asset){.id = col_id(s, 0),
+                                                             .job_id = out->id,
+                                                             .filename = col_text(a, s, 1, &ok),
+                                                             .status = (enum asset_status)col_int(s, 2),
+                                                             .stage = col_text(a, s, 3, &ok),
+                                                             .cluster_id = col_id(s, 4),
+                                                             .error = col_text(a, s, 5, &ok),
+                                                             .error_code = col_text(a, s, 6, &ok)};
+        }
+        return rc < 0 ? -1 : ok ? 0 : err_oom(e);
+}
+
+int catalog_job_get(struct catalog *c, struct id job, const char *owner, struct arena *a, struct job_view *out,
+                    struct err *e)
+{
+        struct mono began = mono_now();
+        struct db *db = read_begin(c, e);
+        struct rows *s;
+        int64_t n;
+        int rc;
+
+        if (!db)
+                return -1;
+        s = db_query(db, e, JOB_SELECT "WHERE j.id = ?1 AND (?2 IS NULL OR j.owner = ?2)", "ut", &job, owner);
+        rc = s ? db_step(db, s, e) : -1;
+        if (rc == 0)
+                rc = err_set(e, ERR_NOT_FOUND, "no such job");
+        if (rc > 0) {
+                n = col_i64(s, 10);
+                rc = job_read(s, a, out, e);
+                db_end(s);
+                if (rc == 0)
+                        rc = job_assets(db, n, a, out, e);
+        }
+        read_end(c, db, began);
+        return rc;
+}
+
+typedef int row_read_fn(struct rows *s, struct arena *a, void *out, struct err *e);
+
+/* A page's rows into an array of size bytes each; key and number are the columns the next cursor is made of. */
+struct page_shape {
+        row_read_fn *read;
+        size_t size;
+        int key, number;
+};
+
+static int read_page(struct db *db, struct rows *s, const struct page_shape *p, unsigned limit, uint64_t shape,
+                     struct arena *a, void *out, size_t *n, const char **next, struct err *e)
+{
+        const char *here = NULL;
+        char **rows = out;
+        size_t cap = 0;
+        int rc;
+
+        while ((rc = db_step(db, s, e)) > 0) {
+                if (*n == limit) {
+                        *next = here;
+                        return 0;
+                }
+                if (arena_grow(a, out, &cap, *n + 1, p->size, e) < 0 || p->read(s, a, *rows + *n * p->size, e) < 0)
+                        return -1;
+                if (++*n == limit) {
+                        struct cursor cur = {.key = col_i64(s, p->key), .n = col_i64(s, p->number)};
+                        here = cursor_write(a, shape, &cur);
+                        if (!here)
+                                return err_oom(e);
+                }
+        }
+        return rc;
+}
+
+int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned limit, const char *cursor,
+                     struct arena *a, struct job_view **out, size_t *n, const char **next, struct err *e)
+{
+        struct mono began = mono_now();
+        uint64_t shape = shape_int(shape_str(1, owner), status);
+        struct rows *s = NULL;
+        struct cursor cur;
+        struct db *db;
+        struct sql q;
+        int rc = cursor_read(a, shape, cursor, &cur, e);
+
+        *out = NULL;
+        *n = 0;
+        *next = NULL;
+        if (rc < 0)
+                return -1;
+        if (limit == 0 || limit > LIMIT_MAX)
+                return err_set(e, ERR_INVALID, "limit: %u, allowed are 1 to %d", limit, LIMIT_MAX);
+        db = read_begin(c, e);
+        if (!db)
+                return -1;
+        sql_init(&q, db, a);
+        sql_put(&q, JOB_SELECT "WHERE true");
+        if (owner)
+                sql_text(&q, " AND j.owner = ?", owner);
+        if (status >= 0)
+                sql_int(&q, " AND j.status = ?", status);
+        if (rc > 0) {
+                sql_int(&q, " AND (j.created, j.n) < (?", cur.key);
+                sql_int(&q, ", ?)", cur.n);
+        }
+        sql_int(&q, " ORDER BY j.created DESC, j.n DESC LIMIT ?", (int64_t)limit + 1);
+        s = sql_run(&q, e);
+        rc = s ? read_page(db, s, &(struct page_shape){job_read, sizeof(**out), 7, 10}, limit, shape, a, out, n, next,
+                           e)
+               : -1;
+        rows_free(s);
+        sql_done(&q);
+        read_end(c, db, began);
+        return rc;
+}
+
+/* ---- the dead-letter queue ------------------------------------------------------------ */
+
+/* What a failure has to tell stands beside the task in SQLite, and in a table of its own in PostgreSQL. */
+#define DEAD(failed, from)                                                                                             \
+        "SELECT t.id, j.id, a.id, t.type, a.filename, a.owner, " failed ".stage, " failed ".error, code, t.errors, "   \
+        "t.crashes, t.deliveries, first_failed, last_failed, t.n FROM " from " JOIN asset a ON a.n = t.asset "         \
+        "JOIN job j ON j.n = a.job WHERE t.state = 3"
+#define DEAD_SELECT(db, rest)                                                                                          \
+        SQL(db, DEAD("t", "task t") rest, DEAD("f", "task t JOIN task_failed f ON f.task = t.n") rest)
+#define DEAD_COUNT(from) "SELECT count(*) FROM " from " WHERE state = 3 AND (?1 IS NULL OR stage = ?1)"
+
+static int dead_read(struct rows *s, struct arena *a, void *at, struct err *e)
+{
+        struct dead_task *out = at;
+        bool ok = true;
+
+        *out = (struct dead_task){.task_id = col_id(s, 0),
+                                  .job_id = col_id(s, 1),
+                                  .asset_id = col_id(s, 2),
+                                  .type = (enum job_type)col_int(s, 3),
+                                  .filename = col_text(a, s, 4, &ok),
+                                  .owner = col_text(a, s, 5, &ok),
+                                  .stage = col_text(a, s, 6, &ok),
+                                  .error = col_text(a, s, 7, &ok),
+                                  .code = col_text(a, s, 8, &ok),
+                                  .errors = (unsigned)col_int(s, 9),
+                                  .crashes = (unsigned)col_int(s, 10),
+                                  .deliveries = (unsigned)col_int(s, 11),
+                                  .first_failed = col_wall(s, 12),
+                                  .last_failed = col_wall(s, 13)};
+        return ok ? 0 : err_oom(e);
+}
+
+int catalog_dlq_list(struct catalog *c, const char *stage, unsigned limit, const char *cursor, struct arena *a,
+                     struct dead_task **out, size_t *n, uint64_t *total, const char **next, struct err *e)
+{
+        struct mono began = mono_now();
+        uint64_t shape = shape_str(2, stage);
+        struct rows *s = NULL;
+        struct cursor cur;
+        struct db *db;
+        struct sql q;
+        int rc = cursor_read(a, shape, cursor, &cur, e);
+        int64_t count = 0;
+
+        *out = NULL;
+        *n = 0;
+        *next = NULL;
+        *total = 0;
+        if (rc < 0)
+                return -1;
+        if (limit == 0 || limit > LIMIT_MAX)
+                return err_set(e, ERR_INVALID, "limit: %u, allowed are 1 to %d", limit, LIMIT_MAX);
+        db = read_begin(c, e);
+        if (!db)
+                return -1;
+        sql_init(&q, db, a);
+        sql_put(&q, DEAD_SELECT(db, ""));
+        if (stage)
+                sql_text(&q, SQL(db, " AND t.stage = ?", " AND f.stage = ?"), stage);
+        if (rc > 0) {
+                sql_int(&q, " AND (last_failed, t.n) < (?", cur.key);
+                sql_int(&q, ", ?)", cur.n);
+        }
+        sql_int(&q, " ORDER BY last_failed DESC, t.n DESC LIMIT ?", (int64_t)limit + 1);
+        rc = db_int(db, e, &count, SQL(db, DEAD_COUNT("task"), DEAD_COUNT("task JOIN task_failed ON task = n")), "t",
+                    stage);
+        *total = (uint64_t)count;
+        s = rc < 0 ? NULL : sql_run(&q, e);
+        rc = s ? read_page(db, s, &(struct page_shape){dead_read, sizeof(**out), 13, 14}, limit, shape, a, out, n, next,
+                           e)
+               : -1;
+        rows_free(s);
+        sql_done(&q);
+        read_end(c, db, began);
+        return rc;
+}
+
+static int history(struct db *db, int64_t task, struct arena *a, struct dead_task *out, struct err *e)
+{
+        struct rows *s = db_query(
+                db, e, "SELECT stage, code, message, at, crash FROM task_error WHERE task = ? ORDER BY n", "l", task);
+        size_t cap = 0;
+        bool ok = true;
+        int rc = -1;
+
+        while (s && (rc = db_step(db, s, e)) > 0) {
+                if (arena_grow(a, &out->history, &cap, out->nhistory + 1, sizeof(*out->history), e) < 0) {
+                        db_end(s);
+                        return -1;
+                }
+                out->history[out->nhistory++] = (struct task_error){.stage = col_text(a, s, 0, &ok),
+                                                                    .code = col_text(a, s, 1, &ok),
+                                                                    .message = col_text(a, s, 2, &ok),
+                                                                    .at = col_wall(s, 3),
+                                                                    .crash = col_int(s, 4) != 0};
+        }
+        return rc < 0 ? -1 : ok ? 0 : err_oom(e);
+}
+
+int catalog_dlq_get(struct catalog *c, struct id job, struct arena *a, struct dead_task **out, size_t *n, struct err *e)
+{
+        struct mono began = mono_now();
+        struct db *db = read_begin(c, e);
+        struct rows *s;
+        size_t cap = 0;
+        int rc = -1;
+
+        *out = NULL;
+        *n = 0;
+        if (!db)
+                return -1;
+        s = db_query(db, e, DEAD_SELECT(db, " AND j.id = ? ORDER BY a.position"), "u", &job);
+        while (s && (rc = db_step(db, s, e)) > 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 || dead_read(s, a, &(*out)[*n], e) < 0 ||
+                    history(db, col_i64(s, 14), a, &(*out)[*n], e) < 0) {
+                        db_end(s);
+                        rc = -1;
+                        break;
+                }
+                ++*n;
+        }
+        read_end(c, db, began);
+        if (rc == 0 && *n == 0)
+                return err_set(e, ERR_NOT_FOUND, "the job has nothing in the dead-letter queue");
+        return rc;
+}
+
+/* ---- out of the queue ------------------------------------------------------------------- */
+
+struct dlq_args {
+        const struct id *job, *assets;
+        size_t n, at; /* at: how far the list is done */
+        bool discard, more;
+        uint64_t moved;
+};
+
+/* The next dead task to move: 1 found, 0 none, -1. */
+static int next_dead(struct tx *tx, struct dlq_args *g, int64_t *task, int64_t *asset, struct err *e)
+{
+        for (;;) {
+                const struct id *one = g->assets ? &g->assets[g->at] : NULL;
+                struct rows *s;
+                int rc;
+                if (g->assets && g->at == g->n)
+                        return 0;
+                if (one)
+                        s = db_query(tx->db, e,
+                                     LOCKING(tx->db,
+                                             "SELECT t.n, t.asset FROM asset a JOIN task t ON t.asset = a.n WHERE a.id "
+                                             "= ?1 AND "
+                                             "t.state = 3 AND (?2 IS NULL OR a.job = (SELECT n FROM job WHERE id = "
+                                             "?2)) LIMIT 1",
+                                             "FOR UPDATE OF t SKIP LOCKED"),
+                                     "uu", one, g->job);
+                else if (g->job)
+                        s = db_query(
+                                tx->db, e,
+                                LOCKING(tx->db,
+                                        "SELECT t.n, t.asset FROM job j JOIN asset a ON a.job = j.n JOIN task t ON "
+                                        "t.asset = a.n WHERE j.id = ? AND t.state = 3 LIMIT 1",
+                                        "FOR UPDATE OF t SKIP LOCKED"),
+                                "u", g->job);
+                else
+                        s = db_query(tx->db, e,
+                                     LOCKING(tx->db, "SELECT n, asset FROM task WHERE state = 3 LIMIT 1",
+                                             "FOR UPDATE SKIP LOCKED"),
+                                     "");
+                rc = s ? db_step(tx->db, s, e) : -1;
+                g->at +=
+                        one && rc == 0; /* a task taken leaves the queue: the asset is asked again and done with then */
+                if (rc == 0 && one)
+                        continue;
+                if (rc <= 0)
+                        return rc;
+                *task = col_i64(s, 0);
+                *asset = col_i64(s, 1);
+                db_end(s);
+                return 1;
+        }
+}
+
+static int revive(struct tx *tx, int64_t task, int64_t asset, struct err *e)
+{
+        struct row r;
+
+        if (task_move(tx, task, TASK_DEAD, TASK_READY, e) < 0 ||
+            db_run(tx->db, e, "UPDATE task SET errors = 0, crashes = 0, run_after = ? WHERE n = ?", "ll", tx->now.us,
+                   task) < 0 ||
+            db_run(tx->db, e, "UPDATE asset SET error = NULL, error_code = NULL WHERE n = ?", "l", asset) < 0 ||
+            row_load(tx, asset, &r, e) < 0 || row_set_status(tx, &r, ASSET_QUEUED, e) < 0)
+                return -1;
+        return lineage_add(tx, asset, "retried", "user", NULL, e);
+}
+
+static int do_dlq(struct tx *tx, void *arg, struct err *e)
+{
+        struct dlq_args work = *(struct dlq_args *)arg, *g = &work; /* it may run again */
+        struct mono began = mono_now();
+        int64_t task, asset;
+        int rc = 1;
+
+        g->more = true;
+        while (mono_since(began).ns < dur_ms(20).ns && (rc = next_dead(tx, g, &task, &asset, e)) > 0) {
+                if (g->discard)
+                        rc = db_run(tx->db, e, "DELETE FROM task WHERE n = ?", "l", task) < 0
+                                     ? -1
+                                     : lineage_add(tx, asset, "discarded", "user", NULL, e);
+                else
+                        rc = revive(tx, task, asset, e);
+                if (rc < 0)
+                        return -1;
+                g->moved++;
+                rc = 1;
+        }
+        if (rc < 0)
+                return -1;
+        g->more = rc > 0;
+        *(struct dlq_args *)arg = work;
+        return 0;
+}
+
+static int dlq_move(struct catalog *c, bool discard, const struct id *job, const struct id *assets, size_t n,
+                    uint64_t *moved, struct err *e)
+{
+        struct dlq_args g = {.job = job, .assets = assets, .n = n, .discard = discard};
+
+        *moved = 0;
+        do {
+                struct dlq_args slice = g;
+                slice.moved = 0;
+                if (write_do(c, LANE_BULK, do_dlq, &slice, e) < 0)
+                        return -1; /* *moved tells of the slices before */
+                *moved += slice.moved;
+                g = slice;
+        } while (g.more);
+        return 0;
+}
+
+int catalog_dlq_retry(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
+                      struct err *e)
+{
+        return dlq_move(c, false, job, assets, n, moved, e);
+}
+
+int catalog_dlq_discard(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
+                        struct err *e)
+{
+        return dlq_move(c, true, job, assets, n, moved, e);
+}

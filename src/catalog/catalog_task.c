@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tasks under leases. A claim gives a token one higher than the last; every
+ * later write must bring it and find the task still leased. The time of expiry
+ * is deliberately not asked then: a late worker whose lease nobody took back
+ * has done the work, and throwing it away helps nobody.
+ */
+#include "catalog/catalog_priv.h"
+#include "metrics/metrics.h"
+
+#include <stdio.h>
+
+/* ---- claim ------------------------------------------------------------------- */
+
+struct claim_args {
+        const char *worker;
+        struct dur lease;
+        int due[JOB_TYPE_COUNT], ndue;
+        struct arena *arena;
+        struct task *out;
+        bool got;
+};
+
+/* Ready tasks of the types ?2, each type by itself: so each costs a probe of the index and no more. */
+#define EACH_TYPE(of)                                                                                                  \
+        of(0) " UNION ALL " of(1) " UNION ALL " of(2) " UNION ALL " of(3) " UNION ALL " of(4) " UNION ALL " of(5)
+static_assert(JOB_TYPE_COUNT == 6, "EACH_TYPE has them all");
+#define READY(type) "FROM task WHERE state = 0 AND type = " #type " AND (?2 >> " #type ") & 1 = 1 AND run_after "
+#define FIRST_DUE(type)                                                                                                \
+        "SELECT * FROM (SELECT type, run_after, n " READY(type) "<= ?1 ORDER BY run_after, n LIMIT 1) AS t" #type
+#define COUNT_DUE(type) "SELECT count(*) AS many " READY(type) "<= ?1"
+#define NEXT_DUE(type)  "SELECT min(run_after) AS at " READY(type) "> ?1"
+
+/* Types with something due, the longest due first. */
+static int due(struct db *db, uint32_t types, int due_types[JOB_TYPE_COUNT], int *n, struct err *e)
+{
+        struct rows *s = db_query(db, e, "SELECT type FROM (" EACH_TYPE(FIRST_DUE) ") AS due ORDER BY run_after, n",
+                                  "li", db->now.us, (int)types);
+        int rc = -1;
+
+        *n = 0;
+        while (s && (rc = db_step(db, s, e)) > 0)
+                due_types[(*n)++] = col_int(s, 0);
+        return rc;
+}
+
+/* What another worker has just locked is passed over, not waited for. 1, 0 none left, -1. */
+static int take(struct tx *tx, int type, int64_t *n, struct err *e)
+{
+        return db_int(tx->db, e, n,
+                      LOCKING(tx->db,
+                              "SELECT n FROM task WHERE state = 0 AND type = ? AND run_after <= ? ORDER BY run_after, "
+                              "n LIMIT 1",
+                              "FOR UPDATE SKIP LOCKED"),
+                      "il", type, tx->now.us);
+}
+
+static int task_read(struct tx *tx, int64_t n, struct arena *a, struct task *t, int64_t *asset, struct err *e)
+{
+        struct rows *s =
+                db_query(tx->db, e,
+                         "SELECT t.id, a.id, j.id, t.type, t.token, t.deliveries, t.errors, t.crashes, a.owner, "
+                         "a.filename, a.content_type, a.sha256, a.size, a.cluster, a.pinned, a.n FROM task t "
+                         "JOIN asset a ON a.n = t.asset JOIN job j ON j.n = a.job WHERE t.n = ?",
+                         "l", n);
+        bool ok = true;
+        int rc = s ? db_step(tx->db, s, e) : -1;
+
+        if (rc <= 0)
+                return rc < 0 ? -1 : err_set(e, ERR_INTERNAL, "catalog: a task without an asset");
+        *t = (struct task){.id = col_id(s, 0),
+                           .asset_id = col_id(s, 1),
+                           .job_id = col_id(s, 2),
+                           .type = (enum job_type)col_int(s, 3),
+                           .token = col_u64(s, 4),
+                           .deliveries = (unsigned)col_int(s, 5),
+                           .errors = (unsigned)col_int(s, 6),
+                           .crashes = (unsigned)col_int(s, 7),
+                           .owner = col_text(a, s, 8, &ok),
+                           .filename = col_text(a, s, 9, &ok),
+                           .content_type = col_text(a, s, 10, &ok),
+                           .sha256 = col_sha(s, 11),
+                           .size = col_u64(s, 12),
+                           .pinned = col_int(s, 14) != 0};
+        if (t->pinned)
+                t->cluster_id = col_id(s, 13);
+        *asset = col_i64(s, 15);
+        db_end(s);
+        return ok ? 0 : err_oom(e);
+}
+
+static int do_claim(struct tx *tx, void *arg, struct err *e)
+{
+        struct claim_args *g = arg;
+        struct row r;
+        int64_t n = 0, asset = 0;
+        int rc = 0;
+
+        g->got = false;
+        for (int i = 0; i < g->ndue && rc == 0; i++)
+                rc = take(tx, g->due[i], &n, e);
+        if (rc <= 0)
+                return rc;
+        if (task_move(tx, n, TASK_READY, TASK_LEASED, e) < 0 ||
+            db_run(tx->db, e,
+                   "UPDATE task SET token = token + 1, deliveries = deliveries + 1, worker = ?, lease_until = ? WHERE "
+                   "n = ?",
+                   "tll", g->worker, wall_add(tx->now, g->lease).us, n) < 0 ||
+            task_read(tx, n, g->arena, g->out, &asset, e) < 0 || row_load(tx, asset, &r, e) < 0 ||
+            row_set_status(tx, &r, ASSET_PROCESSING, e) < 0)
+                return -1;
+        g->got = true;
+        return 0;
+}
+
+int catalog_task_claim(struct catalog *c, const char *worker, struct dur lease, uint32_t types, struct arena *a,
+                       struct task *out, struct err *e)
+{
+        struct claim_args g = {.worker = worker, .lease = lease, .arena = a, .out = out};
+        struct mono began = mono_now();
+        struct db *db = read_begin(c, e);
+        int rc;
+
+        /* An idle pool of workers asks often: a read says "nothing" without beginning a write. */
+        if (!db)
+                return -1;
+        rc = due(db, types, g.due, &g.ndue, e);
+        read_end(c, db, began);
+        if (rc < 0 || g.ndue == 0)
+                return rc;
+        if (write_do(c, LANE_RESULT, do_claim, &g, e) < 0)
+                return -1;
+        return g.got;
+}
+
+int catalog_task_ready(struct catalog *c, uint32_t types, uint64_t *now, struct wall *next, struct err *e)
+{
+        struct mono began = mono_now();
+        struct db *db = read_begin(c, e);
+        int64_t n = 0, first = 0;
+        int rc;
+
+        *now = 0;
+        *next = (struct wall){0};
+        if (!db)
+                return -1;
+        rc = db_int(db, e, &n, "SELECT CAST(sum(many) AS bigint) FROM (" EACH_TYPE(COUNT_DUE) ") AS due", "li",
+                    db->now.us, (int)types);
+        if (rc >= 0)
+                rc = db_int(db, e, &first, "SELECT min(at) FROM (" EACH_TYPE(NEXT_DUE) ") AS later", "li", db->now.us,
+                            (int)types);
+        read_end(c, db, began);
+        *now = (uint64_t)n;
+        next->us = first;
+        return rc < 0 ? -1 : 0;
+}
+
+/* ---- leases --------------------------------------------------------------------------- */
+
+#define LEASED(db) LOCKING(db, "SELECT n, asset FROM task WHERE id = ? AND token = ? AND state = 1", "FOR UPDATE")
+
+int lease_find(struct tx *tx, const struct task *t, int64_t *n, int64_t *asset, struct err *e)
+{
+        struct rows *s = db_query(tx->db, e, LEASED(tx->db), "ul", &t->id, (int64_t)t->token);
+        int rc = s ? db_step(tx->db, s, e) : -1;
+
+        if (rc < 0)
+                return -1;
+        if (rc == 0) {
+                metrics_add(METRIC_TOKENS_REJECTED, 1);
+                return err_set(e, ERR_STALE, "the lease is gone");
+        }
+        *n = col_i64(s, 0);
+        *asset = col_i64(s, 1);
+        db_end(s);
+        return 0;
+}
+
+struct lease_args {
+        const struct task *task;
+        struct dur lease;
+};
+
+static int do_extend(struct tx *tx, void *arg, struct err *e)
+{
+        struct lease_args *g = arg;
+
+        if (db_run(tx->db, e, "UPDATE task SET lease_until = ? WHERE id = ? AND token = ? AND state = 1", "lul",
+                   wall_add(tx->now, g->lease).us, &g->task->id, (int64_t)g->task->token) < 0)
+                return -1;
+        /* Not counted as a refused write: a heartbeat may just have met its own task's end. */
+        return db_changes(tx->db) > 0 ? 0 : err_set(e, ERR_STALE, "the lease is gone");
+}
+
+int catalog_task_extend(struct catalog *c, const struct task *t, struct dur lease, struct err *e)
+{
+        struct lease_args g = {.task = t, .lease = lease};
+
+        return write_do(c, LANE_RESULT, do_extend, &g, e);
+}
+
+/* Back to ready; the asset waits again. */
+static int back(struct tx *tx, int64_t task, int64_t asset, struct wall run_after, struct err *e)
+{
+        struct row r;
+
+        if (task_move(tx, task, TASK_LEASED, TASK_READY, e) < 0 ||
+            db_run(tx->db, e, "UPDATE task SET run_after = ?, worker = NULL WHERE n = ?", "ll", run_after.us, task) <
+                    0 ||
+            row_load(tx, asset, &r, e) < 0)
+                return -1;
+        return row_set_status(tx, &r, ASSET_QUEUED, e);
+}
+
+static int do_release(struct tx *tx, void *arg, struct err *e)
+{
+        struct lease_args *g = arg;
+        int64_t n, asset;
+        int rc = db_int(tx->db, e, &n, LEASED(tx->db), "ul", &g->task->id, (int64_t)g->task->token);
+
+        if (rc <= 0)
+                return rc; /* somebody has it already: just as well */
+        if (lease_find(tx, g->task, &n, &asset, e) < 0 || back(tx, n, asset, tx->now, e) < 0)
+                return -1;
+        return db_run(
+                tx->db, e,
+                "UPDATE task SET deliveries = CASE WHEN deliveries > 0 THEN deliveries - 1 ELSE 0 END WHERE n = ?", "l",
+                n);
+}
+
+int catalog_task_release(struct catalog *c, const struct task *t, struct err *e)
+{
+        struct lease_args g = {.task = t};
+
+        return write_do(c, LANE_RESULT, do_release, &g, e);
+}
+
+/* ---- failure ------------------------------------------------------------------------------- */
+
+static int note_failure(struct tx *tx, int64_t task, const struct task_failure *f, struct err *e)
+{
+        const char *stage = f->stage ? f->stage : "stored", *code = err_name(f->code);
+
+        if (db_run(tx->db, e,
+                   "INSERT INTO task_error (task, at, stage, code, message, crash) VALUES (?, ?, ?, ?, ?, ?)", "llttti",
+                   task, tx->now.us, stage, code, or_empty(f->reason), (int)f->crash) < 0 ||
+            db_run(tx->db, e, "UPDATE task SET errors = errors + ?, crashes = crashes + ? WHERE n = ?", "iil",
+                   (int)!f->crash, (int)f->crash, task) < 0)
+                return -1;
+        return db_run(tx->db, e,
+                      SQL(tx->db,
+                          "UPDATE task SET stage = ?2, code = ?3, error = ?4, input_fault = ?5, last_failed = ?6, "
+                          "first_failed = CASE WHEN first_failed = 0 THEN ?6 ELSE first_failed END WHERE n = ?1",
+                          "INSERT INTO task_failed (task, stage, code, error, input_fault, first_failed, last_failed) "
+                          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (task) DO UPDATE SET stage = "
+                          "excluded.stage, code = excluded.code, error = excluded.error, input_fault = "
+                          "excluded.input_fault, last_failed = excluded.last_failed"),
+                      "ltttil", task, stage, code, or_empty(f->reason), (int)error_is_input(f->code), tx->now.us);
+}
+
+static int lineage_failure(struct tx *tx, int64_t asset, const struct task_failure *f, struct err *e)
+{
+        struct buf b;
+        int rc;
+
+        buf_init(&b, 8192);
+        buf_puts(&b, "{\"stage\":");
+        buf_json_str(&b, f->stage ? f->stage : "stored");
+        buf_printf(&b, ",\"code\":\"%s\",\"error\":", err_name(f->code));
+        buf_json_str(&b, or_empty(f->reason));
+        buf_putc(&b, '}');
+        rc = buf_failed(&b) ? err_oom(e)
+                            : lineage_add(tx, asset, f->dead ? "failed" : "retried", "service", buf_str(&b), e);
+        buf_done(&b);
+        return rc;
+}
+
+static int task_failed(struct tx *tx, int64_t task, int64_t asset, const struct task_failure *f, struct err *e)
+{
+        const char *stage = f->stage ? f->stage : "stored";
+        struct row r;
+
+        if (note_failure(tx, task, f, e) < 0 || lineage_failure(tx, asset, f, e) < 0)
+                return -1;
+        if (!f->dead) {
+                if (db_run(tx->db, e, "UPDATE asset SET stage = ? WHERE n = ?", "tl", stage, asset) < 0)
+                        return -1;
+                return back(tx, task, asset, f->retry_at, e);
+        }
+        if (task_move(tx, task, TASK_LEASED, TASK_DEAD, e) < 0 ||
+            db_run(tx->db, e, "UPDATE asset SET stage = ?, error = ?, error_code = ? WHERE n = ?", "tttl", stage,
+                   or_empty(f->reason), err_name(f->code), asset) < 0 ||
+            row_load(tx, asset, &r, e) < 0)
+                return -1;
+        return row_set_status(tx, &r, ASSET_FAILED, e);
+}
+
+struct fail_args {
+        const struct task *task;
+        const struct task_failure *f;
+};
+
+static int do_fail(struct tx *tx, void *arg, struct err *e)
+{
+        struct fail_args *g = arg;
+        int64_t n, asset;
+
+        if (lease_find(tx, g->task, &n, &asset, e) < 0)
+                return -1;
+        return task_failed(tx, n, asset, g->f, e);
+}
+
+int catalog_task_fail(struct catalog *c, const struct task *t, const struct task_failure *f, struct err *e)
+{
+        struct fail_args g = {.task = t, .f = f};
+
+        return write_do(c, LANE_RESULT, do_fail, &g, e);
+}
+
+struct expire_args {
+        unsigned max_crashes;
+        int moved;
+};
+
+/* One lease that ran out; 1, or 0 when there is none left. */
+static int expire_one(struct tx *tx, unsigned max_crashes, struct err *e)
+{
+        struct task_failure f = {
+                .code = ERR_CRASHED, .reason = "the lease ran out: its worker died or hung", .crash = true};
+        struct rows *s =
+                db_query(tx->db, e,
+                         LOCKING(tx->db,
+                                 "SELECT t.n, t.asset, t.crashes, a.stage FROM task t JOIN asset a ON a.n = t.asset "
+                                 "WHERE t.state = 1 AND t.lease_until < ? ORDER BY t.lease_until LIMIT 1",
+                                 "FOR UPDATE OF t SKIP LOCKED"),
+                         "l", tx->now.us);
+        int rc = s ? db_step(tx->db, s, e) : -1;
+        int64_t task, asset;
+        char stage[32];
+
+        if (rc <= 0)
+                return rc;
+        task = col_i64(s, 0);
+        asset = col_i64(s, 1);
+        f.dead = (unsigned)col_int(s, 2) + 1 >= max_crashes;
+        snprintf(stage, sizeof(stage), "%s", or_empty(col_str(s, 3)));
+        db_end(s);
+        f.stage = stage;
+        f.retry_at = tx->now;
+        return task_failed(tx, task, asset, &f, e) < 0 ? -1 : 1;
+}
+
+static int do_expire(struct tx *tx, void *arg, struct err *e)
+{
+        struct expire_args *g = arg;
+        struct mono began = mono_now();
+        int rc = 1;
+
+        /* A slice; the caller comes again when it was full. */
+        g->moved = 0;
+        while (rc > 0 && mono_since(began).ns < dur_ms(20).ns) {
+                rc = expire_one(tx, g->max_crashes, e);
+                g->moved += rc > 0;
+        }
+        return rc < 0 ? -1 : 0;
+}
+
+int catalog_task_expire(struct catalog *c, unsigned max_crashes, struct err *e)
+{
+        struct expire_args g = {.max_crashes = max_crashes};
+        struct mono began = mono_now();
+        struct db *db;
+        int64_t one;
+        int moved = 0, rc;
+
+        for (;;) {
+                db = read_begin(c, e);
+                if (!db)
+                        return -1;
+                rc = db_int(db, e, &one, "SELECT 1 FROM task WHERE state = 1 AND lease_until < ? LIMIT 1", "l",
+                            db->now.us);
+                read_end(c, db, began);
+                if (rc <= 0)
+                        return rc < 0 ? -1 : moved;
+                if (write_do(c, LANE_RESULT, do_expire, &g, e) < 0)
+                        return -1;
+                moved += g.moved;
+                if (g.moved == 0)
+                        return moved;
+        }
+}
