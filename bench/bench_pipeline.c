@@ -149,8 +149,11 @@ static int limit_run(char **argv)
 {
         unsigned threads = number(argv[5], 1, 64);
         struct embed_opts eo = {.model_dir = argv[3], .runtime_dir = argv[4]};
-        struct jail_opts jo = {
-                .decoder_path = argv[2], .children = threads, .timeout = dur_s(60), .recycle_after = 1000};
+        struct jail_opts jo = {.decoder_path = argv[2],
+                               .children = threads,
+                               .timeout = dur_s(60),
+                               .cpu = dur_s(240),
+                               .recycle_after = 1000};
         struct err e;
         if (embed_open(&eo, false, &model, &e) || jail_open(&jo, &jail, &e)) {
                 fprintf(stderr, "bench: %s\n", e.msg);

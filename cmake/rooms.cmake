@@ -9,6 +9,7 @@ pkg_check_modules(MHD REQUIRED IMPORTED_TARGET libmicrohttpd>=0.9.75)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(HIREDIS REQUIRED IMPORTED_TARGET hiredis)
 pkg_check_modules(VIPS REQUIRED IMPORTED_TARGET vips>=8.14)
+pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp>=2.5)
 find_package(Threads REQUIRED)
 
 add_library(fa_flags INTERFACE)
@@ -107,14 +108,16 @@ foreach(pair "avx2|-mavx2 -mfma" "avx512|-mavx512f -mavx512bw -mavx512vl -mavx51
         endif()
 endforeach()
 
-# The decoder: the only thing that links libvips.
+# The decoder: the only thing that links libvips and libseccomp.
 file(GLOB decode_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/decode/*.c ${PROJECT_SOURCE_DIR}/src/decode/*/*.c)
 if(decode_sources)
         set(decode_lib ${decode_sources})
         list(FILTER decode_lib EXCLUDE REGEX "decode/main\\.c$")
         add_library(fa_decode STATIC ${decode_lib})
-        target_link_libraries(fa_decode PUBLIC fa_core PkgConfig::VIPS)
-        add_executable(file-allocator-decode ${PROJECT_SOURCE_DIR}/src/decode/main.c)
+        target_link_libraries(fa_decode PUBLIC fa_core PkgConfig::VIPS PkgConfig::SECCOMP)
+        add_library(fa_decode_main OBJECT ${PROJECT_SOURCE_DIR}/src/decode/main.c)
+        target_link_libraries(fa_decode_main PRIVATE fa_flags)
+        add_executable(file-allocator-decode $<TARGET_OBJECTS:fa_decode_main>)
         target_link_libraries(file-allocator-decode PRIVATE fa_decode)
 endif()
 

@@ -101,6 +101,16 @@ static int open_catalog(struct app *a, struct err *e)
         return storage_open(&so, &a->storage, e);
 }
 
+struct jail_opts app_jail_opts(const struct config *c, const struct app_paths *p)
+{
+        return (struct jail_opts){.decoder_path = p->decoder,
+                                  .children = 1,
+                                  .timeout = c->task_timeout,
+                                  /* enough for files whose decoder uses more threads than one */
+                                  .cpu = {c->task_timeout.ns * 4},
+                                  .recycle_after = 1000};
+}
+
 static int open_model(struct app *a, struct err *e)
 {
         struct embed_opts eo = {.model_dir = a->model_dir, .runtime_dir = a->paths.lib};
@@ -108,12 +118,9 @@ static int open_model(struct app *a, struct err *e)
         if (embed_open(&eo, false, &a->embed, e) ||
             catalog_use_model(a->catalog, embed_model_id(a->embed), (uint32_t)embed_dim(a->embed), e))
                 return -1;
-        struct jail_opts jo = {.decoder_path = a->paths.decoder,
-                               .children = a->c->worker_threads > 0 ? (unsigned)a->c->worker_threads : 1,
-                               .timeout = a->c->task_timeout,
-                               .recycle_after = 1000};
-        struct jail_opts probe = jo;
-        probe.children = 1;
+        struct jail_opts probe = app_jail_opts(a->c, &a->paths), jo = probe;
+        if (a->c->worker_threads > 0)
+                jo.children = (unsigned)a->c->worker_threads;
         return jail_open(&jo, &a->jail, e) || jail_open(&probe, &a->probe_jail, e) ? -1 : 0;
 }
 
@@ -269,6 +276,16 @@ static int check_role(const struct config *c, enum app_role role, struct err *e)
         return 0;
 }
 
+static void log_isolation(const struct app *a)
+{
+        struct jail_state st;
+        jail_state(a->jail, &st);
+        if (*st.note)
+                log_warning("app", "decoders: %s", st.note);
+        else
+                log_info("app", "decoders are locked in by %s", st.isolation);
+}
+
 int app_start(const struct config *c, enum app_role role, struct app **out, struct err *e)
 {
         if (check_role(c, role, e))
@@ -290,6 +307,7 @@ int app_start(const struct config *c, enum app_role role, struct app **out, stru
                 app_stop(a);
                 return -1;
         }
+        log_isolation(a);
         *out = a;
         return 0;
 }

@@ -34,6 +34,23 @@ static void check_decoder(const struct config *c, const struct app_paths *p, str
                 say(out, "ok", "%s", p->decoder);
 }
 
+/* A decoder is started for it: what the kernel offers is one thing, that decoding works under the lock another. */
+static void check_isolation(const struct config *c, const struct app_paths *p, struct app_check *out)
+{
+        struct jail_opts o = app_jail_opts(c, p);
+        struct jail_state st;
+        struct jail *j = NULL;
+        struct err e;
+        if (jail_open(&o, &j, &e) || jail_try(j, &e)) {
+                say(out, "fail", "%s", e.msg);
+        } else {
+                jail_state(j, &st);
+                say(out, *st.note ? "warn" : "ok", "decoders are locked in by %s%s%s",
+                    strcmp(st.isolation, "process") ? st.isolation : "nothing", *st.note ? ": " : "", st.note);
+        }
+        jail_close(j);
+}
+
 static void check_model(const struct config *c, const struct app_paths *p, struct app_check *out)
 {
         char dir[4096];
@@ -146,9 +163,9 @@ size_t app_doctor(const struct config *c, struct app_check *out, size_t max)
                 const char *name;
                 check_fn *fn;
         } checks[] = {
-                {"decoder", check_decoder},   {"model", check_model},     {"simd", check_simd},
-                {"data", check_data},         {"storage", check_storage}, {"open files", check_files},
-                {"exposure", check_exposure},
+                {"decoder", check_decoder},  {"isolation", check_isolation}, {"model", check_model},
+                {"simd", check_simd},        {"data", check_data},           {"storage", check_storage},
+                {"open files", check_files}, {"exposure", check_exposure},
         };
         struct app_paths p;
         size_t n = 0;

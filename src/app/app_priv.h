@@ -47,6 +47,8 @@ int app_limit_open(struct app *a, struct err *e) MUST_CHECK;
 http_admit_fn app_admit; /* ctx: the app, with its limit open */
 /* Fills a->probes; each answers for one component in /health. */
 void app_probes_init(struct app *a);
+/* One decoder, with the limits of the configuration. */
+struct jail_opts app_jail_opts(const struct config *c, const struct app_paths *p);
 /* Folder of the model that EMBEDDING_MODEL names. */
 void app_model_dir(const struct config *c, const struct app_paths *p, char *out, size_t n);
 

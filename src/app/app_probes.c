@@ -150,7 +150,7 @@ static const char *probe_jail(void *ctx, struct buf *out)
         json_kv_int(&j, "files", (int64_t)st.files);
         json_kv_int(&j, "crashes", (int64_t)st.crashes);
         json_kv_int(&j, "timeouts", (int64_t)st.timeouts);
-        json_kv_str(&j, "isolation", "process");
+        json_kv_str(&j, "isolation", st.isolation);
         return finish(&j, *st.note ? "degraded" : "healthy", st.note);
 }
 

@@ -175,7 +175,27 @@ void decode_products_done(struct decode_products *p)
 
 /* ---- warm-up ------------------------------------------------------------------------- */
 
-static int warm_one(const struct warmup_file *w, struct err *e)
+void decode_warm_up_close(struct decode_warm_up *w)
+{
+        for (size_t i = 0; i < COUNT_OF(w->fd); i++)
+                fd_close(&w->fd[i]);
+}
+
+int decode_warm_up_open(struct decode_warm_up *w, struct err *e)
+{
+        for (size_t i = 0; i < COUNT_OF(w->fd); i++)
+                w->fd[i] = -1;
+        for (size_t i = 0; i < COUNT_OF(w->fd); i++) {
+                w->fd[i] = memfd_create("warm-up", MFD_CLOEXEC);
+                if (w->fd[i] < 0 || fd_write_all(w->fd[i], warmup_files[i].p, warmup_files[i].n, e)) {
+                        decode_warm_up_close(w);
+                        return err_set(e, ERR_UNAVAILABLE, "no memory file for the warm-up");
+                }
+        }
+        return 0;
+}
+
+int decode_warm_up(const struct decode_warm_up *w, struct err *e)
 {
         const struct jail_request req = {.max_pixels = 1 << 20,
                                          .thumb_size = 16,
@@ -184,24 +204,11 @@ static int warm_one(const struct warmup_file *w, struct err *e)
                                          .model_height = 16,
                                          .crop_num = 1,
                                          .crop_den = 1};
-        struct decode_products out;
-        int fd = memfd_create("warm-up", MFD_CLOEXEC);
-        if (fd < 0)
-                return err_set(e, ERR_UNAVAILABLE, "no memory file for the warm-up");
-        int rc = fd_write_all(fd, w->p, w->n, e);
-        if (!rc) {
-                rc = decode_file(fd, &req, &out, e);
-                if (!rc)
-                        decode_products_done(&out);
-        }
-        fd_close(&fd);
-        return rc;
-}
-
-int decode_warm_up(struct err *e)
-{
-        for (size_t i = 0; i < WARMUP_FILES; i++)
-                if (warm_one(&warmup_files[i], e))
+        for (size_t i = 0; i < COUNT_OF(w->fd); i++) {
+                struct decode_products out;
+                if (decode_file(w->fd[i], &req, &out, e))
                         return -1;
+                decode_products_done(&out);
+        }
         return 0;
 }

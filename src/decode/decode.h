@@ -10,6 +10,8 @@
 #include "base/base.h"
 #include "jail/protocol.h"
 
+#define DECODE_FORMATS 7
+
 struct decode_products {
         uint32_t width, height, pages; /* upright */
         uint64_t phash;
@@ -22,8 +24,14 @@ struct decode_products {
 
 /* libvips as we use it: no cache, one thread, trusted loaders only, deterministic pixels. Once per process. */
 int decode_init(const char *program, struct err *e) MUST_CHECK;
-/* Decode one tiny built-in file per format the whole way: afterwards modules, tables and threads exist. */
-int decode_warm_up(struct err *e) MUST_CHECK;
+/* One tiny built-in file per format, as descriptors. */
+struct decode_warm_up {
+        int fd[DECODE_FORMATS];
+};
+int decode_warm_up_open(struct decode_warm_up *w, struct err *e) MUST_CHECK;
+/* Decode them all the whole way: afterwards modules, tables and threads exist. As often as wished. */
+int decode_warm_up(const struct decode_warm_up *w, struct err *e) MUST_CHECK;
+void decode_warm_up_close(struct decode_warm_up *w);
 /* ERR_UNSUPPORTED, ERR_CORRUPT, ERR_TOO_LARGE are the file's fault, others ours. */
 int decode_file(int fd, const struct jail_request *req, struct decode_products *out, struct err *e) MUST_CHECK;
 void decode_products_done(struct decode_products *p);

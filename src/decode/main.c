@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * file-allocator-decode: reads one picture at a time for the server and is
- * trusted with nothing. The hard thing is the order of the start: privileges
- * go while the process has one thread, libraries load and warm up while files
- * may still be opened, limits come last, and only then is a stranger's file
- * looked at.
+ * trusted with nothing. The hard thing is the order of the start: what can go
+ * before any library has run goes first, libraries load and warm up while
+ * system files may still be opened, the rest is locked after that, and only
+ * then is a stranger's file looked at.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "decode/decode.h"
+#include "decode/lock.h"
 
-#define ADDRESS_SPACE (1ul << 30)
-#define OPEN_FILES    64
+#define CPU_SECONDS_MOST 1000000
 
 /* ---- start ---------------------------------------------------------------------- */
 
@@ -28,29 +25,36 @@ static bool on_jail_socket(void)
         return !getsockopt(JAIL_FD, SOL_SOCKET, SO_TYPE, &type, &n) && type == SOCK_SEQPACKET;
 }
 
-static int limit(int what, rlim_t most)
+static int lock_in(const char *program, unsigned cpu_seconds, unsigned *locks, struct err *e)
 {
-        struct rlimit l = {most, most};
-        return setrlimit(what, &l);
-}
-
-/* What can go before any library code has run. No PR_SET_PDEATHSIG: it follows the thread that spawned us, and
- * that one may end long before the server; the closed socket tells us instead. */
-static int drop_privileges(void)
-{
-        signal(SIGXFSZ, SIG_IGN); /* past RLIMIT_FSIZE a write shall fail, not kill */
-        signal(SIGPIPE, SIG_IGN);
-        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || limit(RLIMIT_CORE, 0);
-}
-
-/* What can only be taken away once everything is loaded. */
-static int drop_resources(void)
-{
-#ifndef FA_ASAN /* AddressSanitizer reserves terabytes of address space */
-        if (limit(RLIMIT_AS, ADDRESS_SPACE))
+        struct decode_warm_up w;
+        if (lock_identity(e))
                 return -1;
+        /* while there is one thread: Landlock does not reach those that already run, and the warm-up starts some */
+        if (lock_files(locks, e) || decode_init(program, e) || decode_warm_up_open(&w, e))
+                return -1;
+        int rc = decode_warm_up(&w, e);
+        /* only now: loading takes more descriptors, memory and calls than decoding */
+        if (!rc)
+                rc = lock_limits(cpu_seconds, e);
+        if (!rc)
+                rc = lock_calls(locks, e);
+        /* again: should this system's libraries need a call that the lock forbids, no user's file shall pay for it */
+        if (!rc)
+                rc = decode_warm_up(&w, e);
+        decode_warm_up_close(&w);
+        return rc;
+}
+
+/* From here on nothing of a stranger's may get into the server's log. */
+static void be_silent(void)
+{
+#ifndef FA_ASAN /* a sanitizer's report is what such a build is for */
+        /* with the calls that are left: the lowest free number is the one just closed */
+        close(STDERR_FILENO);
+        if (dup(STDOUT_FILENO) != STDERR_FILENO)
+                _exit(1);
 #endif
-        return limit(RLIMIT_NOFILE, OPEN_FILES) || limit(RLIMIT_FSIZE, JAIL_OUTPUT_MAX);
 }
 
 /* ---- loop -------------------------------------------------------------------------- */
@@ -142,21 +146,24 @@ static int serve(struct job *job)
 int main(int argc, char **argv)
 {
         struct err e = {0};
+        uint64_t cpu_seconds;
+        struct jail_hello hello = {.magic = JAIL_MAGIC, .version = JAIL_VERSION};
         if (argc == 2 && !strcmp(argv[1], "--version")) {
                 printf("file-allocator-decode %s\n", FA_VERSION);
                 return 0;
         }
-        if (!on_jail_socket()) {
+        if (argc != 2 || !span_u64(span_of(argv[1]), &cpu_seconds) || cpu_seconds > CPU_SECONDS_MOST ||
+            !on_jail_socket()) {
                 fprintf(stderr,
                         "file-allocator-decode: started by the server only; it needs a socket as descriptor %d\n",
                         JAIL_FD);
                 return 2;
         }
-        if (drop_privileges() || decode_init(argv[0], &e) || decode_warm_up(&e) || drop_resources()) {
-                fprintf(stderr, "file-allocator-decode: cannot start: %s\n", e.msg[0] ? e.msg : strerror(errno));
+        if (lock_in(argv[0], (unsigned)cpu_seconds, &hello.locks, &e)) {
+                fprintf(stderr, "file-allocator-decode: cannot start: %s\n", e.msg);
                 _exit(1);
         }
-        const struct jail_hello hello = {JAIL_MAGIC, JAIL_VERSION};
+        be_silent();
         if (send(JAIL_FD, &hello, sizeof hello, MSG_NOSIGNAL) != sizeof hello)
                 _exit(1);
         struct job job;

@@ -4,13 +4,12 @@
 #define FA_DECODE_WARMUP_FILES_H
 
 #include <stddef.h>
-
-#define WARMUP_FILES 7
+#include "decode/decode.h"
 
 struct warmup_file {
         const unsigned char *p;
         size_t n;
 };
-extern const struct warmup_file warmup_files[WARMUP_FILES];
+extern const struct warmup_file warmup_files[DECODE_FORMATS];
 
 #endif

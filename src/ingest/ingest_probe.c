@@ -67,8 +67,9 @@ int ingest_probe_image(struct ingest_probe *p, float *vector, struct err *e)
         struct embed_image_result r = {.vector = vector};
         if (p->size == 0)
                 return err_set(e, ERR_INVALID, "file: empty; send a JPEG, PNG, WebP, GIF, TIFF, AVIF or HEIC picture");
-        if (jail_decode(ing->o.probe_jail, p->fd, &req, &d, e))
-                return -1;
+        struct err why;
+        if (jail_decode(ing->o.probe_jail, p->fd, &req, &d, &why)) /* one that kills its decoder is no picture to us */
+                return err_set(e, why.code == ERR_CRASHED ? ERR_CORRUPT : why.code, "%s", why.msg);
         int rc = embed_image(ing->o.embed, (const uint8_t *)d.rgb.p, d.rgb.n, &r, e);
         decode_result_done(&d);
         return rc;

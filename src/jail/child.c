@@ -6,9 +6,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -75,9 +77,9 @@ static int spawn_attributes(posix_spawnattr_t *at)
 }
 
 /* 0 or an errno. */
-static int spawn(const char *path, int sock, pid_t *pid)
+static int spawn(const char *path, int sock, struct dur cpu, pid_t *pid)
 {
-        char *env[16], *argv[] = {(char *)"file-allocator-decode", NULL};
+        char seconds[24], *env[16], *argv[] = {(char *)"file-allocator-decode", seconds, NULL};
         posix_spawn_file_actions_t fa;
         posix_spawnattr_t at;
         int r = posix_spawn_file_actions_init(&fa);
@@ -85,6 +87,7 @@ static int spawn(const char *path, int sock, pid_t *pid)
                 return r;
         r = posix_spawnattr_init(&at);
         if (!r) {
+                snprintf(seconds, sizeof seconds, "%.0f", ceil(dur_seconds(cpu)));
                 fill_environment(env, COUNT_OF(env));
                 r = spawn_actions(&fa, sock);
                 if (!r)
@@ -95,6 +98,51 @@ static int spawn(const char *path, int sock, pid_t *pid)
         }
         posix_spawn_file_actions_destroy(&fa);
         return r;
+}
+
+/* ---- end ---------------------------------------------------------------------- */
+
+int child_kill(struct child *c)
+{
+        int status = 0;
+        if (c->pid > 0) {
+                kill(-c->pid, SIGKILL); /* whatever it may have started too */
+                kill(c->pid, SIGKILL);
+                while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+                        ;
+                fd_close(&c->fd);
+        }
+        *c = (struct child){.fd = -1};
+        return status;
+}
+
+/* For a child that closed its socket by itself, most likely by dying: our own SIGKILL came too late to be the reason.
+ */
+static const char *ending(int status)
+{
+        if (!WIFSIGNALED(status))
+                return "it ended by itself";
+        switch (WTERMSIG(status)) {
+        case SIGSYS:
+                return "it made a system call that is forbidden to it";
+        case SIGXCPU:
+                return "it used up its CPU time";
+        case SIGKILL:
+                return "killed, perhaps for want of memory";
+        default:
+                break;
+        }
+        const char *signal = sigdescr_np(WTERMSIG(status));
+        return signal ? signal : "a signal without a name";
+}
+
+struct dur child_cpu(const struct child *c)
+{
+        clockid_t clock;
+        struct timespec t;
+        if (clock_getcpuclockid(c->pid, &clock) || clock_gettime(clock, &t))
+                return (struct dur){0};
+        return (struct dur){(int64_t)t.tv_sec * 1000000000 + t.tv_nsec};
 }
 
 /* ---- talk -------------------------------------------------------------------- */
@@ -129,20 +177,21 @@ static int await_hello(struct child *c, struct err *e)
         if (n < 0 && errno == ETIMEDOUT)
                 return err_set(e, ERR_UNAVAILABLE, "the decoder did not get ready within %d s", HELLO_SECONDS);
         if (n <= 0)
-                return err_set(e, ERR_UNAVAILABLE, "the decoder ended before it was ready");
+                return err_set(e, ERR_UNAVAILABLE, "the decoder ended before it was ready: %s", ending(child_kill(c)));
         if ((size_t)n != sizeof hello || hello.magic != JAIL_MAGIC || hello.version != JAIL_VERSION)
                 return err_set(e, ERR_UNAVAILABLE, "the decoder speaks another version of the protocol");
+        c->locks = hello.locks & JAIL_LOCK_ALL;
         return 0;
 }
 
-int child_start(struct child *c, const char *path, struct err *e)
+int child_start(struct child *c, const char *path, struct dur cpu, struct err *e)
 {
         int sv[2];
         *c = (struct child){.fd = -1};
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
                 return err_set(e, ERR_UNAVAILABLE, "no socket for a decoder: %s", strerror(errno));
         pid_t pid;
-        int r = spawn(path, sv[1], &pid);
+        int r = spawn(path, sv[1], cpu, &pid);
         fd_close(&sv[1]);
         if (r) {
                 fd_close(&sv[0]);
@@ -155,18 +204,6 @@ int child_start(struct child *c, const char *path, struct err *e)
                 return -1;
         }
         return 0;
-}
-
-void child_kill(struct child *c)
-{
-        if (c->pid > 0) {
-                kill(-c->pid, SIGKILL); /* whatever it may have started too */
-                kill(c->pid, SIGKILL);
-                while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
-                        ;
-                fd_close(&c->fd);
-        }
-        *c = (struct child){.fd = -1};
 }
 
 /* Dead, or talking without having been asked: its next answer could pass for one to this file. */
@@ -207,7 +244,8 @@ int child_receive(struct child *c, struct mono deadline, struct jail_reply *r, s
         if (got < 0 && errno == ETIMEDOUT)
                 return err_set(e, ERR_TIMEOUT, "decoding took longer than allowed");
         if (got <= 0)
-                return err_set(e, ERR_CRASHED, "the decoder died while working on this file");
+                return err_set(e, ERR_CRASHED, "the decoder died while working on this file: %s",
+                               ending(child_kill(c)));
         *n = (size_t)got;
         return 0;
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "jail/jail_priv.h"
+#include "jail/kernel.h"
 #include "metrics/metrics.h"
 
 #define QUICK_STARTS    2
@@ -27,7 +28,7 @@ struct slot {
 
 struct jail {
         char *path;
-        struct dur timeout;
+        struct dur timeout, cpu;
         unsigned n, recycle_after;
         atomic_uint serial;
 
@@ -36,14 +37,15 @@ struct jail {
         unsigned failed_starts; /* in a row */
         struct mono retry_at;   /* no start before this */
         uint64_t files, crashes, timeouts;
+        unsigned locks; /* of the child started last; before that, what the kernel offers */
         char note[160];
         struct slot slot[];
 };
 
 int jail_open(const struct jail_opts *opts, struct jail **out, struct err *e)
 {
-        if (!opts->decoder_path || !opts->children || opts->timeout.ns <= 0)
-                return err_set(e, ERR_INVALID, "the jail needs a decoder, at least one child and a time limit");
+        if (!opts->decoder_path || !opts->children || opts->timeout.ns <= 0 || opts->cpu.ns <= 0)
+                return err_set(e, ERR_INVALID, "the jail needs a decoder, at least one child and limits of time");
         struct jail *j = mem_calloc(1, sizeof *j + opts->children * sizeof j->slot[0]);
         if (!j)
                 return err_oom(e);
@@ -53,8 +55,10 @@ int jail_open(const struct jail_opts *opts, struct jail **out, struct err *e)
                 return err_oom(e);
         }
         j->timeout = opts->timeout;
+        j->cpu = opts->cpu;
         j->n = opts->children;
         j->recycle_after = opts->recycle_after;
+        j->locks = jail_kernel_locks();
         for (unsigned i = 0; i < j->n; i++)
                 j->slot[i].child.fd = -1;
         lock_init(&j->lock, "jail", RANK_JAIL);
@@ -123,11 +127,12 @@ static int start_allowed(struct jail *j, struct err *e)
         return r;
 }
 
-static void start_noted(struct jail *j, bool started, const struct err *e)
+static void start_noted(struct jail *j, const struct child *started, const struct err *e)
 {
         lock_take(&j->lock);
         if (started) {
                 j->failed_starts = 0;
+                j->locks = started->locks;
                 j->note[0] = 0;
         } else {
                 unsigned shift = j->failed_starts < 5 ? j->failed_starts : 5;
@@ -148,10 +153,10 @@ static int slot_start(struct jail *j, struct slot *s, struct err *e)
                 return -1;
         /* One that was killed while it got ready says nothing of the next: try again before the file has to wait. */
         struct mono began = mono_now();
-        int r = child_start(&s->child, j->path, &why);
+        int r = child_start(&s->child, j->path, j->cpu, &why);
         for (int again = 0; r && again < QUICK_STARTS && mono_since(began).ns < dur_s(QUICK_START_S).ns; again++)
-                r = child_start(&s->child, j->path, &why);
-        start_noted(j, r == 0, &why);
+                r = child_start(&s->child, j->path, j->cpu, &why);
+        start_noted(j, r ? NULL : &s->child, &why);
         return r ? err_set(e, ERR_UNAVAILABLE, "%s", why.msg) : 0;
 }
 
@@ -248,7 +253,8 @@ static void settle(struct jail *j, struct slot *s, int rc, const struct err *e)
         bool crashed = rc && e->code == ERR_CRASHED, late = rc && e->code == ERR_TIMEOUT;
         if (crashed || late)
                 metrics_add(METRIC_WORKER_CRASHES, 1);
-        bool worn = j->recycle_after && s->child.pid && ++s->child.files >= j->recycle_after;
+        bool worn = s->child.pid && ((j->recycle_after && ++s->child.files >= j->recycle_after) ||
+                                     child_cpu(&s->child).ns >= j->cpu.ns / 2);
         if (crashed || late || worn)
                 child_kill(&s->child);
         lock_take(&j->lock);
@@ -304,6 +310,15 @@ void jail_state(struct jail *j, struct jail_state *out)
                 out->busy += j->slot[i].busy;
                 out->running += j->slot[i].busy || j->slot[i].child.pid;
         }
-        memcpy(out->note, j->note, sizeof out->note);
+        out->isolation = jail_isolation(j->locks);
+        snprintf(out->note, sizeof out->note, "%s", *j->note ? j->note : jail_lacks(j->locks));
         lock_drop(&j->lock);
+}
+
+int jail_try(struct jail *j, struct err *e)
+{
+        struct slot *s = slot_take(j);
+        int r = slot_start(j, s, e);
+        slot_give_back(j, s);
+        return r;
 }

@@ -14,6 +14,7 @@ struct jail_opts {
         const char *decoder_path; /* of file-allocator-decode */
         unsigned children;        /* most processes at once */
         struct dur timeout;       /* wall clock per file */
+        struct dur cpu;           /* a child may use in its life; one that used half is replaced between two files */
         unsigned recycle_after;   /* files per child; 0 = never */
 };
 
@@ -57,8 +58,11 @@ void decode_result_done(struct decode_result *r);
 struct jail_state {
         unsigned running, busy;
         uint64_t files, crashes, timeouts;
-        char note[160]; /* what keeps it from being healthy, or "" */
+        const char *isolation; /* "seccomp+landlock", "seccomp", "landlock", or "process": no more than that */
+        char note[200];        /* what keeps it from being healthy, or "" */
 };
 void jail_state(struct jail *j, struct jail_state *out);
+/* Start a child now if none runs, so that the state tells of a real one. ERR_UNAVAILABLE. */
+int jail_try(struct jail *j, struct err *e) MUST_CHECK;
 
 #endif

@@ -15,19 +15,22 @@ struct child {
         pid_t pid; /* 0: not running */
         int fd;    /* our end of the socketpair */
         unsigned files;
+        unsigned locks; /* enum jail_lock */
 };
 
-/* Start the program and await its hello. On failure nothing is left running. */
-int child_start(struct child *c, const char *path, struct err *e) MUST_CHECK;
-/* SIGKILL to its process group, reap, close. Fine on a child that does not run. */
-void child_kill(struct child *c);
+/* Start the program and await its hello; it may use so much CPU time. On failure nothing is left running. */
+int child_start(struct child *c, const char *path, struct dur cpu, struct err *e) MUST_CHECK;
+/* SIGKILL to its process group, reap, close. Fine on a child that does not run. How it ended, as waitpid has it. */
+int child_kill(struct child *c);
+/* CPU time it has used since its start, in all its threads. */
+struct dur child_cpu(const struct child *c);
 /*
  * Send one file. *sent is false when the child was already gone, so that the
  * file can be given to a fresh one.
  */
 int child_send(struct child *c, const struct jail_request *req, int input, int memfd, bool *sent,
                struct err *e) MUST_CHECK;
-/* Bytes of the reply in *n; ERR_TIMEOUT or ERR_CRASHED. */
+/* Bytes of the reply in *n; ERR_TIMEOUT, or ERR_CRASHED with the child dead and reaped. */
 int child_receive(struct child *c, struct mono deadline, struct jail_reply *r, size_t *n, struct err *e) MUST_CHECK;
 
 /*

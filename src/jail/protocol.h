@@ -4,7 +4,8 @@
  * (the child's end is fd 3). Both are built from this file, so the structs
  * travel as they are; magic and version catch a mismatched pair of programs.
  *
- *   child  → parent  jail_hello                          once, after warm-up
+ *   argv[1]                                              seconds of CPU time for all the child's files together
+ *   child  → parent  jail_hello                          once, after warm-up, locked in
  *   parent → child   jail_request + 2 fds (input, memfd)
  *   child  → parent  jail_reply; products lie in the memfd, back to back
  *
@@ -17,12 +18,20 @@
 #include <stdint.h>
 
 #define JAIL_MAGIC      0x4a4c4146u /* "FALJ" */
-#define JAIL_VERSION    1
+#define JAIL_VERSION    2
 #define JAIL_FD         3
 #define JAIL_OUTPUT_MAX (64u << 20)
 
+/* What the kernel let a child lock. It tells before it has read any file, so a file cannot make it lie. */
+enum jail_lock {
+        JAIL_LOCK_FILES = 1, /* Landlock */
+        JAIL_LOCK_CALLS = 2, /* seccomp */
+        JAIL_LOCK_ALL = 3,
+};
+
 struct jail_hello {
         uint32_t magic, version;
+        uint32_t locks; /* enum jail_lock */
 };
 
 struct jail_request {

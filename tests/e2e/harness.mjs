@@ -32,12 +32,13 @@ export class Server {
     this.log = "";
     this.key = options.env?.API_KEY;
     this.command = options.command ?? "serve";
+    this.program = options.program ?? program;
   }
 
   async start() {
     const env = { PATH: process.env.PATH, HOME: this.dir, APP_PORT: "0", DATA_PATH: path.join(this.dir, "data"), LOG_FORMAT: "json",
       ASAN_OPTIONS: "detect_leaks=1:abort_on_error=0", UBSAN_OPTIONS: "print_stacktrace=1", ...(await stackEnv(this.dir)), ...this.env };
-    this.child = spawn(program, [this.command], { cwd: this.dir, env, stdio: ["ignore", "pipe", "pipe"] });
+    this.child = spawn(this.program, [this.command], { cwd: this.dir, env, stdio: ["ignore", "pipe", "pipe"] });
     living.add(this.child);
     const child = this.child;
     this.exited = new Promise((done) => this.child.on("exit", (code, signal) => { living.delete(child); this.code = code; this.signal = signal; done({ code, signal }); }));

@@ -5,7 +5,7 @@ import net from "node:net";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import zlib from "node:zlib";
-import { Server, photos, random, slow } from "./harness.mjs";
+import { Server, build, photos, program, random, slow, tempDir } from "./harness.mjs";
 import { onS3 } from "./stack.mjs";
 
 const LIMIT = 2 << 20;
@@ -55,6 +55,47 @@ test("a truncated JPEG is kept and ends in the dead-letter queue as corrupt", as
   assert.equal(dlq.items[0].history.length, 1, "a permanent error is tried once");
   const content = await s.fetch(`/api/v1/objects/${body.system_ids[0]}/content`);
   assert.equal((await content.arrayBuffer()).byteLength, whole.length >> 1, "the bytes are kept all the same");
+});
+
+// The program beside a decoder with a trap door: a picture that ends in "hostile:WORD" takes it over (hostile_decode.c).
+function besideHostileDecoder() {
+  const dir = tempDir();
+  fs.mkdirSync(path.join(dir, "bin"));
+  fs.copyFileSync(program, path.join(dir, "bin/file-allocator"));
+  fs.copyFileSync(path.join(build, "tests/hostile_decoder"), path.join(dir, "bin/file-allocator-decode"));
+  for (const folder of ["share", "lib"]) fs.symlinkSync(path.join(build, folder), path.join(dir, folder));
+  return dir;
+}
+
+test("a picture that takes over its decoder costs its own task and nothing else", { timeout: 120000 * slow }, async () => {
+  const prefix = besideHostileDecoder();
+  const t = await new Server({ program: path.join(prefix, "bin/file-allocator") }).start();
+  const photo = (name) => fs.readFileSync(path.join(photos, name));
+  const evil = Buffer.concat([photo("coffee.jpg"), Buffer.from("hostile:socket")]);
+  const { body } = await t.upload([{ name: "before.jpg", data: photo("cat.jpg") }, { name: "evil.jpg", data: evil }, { name: "after.jpg", data: photo("rocket.jpg") }]);
+  const job = await t.job(body.job_id);
+  assert.equal(job.status, "partial");
+  assert.deepEqual(job.assets.map((a) => a.status), ["done", "failed", "done"]);
+  assert.equal(job.assets[1].error.stage, "decode");
+  assert.equal(job.assets[1].error.code, "crashed");
+  const [entry] = (await t.json(`/api/v1/admin/dlq/${body.job_id}`)).body.items;
+  assert.equal(entry.history.length, 3, "three deliveries that ended in a crash");
+  for (const attempt of entry.history) assert.match(attempt.message, /died while working on this file: it made a system call/);
+  const { status, jail } = (await t.json("/health")).body;
+  assert.equal(jail.crashes, 3);
+  assert.match(jail.isolation, /^(seccomp\+landlock|seccomp)$/);
+  assert.equal(jail.status, jail.note ? "degraded" : "healthy");
+  assert.notEqual(status, "unhealthy");
+  assert.match(t.log, /"decoders/, "the start log says how decoders are locked in");
+  const content = await t.fetch(`/api/v1/objects/${body.system_ids[1]}/content`);
+  assert.deepEqual(Buffer.from(await content.arrayBuffer()), evil, "the bytes are kept all the same");
+  const form = new FormData();
+  form.append("file", new Blob([evil]), "evil.jpg");
+  assert.equal((await t.fetch("/api/v1/search/image", { method: "POST", body: form })).status, 422, "nor does it answer a search");
+  const later = await t.upload([{ name: "later.png", data: photo("coins.png") }]);
+  assert.equal((await t.job(later.body.job_id)).status, "done");
+  await t.stop();
+  fs.rmSync(prefix, { recursive: true });
 });
 
 test("a 0-byte file is a valid asset", async () => {

@@ -14,7 +14,8 @@ test("it is ready, healthy in every component, and counts itself", async () => {
   assert.equal(ready.body.storage, "available");
   assert.equal(ready.body.workers, "running");
   const health = (await s.json("/health")).body;
-  assert.equal(health.status, "healthy", JSON.stringify(health));
+  // a kernel that cannot lock decoders in has its say
+  assert.equal(health.status, health.jail.isolation === "seccomp+landlock" ? "healthy" : "degraded", JSON.stringify(health));
   const metrics = await (await s.fetch("/metrics")).text();
   for (const line of [/^ingest_requests_total\{request_type="multipart",status="accepted"\} 0$/m, /^dead_letter_queue_depth\{job_type="image",class="system"\} 0$/m, /^build_info\{version="[^"]+"\} 1$/m, /^http_request_duration_seconds_bucket\{method="GET",route="\/live",le="0\.15"\}/m])
     assert.match(metrics, line);

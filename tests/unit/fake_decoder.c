@@ -81,7 +81,7 @@ static void answer(const char *word, const struct jail_request *req, int out)
 
 int main(void)
 {
-        const struct jail_hello hello = {JAIL_MAGIC, JAIL_VERSION};
+        const struct jail_hello hello = {JAIL_MAGIC, JAIL_VERSION, 0};
         if (send(JAIL_FD, &hello, sizeof hello, 0) != (ssize_t)sizeof hello)
                 return 1;
         for (;;) {

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Limits of the process: what a file may cost when nobody forbids the system calls it takes. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include "decode/lock.h"
+
+#define ADDRESS_SPACE (1ul << 30)
+#define OPEN_FILES    64
+#define USER_THREADS  4096 /* of all processes of our user together: room for them, an end to a flood */
+
+/* Never above what we were given, which we could not have anyway. */
+static int limit(int what, rlim_t soft, rlim_t hard)
+{
+        struct rlimit l;
+        if (getrlimit(what, &l))
+                return -1;
+        l.rlim_max = hard < l.rlim_max ? hard : l.rlim_max;
+        l.rlim_cur = soft < l.rlim_max ? soft : l.rlim_max;
+        return setrlimit(what, &l);
+}
+
+static rlim_t cpu_used(void)
+{
+        struct rusage u;
+        return getrusage(RUSAGE_SELF, &u) ? 0 : (rlim_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec + 1);
+}
+
+int lock_limits(unsigned cpu_seconds, struct err *e)
+{
+        rlim_t cpu = cpu_used() + cpu_seconds;
+        signal(SIGXFSZ, SIG_IGN); /* past RLIMIT_FSIZE a write shall fail, not kill */
+        signal(SIGPIPE, SIG_IGN);
+        if (limit(RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES) || limit(RLIMIT_FSIZE, JAIL_OUTPUT_MAX, JAIL_OUTPUT_MAX) ||
+            limit(RLIMIT_NPROC, USER_THREADS, USER_THREADS) ||
+#ifndef FA_ASAN /* AddressSanitizer reserves terabytes of address space */
+            limit(RLIMIT_AS, ADDRESS_SPACE, ADDRESS_SPACE) ||
+#endif
+            limit(RLIMIT_CPU, cpu, cpu + 1)) /* SIGXCPU, which says what happened; a second later SIGKILL */
+                return err_set(e, ERR_UNAVAILABLE, "cannot set limits: %s", strerror(errno));
+        return 0;
+}

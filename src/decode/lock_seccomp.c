@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The list of system calls that a decoder keeps; any other ends the process.
+ * The hard thing is that libraries make calls nobody asked them for, at times
+ * nobody can foresee (glibc reads /proc when a thread's heap shrinks): those
+ * get an error they can live with instead of death. docs/internals/jail.md has
+ * the reason of each group.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include "decode/lock.h"
+#include "jail/kernel.h"
+
+/* Exactly what pthread_create asks for: no process, no name space. */
+#define THREAD                                                                                                         \
+        (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS |             \
+         CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+
+/* Whatever their arguments, these reach nothing but our own memory, threads and open descriptors. */
+static const int harmless[] = {
+        /* the file, the products */
+        SCMP_SYS(read),
+        SCMP_SYS(readv),
+        SCMP_SYS(pread64),
+        SCMP_SYS(write),
+        SCMP_SYS(writev),
+        SCMP_SYS(lseek),
+        SCMP_SYS(fstat),
+        SCMP_SYS(dup),
+        SCMP_SYS(close),
+        /* memory */
+        SCMP_SYS(brk),
+        SCMP_SYS(munmap),
+        SCMP_SYS(mremap),
+        SCMP_SYS(madvise),
+        /* threads */
+        SCMP_SYS(futex),
+        SCMP_SYS(set_robust_list),
+        SCMP_SYS(rseq),
+        SCMP_SYS(sched_yield),
+        SCMP_SYS(sched_getaffinity),
+        SCMP_SYS(getpid),
+        SCMP_SYS(gettid),
+        SCMP_SYS(exit),
+        SCMP_SYS(exit_group),
+        /* our own signals */
+        SCMP_SYS(rt_sigaction),
+        SCMP_SYS(rt_sigprocmask),
+        SCMP_SYS(rt_sigreturn),
+        SCMP_SYS(restart_syscall),
+        /* clocks, random numbers, the size of the machine */
+        SCMP_SYS(clock_gettime),
+        SCMP_SYS(clock_nanosleep),
+        SCMP_SYS(getrandom),
+        SCMP_SYS(sysinfo),
+#ifdef FA_ASAN /* the one thing sanitizers need besides: they give each thread a stack for signals */
+        SCMP_SYS(sigaltstack),
+#endif
+};
+
+/* Asked by libraries in passing; they get on without an answer. */
+static const struct {
+        int call, answer;
+} declined[] = {
+        {SCMP_SYS(open), ENOENT},       {SCMP_SYS(openat), ENOENT},     {SCMP_SYS(access), ENOENT},
+        {SCMP_SYS(faccessat), ENOENT},  {SCMP_SYS(faccessat2), ENOENT}, {SCMP_SYS(readlink), ENOENT},
+        {SCMP_SYS(readlinkat), ENOENT}, {SCMP_SYS(stat), ENOENT},       {SCMP_SYS(lstat), ENOENT},
+        {SCMP_SYS(statx), ENOSYS},      {SCMP_SYS(ioctl), ENOTTY},      {SCMP_SYS(clone3), ENOSYS}, /* then clone */
+};
+
+/* 0 or a negative errno, as libseccomp has it. */
+static int fill(scmp_filter_ctx f)
+{
+        int r = 0;
+        for (size_t i = 0; !r && i < COUNT_OF(harmless); i++)
+                r = seccomp_rule_add(f, SCMP_ACT_ALLOW, harmless[i], 0);
+        for (size_t i = 0; !r && i < COUNT_OF(declined); i++)
+                r = seccomp_rule_add(f, SCMP_ACT_ERRNO((uint16_t)declined[i].answer), declined[i].call, 0);
+        return r;
+}
+
+/* Calls of which only some uses are left. */
+static int fill_narrow(scmp_filter_ctx f)
+{
+        const struct {
+                int call;
+                struct scmp_arg_cmp when;
+                uint32_t action;
+        } rules[] = {
+                /* the one socket, which takes no address; sendmsg could give descriptors away */
+                {SCMP_SYS(recvmsg), SCMP_A0(SCMP_CMP_EQ, JAIL_FD), SCMP_ACT_ALLOW},
+                {SCMP_SYS(sendto), SCMP_A0(SCMP_CMP_EQ, JAIL_FD), SCMP_ACT_ALLOW},
+                /* memory is for data */
+                {SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0), SCMP_ACT_ALLOW},
+                {SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0), SCMP_ACT_ALLOW},
+                {SCMP_SYS(clone), SCMP_A0(SCMP_CMP_EQ, THREAD), SCMP_ACT_ALLOW},
+                {SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME), SCMP_ACT_ALLOW},
+                /* abort() */
+                {SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()), SCMP_ACT_ALLOW},
+                /* fstat() of glibc 2.33 to 2.38; any other stat by name finds nothing */
+                {SCMP_SYS(newfstatat), SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH), SCMP_ACT_ALLOW},
+                {SCMP_SYS(newfstatat), SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, 0), SCMP_ACT_ERRNO(ENOENT)},
+        };
+        int r = 0;
+        for (size_t i = 0; !r && i < COUNT_OF(rules); i++)
+                r = seccomp_rule_add_array(f, rules[i].action, rules[i].call, 1, &rules[i].when);
+        return r;
+}
+
+int lock_calls(unsigned *locks, struct err *e)
+{
+        if (!(jail_kernel_locks() & JAIL_LOCK_CALLS))
+                return 0;
+        scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
+        int r = f ? seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1) : -ENOMEM;
+        if (!r) /* a call of another architecture's table, such as 32-bit code makes */
+                r = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+        if (!r)
+                r = fill(f);
+        if (!r)
+                r = fill_narrow(f);
+        if (!r)
+                r = seccomp_load(f);
+        seccomp_release(f);
+        if (r)
+                return err_set(e, ERR_UNAVAILABLE, "seccomp refuses: %s", strerror(-r));
+        *locks |= JAIL_LOCK_CALLS;
+        return 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "jail/kernel.h"
+#include "jail/protocol.h"
+
+int jail_landlock_abi(void)
+{
+        /* ENOSYS: too old; EOPNOTSUPP: built in and not enabled; EPERM: a container's filter */
+        long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+        return abi > 0 ? (int)abi : 0;
+}
+
+unsigned jail_kernel_locks(void)
+{
+        uint32_t action = SECCOMP_RET_KILL_PROCESS;
+        unsigned locks = jail_landlock_abi() ? JAIL_LOCK_FILES : 0;
+        return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) ? locks : locks | JAIL_LOCK_CALLS;
+}
+
+const char *jail_isolation(unsigned locks)
+{
+        static const char *const names[] = {"process", "landlock", "seccomp", "seccomp+landlock"};
+        return names[locks & JAIL_LOCK_ALL];
+}
+
+const char *jail_lacks(unsigned locks)
+{
+        static const char *const lacks[] = {
+                "neither seccomp nor Landlock is offered here: a hostile picture that takes over its decoder is held "
+                "back by the process's user and limits alone",
+                "seccomp is not offered here (CONFIG_SECCOMP_FILTER, or the container's policy): Landlock alone "
+                "holds the decoders",
+                "Landlock is not offered here (Linux 5.13 with landlock enabled, allowed by the container): seccomp "
+                "alone holds the decoders",
+                "",
+        };
+        return lacks[locks & JAIL_LOCK_ALL];
+}
