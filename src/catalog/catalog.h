@@ -165,9 +165,12 @@ int catalog_task_complete(struct catalog *c, const struct task_result *r, struct
 /* What a step made of an object, kept for the next asset with the same bytes: key (object, step, version). */
 int catalog_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data,
                      struct err *e) MUST_CHECK;
-/* 1 found, 0 not, -1 error. */
-int catalog_step_get(struct catalog *c, struct sha256 object, const char *step, const char *version, struct arena *a,
-                     struct span *out, struct err *e);
+/*
+ * 1 found, 0 not, -1 error. Only an owner with a second asset of these bytes is given it: how fast a file
+ * is done must not tell whether somebody else has it.
+ */
+int catalog_step_get(struct catalog *c, struct sha256 object, const char *owner, const char *step, const char *version,
+                     struct arena *a, struct span *out, struct err *e);
 
 /* ---- jobs and the dead-letter queue -------------------------------------------------- */
 
@@ -203,19 +206,24 @@ struct dead_task {
         } * history; /* oldest first; only from catalog_dlq_get */
         size_t nhistory;
 };
-/* stage NULL: any. total counts all that match. */
-int catalog_dlq_list(struct catalog *c, const char *stage, unsigned limit, const char *cursor, struct arena *a,
-                     struct dead_task **out, size_t *n, uint64_t *total, const char **next, struct err *e) MUST_CHECK;
-/* All dead tasks of a job, with history. ERR_NOT_FOUND when it has none. */
-int catalog_dlq_get(struct catalog *c, struct id job, struct arena *a, struct dead_task **out, size_t *n,
-                    struct err *e) MUST_CHECK;
-/* assets NULL: all of the job; job NULL: everything. Fresh counts of errors and crashes; history stays. Returns how
- * many moved through *moved. */
-int catalog_dlq_retry(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
-                      struct err *e) MUST_CHECK;
+/* stage, owner NULL: any. total counts all that match. */
+int catalog_dlq_list(struct catalog *c, const char *owner, const char *stage, unsigned limit, const char *cursor,
+                     struct arena *a, struct dead_task **out, size_t *n, uint64_t *total, const char **next,
+                     struct err *e) MUST_CHECK;
+/* All dead tasks of a job, with history. ERR_NOT_FOUND when it has none, also for another owner's. */
+int catalog_dlq_get(struct catalog *c, struct id job, const char *owner, struct arena *a, struct dead_task **out,
+                    size_t *n, struct err *e) MUST_CHECK;
+struct dlq_choice {
+        const char *owner;       /* NULL: any */
+        const struct id *job;    /* NULL: any */
+        const struct id *assets; /* NULL: all of the job */
+        size_t n;
+        const char *actor;
+};
+/* Fresh counts of errors and crashes; history stays. *moved: how many. */
+int catalog_dlq_retry(struct catalog *c, const struct dlq_choice *which, uint64_t *moved, struct err *e) MUST_CHECK;
 /* Drops the DLQ entries; the file and its asset stay (failed, with the error). */
-int catalog_dlq_discard(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
-                        struct err *e) MUST_CHECK;
+int catalog_dlq_discard(struct catalog *c, const struct dlq_choice *which, uint64_t *moved, struct err *e) MUST_CHECK;
 
 /* ---- assets --------------------------------------------------------------------------- */
 
