@@ -40,6 +40,9 @@ struct app {
         struct status_probe probes[APP_PROBES];
 };
 
+/* DATA_PATH made, found and, when lock, taken for this process alone. */
+int app_open_data(struct app *a, bool lock, struct err *e) MUST_CHECK;
+int app_open_catalog(struct app *a, struct err *e) MUST_CHECK;
 /* Fills a->probes; each answers for one component in /health. */
 void app_probes_init(struct app *a);
 /* Folder of the model that EMBEDDING_MODEL names. */

@@ -23,7 +23,8 @@ struct gate_field {
 struct gate_config {
         const struct route_table *routes;
         const char *allowed_origins, *allowed_hosts;
-        bool keys_configured, draining;
+        bool draining;
+        http_keys_required_fn *keys_required; /* NULL: never */
         http_authenticate_fn *authenticate;
         void *ctx;
 };
@@ -51,6 +52,7 @@ struct gate_verdict {
         struct uri uri;
         struct route_match match;
         struct http_caller caller;
+        bool key_refused; /* a key was sent and is not known; caller.key_id: what of it may be logged */
 };
 
 void gate_judge(const struct gate_config *c, const struct gate_request *q, struct arena *a, struct gate_verdict *v);
@@ -62,11 +64,16 @@ bool gate_refuse(struct gate_verdict *v, unsigned status, const char *code, cons
 /* First field of that name; *count gets how many there are (may be NULL). */
 const struct gate_field *gate_field(const struct gate_request *q, const char *name, size_t *count);
 bool gate_is_token(struct span s);
+struct span gate_session(const struct gate_request *q);
+/* Asked only where the answer matters: it may have to look into a database. */
+bool gate_keys_required(const struct gate_config *c);
 /* Host syntax and, without keys, who may ask from where. */
 bool gate_check_host(const struct gate_request *q, struct gate_verdict *v);
 bool gate_check_site(const struct gate_config *c, const struct gate_request *q, struct arena *a,
                      struct gate_verdict *v);
-/* The rule for a page of another site alone; also applied to every session cookie. */
+/* The rule for a page of another site alone. */
 bool gate_check_origin(const struct gate_request *q, struct gate_verdict *v);
+/* The stricter one for session cookies, which a browser sends by itself, and takes all ports of a host for one site. */
+bool gate_check_cookie(const struct gate_request *q, struct gate_verdict *v);
 
 #endif

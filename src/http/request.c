@@ -5,6 +5,7 @@
  * mid-body is written by hand, and a request without a body keeps its refusal
  * until the library is ready to take it, so that the connection survives.
  */
+#include <arpa/inet.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,6 +45,36 @@ const struct http_caller *http_caller(const struct http_request *r)
 bool http_is_head(const struct http_request *r)
 {
         return r->verdict.head;
+}
+
+void http_key_refused(const struct http_request *r, const char *what)
+{
+        char text[INET6_ADDRSTRLEN] = "?";
+        if (r->slot && IN6_IS_ADDR_V4MAPPED(&r->slot->ip))
+                inet_ntop(AF_INET, r->slot->ip.s6_addr + 12, text, sizeof text);
+        else if (r->slot)
+                inet_ntop(AF_INET6, &r->slot->ip, text, sizeof text);
+        struct log_field fields[] = {LOG_STR("client", text), LOG_STR("key", what)};
+        log_write(LOG_WARNING, "http", fields, COUNT_OF(fields), "an unknown key%s%s from %s was refused",
+                  *what ? " " : "", what, text);
+}
+
+/* A proxy on this machine speaks for others; it says so in one of these. */
+bool http_is_local(const struct http_request *r)
+{
+        static const char *const forwarded[] = {"Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"};
+        if (!r->slot)
+                return false;
+        const struct in6_addr *ip = &r->slot->ip;
+        for (size_t i = 0; i < COUNT_OF(forwarded); i++)
+                if (http_header(r, forwarded[i]))
+                        return false;
+        return IN6_IS_ADDR_LOOPBACK(ip) || (IN6_IS_ADDR_V4MAPPED(ip) && ip->s6_addr[12] == 127);
+}
+
+struct span http_session(const struct http_request *r)
+{
+        return gate_session(&(struct gate_request){.fields = r->fields, .nfields = r->nfields});
 }
 
 const char *http_header(const struct http_request *r, const char *name)
@@ -192,6 +223,8 @@ static void judge(struct http_request *r, const char *method, const char *versio
         struct gate_config c = server_gate_config(r->server);
         struct gate_request q = {span_of(method), span_of(r->raw_uri), span_of(version), r->fields, r->nfields};
         gate_judge(&c, &q, r->arena, &r->verdict);
+        if (r->verdict.key_refused)
+                http_key_refused(r, r->verdict.caller.key_id);
         if (r->verdict.status)
                 reply_verdict(r);
 }
