@@ -173,10 +173,10 @@ const struct api_route api_route_table[] = {
          "Make a key, which is shown only now", NULL, "NewKey", "KeyMade"},
         {NOBODY(HTTP_DELETE, V1 "/admin/keys/{id}", AD, delete_key, "204 400 404 409"), "Keys",
          "Revoke a key and end its sessions", NULL, NULL, NULL},
-        {OPEN_BODY(HTTP_POST, V1 "/session", post_session, "201 400 401 403 413 415"), "Keys",
+        {OPEN_BODY(HTTP_POST, V1 "/session", post_session, "201 400 401 403 413 415 429"), "Keys",
          "Exchange a key for a cookie, for a browser", NULL, "SessionKey", "Session"},
-        {NOBODY(HTTP_DELETE, V1 "/session", HTTP_OPEN, delete_session, "204 403"), "Keys", "End the cookie's session",
-         NULL, NULL, NULL},
+        {NOBODY(HTTP_DELETE, V1 "/session", HTTP_OPEN, delete_session, "204 403 429"), "Keys",
+         "End the cookie's session", NULL, NULL, NULL},
 };
 /* clang-format on */
 const size_t api_route_count = COUNT_OF(api_route_table);

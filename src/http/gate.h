@@ -7,6 +7,7 @@
 #ifndef FA_HTTP_GATE_H
 #define FA_HTTP_GATE_H
 
+#include "http/address.h"
 #include "http/http.h"
 #include "http/route.h"
 #include "http/uri.h"
@@ -27,12 +28,16 @@ struct gate_config {
         http_keys_required_fn *keys_required; /* NULL: never */
         http_authenticate_fn *authenticate;
         void *ctx;
+        const struct networks *proxies;
+        http_admit_fn *admit;
+        void *admit_ctx;
 };
 
 struct gate_request {
         struct span method, uri, version;
         const struct gate_field *fields;
         size_t nfields;
+        struct in6_addr peer; /* the other end of the connection */
 };
 
 struct gate_verdict {
@@ -52,7 +57,10 @@ struct gate_verdict {
         struct uri uri;
         struct route_match match;
         struct http_caller caller;
-        bool key_refused; /* a key was sent and is not known; caller.key_id: what of it may be logged */
+        char refused_key[40];   /* of a key that is not known what may be logged, "" nothing */
+        bool key_refused;       /* one was sent and is not known */
+        struct in6_addr client; /* the peer, or for whom a trusted proxy speaks */
+        struct http_admission admission;
 };
 
 void gate_judge(const struct gate_config *c, const struct gate_request *q, struct arena *a, struct gate_verdict *v);
@@ -61,6 +69,10 @@ void gate_judge(const struct gate_config *c, const struct gate_request *q, struc
 
 /* Fills the refusal and returns false, so that "return gate_refuse(...)" reads well. */
 bool gate_refuse(struct gate_verdict *v, unsigned status, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* Whole seconds that are enough. */
+unsigned long long gate_seconds(struct dur d);
+/* Whether limits hold for it. */
+bool gate_limited(const struct http_route *route);
 /* First field of that name; *count gets how many there are (may be NULL). */
 const struct gate_field *gate_field(const struct gate_request *q, const char *name, size_t *count);
 bool gate_is_token(struct span s);

@@ -9,6 +9,7 @@
 #ifndef FA_HTTP_H
 #define FA_HTTP_H
 
+#include <netinet/in.h>
 #include "base/base.h"
 
 struct http_server;
@@ -39,6 +40,28 @@ typedef int http_authenticate_fn(void *ctx, struct span key, struct http_caller 
 /* Whether routes that are not OPEN need a key now. */
 typedef bool http_keys_required_fn(void *ctx);
 
+/* Whom a request counts against. */
+struct http_visitor {
+        const struct http_caller *caller; /* key_id "" when no valid key came along */
+        struct in6_addr address;          /* IPv4 mapped; the client's, where a trusted proxy says so */
+};
+
+struct http_admission {
+        struct dur wait; /* 0: come in; else how long to stay away */
+        char limit[80];  /* the one that was passed, for people */
+        /* Told in every answer unless quota is 0. */
+        uint64_t quota, left;
+        struct dur reset;
+};
+
+/*
+ * May this request with a body of so many bytes go on? Asked on the
+ * connection's thread, once for each request to a route that is not OPEN or does something,
+ * before a byte of the body is read; of a wrong key too. A body of unknown
+ * length counts 1, and what has come of it is told later, with out NULL.
+ */
+typedef void http_admit_fn(void *ctx, const struct http_visitor *who, uint64_t bytes, struct http_admission *out);
+
 /* ---- routes ------------------------------------------------------------------ */
 
 /* The whole request is here (headers, and the body if the route buffers one). Must reply exactly once. */
@@ -68,7 +91,7 @@ struct http_route {
                 max_body; /* BODY_JSON: 0 means 1 MiB. STREAM: declared or sent length past it is a 413; 0 = no limit */
         http_handle_fn *handle;           /* NONE and JSON */
         const struct http_stream *stream; /* STREAM */
-        const char *statuses; /* "202 400 413": declared for metrics and docs; 401 403 500 503 are added by scope */
+        const char *statuses; /* "202 400 413": declared for metrics and docs; 401 403 429 500 503 are added by scope */
         bool unbound;         /* only for callers bound to no owner */
         bool while_draining;  /* answered while the server drains (probes, reads) */
         bool quiet;           /* logged at debug only (probes, metrics) */
@@ -86,7 +109,10 @@ struct http_opts {
                 *allowed_hosts; /* comma-separated, besides IP literals and localhost; used while no key is required */
         http_keys_required_fn *keys_required; /* NULL: never */
         http_authenticate_fn *authenticate;
-        void *ctx; /* http_context(r) and the callback's */
+        void *ctx;                   /* http_context(r) and authenticate's */
+        const char *trusted_proxies; /* networks whose X-Forwarded-For is believed; NULL or "" = none */
+        http_admit_fn *admit;        /* NULL: no limits */
+        void *admit_ctx;
         const struct http_route *const *routes;
         size_t nroutes;
 };
