@@ -69,6 +69,10 @@ int admin_open(const struct admin_opts *opts, struct admin **out, struct err *e)
         lock_init(&a->lock, "admin", RANK_APP);
         lock_init(&a->collecting, "admin.collect", RANK_APP);
         cond_init(&a->wake);
+        if (keys_init(&a->keys, opts, e)) {
+                admin_close(a);
+                return -1;
+        }
         if (opts->trash_after.ns > 0) {
                 if (thread_start(&a->thread, "janitor", janitor, a)) {
                         admin_close(a);
@@ -92,6 +96,7 @@ void admin_close(struct admin *a)
                 pthread_join(a->thread, NULL);
         }
         cond_done(&a->wake);
+        keys_done(&a->keys);
         lock_done(&a->collecting);
         lock_done(&a->lock);
         mem_free(a);

@@ -22,6 +22,7 @@ struct admin_opts {
         /* Removes one asset of the trash for good. */
         int (*purge)(void *ctx, struct id asset, struct err *e);
         void *ctx;
+        const char *api_key;    /* an admin's key besides those of the catalog; "" none */
         const char *instance;   /* this process's name among those that share the catalog */
         struct dur trash_after; /* 0: the trash is never emptied by itself */
 };
@@ -40,5 +41,37 @@ int admin_stats(struct admin *a, const char *owner, struct buf *out, struct err 
 void admin_config(struct admin *a, struct buf *out);
 /* Refresh the gauges that come from the catalog and the process; at most once a second however often it is called. */
 void admin_collect(struct admin *a);
+
+/* ---- keys of the API ---------------------------------------------------------------------------- */
+
+#define KEY_TEXT_LEN    77 /* "fa_", 8 hexadecimal digits to find it by, "_", 64 that are secret, NUL */
+#define SESSION_SECONDS 43200
+#define COOKIE_TEXT_LEN 68 /* "fs_", 64 hexadecimal digits, NUL */
+
+struct admin_caller {
+        enum key_scope scope;
+        char owner[OWNER_MAX + 1]; /* "": bound to none */
+        char key_id[ID_TEXT_LEN];  /* "env": API_KEY */
+};
+
+/* Whether the API is closed to those without a key: there is API_KEY, or a key was ever made. */
+bool admin_keys_required(struct admin *a);
+/* A key or a session's cookie: 1, 0 unknown (then out->key_id is what of it may be logged), -1. May be 5 s behind. */
+int admin_authenticate(struct admin *a, struct span given, struct admin_caller *out, struct err *e);
+/* As catalog_key_create; id, prefix, hash and alone are filled in. text is the key, which nobody can show again. */
+int admin_key_create(struct admin *a, struct new_key *k, char text[KEY_TEXT_LEN], struct wall *expires,
+                     struct err *e) MUST_CHECK;
+/* As catalog_key_revoke; alone is filled in. At once here, on other instances within 5 s. */
+int admin_key_revoke(struct admin *a, struct key_end *k, struct err *e) MUST_CHECK;
+/* A cookie that stands for the key for SESSION_SECONDS. ERR_FORBIDDEN: not a key that holds. */
+int admin_session_begin(struct admin *a, struct span key, char cookie[COOKIE_TEXT_LEN], struct admin_caller *out,
+                        struct err *e) MUST_CHECK;
+int admin_session_end(struct admin *a, struct span cookie, struct err *e) MUST_CHECK; /* an unknown one is fine */
+
+/* Without a server: as admin_key_create, on a catalog that somebody else opened. */
+int key_make(struct catalog *c, struct new_key *k, char text[KEY_TEXT_LEN], struct wall *expires,
+             struct err *e) MUST_CHECK;
+/* True for a text that has the form of a key; its prefix. */
+bool key_split(struct span text, char prefix[KEY_PREFIX_LEN]);
 
 #endif

@@ -4,6 +4,23 @@
 
 #include "admin/admin.h"
 
+struct key_entry {
+        struct sha256 hash; /* of what was presented */
+        struct mono until;  /* ns 0: free */
+        bool known;
+        struct admin_caller who;
+};
+
+struct keys {
+        struct lock lock; /* generation, entries */
+        uint64_t generation;
+        struct key_entry entries[256];
+        atomic_bool required;
+        _Atomic(int64_t) look_again; /* ns of struct mono */
+};
+int keys_init(struct keys *k, const struct admin_opts *o, struct err *e) MUST_CHECK;
+void keys_done(struct keys *k);
+
 struct admin {
         struct admin_opts o;
         struct mono started;
@@ -15,6 +32,7 @@ struct admin {
         bool stop, has_thread;
         pthread_t thread;
         struct mono last_collect;
+        struct keys keys;
 };
 
 struct process_usage {

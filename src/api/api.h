@@ -32,7 +32,6 @@ struct api_opts {
         bool exif_gps;
         bool metrics_enabled;
         const char *metrics_token; /* "" open */
-        const char *api_key;       /* "" none */
         const char *swagger_dir;   /* folder of swagger-ui-dist */
 };
 
@@ -42,8 +41,9 @@ void api_close(struct api *a);
 const struct http_route *const *api_routes(const struct api *a, size_t *n);
 /* Of these only what watches a process asks for: /live, /ready, /health, /metrics. */
 const struct http_route *const *api_probe_routes(const struct api *a, size_t *n);
-/* For http_opts.authenticate. */
-bool api_authenticate(void *ctx, struct span key, struct http_caller *out);
+/* For http_opts. */
+int api_authenticate(void *ctx, struct span key, struct http_caller *out);
+bool api_keys_required(void *ctx);
 /* The OpenAPI 3.1 document; lives with a. */
 struct span api_openapi(const struct api *a);
 

@@ -49,8 +49,8 @@ void get_dlq(struct http_request *r)
         struct json_out j;
         if (!arg_uint(r, "limit", 1, 500, 50, &limit))
                 return;
-        if (catalog_dlq_list(api_of(r)->o.catalog, http_query(r, "stage"), limit, http_query(r, "cursor"),
-                             http_arena(r), &items, &n, &total, &next, &e)) {
+        if (catalog_dlq_list(api_of(r)->o.catalog, bound_owner(r), http_query(r, "stage"), limit,
+                             http_query(r, "cursor"), http_arena(r), &items, &n, &total, &next, &e)) {
                 http_reply_err(r, &e);
                 return;
         }
@@ -77,7 +77,7 @@ void get_dlq_job(struct http_request *r)
         struct json_out j;
         if (!arg_id(r, "job_id", &id))
                 return;
-        if (catalog_dlq_get(api_of(r)->o.catalog, id, http_arena(r), &items, &n, &e)) {
+        if (catalog_dlq_get(api_of(r)->o.catalog, id, bound_owner(r), http_arena(r), &items, &n, &e)) {
                 http_reply_err(r, &e);
                 return;
         }
@@ -122,8 +122,7 @@ static bool ids_of_body(struct http_request *r, struct id **ids, size_t *n)
         return ok;
 }
 
-typedef int dlq_fn(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
-                   struct err *e);
+typedef int dlq_fn(struct catalog *c, const struct dlq_choice *which, uint64_t *moved, struct err *e);
 
 static void act(struct http_request *r, bool whole, bool of_one, const char *word, dlq_fn *fn)
 {
@@ -135,7 +134,9 @@ static void act(struct http_request *r, bool whole, bool of_one, const char *wor
         struct json_out j;
         if ((of_one && !arg_id(r, "job_id", &job)) || (!whole && !ids_of_body(r, &ids, &n)))
                 return;
-        if (fn(api_of(r)->o.catalog, of_one ? &job : NULL, ids, n, &moved, &e)) {
+        struct dlq_choice which = {
+                .owner = bound_owner(r), .job = of_one ? &job : NULL, .assets = ids, .n = n, .actor = actor_of(r)};
+        if (fn(api_of(r)->o.catalog, &which, &moved, &e)) {
                 http_reply_err(r, &e);
                 return;
         }

@@ -114,6 +114,12 @@ static bool wants_preview(struct http_request *r, bool *preview)
         return true;
 }
 
+static void reply_no_thumbnail(struct http_request *r, const struct asset *a)
+{
+        http_reply_error(r, 404, "no_thumbnail", NULL, "no thumbnail: the file is %s%s%s", asset_status_name(a->status),
+                         a->analysis_note ? "; " : "", a->analysis_note ? a->analysis_note : "");
+}
+
 void get_thumbnail(struct http_request *r)
 {
         struct asset a;
@@ -124,12 +130,15 @@ void get_thumbnail(struct http_request *r)
         char etag[SHA256_TEXT_LEN + 2], hex[SHA256_TEXT_LEN];
         if (!load(r, &a) || !wants_preview(r, &preview))
                 return;
+        /* Pictures belong to the bytes: until this file was looked at itself, they may come from another owner's. */
+        if (!a.metadata) {
+                reply_no_thumbnail(r, &a);
+                return;
+        }
         if (storage_open_derived(api_of(r)->o.storage, a.sha256, preview ? STORAGE_PREVIEW : STORAGE_THUMB, &fd, &size,
                                  &e)) {
                 if (e.code == ERR_NOT_FOUND)
-                        http_reply_error(r, 404, "no_thumbnail", NULL, "no thumbnail: the file is %s%s%s",
-                                         asset_status_name(a.status), a.analysis_note ? "; " : "",
-                                         a.analysis_note ? a.analysis_note : "");
+                        reply_no_thumbnail(r, &a);
                 else
                         http_reply_err(r, &e);
                 return;

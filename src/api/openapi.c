@@ -106,7 +106,7 @@ static void put_response(struct json_out *j, const struct api_route *r, const ch
         json_key(j, code);
         json_obj(j);
         json_kv_str(j, "description", status_text(code));
-        bool probe_answer = r->http.scope == HTTP_OPEN && !strcmp(code, "503");
+        bool probe_answer = r->http.quiet && !strcmp(code, "503");
         if ((code[0] == '2' && r->response) || probe_answer)
                 put_media(j, r->response);
         else if (code[0] >= '4')
@@ -146,6 +146,8 @@ static void put_operation(struct json_out *j, const struct api_route *r, struct 
         json_kv_str(j, "operationId", buf_str(&id));
         buf_done(&id);
         json_kv_str(j, "x-scope", scopes[r->http.scope]);
+        if (r->http.unbound)
+                json_kv_bool(j, "x-unbound", true);
         if (r->http.scope == HTTP_OPEN) {
                 json_key(j, "security");
                 json_arr(j);
@@ -207,13 +209,14 @@ int api_openapi_build(struct api *a, struct err *e)
                     "{\"title\":\"File Allocator\",\"version\":\"" FA_VERSION
                     "\",\"license\":{\"name\":\"Apache-2.0\"},"
                     "\"description\":\"Keeps any file, answers at once, then works out where it belongs.\"}");
-        json_kv_raw(&j, "security", "[{\"key\":[]},{\"bearer\":[]},{}]");
+        json_kv_raw(&j, "security", "[{\"key\":[]},{\"bearer\":[]},{\"session\":[]},{}]");
         put_paths(&j, mem);
         json_key(&j, "components");
         json_obj(&j);
         json_kv_raw(&j, "securitySchemes",
                     "{\"key\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"X-API-Key\"},\"bearer\":{\"type\":"
-                    "\"http\",\"scheme\":\"bearer\"}}");
+                    "\"http\",\"scheme\":\"bearer\"},\"session\":{\"type\":\"apiKey\",\"in\":\"cookie\",\"name\":"
+                    "\"" HTTP_SESSION_COOKIE "\"}}");
         json_kv_raw(&j, "schemas", api_schemas);
         json_end(&j);
         json_end(&j);

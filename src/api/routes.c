@@ -29,6 +29,18 @@
 
 #define GET(p, sc, fn, st)                                                                                             \
         .http = {.method = HTTP_GET, .path = p, .scope = sc, .handle = fn, .statuses = st, .while_draining = true}
+/* What concerns the whole installation: for keys that are bound to no owner. */
+#define GET_UNBOUND(p, fn, st)                                                                                         \
+        .http = {.method = HTTP_GET,                                                                                   \
+                 .path = p,                                                                                            \
+                 .scope = AD,                                                                                          \
+                 .handle = fn,                                                                                         \
+                 .statuses = st,                                                                                       \
+                 .unbound = true,                                                                                      \
+                 .while_draining = true}
+/* Open, and small: anybody may send it. */
+#define OPEN_BODY(m, p, fn, st)                                                                                        \
+        .http = {.method = m, .path = p, .body = HTTP_BODY_JSON, .max_body = 4096, .handle = fn, .statuses = st}
 #define PROBE(p, fn, st)                                                                                               \
         .http = {.method = HTTP_GET,                                                                                   \
                  .path = p,                                                                                            \
@@ -153,8 +165,18 @@ const struct api_route api_route_table[] = {
         {NOBODY(HTTP_DELETE, V1 "/admin/dlq", AD, delete_dlq_all, "200"), "Admin", "Discard all entries; files stay",
          NULL, NULL, "DlqMoved"},
         {GET(V1 "/admin/stats", AD, get_stats, "200"), "Admin", "Counts", NULL, NULL, "Stats"},
-        {GET(V1 "/admin/config", AD, get_config, "200"), "Admin", "Settings with their origin, secrets masked", NULL,
-         NULL, "Any"},
+        {GET_UNBOUND(V1 "/admin/config", get_config, "200"), "Admin", "Settings with their origin, secrets masked",
+         NULL, NULL, "Any"},
+        {GET(V1 "/admin/keys", AD, get_keys, "200 400"), "Keys", "Keys, newest first; never the key itself",
+         "revoked boolean Revoked ones too\n", NULL, "KeyPage"},
+        {BODY(HTTP_POST, V1 "/admin/keys", AD, post_key, "201 400 409 415"), "Keys",
+         "Make a key, which is shown only now", NULL, "NewKey", "KeyMade"},
+        {NOBODY(HTTP_DELETE, V1 "/admin/keys/{id}", AD, delete_key, "204 400 404 409"), "Keys",
+         "Revoke a key and end its sessions", NULL, NULL, NULL},
+        {OPEN_BODY(HTTP_POST, V1 "/session", post_session, "201 400 401 403 413 415 429"), "Keys",
+         "Exchange a key for a cookie, for a browser", NULL, "SessionKey", "Session"},
+        {NOBODY(HTTP_DELETE, V1 "/session", HTTP_OPEN, delete_session, "204 403 429"), "Keys",
+         "End the cookie's session", NULL, NULL, NULL},
 };
 /* clang-format on */
 const size_t api_route_count = COUNT_OF(api_route_table);
@@ -197,17 +219,6 @@ const struct http_route *const *api_routes(const struct api *a, size_t *n)
 struct span api_openapi(const struct api *a)
 {
         return buf_span(&a->openapi);
-}
-
-/* Hashes are compared, not keys, so that neither length nor a common beginning shows in the time. */
-bool api_authenticate(void *ctx, struct span key, struct http_caller *out)
-{
-        const struct api *a = ctx;
-        struct sha256 given = sha256_of(key.p, key.n), want = sha256_of(a->o.api_key, strlen(a->o.api_key));
-        if (!*a->o.api_key || !equal_constant_time(given.b, want.b, sizeof given.b))
-                return false;
-        *out = (struct http_caller){.scope = HTTP_SCOPE_ADMIN, .key_id = "env"};
-        return true;
 }
 
 /* They stand side by side in the table. */

@@ -36,10 +36,16 @@ static void name_instance(struct app *a)
                  sha256_format(sha256_of(a->data, strlen(a->data)), hash));
 }
 
+int app_open_data(struct app *a, bool lock, struct err *e)
+{
+        if (dir_make(a->c->data_path, e) || absolute(a->c->data_path, a->data, sizeof a->data, e))
+                return -1;
+        return lock ? app_data_lock(a->data, &a->lock_fd, e) : 0;
+}
+
 static int prepare_folders(struct app *a, struct err *e)
 {
-        if (dir_make(a->c->data_path, e) || absolute(a->c->data_path, a->data, sizeof a->data, e) ||
-            app_data_lock(a->data, &a->lock_fd, e) || dir_make(a->c->storage_path, e) ||
+        if (app_open_data(a, true, e) || dir_make(a->c->storage_path, e) ||
             absolute(a->c->storage_path, a->storage_path, sizeof a->storage_path, e))
                 return -1;
         name_instance(a);
@@ -74,9 +80,8 @@ static int catalog_url(struct app *a, struct err *e)
         return n < 0 || (size_t)n >= sizeof a->url ? err_set(e, ERR_INVALID, "DATABASE_URL: the path is too long") : 0;
 }
 
-static int open_catalog(struct app *a, struct err *e)
+int app_open_catalog(struct app *a, struct err *e)
 {
-        struct catalog_counts counts;
         if (catalog_url(a, e))
                 return -1;
         struct catalog_opts co = {
@@ -91,7 +96,13 @@ static int open_catalog(struct app *a, struct err *e)
                 .db_max_overflow = a->c->db_max_overflow ? (unsigned)a->c->db_max_overflow : UINT_MAX,
                 .db_pool_timeout = a->c->db_pool_timeout,
         };
-        if (catalog_open(&co, &a->catalog, e) || catalog_counts(a->catalog, NULL, &counts, e))
+        return catalog_open(&co, &a->catalog, e);
+}
+
+static int open_stores(struct app *a, struct err *e)
+{
+        struct catalog_counts counts;
+        if (app_open_catalog(a, e) || catalog_counts(a->catalog, NULL, &counts, e))
                 return -1;
         struct storage_opts so;
         char role_url[APP_ROLE_URL_MAX];
@@ -202,6 +213,7 @@ static int open_front(struct app *a, struct err *e)
                                 .config_json = config_json,
                                 .purge = purge,
                                 .ctx = a,
+                                .api_key = c->api_key,
                                 .instance = a->instance,
                                 .trash_after = dur_s((double)c->trash_days * 86400)};
         app_probes_init(a);
@@ -225,7 +237,6 @@ static int open_front(struct app *a, struct err *e)
                               .exif_gps = c->exif_gps,
                               .metrics_enabled = c->metrics_enabled,
                               .metrics_token = c->metrics_token,
-                              .api_key = c->api_key,
                               .swagger_dir = a->swagger_dir};
         return api_open(&po, &a->api, e);
 }
@@ -240,7 +251,7 @@ static int listen_http(struct app *a, struct err *e)
                                .min_body_rate = (uint64_t)c->min_body_rate,
                                .allowed_origins = c->allowed_origins,
                                .allowed_hosts = c->allowed_hosts,
-                               .keys_configured = *c->api_key != '\0',
+                               .keys_required = api_keys_required,
                                .authenticate = api_authenticate,
                                .ctx = a->api,
                                .trusted_proxies = c->trusted_proxies,
@@ -251,9 +262,9 @@ static int listen_http(struct app *a, struct err *e)
         ho.routes = a->role == APP_WORK ? api_probe_routes(a->api, &ho.nroutes) : api_routes(a->api, &ho.nroutes);
         bool local =
                 !strcmp(c->app_host, "localhost") || !strncmp(c->app_host, "127.", 4) || !strcmp(c->app_host, "::1");
-        if (a->role == APP_SERVE && !local && !*c->api_key)
+        if (a->role == APP_SERVE && !local && !admin_keys_required(a->admin))
                 log_warning("app",
-                            "APP_HOST is %s and no API_KEY is set: everybody who reaches this port can read, change "
+                            "APP_HOST is %s and there is no key: everybody who reaches this port can read, change "
                             "and delete all files",
                             c->app_host);
         return http_server_start(&ho, &a->http, e);
@@ -302,7 +313,7 @@ int app_start(const struct config *c, enum app_role role, struct app **out, stru
                 app_stop(a);
                 return err_oom(e);
         }
-        if (prepare_folders(a, e) || open_catalog(a, e) || open_model(a, e) || open_services(a, e) ||
+        if (prepare_folders(a, e) || open_stores(a, e) || open_model(a, e) || open_services(a, e) ||
             start_workers(a, e) || open_front(a, e) || app_limit_open(a, e) || listen_http(a, e)) {
                 app_stop(a);
                 return -1;

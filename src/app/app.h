@@ -22,6 +22,17 @@ uint16_t app_port(const struct app *a); /* 0: it does not listen */
 /* Stop accepting, drain within SHUTDOWN_GRACE, close. NULL is fine. */
 void app_stop(struct app *a);
 
+/* Keys are texts here, as people give them. */
+struct app_key {
+        const char *name, *scope, *owner, *expires; /* owner NULL: bound to none; expires RFC 3339, NULL: never */
+        char id[37], key[80];                       /* the answer */
+};
+/*
+ * Makes a key in the catalog itself, without a server: the way in when there is
+ * no key yet, or none that is known. An embedded catalog must not be in use.
+ */
+int app_key_create(const struct config *c, struct app_key *k, struct err *e) MUST_CHECK;
+
 /* Where the program's own files are: beside the executable, in ../share/file-allocator and ../lib/file-allocator. */
 struct app_paths {
         char share[512], lib[512], decoder[512];

@@ -42,6 +42,9 @@ struct app {
         struct status_probe probes[APP_PROBES];
 };
 
+/* DATA_PATH made, found and, when lock, taken for this process alone. */
+int app_open_data(struct app *a, bool lock, struct err *e) MUST_CHECK;
+int app_open_catalog(struct app *a, struct err *e) MUST_CHECK;
 /* Opens a->limit if a rate limit is set. */
 int app_limit_open(struct app *a, struct err *e) MUST_CHECK;
 http_admit_fn app_admit; /* ctx: the app, with its limit open */

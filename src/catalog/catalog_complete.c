@@ -194,8 +194,8 @@ int catalog_step_put(struct catalog *c, struct sha256 object, const char *step, 
         return write_do(c, LANE_RESULT, do_step_put, &g, e);
 }
 
-int catalog_step_get(struct catalog *c, struct sha256 object, const char *step, const char *version, struct arena *a,
-                     struct span *out, struct err *e)
+int catalog_step_get(struct catalog *c, struct sha256 object, const char *owner, const char *step, const char *version,
+                     struct arena *a, struct span *out, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(c, e);
@@ -206,8 +206,10 @@ int catalog_step_get(struct catalog *c, struct sha256 object, const char *step, 
         *out = (struct span){0};
         if (!db)
                 return -1;
-        s = db_query(db, e, "SELECT data FROM step_result WHERE object = ? AND step = ? AND version = ?", "htt",
-                     &object, step, version);
+        s = db_query(db, e,
+                     "SELECT data FROM step_result WHERE object = ?1 AND step = ?2 AND version = ?3 AND "
+                     "(SELECT count(*) FROM asset WHERE sha256 = ?1 AND owner = ?4) > 1",
+                     "httt", &object, step, version, owner);
         if (s && (rc = db_step(db, s, e)) > 0) {
                 size_t n = (size_t)col_bytes(s, 0);
                 p = arena_alloc(a, n + 1);

@@ -46,6 +46,9 @@ const struct copy_table copy_tables[] = {
          "lluidu", "operation, asset"},
         {"idempotency", "owner, scope, key, hash, job, created, expires, assets, duplicates", "tttbullbb",
          "owner, scope, key"},
+        {"api_key",
+         "n, id, name, prefix, hash, scope, owner, created, created_by, expires, last_used, revoked, revoked_by",
+         "luttbitltlllt", "n"},
         {NULL, NULL, NULL, NULL},
 };
 

@@ -124,6 +124,10 @@ int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned 
 #define DEAD_SELECT(db, rest)                                                                                          \
         SQL(db, DEAD("t", "task t") rest, DEAD("f", "task t JOIN task_failed f ON f.task = t.n") rest)
 #define DEAD_COUNT(from) "SELECT count(*) FROM " from " WHERE state = 3 AND (?1 IS NULL OR stage = ?1)"
+/* Of one owner's, over "t" and the failure "f". */
+#define DEAD_COUNT_OF(failed, from)                                                                                    \
+        "SELECT count(*) FROM " from " JOIN asset a ON a.n = t.asset WHERE t.state = 3 AND (?1 IS NULL OR " failed     \
+        ".stage = ?1) AND a.owner = ?2"
 
 static int dead_read(struct db *db, struct rows *s, struct arena *a, void *at, struct err *e)
 {
@@ -148,19 +152,33 @@ static int dead_read(struct db *db, struct rows *s, struct arena *a, void *at, s
         return ok ? 0 : err_oom(e);
 }
 
+static int dead_count(struct db *db, const char *owner, const char *stage, uint64_t *total, struct err *e)
+{
+        int64_t n = 0;
+        int rc = owner ? db_int(db, e, &n,
+                                SQL(db, DEAD_COUNT_OF("t", "task t"),
+                                    DEAD_COUNT_OF("f", "task t JOIN task_failed f ON f.task = t.n")),
+                                "tt", stage, owner)
+                       : db_int(db, e, &n, SQL(db, DEAD_COUNT("task"), DEAD_COUNT("task JOIN task_failed ON task = n")),
+                                "t", stage);
+
+        *total = (uint64_t)n;
+        return rc;
+}
+
 static const struct list dead = {.read = dead_read, .size = sizeof(struct dead_task), .n = "t.n", .n_column = 14};
 
-int catalog_dlq_list(struct catalog *c, const char *stage, unsigned limit, const char *cursor, struct arena *a,
-                     struct dead_task **out, size_t *n, uint64_t *total, const char **next, struct err *e)
+int catalog_dlq_list(struct catalog *c, const char *owner, const char *stage, unsigned limit, const char *cursor,
+                     struct arena *a, struct dead_task **out, size_t *n, uint64_t *total, const char **next,
+                     struct err *e)
 {
         struct mono began = mono_now();
         struct page p = {.list = &dead,
                          .order = {.key = "last_failed", .column = 13, .down = true},
                          .limit = limit,
-                         .shape = shape_str(2, stage)};
+                         .shape = shape_str(shape_str(2, stage), owner)};
         struct db *db;
         struct sql q;
-        int64_t count = 0;
         int rc;
 
         *out = NULL;
@@ -171,11 +189,11 @@ int catalog_dlq_list(struct catalog *c, const char *stage, unsigned limit, const
                 return -1;
         sql_init(&q, db, a);
         sql_put(&q, DEAD_SELECT(db, ""));
+        if (owner)
+                sql_text(&q, " AND a.owner = ?", owner);
         if (stage)
                 sql_text(&q, SQL(db, " AND t.stage = ?", " AND f.stage = ?"), stage);
-        rc = db_int(db, e, &count, SQL(db, DEAD_COUNT("task"), DEAD_COUNT("task JOIN task_failed ON task = n")), "t",
-                    stage);
-        *total = (uint64_t)count;
+        rc = dead_count(db, owner, stage, total, e);
         if (rc >= 0)
                 rc = page_read(&p, &q, out, n, next, e);
         sql_done(&q);
@@ -205,7 +223,8 @@ static int history(struct db *db, int64_t task, struct arena *a, struct dead_tas
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }
 
-int catalog_dlq_get(struct catalog *c, struct id job, struct arena *a, struct dead_task **out, size_t *n, struct err *e)
+int catalog_dlq_get(struct catalog *c, struct id job, const char *owner, struct arena *a, struct dead_task **out,
+                    size_t *n, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(c, e);
@@ -217,7 +236,8 @@ int catalog_dlq_get(struct catalog *c, struct id job, struct arena *a, struct de
         *n = 0;
         if (!db)
                 return -1;
-        s = db_query(db, e, DEAD_SELECT(db, " AND j.id = ? ORDER BY a.position"), "u", &job);
+        s = db_query(db, e, DEAD_SELECT(db, " AND j.id = ?1 AND (?2 IS NULL OR a.owner = ?2) ORDER BY a.position"),
+                     "ut", &job, owner);
         while (s && (rc = db_step(db, s, e)) > 0) {
                 if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 || dead_read(db, s, a, &(*out)[*n], e) < 0 ||
                     history(db, col_i64(s, 14), a, &(*out)[*n], e) < 0) {
@@ -236,43 +256,46 @@ int catalog_dlq_get(struct catalog *c, struct id job, struct arena *a, struct de
 /* ---- out of the queue ------------------------------------------------------------------- */
 
 struct dlq_args {
-        const struct id *job, *assets;
-        size_t n, at; /* at: how far the list is done */
+        const struct dlq_choice *which;
+        size_t at; /* how far the list is done */
         bool discard, more;
         uint64_t moved;
 };
 
+#define NEXT_DEAD                                                                                                      \
+        "SELECT t.n, t.asset FROM asset a JOIN task t ON t.asset = a.n WHERE (?1 IS NULL OR a.owner = ?1) AND "        \
+        "t.state = 3 AND "
+
 /* The next dead task to move: 1 found, 0 none, -1. */
 static int next_dead(struct tx *tx, struct dlq_args *g, int64_t *task, int64_t *asset, struct err *e)
 {
+        const struct dlq_choice *w = g->which;
+
         for (;;) {
-                const struct id *one = g->assets ? &g->assets[g->at] : NULL;
+                const struct id *one = w->assets ? &w->assets[g->at] : NULL;
                 struct rows *s;
                 int rc;
-                if (g->assets && g->at == g->n)
+                if (w->assets && g->at == w->n)
                         return 0;
                 if (one)
                         s = db_query(tx->db, e,
                                      LOCKING(tx->db,
-                                             "SELECT t.n, t.asset FROM asset a JOIN task t ON t.asset = a.n WHERE a.id "
-                                             "= ?1 AND "
-                                             "t.state = 3 AND (?2 IS NULL OR a.job = (SELECT n FROM job WHERE id = "
-                                             "?2)) LIMIT 1",
+                                             NEXT_DEAD "a.id = ?2 AND (?3 IS NULL OR a.job = (SELECT n FROM job WHERE "
+                                                       "id = ?3)) LIMIT 1",
                                              "FOR UPDATE OF t SKIP LOCKED"),
-                                     "uu", one, g->job);
-                else if (g->job)
-                        s = db_query(
-                                tx->db, e,
-                                LOCKING(tx->db,
-                                        "SELECT t.n, t.asset FROM job j JOIN asset a ON a.job = j.n JOIN task t ON "
-                                        "t.asset = a.n WHERE j.id = ? AND t.state = 3 LIMIT 1",
-                                        "FOR UPDATE OF t SKIP LOCKED"),
-                                "u", g->job);
+                                     "tuu", w->owner, one, w->job);
+                else if (w->job)
+                        s = db_query(tx->db, e,
+                                     LOCKING(tx->db, NEXT_DEAD "a.job = (SELECT n FROM job WHERE id = ?2) LIMIT 1",
+                                             "FOR UPDATE OF t SKIP LOCKED"),
+                                     "tu", w->owner, w->job);
                 else
                         s = db_query(tx->db, e,
-                                     LOCKING(tx->db, "SELECT n, asset FROM task WHERE state = 3 LIMIT 1",
-                                             "FOR UPDATE SKIP LOCKED"),
-                                     "");
+                                     LOCKING(tx->db,
+                                             "SELECT t.n, t.asset FROM task t CROSS JOIN asset a WHERE t.state = 3 AND "
+                                             "a.n = t.asset AND (?1 IS NULL OR a.owner = ?1) LIMIT 1",
+                                             "FOR UPDATE OF t SKIP LOCKED"),
+                                     "t", w->owner);
                 rc = s ? db_step(tx->db, s, e) : -1;
                 g->at +=
                         one && rc == 0; /* a task taken leaves the queue: the asset is asked again and done with then */
@@ -287,7 +310,7 @@ static int next_dead(struct tx *tx, struct dlq_args *g, int64_t *task, int64_t *
         }
 }
 
-static int revive(struct tx *tx, int64_t task, int64_t asset, struct err *e)
+static int revive(struct tx *tx, int64_t task, int64_t asset, const char *actor, struct err *e)
 {
         struct row r;
 
@@ -297,7 +320,7 @@ static int revive(struct tx *tx, int64_t task, int64_t asset, struct err *e)
             db_run(tx->db, e, "UPDATE asset SET error = NULL, error_code = NULL WHERE n = ?", "l", asset) < 0 ||
             row_load(tx, asset, &r, e) < 0 || row_set_status(tx, &r, ASSET_QUEUED, e) < 0)
                 return -1;
-        return lineage_add(tx, asset, "retried", "user", NULL, e);
+        return lineage_add(tx, asset, "retried", actor, NULL, e);
 }
 
 static int do_dlq(struct tx *tx, void *arg, struct err *e)
@@ -312,9 +335,9 @@ static int do_dlq(struct tx *tx, void *arg, struct err *e)
                 if (g->discard)
                         rc = db_run(tx->db, e, "DELETE FROM task WHERE n = ?", "l", task) < 0
                                      ? -1
-                                     : lineage_add(tx, asset, "discarded", "user", NULL, e);
+                                     : lineage_add(tx, asset, "discarded", g->which->actor, NULL, e);
                 else
-                        rc = revive(tx, task, asset, e);
+                        rc = revive(tx, task, asset, g->which->actor, e);
                 if (rc < 0)
                         return -1;
                 g->moved++;
@@ -327,10 +350,9 @@ static int do_dlq(struct tx *tx, void *arg, struct err *e)
         return 0;
 }
 
-static int dlq_move(struct catalog *c, bool discard, const struct id *job, const struct id *assets, size_t n,
-                    uint64_t *moved, struct err *e)
+static int dlq_move(struct catalog *c, bool discard, const struct dlq_choice *which, uint64_t *moved, struct err *e)
 {
-        struct dlq_args g = {.job = job, .assets = assets, .n = n, .discard = discard};
+        struct dlq_args g = {.which = which, .discard = discard};
 
         *moved = 0;
         do {
@@ -344,14 +366,12 @@ static int dlq_move(struct catalog *c, bool discard, const struct id *job, const
         return 0;
 }
 
-int catalog_dlq_retry(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
-                      struct err *e)
+int catalog_dlq_retry(struct catalog *c, const struct dlq_choice *which, uint64_t *moved, struct err *e)
 {
-        return dlq_move(c, false, job, assets, n, moved, e);
+        return dlq_move(c, false, which, moved, e);
 }
 
-int catalog_dlq_discard(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
-                        struct err *e)
+int catalog_dlq_discard(struct catalog *c, const struct dlq_choice *which, uint64_t *moved, struct err *e)
 {
-        return dlq_move(c, true, job, assets, n, moved, e);
+        return dlq_move(c, true, which, moved, e);
 }

@@ -101,6 +101,17 @@ static const struct cli_option migrate_options[] = {
         END,
 };
 
+static const struct cli_option apikey_options[] = {
+        {"scope", 0, "SCOPE", "create: read (the default), write or admin; each includes the ones before it."},
+        {"owner", 'o', "NAME", "create: bind the key to this owner; else it is for all."},
+        {"name", 0, "TEXT", "create: what it is for, to tell keys apart."},
+        {"expires", 0, "WHEN", "create: 90d, 12h, or a time such as 2027-01-31; else never."},
+        {"direct", 0, NULL, "create: in the catalog itself, without a server."},
+        {"all", 'a', NULL, "list: revoked keys too."},
+        SHORTHANDS,
+        END,
+};
+
 const struct cli_command cli_commands[] = {
         {"serve", "start the server", "",
          "file-allocator serve\n"
@@ -164,6 +175,15 @@ const struct cli_command cli_commands[] = {
          "counts as finished; cut off, or run again, it completes what is missing. Code 0: all is equal; 3: the "
          "catalogs are, but objects are missing or damaged; 1: it failed, or something differs.",
          migrate_options, 1, 1, run_migrate},
+        {"apikey", "make, list and revoke API keys", "create|list|revoke [ID]",
+         "file-allocator apikey create --scope admin --direct\n"
+         "file-allocator apikey create --scope read,write --owner ann --expires 90d\n"
+         "file-allocator apikey list\n"
+         "file-allocator apikey revoke 01900000-0000-7000-8000-000000000001",
+         "The key is printed once and kept only as a hash. The first one must be an admin's and bound to no owner; "
+         "from then on every request needs a key. --direct needs no key and no server: with SQLite the server must not "
+         "be running, with PostgreSQL it may.",
+         apikey_options, 1, 2, run_apikey},
         {"config", "show, check or document the settings", "show|check|docs",
          "file-allocator config show\n"
          "file-allocator config check --set APP_PORT=9000\n"

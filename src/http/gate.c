@@ -175,7 +175,7 @@ static bool check_route(const struct gate_request *q, struct arena *a, struct ga
         return gate_refuse(v, 405, "method_not_allowed", "this path has only %s", v->allow);
 }
 
-static struct span session_of(const struct gate_request *q)
+struct span gate_session(const struct gate_request *q)
 {
         const struct gate_field *cookie = gate_field(q, "Cookie", NULL);
         struct span rest = cookie ? cookie->value : (struct span){0}, pair, name;
@@ -198,7 +198,23 @@ static struct span key_of(const struct gate_request *q, bool *from_cookie)
         if (auth && auth->value.n > 7 && strncasecmp(auth->value.p, "Bearer ", 7) == 0)
                 return span_trim((struct span){auth->value.p + 7, auth->value.n - 7});
         *from_cookie = true;
-        return session_of(q);
+        return gate_session(q);
+}
+
+bool gate_keys_required(const struct gate_config *c)
+{
+        return c->keys_required && c->keys_required(c->ctx);
+}
+
+static bool check_scope(const struct http_route *route, struct gate_verdict *v)
+{
+        static const char *const names[] = {"no key", "read", "write", "admin"};
+        if (v->caller.scope < route->scope)
+                return gate_refuse(v, 403, "scope", "this needs the scope %s, the key has %s", names[route->scope],
+                                   names[v->caller.scope]);
+        if (route->unbound && v->caller.owner[0])
+                return gate_refuse(v, 403, "owner", "this needs a key that is bound to no owner");
+        return true;
 }
 
 /* The rightmost address that is no proxy of ours. */
@@ -211,6 +227,12 @@ static struct in6_addr client_of(const struct gate_config *c, const struct gate_
                         return q->peer;
         }
         return at;
+}
+
+/* Not the probes; but whoever knocks at an open route that does something may be trying keys. */
+bool gate_limited(const struct http_route *route)
+{
+        return route->scope != HTTP_OPEN || route->method != HTTP_GET;
 }
 
 unsigned long long gate_seconds(struct dur d)
@@ -232,37 +254,45 @@ static bool check_limits(const struct gate_config *c, uint64_t bytes, struct gat
                            wait);
 }
 
+static bool check_known(const struct gate_config *c, struct span key, struct gate_verdict *v)
+{
+        struct http_caller who = {0};
+        int known = key.n > 0 && c->authenticate ? c->authenticate(c->ctx, key, &who) : 0;
+        if (known > 0) {
+                v->caller = who;
+                return true;
+        }
+        if (known < 0)
+                return gate_refuse(v, 503, "unavailable", "the key cannot be checked at the moment");
+        v->key_refused = key.n > 0;
+        memcpy(v->refused_key, who.key_id, sizeof v->refused_key);
+        if (!check_limits(c, 0, v)) /* trying keys counts against the address */
+                return false;
+        return gate_refuse(v, 401, "unauthorized", "%s",
+                           key.n ? "the API key is not known"
+                                 : "an API key is needed: X-API-Key or Authorization: Bearer");
+}
+
 static bool check_key(const struct gate_config *c, const struct gate_request *q, struct gate_verdict *v)
 {
-        static const char *const names[] = {"no key", "read", "write", "admin"};
-        enum http_scope wanted = v->match.route->scope;
+        const struct http_route *route = v->match.route;
         size_t keys, auths;
-        v->caller = (struct http_caller){.scope = HTTP_SCOPE_ADMIN};
-        if (!c->keys_configured)
+        bool cookie;
+        /* An open route that does something is for our own pages: nobody else may log a browser in or out. */
+        if (route->scope == HTTP_OPEN)
+                return route->method == HTTP_GET || gate_check_cookie(q, v);
+        if (!gate_keys_required(c)) {
+                v->caller.scope = HTTP_SCOPE_ADMIN;
                 return true;
-        v->caller.scope = HTTP_OPEN;
+        }
         gate_field(q, "X-API-Key", &keys);
         gate_field(q, "Authorization", &auths);
         if (keys > 1 || auths > 1)
                 return gate_refuse(v, 400, "bad_header", "the request has more than one key header of a kind");
-        bool cookie;
         struct span key = key_of(q, &cookie);
-        struct http_caller known = {0};
-        if (key.n > 0 && c->authenticate && c->authenticate(c->ctx, key, &known))
-                v->caller = known;
-        else if (wanted != HTTP_OPEN) /* trying keys counts against the address */
-                return check_limits(c, 0, v) &&
-                       gate_refuse(v, 401, "unauthorized", "%s",
-                                   key.n ? "the API key is not known"
-                                         : "an API key is needed: X-API-Key or Authorization: Bearer");
-        if (wanted == HTTP_OPEN)
-                return true;
-        if (cookie && !gate_check_origin(q, v))
+        if (!check_known(c, key, v) || (cookie && !gate_check_cookie(q, v)))
                 return false;
-        if (v->caller.scope < wanted)
-                return gate_refuse(v, 403, "scope", "this needs the scope %s, the key has %s", names[wanted],
-                                   names[v->caller.scope]);
-        return true;
+        return check_scope(route, v);
 }
 
 static bool is_json(struct span type)
@@ -318,6 +348,6 @@ void gate_judge(const struct gate_config *c, const struct gate_request *q, struc
                 return;
         if (!check_route(q, a, v) || !check_key(c, q, v) || !check_draining(c, v) || !check_body(q, v))
                 return;
-        if (v->match.route->scope != HTTP_OPEN)
+        if (gate_limited(v->match.route))
                 check_limits(c, v->chunked ? 1 : v->content_length, v);
 }

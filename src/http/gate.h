@@ -24,7 +24,8 @@ struct gate_field {
 struct gate_config {
         const struct route_table *routes;
         const char *allowed_origins, *allowed_hosts;
-        bool keys_configured, draining;
+        bool draining;
+        http_keys_required_fn *keys_required; /* NULL: never */
         http_authenticate_fn *authenticate;
         void *ctx;
         const struct networks *proxies;
@@ -56,6 +57,8 @@ struct gate_verdict {
         struct uri uri;
         struct route_match match;
         struct http_caller caller;
+        char refused_key[40];   /* of a key that is not known what may be logged, "" nothing */
+        bool key_refused;       /* one was sent and is not known */
         struct in6_addr client; /* the peer, or for whom a trusted proxy speaks */
         struct http_admission admission;
 };
@@ -68,14 +71,21 @@ void gate_judge(const struct gate_config *c, const struct gate_request *q, struc
 bool gate_refuse(struct gate_verdict *v, unsigned status, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* Whole seconds that are enough. */
 unsigned long long gate_seconds(struct dur d);
+/* Whether limits hold for it. */
+bool gate_limited(const struct http_route *route);
 /* First field of that name; *count gets how many there are (may be NULL). */
 const struct gate_field *gate_field(const struct gate_request *q, const char *name, size_t *count);
 bool gate_is_token(struct span s);
+struct span gate_session(const struct gate_request *q);
+/* Asked only where the answer matters: it may have to look into a database. */
+bool gate_keys_required(const struct gate_config *c);
 /* Host syntax and, without keys, who may ask from where. */
 bool gate_check_host(const struct gate_request *q, struct gate_verdict *v);
 bool gate_check_site(const struct gate_config *c, const struct gate_request *q, struct arena *a,
                      struct gate_verdict *v);
-/* The rule for a page of another site alone; also applied to every session cookie. */
+/* The rule for a page of another site alone. */
 bool gate_check_origin(const struct gate_request *q, struct gate_verdict *v);
+/* The stricter one for session cookies, which a browser sends by itself, and takes all ports of a host for one site. */
+bool gate_check_cookie(const struct gate_request *q, struct gate_verdict *v);
 
 #endif

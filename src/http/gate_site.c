@@ -129,6 +129,16 @@ bool gate_check_origin(const struct gate_request *q, struct gate_verdict *v)
         return true;
 }
 
+bool gate_check_cookie(const struct gate_request *q, struct gate_verdict *v)
+{
+        const struct gate_field *site = gate_field(q, "Sec-Fetch-Site", NULL);
+        if (!gate_check_origin(q, v))
+                return false;
+        if (v->cors_origin || !site || span_ieq(site->value, "same-origin") || span_ieq(site->value, "none"))
+                return true;
+        return gate_refuse(v, 403, "origin_not_allowed", "a page of another origin may not use the session");
+}
+
 bool gate_check_site(const struct gate_config *c, const struct gate_request *q, struct arena *a, struct gate_verdict *v)
 {
         size_t count;
@@ -141,7 +151,7 @@ bool gate_check_site(const struct gate_config *c, const struct gate_request *q, 
         const struct uri *u = &v->uri;
         bool api = u->nsegments >= 2 && strcmp(u->segments[0], "api") == 0 && strcmp(u->segments[1], "v1") == 0;
         bool guarded = api || (v->match.route && v->match.route->scope != HTTP_OPEN);
-        if (c->keys_configured || !guarded)
+        if (!guarded || gate_keys_required(c))
                 return true;
         return check_host_name(c, q, v) && gate_check_origin(q, v);
 }

@@ -21,7 +21,7 @@ const char *http_method_name(enum http_method m);
 /* What a caller must be allowed to do. OPEN routes ask for no key (probes, docs). */
 enum http_scope { HTTP_OPEN, HTTP_SCOPE_READ, HTTP_SCOPE_WRITE, HTTP_SCOPE_ADMIN };
 
-/* Who is asking. Filled by the authenticate callback; without any key configured everybody is an anonymous admin. */
+/* Who is asking. Filled by the authenticate callback; while no key is required everybody is an anonymous admin. */
 struct http_caller {
         enum http_scope scope; /* the highest it has */
         char owner[65];        /* bound to this owner; "" = not bound */
@@ -31,8 +31,14 @@ struct http_caller {
 /* The cookie a browser session carries its token in; such a request must also pass the same-origin rule. */
 #define HTTP_SESSION_COOKIE "fa_session"
 
-/* True and *out filled for a known key or session token. Runs on the connection's thread. */
-typedef bool http_authenticate_fn(void *ctx, struct span key, struct http_caller *out);
+/*
+ * A key or a session's token: 1 and *out filled; 0 unknown, and out->key_id is
+ * what of it may be logged; -1 it cannot be told now (503). Runs on the
+ * connection's thread, for routes that are not OPEN.
+ */
+typedef int http_authenticate_fn(void *ctx, struct span key, struct http_caller *out);
+/* Whether routes that are not OPEN need a key now. */
+typedef bool http_keys_required_fn(void *ctx);
 
 /* Whom a request counts against. */
 struct http_visitor {
@@ -50,7 +56,7 @@ struct http_admission {
 
 /*
  * May this request with a body of so many bytes go on? Asked on the
- * connection's thread, once for each request to a route that is not OPEN,
+ * connection's thread, once for each request to a route that is not OPEN or does something,
  * before a byte of the body is read; of a wrong key too. A body of unknown
  * length counts 1, and what has come of it is told later, with out NULL.
  */
@@ -86,6 +92,7 @@ struct http_route {
         http_handle_fn *handle;           /* NONE and JSON */
         const struct http_stream *stream; /* STREAM */
         const char *statuses; /* "202 400 413": declared for metrics and docs; 401 403 429 500 503 are added by scope */
+        bool unbound;         /* only for callers bound to no owner */
         bool while_draining;  /* answered while the server drains (probes, reads) */
         bool quiet;           /* logged at debug only (probes, metrics) */
 };
@@ -99,8 +106,8 @@ struct http_opts {
         uint64_t min_body_rate;                           /* bytes a second over 30 s; slower bodies are closed */
         const char *allowed_origins;                      /* comma-separated exact origins; "" = none */
         const char
-                *allowed_hosts; /* comma-separated, besides IP literals and localhost; used when no key is configured */
-        bool keys_configured;   /* at the start; http_server_require_keys changes it */
+                *allowed_hosts; /* comma-separated, besides IP literals and localhost; used while no key is required */
+        http_keys_required_fn *keys_required; /* NULL: never */
         http_authenticate_fn *authenticate;
         void *ctx;                   /* http_context(r) and authenticate's */
         const char *trusted_proxies; /* networks whose X-Forwarded-For is believed; NULL or "" = none */
@@ -112,8 +119,6 @@ struct http_opts {
 
 int http_server_start(const struct http_opts *opts, struct http_server **out, struct err *e) MUST_CHECK;
 uint16_t http_server_port(const struct http_server *s);
-/* From now on a key is (not) needed on every route that is not OPEN: the first key was made, the last one deleted. */
-void http_server_require_keys(struct http_server *s, bool required);
 /* From now on requests to routes without while_draining get 503 with Retry-After; requests under way go on. */
 void http_server_drain(struct http_server *s);
 /* Wait until no request is under way or the deadline passes; returns the number still running. */
@@ -129,6 +134,12 @@ const char *http_request_id(
         const struct http_request *r); /* the client's X-Request-ID if it is a token of 1 to 63 bytes, else a new one */
 const struct http_caller *http_caller(const struct http_request *r);
 bool http_is_head(const struct http_request *r);
+/* For the log: a key was refused. what: of it what may be logged, "" nothing. */
+void http_key_refused(const struct http_request *r, const char *what);
+/* Sent from this machine, and not by a proxy that runs on it. */
+bool http_is_local(const struct http_request *r);
+/* The session token of the request's cookie, empty without one. */
+struct span http_session(const struct http_request *r);
 const char *http_header(const struct http_request *r, const char *name); /* NULL when absent */
 const char *http_path_param(const struct http_request *r,
                             const char *name); /* decoded, valid UTF-8; never NULL for a declared name */

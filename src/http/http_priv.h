@@ -72,7 +72,7 @@ struct http_server {
         struct conn_table conns;
         struct MHD_Daemon *daemon;
         uint16_t port;
-        atomic_bool keys, draining, stopping;
+        atomic_bool draining, stopping;
         struct lock lock;
         struct cond idle;
         unsigned running; /* requests past their headers and not completed */

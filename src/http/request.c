@@ -47,6 +47,30 @@ bool http_is_head(const struct http_request *r)
         return r->verdict.head;
 }
 
+void http_key_refused(const struct http_request *r, const char *what)
+{
+        char text[INET6_ADDRSTRLEN];
+        struct log_field fields[] = {LOG_STR("client", address_format(&r->verdict.client, text)), LOG_STR("key", what)};
+        log_write(LOG_WARNING, "http", fields, COUNT_OF(fields), "an unknown key%s%s from %s was refused",
+                  *what ? " " : "", what, text);
+}
+
+/* A proxy on this machine speaks for others; it says so in one of these. */
+bool http_is_local(const struct http_request *r)
+{
+        static const char *const forwarded[] = {"Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"};
+        const struct in6_addr *ip = &r->peer;
+        for (size_t i = 0; i < COUNT_OF(forwarded); i++)
+                if (http_header(r, forwarded[i]))
+                        return false;
+        return IN6_IS_ADDR_LOOPBACK(ip) || (IN6_IS_ADDR_V4MAPPED(ip) && ip->s6_addr[12] == 127);
+}
+
+struct span http_session(const struct http_request *r)
+{
+        return gate_session(&(struct gate_request){.fields = r->fields, .nfields = r->nfields});
+}
+
 const char *http_header(const struct http_request *r, const char *name)
 {
         for (size_t i = 0; i < r->nfields; i++) {
@@ -195,6 +219,8 @@ static void judge(struct http_request *r, const char *method, const char *versio
         struct gate_request q = {span_of(method), span_of(r->raw_uri), span_of(version),
                                  r->fields,       r->nfields,          r->peer};
         gate_judge(&c, &q, r->arena, &r->verdict);
+        if (r->verdict.key_refused)
+                http_key_refused(r, r->verdict.refused_key);
         r->charged = 1; /* that is what the gate asks for when the length is not known */
         reply_limits(r);
         if (r->verdict.status)
@@ -259,8 +285,7 @@ static void charge(struct http_request *r, uint64_t least)
         const struct gate_verdict *v = &r->verdict;
         const struct http_opts *o = &r->server->opts;
         struct http_visitor who = {&v->caller, v->client};
-        if (!o->admit || v->status || !v->chunked || v->match.route->scope == HTTP_OPEN ||
-            r->received < r->charged + least)
+        if (!o->admit || v->status || !v->chunked || !gate_limited(v->match.route) || r->received < r->charged + least)
                 return;
         o->admit(o->admit_ctx, &who, r->received - r->charged, NULL);
         r->charged = r->received;

@@ -212,7 +212,7 @@ struct gate_config server_gate_config(struct http_server *s)
                 .routes = s->routes,
                 .allowed_origins = s->origins,
                 .allowed_hosts = s->hosts,
-                .keys_configured = atomic_load(&s->keys),
+                .keys_required = s->opts.keys_required,
                 .draining = atomic_load(&s->draining),
                 .authenticate = s->opts.authenticate,
                 .ctx = s->opts.ctx,
@@ -247,7 +247,6 @@ int http_server_start_tuned(const struct http_opts *opts, const struct http_tuni
         s->tuning = *tuning;
         if (!s->opts.max_connections)
                 s->opts.max_connections = 512;
-        atomic_init(&s->keys, opts->keys_configured);
         lock_init(&s->lock, "http.requests", RANK_HTTP);
         cond_init(&s->idle);
         int rc = prepare(s, e);
@@ -275,11 +274,6 @@ int http_server_start(const struct http_opts *opts, struct http_server **out, st
 uint16_t http_server_port(const struct http_server *s)
 {
         return s->port;
-}
-
-void http_server_require_keys(struct http_server *s, bool required)
-{
-        atomic_store(&s->keys, required);
 }
 
 void http_server_drain(struct http_server *s)

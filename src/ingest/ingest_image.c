@@ -42,7 +42,7 @@ static int known(struct ingest *ing, const struct task *t, struct arena *a, stru
         const char *version = step_version(ing, a);
         if (!version)
                 return err_oom(e);
-        int found = catalog_step_get(ing->o.catalog, t->sha256, STEP_NAME, version, a, &blob, e);
+        int found = catalog_step_get(ing->o.catalog, t->sha256, t->owner, STEP_NAME, version, a, &blob, e);
         if (found <= 0)
                 return found;
         if (understanding_unpack(blob, (uint32_t)embed_dim(ing->o.embed), a, u) || !derived_present(ing, t->sha256))

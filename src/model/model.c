@@ -11,6 +11,7 @@ static const char *const types[JOB_TYPE_COUNT] = {"image", "video", "audio", "do
 static const char *const states[TASK_STATE_COUNT] = {"ready", "leased", "done", "dead"};
 static const char *const sources[TAG_SOURCE_COUNT] = {"human", "vlm", "zero-shot", "exif"};
 static const char *const cluster_statuses[CLUSTER_STATUS_COUNT] = {"provisional", "active"};
+static const char *const scopes[] = {"read", "write", "admin"};
 
 /* A number outside the enum is a bug of ours: catalogs are read with checks of their own. */
 static const char *name_of(const char *const *names, size_t count, unsigned i)
@@ -58,6 +59,25 @@ const char *tag_source_name(enum tag_source s)
 const char *cluster_status_name(enum cluster_status s)
 {
         return name_of(cluster_statuses, COUNT_OF(cluster_statuses), s);
+}
+
+const char *key_scope_name(enum key_scope s)
+{
+        return name_of(scopes, COUNT_OF(scopes), (unsigned)s - KEY_READ);
+}
+
+bool key_scope_parse(struct span s, enum key_scope *out)
+{
+        struct span word;
+        unsigned i, highest = 0;
+
+        while (span_cut(&s, ',', &word)) {
+                if (!parse(scopes, COUNT_OF(scopes), span_trim(word), &i))
+                        return false;
+                highest = i + KEY_READ > highest ? i + KEY_READ : highest;
+        }
+        *out = (enum key_scope)highest;
+        return highest > 0;
 }
 
 bool asset_kind_parse(struct span s, enum asset_kind *out)

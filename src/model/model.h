@@ -26,6 +26,12 @@ bool asset_kind_parse(struct span s, enum asset_kind *out);
 bool asset_status_parse(struct span s, enum asset_status *out);
 bool cluster_status_parse(struct span s, enum cluster_status *out);
 
+/* What a key of the API may do; each includes the ones before it. */
+enum key_scope { KEY_READ = 1, KEY_WRITE, KEY_ADMIN };
+const char *key_scope_name(enum key_scope s);
+/* One word, or several with commas between: the highest counts. */
+bool key_scope_parse(struct span s, enum key_scope *out);
+
 /* Legal moves of a task; the one function that changes state asserts this. */
 bool task_may_move(enum task_state from, enum task_state to);
 

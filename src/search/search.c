@@ -81,12 +81,16 @@ static float similarity_of(const struct run *r, float cosine)
 
 static int query_vector(struct run *r, float *v, struct err *e)
 {
-        const char *id = embed_model_id(r->s->opts.embed);
-        if (query_cache_get(r->s->cache, id, r->text, v))
+        const char *id = embed_model_id(r->s->opts.embed), *owner = r->q->filter.owner;
+        /* Each owner has entries of its own: a fast answer must not tell that somebody else asked the same. */
+        const char *key = arena_printf(r->tmp, "%s\n%.*s", owner ? owner : "", (int)r->text.n, r->text.p);
+        if (!key)
+                return err_oom(e);
+        if (query_cache_get(r->s->cache, id, span_of(key), v))
                 return 0;
         if (embed_text(r->s->opts.embed, r->text, v, e))
                 return -1;
-        query_cache_put(r->s->cache, id, r->text, v);
+        query_cache_put(r->s->cache, id, span_of(key), v);
         return 0;
 }
 

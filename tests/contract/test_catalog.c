@@ -412,29 +412,30 @@ static void retries_wait_and_the_dead_rest(void **state)
         assert_int_equal(a.status, ASSET_FAILED);
         assert_string_equal(a.error, "slow");
         assert_string_equal(a.error_code, "corrupt");
-        OK(catalog_dlq_list(f->c, NULL, 10, NULL, f->a, &dead, &ndead, &total, &cursor, &f->e));
+        OK(catalog_dlq_list(f->c, NULL, NULL, 10, NULL, f->a, &dead, &ndead, &total, &cursor, &f->e));
         assert_int_equal(ndead, 1);
         assert_int_equal(total, 1);
-        OK(catalog_dlq_list(f->c, "embed", 10, NULL, f->a, &dead, &ndead, &total, &cursor, &f->e));
+        OK(catalog_dlq_list(f->c, NULL, "embed", 10, NULL, f->a, &dead, &ndead, &total, &cursor, &f->e));
         assert_int_equal(total, 0);
-        OK(catalog_dlq_get(f->c, t.job_id, f->a, &dead, &ndead, &f->e));
+        OK(catalog_dlq_get(f->c, t.job_id, NULL, f->a, &dead, &ndead, &f->e));
         assert_int_equal(dead[0].nhistory, 1);
         assert_string_equal(dead[0].history[0].code, "corrupt");
         OK(catalog_counts(f->c, "ann", &n, &f->e));
         assert_int_equal(n.dead[JOB_IMAGE][0], 1);
-        OK(catalog_dlq_retry(f->c, &t.job_id, NULL, 0, &moved, &f->e));
+        OK(catalog_dlq_retry(f->c, &(struct dlq_choice){.job = &t.job_id}, &moved, &f->e));
         assert_int_equal(moved, 1);
         assert_int_equal(get(f, t.asset_id).status, ASSET_QUEUED);
         t = claim(f);
         assert_int_equal(t.errors, 0);
         OK(catalog_task_fail(f->c, &t, &fail, &f->e));
-        OK(catalog_dlq_get(f->c, t.job_id, f->a, &dead, &ndead, &f->e));
+        OK(catalog_dlq_get(f->c, t.job_id, NULL, f->a, &dead, &ndead, &f->e));
         assert_int_equal(dead[0].nhistory, 2);
-        OK(catalog_dlq_discard(f->c, &t.job_id, &t.asset_id, 1, &moved, &f->e));
+        OK(catalog_dlq_discard(f->c, &(struct dlq_choice){.job = &t.job_id, .assets = &t.asset_id, .n = 1}, &moved,
+                               &f->e));
         assert_int_equal(moved, 1);
-        FAILS(ERR_NOT_FOUND, catalog_dlq_get(f->c, t.job_id, f->a, &dead, &ndead, &f->e));
+        FAILS(ERR_NOT_FOUND, catalog_dlq_get(f->c, t.job_id, NULL, f->a, &dead, &ndead, &f->e));
         assert_int_equal(get(f, t.asset_id).status, ASSET_FAILED);
-        OK(catalog_dlq_retry(f->c, NULL, NULL, 0, &moved, &f->e));
+        OK(catalog_dlq_retry(f->c, &(struct dlq_choice){0}, &moved, &f->e));
         assert_int_equal(moved, 0);
 }
 
@@ -485,6 +486,17 @@ static void a_job_goes_through_its_states(void **state)
         assert_int_equal(n, 0);
 }
 
+/* Another asset with the bytes of one. */
+static void put_copy(struct fix *f, const char *owner, struct id of)
+{
+        struct new_asset x = new_file("copy.jpg", KIND_MEDIA, false);
+        struct new_job j = new_job_of(owner, &x, 1);
+        struct job_receipt r;
+
+        x.sha256 = get(f, of).sha256;
+        OK(catalog_ingest(f->c, &j, f->a, &r, &f->e));
+}
+
 static void step_results_are_kept_by_object_step_and_version(void **state)
 {
         struct fix *f = *state;
@@ -494,9 +506,13 @@ static void step_results_are_kept_by_object_step_and_version(void **state)
 
         OK(catalog_step_put(f->c, h, "decode", "1", SPAN("abc"), &f->e));
         OK(catalog_step_put(f->c, h, "decode", "1", SPAN("abcd"), &f->e));
-        assert_int_equal(catalog_step_get(f->c, h, "decode", "1", f->a, &out, &f->e), 1);
+        put_copy(f, "bob", id);
+        assert_int_equal(catalog_step_get(f->c, h, "ann", "decode", "1", f->a, &out, &f->e), 0);
+        assert_int_equal(catalog_step_get(f->c, h, "bob", "decode", "1", f->a, &out, &f->e), 0);
+        put_copy(f, "ann", id);
+        assert_int_equal(catalog_step_get(f->c, h, "ann", "decode", "1", f->a, &out, &f->e), 1);
         assert_true(span_eq(out, "abcd"));
-        assert_int_equal(catalog_step_get(f->c, h, "decode", "2", f->a, &out, &f->e), 0);
+        assert_int_equal(catalog_step_get(f->c, h, "ann", "decode", "2", f->a, &out, &f->e), 0);
         FAILS(ERR_NOT_FOUND, catalog_step_put(f->c, other, "decode", "1", SPAN("x"), &f->e));
 }
 
@@ -514,7 +530,8 @@ static void a_completed_task_leaves_its_step_for_the_next_copy(void **state)
         struct span out;
 
         OK(catalog_task_complete(f->c, &r, &f->e));
-        assert_int_equal(catalog_step_get(f->c, get(f, id).sha256, "image", "1/m", f->a, &out, &f->e), 1);
+        put_copy(f, "ann", id);
+        assert_int_equal(catalog_step_get(f->c, get(f, id).sha256, "ann", "image", "1/m", f->a, &out, &f->e), 1);
         assert_true(span_eq(out, "learnt"));
 }
 

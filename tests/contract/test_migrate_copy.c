@@ -119,6 +119,26 @@ static void fill_pictures(struct fix *f)
         break_task(f, false, "later perhaps");
 }
 
+static void make_key(struct fix *f, struct new_key k)
+{
+        k.id = id_new();
+        k.hash = sha256_of(k.prefix, strlen(k.prefix));
+        k.actor = "test";
+        OK(catalog_key_create(f->c, &k, NULL, &f->e));
+}
+
+static void fill_keys(struct fix *f)
+{
+        struct wall later = wall_add(wall_now(), dur_s(36000));
+
+        make_key(f, (struct new_key){.prefix = "aaaaaaaa", .scope = KEY_ADMIN, .name = "first"});
+        make_key(f, (struct new_key){.prefix = "bbbbbbbb",
+                                     .scope = KEY_WRITE,
+                                     .name = "phone of Änne",
+                                     .owner = "ann",
+                                     .expires = later});
+}
+
 static void fill(struct fix *f)
 {
         static const char *const names[] = {"Cats", "Straße", "Zoo"};
@@ -129,6 +149,7 @@ static void fill(struct fix *f)
                 OK(catalog_cluster_create(f->c, "ann", names[i], 0.5f, "user", &folders[i], &f->e));
         fill_files(f);
         fill_pictures(f);
+        fill_keys(f);
         OK(catalog_cluster_merge(f->c, folders[0], &folders[1], 1, NULL, "ann", "user", NULL, NULL, &f->e));
         OK(catalog_cluster_change(f->c, folders[2], "ann", &lock, "user", NULL, NULL, &f->e));
         OK(catalog_cluster_create(f->c, "bob", "Short-lived", 0.5f, "user", &gone_folder, &f->e));
@@ -211,15 +232,31 @@ static void say_jobs(struct fix *f, struct buf *b)
                            (unsigned long long)j[i].done, (unsigned long long)j[i].failed, (long long)j[i].updated.us,
                            (long long)j[i].completed.us);
         }
-        OK(catalog_dlq_list(f->c, NULL, 500, NULL, f->a, &d, &n, &total, &next, &f->e));
+        OK(catalog_dlq_list(f->c, NULL, NULL, 500, NULL, f->a, &d, &n, &total, &next, &f->e));
         for (size_t i = 0; i < n; i++) {
-                OK(catalog_dlq_get(f->c, d[i].job_id, f->a, &h, &m, &f->e));
+                OK(catalog_dlq_get(f->c, d[i].job_id, NULL, f->a, &h, &m, &f->e));
                 buf_printf(b, "dead %s %s %s %s %u %u %u %lld %lld\n", d[i].filename, d[i].stage, d[i].error, d[i].code,
                            d[i].errors, d[i].crashes, d[i].deliveries, (long long)d[i].first_failed.us,
                            (long long)d[i].last_failed.us);
                 for (size_t k = 0; k < h->nhistory; k++)
                         buf_printf(b, "  %s %s %lld\n", h->history[k].code, h->history[k].message,
                                    (long long)h->history[k].at.us);
+        }
+}
+
+static void say_keys(struct fix *f, struct buf *b)
+{
+        struct api_key *k;
+        struct known_key known;
+        uint64_t total;
+        size_t n;
+
+        OK(catalog_key_list(f->c, NULL, true, f->a, &k, &n, &total, &f->e));
+        for (size_t i = 0; i < n; i++) {
+                assert_int_equal(catalog_key_find(f->c, k[i].prefix, &known, &f->e), 1);
+                put_id(b, known.id);
+                buf_printf(b, " %s %s %s %d %lld %lld %s\n", k[i].name, k[i].owner, k[i].prefix, k[i].scope,
+                           (long long)k[i].created.us, (long long)k[i].expires.us, k[i].created_by);
         }
 }
 
@@ -303,6 +340,7 @@ static char *say(struct fix *f)
         say_assets(f, (struct asset_filter){.trashed = true}, &b);
         say_assets(f, (struct asset_filter){.owner = "bob", .name = "É"}, &b);
         say_jobs(f, &b);
+        say_keys(f, &b);
         say_folders(f, &b);
         say_finds(f, &b);
         again.idempotency_scope = "k1";
@@ -701,12 +739,12 @@ static void every_column_is_copied_or_derived(void **state)
         expect_copy(w, COPY_NEW);
         assert_int_equal(in_target(w, "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' "
                                       "AND table_name NOT IN ('counter', 'asset_text', 'write_mark', 'schema_version', "
-                                      "'catalog_copy', 'catalog_copy_table', 'duty', 'placed')"),
-                         150);
+                                      "'catalog_copy', 'catalog_copy_table', 'duty', 'placed', 'session')"),
+                         163);
         assert_int_equal(in_source(w, "SELECT count(*) FROM sqlite_master m JOIN pragma_table_info(m.name) WHERE "
                                       "m.type = 'table' AND m.name NOT LIKE '%fts%' AND m.name NOT IN ('counter', "
-                                      "'asset_text', 'meta', 'duty', 'schema_version', 'sqlite_sequence')"),
-                         145);
+                                      "'asset_text', 'meta', 'duty', 'schema_version', 'sqlite_sequence', 'session')"),
+                         158);
 }
 
 int main(void)

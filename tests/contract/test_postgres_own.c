@@ -2,6 +2,7 @@
 /* What only PostgreSQL can get wrong: pools, restarts, instances, extensions, approximate search. */
 #include "contract/catalog_postgres_backend.h"
 
+#include <glob.h>
 #include <limits.h>
 
 #define INSTANCES 3
@@ -42,6 +43,18 @@ static void *start_main(void *arg)
         return NULL;
 }
 
+/* Numbers may be left out. */
+static size_t migrations(void)
+{
+        glob_t g;
+        size_t n;
+
+        assert_int_equal(glob(PROJECT_DIR "/migrations/postgres/*.sql", 0, NULL, &g), 0);
+        n = g.gl_pathc;
+        globfree(&g);
+        return n;
+}
+
 static void three_instances_that_start_at_once_migrate_once(void **state)
 {
         struct fix *f = *state;
@@ -67,7 +80,7 @@ static void three_instances_that_start_at_once_migrate_once(void **state)
         }
         for (int i = 0; i < INSTANCES; i++)
                 catalog_close(s[i].c);
-        assert_int_equal(pgtest_number("at_once", "SELECT count(*) - max(version) FROM schema_version"), 0);
+        assert_int_equal(pgtest_number("at_once", "SELECT count(*) FROM schema_version"), (int64_t)migrations());
         assert_int_equal(pgtest_number("at_once", "SELECT count(*) FROM asset"), INSTANCES);
         pgtest_exec("postgres", "DROP DATABASE at_once WITH (FORCE)");
 }

@@ -26,15 +26,16 @@ describe("with API_KEY", () => {
     const api = JSON.parse((await raw(s, "/api/openapi.json", {})).text);
     let asked = 0;
     for (const [template, ops] of Object.entries(api.paths))
-      for (const method of Object.keys(ops)) {
+      for (const [method, op] of Object.entries(ops)) {
         const where = template.replace(/\{\w+\}/g, "01890000-0000-7000-8000-000000000000");
         const none = await raw(s, where, {}, method.toUpperCase());
         const wrong = await raw(s, where, { "X-API-Key": "wrong" }, method.toUpperCase());
-        if (template.startsWith("/api/v1")) {
+        if (op["x-scope"] !== "open") {
+          assert.ok(template.startsWith("/api/v1/"), template);
           assert.equal(none.status, 401, `${method} ${template}`);
           assert.equal(wrong.status, 401, `${method} ${template}`);
           asked++;
-        } else assert.notEqual(none.status, 401, template);
+        } else if (template !== "/api/v1/session") assert.notEqual(none.status, 401, template);
       }
     assert.ok(asked > 30);
   });
@@ -78,8 +79,45 @@ describe("without a key, in a browser on the same machine", () => {
     assert.equal(ok.headers["access-control-allow-origin"], "https://photos.example");
     const pre = await raw(s, "/api/v1/objects", { Origin: "https://photos.example", "Access-Control-Request-Method": "GET" }, "OPTIONS");
     assert.equal(pre.status, 204);
-    const near = await raw(s, "/api/v1/objects", { Origin: "https://photos.example.evil" });
-    assert.equal(near.headers["access-control-allow-origin"], undefined);
+    for (const near of ["https://photos.example.evil", "http://photos.example", "https://photos.example:444", "https://a.photos.example", "https://photos.example/", "null"]) {
+      const res = await raw(s, "/api/v1/objects", { Origin: near });
+      assert.equal(res.headers["access-control-allow-origin"], undefined, near);
+      assert.equal(res.status, 403, near);
+    }
+    for (const res of [ok, pre]) assert.equal(res.headers["access-control-allow-credentials"], undefined, "no cookie crosses origins");
+    assert.equal(ok.headers.vary, "Origin");
+  });
+});
+
+describe("what a browser is served", () => {
+  let s;
+  before(async () => { s = await new Server().start(); });
+  after(() => s.stop());
+
+  test("what it could run comes as a sandboxed attachment of a type that does not run", async () => {
+    const files = { "a.svg": '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', "a.html": "<!doctype html><script>alert(1)</script>", "a.js": "alert(1)",
+      "a.xhtml": '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><script>alert(1)</script></html>', "a.pdf": "%PDF-1.4\n1 0 obj<</S/JavaScript/JS(app.alert(1))>>endobj\n", "a.swf": "FWS\x0a", "a.mht": "MIME-Version: 1.0\r\n" };
+    for (const [name, text] of Object.entries(files)) {
+      const { body } = await s.upload([{ name, data: Buffer.from(text), type: "text/html" }]);
+      for (const query of ["", "?download=false"]) {
+        const res = await s.fetch(`/api/v1/objects/${body.system_ids[0]}/content${query}`);
+        assert.match(res.headers.get("content-type"), /^(text\/plain; charset=utf-8|application\/(octet-stream|pdf|json))$/, name);
+        assert.match(res.headers.get("content-disposition"), /^attachment; filename="a\./, name);
+        assert.equal(res.headers.get("content-security-policy"), "sandbox; default-src 'none'", name);
+        assert.equal(res.headers.get("x-content-type-options"), "nosniff", name);
+        assert.match(res.headers.get("cache-control"), /^private/, name);
+        await res.arrayBuffer();
+      }
+    }
+  });
+
+  test("the docs page holds no inline script, and its policy would stop one", async () => {
+    const res = await raw(s, "/api/docs", {});
+    const scripts = /script-src ([^;]+)/.exec(res.headers["content-security-policy"])[1];
+    assert.equal(scripts.trim(), "'self'");
+    assert.match(res.headers["content-security-policy"], /default-src 'none'.*frame-ancestors 'none'/);
+    for (const [tag] of res.text.matchAll(/<script[^>]*>/g)) assert.match(tag, / src="\/api\/docs\//);
+    assert.doesNotMatch(res.text, /\son\w+=|javascript:/);
   });
 });
 

@@ -119,6 +119,18 @@ test("unknown ids are 404 in the promised shape on every route that takes one", 
     }
 });
 
+test("keys and sessions answer as promised", async () => {
+  const made = (await call("post", `${v1}/admin/keys`, { body: { scope: "admin", name: "k" } })).body;
+  s.key = made.key;
+  const other = (await call("post", `${v1}/admin/keys`, { body: { scope: "read", owner: "ann", expires: "2100-01-01T00:00:00Z" } })).body;
+  assert.equal((await call("get", `${v1}/admin/keys`)).body.total, 2);
+  assert.equal((await call("delete", `${v1}/admin/keys/{id}`, { values: other })).status, 204);
+  assert.equal((await call("get", `${v1}/admin/keys`, { query: "?revoked=true" })).body.total, 2);
+  assert.equal((await call("post", `${v1}/session`, { body: { key: made.key } })).status, 201);
+  assert.equal((await call("post", `${v1}/session`, { body: { key: "wrong" } })).status, 401);
+  assert.equal((await call("delete", `${v1}/session`)).status, 204);
+});
+
 test("every route of the document was called, and the document says the scope of each", () => {
   const missing = [];
   for (const [template, ops] of Object.entries(api.paths))

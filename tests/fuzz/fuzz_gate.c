@@ -21,11 +21,17 @@ static const struct http_route routes[] = {
          .max_body = 1000},
 };
 
-static bool authenticate(void *ctx, struct span key, struct http_caller *out)
+static int authenticate(void *ctx, struct span key, struct http_caller *out)
 {
         (void)ctx;
         out->scope = HTTP_SCOPE_WRITE;
         return span_eq(key, "k");
+}
+
+static bool keys_required(void *ctx)
+{
+        (void)ctx;
+        return true;
 }
 
 static void admit(void *ctx, const struct http_visitor *who, uint64_t bytes, struct http_admission *out)
@@ -75,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct gate_config c = {.routes = t,
                                 .allowed_origins = "http://a",
                                 .allowed_hosts = "h",
-                                .keys_configured = data[0] & 1,
+                                .keys_required = data[0] & 1 ? keys_required : NULL,
                                 .draining = data[0] & 2,
                                 .authenticate = authenticate,
                                 .admit = data[0] & 4 ? admit : NULL};

@@ -250,7 +250,7 @@ static void allowed_origins_get_cors_headers(void **state)
 static void keys_are_asked_for_once_there_are_any(void **state)
 {
         (void)state;
-        http_server_require_keys(server, true);
+        server_keys_needed = true;
         struct answer *a = client_ask(port, "GET /api/v1/echo HTTP/1.1\r\n" HOST "\r\n");
         assert_int_equal(a->status, 401);
         assert_string_equal(answer_header(a, "WWW-Authenticate"), "Bearer");
@@ -260,7 +260,7 @@ static void keys_are_asked_for_once_there_are_any(void **state)
         expect_status("DELETE /api/v1/echo HTTP/1.1\r\n" HOST "X-API-Key: reader\r\n\r\n", 403);
         expect_status("DELETE /api/v1/echo HTTP/1.1\r\n" HOST "Authorization: Bearer admin\r\n\r\n", 200);
         expect_status("GET /api/v1/echo HTTP/1.1\r\n" HOST "Cookie: fa_session=reader\r\n\r\n", 200);
-        http_server_require_keys(server, false);
+        server_keys_needed = false;
 }
 
 static void answers_are_counted_before_they_are_read(void **state)

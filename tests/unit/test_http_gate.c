@@ -20,6 +20,8 @@ static const struct http_route routes[] = {
         {.method = HTTP_GET, .path = "/api/v1/things/{id}", .scope = HTTP_SCOPE_READ},
         {.method = HTTP_GET, .path = "/api/v1/things/special", .scope = HTTP_SCOPE_READ},
         {.method = HTTP_DELETE, .path = "/api/v1/things/{id}", .scope = HTTP_SCOPE_ADMIN},
+        {.method = HTTP_DELETE, .path = "/api/v1/all", .scope = HTTP_SCOPE_ADMIN, .unbound = true},
+        {.method = HTTP_POST, .path = "/api/v1/door"},
         {.method = HTTP_PUT,
          .path = "/api/v1/files/{name}",
          .scope = HTTP_SCOPE_WRITE,
@@ -27,16 +29,26 @@ static const struct http_route routes[] = {
          .max_body = 1000},
 };
 
-static bool authenticate(void *ctx, struct span key, struct http_caller *out)
+static int authenticate(void *ctx, struct span key, struct http_caller *out)
 {
         (void)ctx;
         if (span_eq(key, "reader"))
                 out->scope = HTTP_SCOPE_READ;
         else if (span_eq(key, "admin") || span_eq(key, "token"))
                 out->scope = HTTP_SCOPE_ADMIN;
+        else if (span_eq(key, "bound"))
+                *out = (struct http_caller){.scope = HTTP_SCOPE_ADMIN, .owner = "ann"};
+        else if (span_eq(key, "nobody knows"))
+                return -1;
         else
-                return false;
+                return 0;
         snprintf(out->key_id, sizeof out->key_id, "key of %.*s", (int)key.n, key.p);
+        return 1;
+}
+
+static bool required(void *ctx)
+{
+        (void)ctx;
         return true;
 }
 
@@ -278,13 +290,27 @@ static void keys_open_what_their_scope_allows(void **state)
                 {"GET /api/v1/things", HOST "Cookie: xfa_session=token\n", 401},
                 {"POST /api/v1/things", HOST "Cookie: fa_session=token\nOrigin: http://evil.example\n", 403},
                 {"POST /api/v1/things", HOST "Cookie: fa_session=token\nSec-Fetch-Site: cross-site\n", 403},
+                {"GET /api/v1/things", HOST "Cookie: fa_session=token\nSec-Fetch-Site: same-site\n", 403},
+                {"GET /api/v1/things", HOST "Cookie: fa_session=token\nSec-Fetch-Site: same-origin\n", 0},
+                {"GET /api/v1/things", HOST "Cookie: fa_session=token\nSec-Fetch-Site: none\n", 0},
+                {"GET /api/v1/things", HOST KEY_READ "Sec-Fetch-Site: same-site\n", 0},
+                {"POST /api/v1/door", HOST, 0},
+                {"POST /api/v1/door", HOST "Origin: http://127.0.0.1:8000\n", 0},
+                {"POST /api/v1/door", HOST "Origin: http://evil.example\n", 403},
+                {"POST /api/v1/door", HOST "Sec-Fetch-Site: cross-site\n", 403},
+                {"POST /api/v1/door", HOST "Sec-Fetch-Site: same-site\n", 403},
+                {"GET /api/v1/things", HOST "X-API-Key: nobody knows\n", 503},
+                {"DELETE /api/v1/all", HOST KEY_ADMIN, 0},
+                {"DELETE /api/v1/all", HOST "X-API-Key: bound\n", 403},
         };
-        w->config.keys_configured = true;
+        w->config.keys_required = required;
         expect_rows(w, rows, COUNT_OF(rows));
-        assert_int_equal(judge(w, "GET /live", HOST).caller.scope, HTTP_OPEN);
-        assert_int_equal(judge(w, "GET /live", HOST KEY_READ).caller.scope, HTTP_SCOPE_READ);
-        w->config.keys_configured = false;
-        assert_int_equal(judge(w, "GET /live", HOST).caller.scope, HTTP_SCOPE_ADMIN);
+        /* Open routes ask nobody who they are. */
+        assert_int_equal(judge(w, "GET /live", HOST KEY_READ).caller.scope, HTTP_OPEN);
+        assert_true(judge(w, "GET /api/v1/things", HOST "X-API-Key: wrong\n").key_refused);
+        assert_false(judge(w, "GET /api/v1/things", HOST).key_refused);
+        w->config.keys_required = NULL;
+        assert_int_equal(judge(w, "GET /api/v1/things", HOST).caller.scope, HTTP_SCOPE_ADMIN);
 }
 
 static void bodies_are_judged_by_what_they_announce(void **state)
@@ -373,7 +399,7 @@ static void keys_count_for_themselves_and_wrong_ones_for_the_address(void **stat
         struct turnstile t = {0};
         w->config.admit = admit;
         w->config.admit_ctx = &t;
-        w->config.keys_configured = true;
+        w->config.keys_required = required;
         assert_int_equal(judge(w, "GET /api/v1/things", HOST KEY_READ).status, 0);
         assert_string_equal(t.key, "key of reader");
         assert_int_equal(judge(w, "GET /api/v1/things", HOST "X-API-Key: wrong\nContent-Length: 5\n").status, 401);
@@ -381,11 +407,17 @@ static void keys_count_for_themselves_and_wrong_ones_for_the_address(void **stat
         assert_int_equal(t.bytes, 0);
         assert_int_equal(judge(w, "DELETE /api/v1/things/1", HOST KEY_READ).status, 403);
         assert_int_equal(t.asked, 2);
+        /* Keys may be tried at an open route that does something, too. */
+        assert_int_equal(judge(w, "POST /api/v1/door", HOST).status, 0);
+        assert_int_equal(t.asked, 3);
+        assert_int_equal(judge(w, "GET /live", HOST).status, 0);
+        assert_int_equal(t.asked, 3);
         w->peer = in6addr_loopback;
+        assert_int_equal(judge(w, "POST /api/v1/door", HOST).status, 429);
         assert_int_equal(judge(w, "GET /api/v1/things", HOST "X-API-Key: wrong\n").status, 429);
         assert_int_equal(judge(w, "GET /api/v1/things", HOST).status, 429);
         w->peer = in6addr_any;
-        w->config.keys_configured = false;
+        w->config.keys_required = NULL;
         w->config.admit = NULL;
 }
 

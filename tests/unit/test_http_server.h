@@ -189,7 +189,15 @@ static const struct http_route server_routes[] = {
          .statuses = "201 413"},
 };
 
-static inline bool server_key(void *ctx, struct span key, struct http_caller *out)
+static bool server_keys_needed;
+
+static inline bool server_keys_required(void *ctx)
+{
+        (void)ctx;
+        return server_keys_needed;
+}
+
+static inline int server_key(void *ctx, struct span key, struct http_caller *out)
 {
         (void)ctx;
         out->scope = span_eq(key, "admin") ? HTTP_SCOPE_ADMIN : HTTP_SCOPE_READ;
@@ -205,6 +213,7 @@ static inline struct http_opts server_opts(void)
                                   .max_connections = 256,
                                   .allowed_origins = "https://app.example",
                                   .allowed_hosts = "",
+                                  .keys_required = server_keys_required,
                                   .authenticate = server_key,
                                   .routes = list,
                                   .nroutes = COUNT_OF(server_routes)};
