@@ -4,8 +4,9 @@
  * on what each does in its own way. The rules are in the files beside it.
  */
 #include "catalog/catalog_priv.h"
+#include "metrics/metrics.h"
 
-#include <string.h>
+#include <stdio.h>
 
 int catalog_open(const struct catalog_opts *opts, struct catalog **out, struct err *e)
 {
@@ -65,64 +66,42 @@ int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem,
 
 void catalog_state(struct catalog *c, struct catalog_state *out)
 {
-        c->engine->state(c, out);
-}
-
-int catalog_use_model(struct catalog *c, const char *model_id, uint32_t dim, struct err *e)
-{
-        return c->engine->use_model(c, model_id, dim, e);
-}
-
-bool catalog_warm(struct catalog *c)
-{
-        return c->engine->warm(c);
-}
-
-int catalog_vector_search(struct catalog *c, const float *q, const struct asset_filter *f, size_t k,
-                          struct vector_match *out, size_t *n, struct err *e)
-{
-        return c->engine->vector_search(c, q, f, k, out, n, e);
-}
-
-int catalog_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
-                        struct text_match *out, size_t *n, struct err *e)
-{
-        return c->engine->text_search(c, text, f, k, out, n, e);
-}
-
-int catalog_prototype_search(struct catalog *c, const char *owner, const float *q, size_t k, struct arena *a,
-                             struct prototype_match *out, size_t *n, struct err *e)
-{
-        return c->engine->prototype_search(c, owner, q, k, a, out, n, e);
-}
-
-int catalog_vector_get(struct catalog *c, struct id asset, float *out, struct err *e)
-{
         struct mono began = mono_now();
+        struct err e = {0};
         struct db *db;
-        struct rows *s;
-        int64_t model;
-        uint32_t dim;
-        int rc;
+        int64_t one;
 
-        if (c->engine->model(c, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
-                return -1;
-        s = db_query(db, e,
-                     SQL(db,
-                         "SELECT x.vec FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.id = ?",
-                         "SELECT x.unit FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.id = ?"),
-                     "lu", model, &asset);
-        rc = s ? db_step(db, s, e) : -1;
-        if (rc > 0) {
-                rc = (size_t)col_bytes(s, 0) == dim * sizeof(float) ? 0 : -1;
-                if (rc == 0)
-                        memcpy(out, col_blob(s, 0), dim * sizeof(float));
-                else
-                        err_set(e, ERR_INTERNAL, "catalog: a vector of the wrong size");
-                db_end(s);
-        } else if (rc == 0) {
-                rc = err_set(e, ERR_NOT_FOUND, "the asset has no vector of the model in use");
+        *out = (struct catalog_state){0};
+        c->engine->state(c, out);
+        db = read_begin(c, &e);
+        if (db) {
+                out->ok = db_int(db, &e, &one, "SELECT max(version) FROM schema_version", "") > 0;
+                read_end(c, db, began);
         }
-        read_end(c, db, began);
-        return rc;
+        out->latency_ms = dur_seconds(mono_since(began)) * 1000;
+        if (!out->ok)
+                snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
+        metrics_set(METRIC_DB_CONNECTIONS, out->in_use, "active");
+        metrics_set(METRIC_DB_CONNECTIONS, out->idle, "idle");
+}
+
+int migrations_run(struct db *db, const struct catalog_migration *list, migration_apply_fn *apply, struct err *e)
+{
+        const struct catalog_migration *m;
+        int64_t version = 0;
+        int newest = 0;
+
+        if (db_int(db, e, &version, "SELECT max(version) FROM schema_version", "") < 0)
+                return -1;
+        for (m = list; m->version; m++)
+                newest = m->version;
+        if (version > newest)
+                return err_set(e, ERR_CONFLICT,
+                               "the catalog has schema version %lld, this program knows up to %d: it was written by a "
+                               "newer program; use that one, or a backup from before",
+                               (long long)version, newest);
+        for (m = list; m->version; m++)
+                if (m->version > version && apply(db, m, e) < 0)
+                        return -1;
+        return 0;
 }

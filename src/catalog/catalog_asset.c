@@ -49,8 +49,9 @@ static int read_model(struct db *db, int64_t n, struct arena *a, struct asset *o
         return ok ? 0 : err_oom(e);
 }
 
-int asset_read(struct db *db, struct rows *s, struct arena *a, struct asset *out, struct err *e)
+int asset_read(struct db *db, struct rows *s, struct arena *a, void *at, struct err *e)
 {
+        struct asset *out = at;
         bool ok = true;
 
         *out = (struct asset){
@@ -308,9 +309,7 @@ static int set_trashed(struct tx *tx, struct asset_args *g, bool trashed, struct
                 return -1;
         if (!id_is_nil(r.cluster) && folder_member(tx, r.cluster, r.n, trashed ? -1 : 1, e) < 0)
                 return -1;
-        if (lineage_add(tx, r.n, trashed ? "trashed" : "restored", g->actor, NULL, e) < 0)
-                return -1;
-        return 0;
+        return lineage_add(tx, r.n, trashed ? "trashed" : "restored", g->actor, NULL, e);
 }
 
 static int do_trash(struct tx *tx, void *arg, struct err *e)

@@ -203,18 +203,15 @@ static int merge_sums(struct tx *tx, struct id from, struct id into, struct err 
                                  "ORDER BY model LIMIT 1",
                                  "ul", &from, after);
                 int rc = s ? db_step(tx->db, s, e) : -1;
-                size_t bytes;
+                size_t dim;
                 int members;
                 if (rc <= 0)
                         return rc;
                 after = col_i64(s, 0);
-                bytes = (size_t)col_bytes(s, 1);
-                if (bytes > sizeof(sum))
-                        bytes = sizeof(sum);
-                memcpy(sum, col_blob(s, 1), bytes);
+                dim = col_vector(s, 1, sum);
                 members = col_int(s, 2);
                 db_end(s);
-                if (prototype_add(tx, into, after, sum, bytes / sizeof(float), 1, members, e) < 0)
+                if (prototype_add(tx, into, after, sum, dim, 1, members, e) < 0)
                         return -1;
         }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The end of a task: everything that was found out about an asset, in one
- * savepoint. The hard thing is the order: an old vector leaves the folder's
+ * write. The hard thing is the order: an old vector leaves the folder's
  * prototype before the new one is stored, so the sum never holds both.
  */
 #include "catalog/catalog_priv.h"
@@ -59,10 +59,10 @@ static int probe(struct tx *tx, struct near_list *l, const char *owner, int band
 {
         struct rows *s = db_query(tx->db, e,
                                   SQL(tx->db,
-                                      "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value IN "
-                                      "(SELECT value FROM json_each('[' || ? || ']'))",
-                                      "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value = "
-                                      "ANY (('{' || ? || '}')::integer[]) ORDER BY asset"),
+                                      "SELECT b.asset, b.phash FROM json_each('[' || ?3 || ']') v CROSS JOIN "
+                                      "phash_band b ON b.owner = ?1 AND b.band = ?2 AND b.value = v.value",
+                                      "SELECT asset, phash FROM phash_band WHERE owner = ?1 AND band = ?2 AND value = "
+                                      "ANY (('{' || ?3 || '}')::integer[]) ORDER BY asset"),
                                   "tit", owner, band, values);
         int rc = s ? 1 : -1;
 
@@ -134,18 +134,15 @@ static int vector_leave(struct tx *tx, const struct row *r, int64_t model, struc
                                       "SELECT unit FROM embedding WHERE asset = ? AND model = ?"),
                                   "ll", r->n, model);
         int rc = s ? db_step(tx->db, s, e) : -1;
-        size_t bytes;
+        size_t dim;
 
         if (rc <= 0)
                 return rc;
-        bytes = (size_t)col_bytes(s, 0);
-        if (bytes > sizeof(v))
-                bytes = sizeof(v);
-        memcpy(v, col_blob(s, 0), bytes);
+        dim = col_vector(s, 0, v);
         db_end(s);
         if (r->trashed || id_is_nil(r->cluster))
                 return 0;
-        return prototype_add(tx, r->cluster, model, v, bytes / sizeof(float), -1, 1, e);
+        return prototype_add(tx, r->cluster, model, v, dim, -1, 1, e);
 }
 
 static int vector_put(struct tx *tx, const struct row *r, const struct task_result *res, struct err *e)
@@ -159,6 +156,69 @@ static int vector_put(struct tx *tx, const struct row *r, const struct task_resu
             prototype_add(tx, r->cluster, model, res->vector, res->dim, 1, 1, e) < 0)
                 return -1;
         return tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e);
+}
+
+/* ---- results of steps ------------------------------------------------------------------------ */
+
+struct step_args {
+        struct sha256 object;
+        const char *step, *version;
+        struct span data;
+};
+
+static int step_keep(struct tx *tx, const struct sha256 *object, const char *step, const char *version,
+                     struct span data, struct err *e)
+{
+        return db_run(tx->db, e,
+                      "INSERT INTO step_result (object, step, version, data) VALUES (?, ?, ?, ?) "
+                      "ON CONFLICT (object, step, version) DO UPDATE SET data = excluded.data",
+                      "httb", object, step, version, (const void *)data.p, data.n);
+}
+
+static int do_step_put(struct tx *tx, void *arg, struct err *e)
+{
+        struct step_args *g = arg;
+        int64_t one;
+        int rc = db_int(tx->db, e, &one, "SELECT 1 FROM object WHERE sha256 = ?", "h", &g->object);
+
+        if (rc <= 0)
+                return rc < 0 ? -1 : err_set(e, ERR_NOT_FOUND, "no such object");
+        return step_keep(tx, &g->object, g->step, g->version, g->data, e);
+}
+
+int catalog_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data,
+                     struct err *e)
+{
+        struct step_args g = {.object = object, .step = step, .version = version, .data = data};
+
+        return write_do(c, LANE_RESULT, do_step_put, &g, e);
+}
+
+int catalog_step_get(struct catalog *c, struct sha256 object, const char *step, const char *version, struct arena *a,
+                     struct span *out, struct err *e)
+{
+        struct mono began = mono_now();
+        struct db *db = read_begin(c, e);
+        struct rows *s;
+        int rc = -1;
+        char *p;
+
+        *out = (struct span){0};
+        if (!db)
+                return -1;
+        s = db_query(db, e, "SELECT data FROM step_result WHERE object = ? AND step = ? AND version = ?", "htt",
+                     &object, step, version);
+        if (s && (rc = db_step(db, s, e)) > 0) {
+                size_t n = (size_t)col_bytes(s, 0);
+                p = arena_alloc(a, n + 1);
+                if (p && n)
+                        memcpy(p, col_blob(s, 0), n);
+                *out = (struct span){p, n};
+                rc = p ? 1 : err_oom(e);
+                db_end(s);
+        }
+        read_end(c, db, began);
+        return rc;
 }
 
 /* ---- all of it -------------------------------------------------------------------------- */
@@ -238,67 +298,4 @@ int catalog_task_complete(struct catalog *c, const struct task_result *r, struct
         if (result_check(r, e) < 0)
                 return -1;
         return write_do(c, LANE_RESULT, do_complete, pass.arg, e);
-}
-
-/* ---- results of steps ------------------------------------------------------------------------ */
-
-struct step_args {
-        struct sha256 object;
-        const char *step, *version;
-        struct span data;
-};
-
-int step_keep(struct tx *tx, const struct sha256 *object, const char *step, const char *version, struct span data,
-              struct err *e)
-{
-        return db_run(tx->db, e,
-                      "INSERT INTO step_result (object, step, version, data) VALUES (?, ?, ?, ?) "
-                      "ON CONFLICT (object, step, version) DO UPDATE SET data = excluded.data",
-                      "httb", object, step, version, (const void *)data.p, data.n);
-}
-
-static int do_step_put(struct tx *tx, void *arg, struct err *e)
-{
-        struct step_args *g = arg;
-        int64_t one;
-        int rc = db_int(tx->db, e, &one, "SELECT 1 FROM object WHERE sha256 = ?", "h", &g->object);
-
-        if (rc <= 0)
-                return rc < 0 ? -1 : err_set(e, ERR_NOT_FOUND, "no such object");
-        return step_keep(tx, &g->object, g->step, g->version, g->data, e);
-}
-
-int catalog_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data,
-                     struct err *e)
-{
-        struct step_args g = {.object = object, .step = step, .version = version, .data = data};
-
-        return write_do(c, LANE_RESULT, do_step_put, &g, e);
-}
-
-int catalog_step_get(struct catalog *c, struct sha256 object, const char *step, const char *version, struct arena *a,
-                     struct span *out, struct err *e)
-{
-        struct mono began = mono_now();
-        struct db *db = read_begin(c, e);
-        struct rows *s;
-        int rc = -1;
-        char *p;
-
-        *out = (struct span){0};
-        if (!db)
-                return -1;
-        s = db_query(db, e, "SELECT data FROM step_result WHERE object = ? AND step = ? AND version = ?", "htt",
-                     &object, step, version);
-        if (s && (rc = db_step(db, s, e)) > 0) {
-                size_t n = (size_t)col_bytes(s, 0);
-                p = arena_alloc(a, n + 1);
-                if (p && n)
-                        memcpy(p, col_blob(s, 0), n);
-                *out = (struct span){p, n};
-                rc = p ? 1 : err_oom(e);
-                db_end(s);
-        }
-        read_end(c, db, began);
-        return rc;
 }

@@ -30,7 +30,7 @@ void catalog_init(struct catalog *c, const struct engine *engine, const struct c
 
 struct db { /* a connection inside a transaction, used by one thread at a time; first member of an engine's own */
         const struct engine *engine;
-        struct wall now; /* by the engine's clock when the transaction began */
+        struct wall now; /* when the transaction began: in a write by the engine's clock, in a read by ours */
         unsigned shard;  /* of the counters */
 };
 
@@ -42,6 +42,11 @@ struct rows { /* what a statement answers; first member of an engine's own */
 #define SQL(db, sqlite, postgres) ((db)->engine->dialect == DIALECT_SQLITE ? (sqlite) : (postgres))
 /* Rows that are read in order to be changed are locked where there is more than one writer. */
 #define LOCKING(db, text, lock) SQL(db, text, text " " lock)
+
+/* PostgreSQL's clock in microseconds; in one transaction always the same. */
+#define DB_NOW "(extract(epoch FROM now()) * 1000000)::bigint"
+/* The text, a macro of the time to compare with, of a read by the engine's clock; ?1 is bound to db->now. */
+#define BY_CLOCK(db, text) SQL(db, text("?1"), text(DB_NOW))
 
 /* ---- statements --------------------------------------------------------------------- */
 
@@ -161,14 +166,34 @@ int write_do(struct catalog *c, enum lane lane, write_fn *fn, void *arg, struct 
 
 /* ---- what an engine brings -------------------------------------------------------------- */
 
+/* What is not said by a public prototype. Statements that are not kept go through query_binds and rows_free. */
+typedef struct rows *query_fn(struct db *db, struct err *e, const char *sql, const char *fmt, va_list *ap);
+typedef struct rows *query_binds_fn(struct db *db, const char *sql, const struct bind *binds, size_t n, struct err *e);
+/* Tasks ready or leased, for QUEUE_MAX_DEPTH. */
+typedef int waiting_fn(struct tx *tx, int64_t *n, struct err *e);
+/* The asset's vector of a model, unit, in place of an older one. */
+typedef int vector_put_fn(struct tx *tx, const struct row *r, int64_t model, const float *v, uint32_t dim,
+                          struct err *e);
+/* The sum of (cluster, model); n 0: the first. */
+typedef int prototype_put_fn(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count,
+                             const float *sum, size_t dim, struct err *e);
+/* A condition that a.name_fold holds the folded text. */
+typedef int name_filter_fn(struct sql *q, const char *fold, struct err *e);
+typedef int use_model_fn(struct catalog *c, const char *id, int64_t model, uint32_t dim, struct err *e);
+/* The model in use; ERR_UNAVAILABLE when none was chosen. */
+typedef int model_fn(struct catalog *c, int64_t *model, uint32_t *dim, struct err *e);
+/* What is searchable of the asset by words, as it is now; nothing if it is gone. */
+typedef int text_put_fn(struct db *db, int64_t asset, struct arena *a, struct err *e);
+typedef int text_search_fn(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+                           struct text_match *out, size_t *n, struct err *e);
+
 struct engine {
         enum dialect dialect;
-        void (*close)(struct catalog *c);
-        __typeof__(catalog_state) *state;
+        __typeof__(catalog_close) *close;
+        __typeof__(catalog_state) *state; /* name, pool and note */
 
-        /* Statements; ad-hoc ones, not kept, by query_binds and rows_free. */
-        struct rows *(*query)(struct db *db, struct err *e, const char *sql, const char *fmt, va_list *ap);
-        struct rows *(*query_binds)(struct db *db, const char *sql, const struct bind *binds, size_t n, struct err *e);
+        query_fn *query;
+        query_binds_fn *query_binds;
         __typeof__(rows_free) *rows_free;
         __typeof__(db_step) *step;
         __typeof__(db_end) *end;
@@ -180,31 +205,25 @@ struct engine {
         __typeof__(col_blob) *col_blob;
         __typeof__(col_bytes) *col_bytes;
 
-        /* Transactions. */
         __typeof__(read_begin) *read_begin;
         __typeof__(read_end) *read_end;
         __typeof__(write_do) *write;
-        /* Tasks ready or leased, for QUEUE_MAX_DEPTH. */
-        int (*waiting)(struct tx *tx, int64_t *n, struct err *e);
+        waiting_fn *waiting;
 
-        /* Searching: the indexes over vectors, prototypes and text follow the truth in ways of their own. */
         __typeof__(tx_event) *event;
-        /* The asset's vector of a model, unit, in place of an older one. */
-        int (*vector_put)(struct tx *tx, const struct row *r, int64_t model, const float *v, uint32_t dim,
-                          struct err *e);
-        /* The sum of (cluster, model); n 0: the first. */
-        int (*prototype_put)(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count,
-                             const float *sum, size_t dim, struct err *e);
-        /* A condition that a.name_fold holds the folded text. */
-        int (*name_filter)(struct sql *q, const char *fold, struct err *e);
-        __typeof__(catalog_use_model) *use_model;
+        vector_put_fn *vector_put;
+        prototype_put_fn *prototype_put;
+        text_put_fn *text_put;
+        use_model_fn *use_model;
+        model_fn *model;
         __typeof__(catalog_warm) *warm;
-        /* The model in use; ERR_UNAVAILABLE when none was chosen. */
-        int (*model)(struct catalog *c, int64_t *model, uint32_t *dim, struct err *e);
+        name_filter_fn *name_filter;
         __typeof__(catalog_vector_search) *vector_search;
-        __typeof__(catalog_text_search) *text_search;
         __typeof__(catalog_prototype_search) *prototype_search;
+        text_search_fn *text_search;
 };
+
+#define MODEL_ID_MAX 256
 
 typedef int catalog_open_fn(const struct catalog_opts *opts, struct catalog **out, struct err *e);
 catalog_open_fn catalog_sqlite_open, catalog_postgres_open;

@@ -5,28 +5,24 @@
  */
 #include "catalog/catalog_priv.h"
 
-#define LIMIT_MAX 1000
-
 #define CLUSTER_SELECT                                                                                                 \
         "SELECT c.id, c.owner, c.name, c.status, c.threshold, c.locked, c.touched, c.named, c.count, "                 \
         "(SELECT x.id FROM asset x WHERE x.cluster = c.id AND x.trashed = 0 AND x.kind = 0 ORDER BY x.created DESC "   \
         "LIMIT 1), c.version, c.created, c.updated, c.n, c.name_fold FROM cluster c "
 
-static const struct order {
-        const char *column;
-        int number;
-        bool text, down;
-} orders[] = {
+static const struct order orders[] = {
         [CLUSTERS_BY_NAME] = {"c.name_fold", 14, true, false},
         [CLUSTERS_BY_COUNT] = {"c.count", 8, false, true},
         [CLUSTERS_BY_UPDATED] = {"c.updated", 12, false, true},
         [CLUSTERS_BY_CREATED] = {"c.created", 11, false, true},
 };
 
-static int cluster_read(struct rows *s, struct arena *a, struct cluster *out, struct err *e)
+static int cluster_read(struct db *db, struct rows *s, struct arena *a, void *at, struct err *e)
 {
+        struct cluster *out = at;
         bool ok = true;
 
+        (void)db;
         *out = (struct cluster){.id = col_id(s, 0),
                                 .owner = col_text(a, s, 1, &ok),
                                 .name = col_text(a, s, 2, &ok),
@@ -43,36 +39,7 @@ static int cluster_read(struct rows *s, struct arena *a, struct cluster *out, st
         return ok ? 0 : err_oom(e);
 }
 
-static const char *cursor_here(struct arena *a, uint64_t shape, const struct order *o, struct rows *s)
-{
-        struct cursor cur = {.n = col_i64(s, 13)};
-
-        if (o->text)
-                cur.text = col_str(s, o->number);
-        else
-                cur.key = col_i64(s, o->number);
-        return o->text && !cur.text ? NULL : cursor_write(a, shape, &cur);
-}
-
-static int page(struct db *db, struct rows *s, const struct order *o, unsigned limit, uint64_t shape, struct arena *a,
-                struct cluster **out, size_t *n, const char **next, struct err *e)
-{
-        const char *here = NULL;
-        size_t cap = 0;
-        int rc;
-
-        while ((rc = db_step(db, s, e)) > 0) {
-                if (*n == limit) {
-                        *next = here;
-                        return 0;
-                }
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 || cluster_read(s, a, &(*out)[*n], e) < 0)
-                        return -1;
-                if (++*n == limit && !(here = cursor_here(a, shape, o, s)))
-                        return err_oom(e);
-        }
-        return rc;
-}
+static const struct list clusters = {.read = cluster_read, .size = sizeof(struct cluster), .n = "c.n", .n_column = 13};
 
 static void put_filter(struct sql *q, const struct cluster_filter *f)
 {
@@ -105,42 +72,26 @@ int catalog_cluster_list(struct catalog *c, const struct cluster_filter *f, enum
                          const char **next, struct err *e)
 {
         struct mono began = mono_now();
-        uint64_t shape = shape_int(shape_int(shape_str(3, f->owner), f->status), (int64_t)sort);
-        const struct order *o = &orders[sort];
-        struct rows *s = NULL;
-        struct cursor cur;
+        struct page p = {.list = &clusters,
+                         .order = orders[sort],
+                         .limit = limit,
+                         .shape = shape_int(shape_int(shape_str(3, f->owner), f->status), (int64_t)sort)};
         struct db *db;
         struct sql q;
-        int rc = cursor_read(a, shape, cursor, &cur, e);
+        int rc;
 
         *out = NULL;
         *n = 0;
         *total = 0;
         *next = NULL;
-        if (rc < 0)
-                return -1;
-        if (limit == 0 || limit > LIMIT_MAX)
-                return err_set(e, ERR_INVALID, "limit: %u, allowed are 1 to %d", limit, LIMIT_MAX);
-        db = read_begin(c, e);
-        if (!db)
+        if (page_begin(&p, cursor, a, e) < 0 || !(db = read_begin(c, e)))
                 return -1;
         sql_init(&q, db, a);
         sql_put(&q, CLUSTER_SELECT);
         put_filter(&q, f);
-        if (rc > 0) {
-                buf_printf(&q.text, " AND (%s, c.n) %c (", o->column, o->down ? '<' : '>');
-                if (o->text)
-                        sql_text(&q, "?", or_empty(cur.text));
-                else
-                        sql_int(&q, "?", cur.key);
-                sql_int(&q, ", ?)", cur.n);
-        }
-        buf_printf(&q.text, " ORDER BY %s %s, c.n %s LIMIT %u", o->column, o->down ? "DESC" : "ASC",
-                   o->down ? "DESC" : "ASC", limit + 1);
         rc = total_of(db, f, a, total, e);
-        s = rc < 0 ? NULL : sql_run(&q, e);
-        rc = s ? page(db, s, o, limit, shape, a, out, n, next, e) : -1;
-        rows_free(s);
+        if (rc == 0)
+                rc = page_read(&p, &q, out, n, next, e);
         sql_done(&q);
         read_end(c, db, began);
         return rc;
@@ -177,7 +128,7 @@ int catalog_cluster_get(struct catalog *c, struct id id, const char *owner, stru
         s = db_query(db, e, CLUSTER_SELECT "WHERE c.id = ?1 AND (?2 IS NULL OR c.owner = ?2)", "ut", &id, owner);
         rc = s ? db_step(db, s, e) : -1;
         if (rc > 0) {
-                rc = cluster_read(s, a, out, e);
+                rc = cluster_read(db, s, a, out, e);
                 db_end(s);
         } else if (rc == 0) {
                 rc = survivor ? survivor_of(db, id, owner, survivor, e) : 0;
@@ -218,7 +169,7 @@ int catalog_cluster_snapshot(struct catalog *c, const char *owner, struct arena 
                         continue;
                 if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 ||
                     arena_grow(a, prototypes, &pcap, *n + 1, dim * sizeof(float), e) < 0 ||
-                    cluster_read(s, a, &(*out)[*n], e) < 0) {
+                    cluster_read(db, s, a, &(*out)[*n], e) < 0) {
                         db_end(s);
                         rc = -1;
                         break;

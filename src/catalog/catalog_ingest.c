@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ingest: all rows of a request in one savepoint. An idempotency key is looked
+ * Ingest: all rows of a request in one write. An idempotency key is looked
  * up inside it, so of two equal requests in flight the second meets the first
  * one's row, whichever thread came first.
  */
 #include "catalog/catalog_priv.h"
 
 #include <stdio.h>
-
-/* What a folder made by an upload starts with; organise may change it. CLUSTER_THRESHOLD's default. */
 
 struct ingest_args {
         const struct new_job *job;

@@ -5,18 +5,16 @@
  */
 #include "catalog/catalog_priv.h"
 
-#define LIMIT_MAX 1000
-
 #define JOB_SELECT                                                                                                     \
         "SELECT j.id, j.owner, j.status, j.queued, j.processing, j.done, j.failed, j.created, j.updated, "             \
-        "j.completed, "                                                                                                \
-        "j.n FROM job j "
+        "j.completed, j.n FROM job j "
 
-static int job_read(struct rows *s, struct arena *a, void *at, struct err *e)
+static int job_read(struct db *db, struct rows *s, struct arena *a, void *at, struct err *e)
 {
         struct job_view *out = at;
         bool ok = true;
 
+        (void)db;
         *out = (struct job_view){.id = col_id(s, 0),
                                  .owner = col_text(a, s, 1, &ok),
                                  .status = (enum job_status)col_int(s, 2),
@@ -76,7 +74,7 @@ int catalog_job_get(struct catalog *c, struct id job, const char *owner, struct 
                 rc = err_set(e, ERR_NOT_FOUND, "no such job");
         if (rc > 0) {
                 n = col_i64(s, 10);
-                rc = job_read(s, a, out, e);
+                rc = job_read(db, s, a, out, e);
                 db_end(s);
                 if (rc == 0)
                         rc = job_assets(db, n, a, out, e);
@@ -85,60 +83,24 @@ int catalog_job_get(struct catalog *c, struct id job, const char *owner, struct 
         return rc;
 }
 
-typedef int row_read_fn(struct rows *s, struct arena *a, void *out, struct err *e);
-
-/* A page's rows into an array of size bytes each; key and number are the columns the next cursor is made of. */
-struct page_shape {
-        row_read_fn *read;
-        size_t size;
-        int key, number;
-};
-
-static int read_page(struct db *db, struct rows *s, const struct page_shape *p, unsigned limit, uint64_t shape,
-                     struct arena *a, void *out, size_t *n, const char **next, struct err *e)
-{
-        const char *here = NULL;
-        char **rows = out;
-        size_t cap = 0;
-        int rc;
-
-        while ((rc = db_step(db, s, e)) > 0) {
-                if (*n == limit) {
-                        *next = here;
-                        return 0;
-                }
-                if (arena_grow(a, out, &cap, *n + 1, p->size, e) < 0 || p->read(s, a, *rows + *n * p->size, e) < 0)
-                        return -1;
-                if (++*n == limit) {
-                        struct cursor cur = {.key = col_i64(s, p->key), .n = col_i64(s, p->number)};
-                        here = cursor_write(a, shape, &cur);
-                        if (!here)
-                                return err_oom(e);
-                }
-        }
-        return rc;
-}
+static const struct list jobs = {.read = job_read, .size = sizeof(struct job_view), .n = "j.n", .n_column = 10};
 
 int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned limit, const char *cursor,
                      struct arena *a, struct job_view **out, size_t *n, const char **next, struct err *e)
 {
         struct mono began = mono_now();
-        uint64_t shape = shape_int(shape_str(1, owner), status);
-        struct rows *s = NULL;
-        struct cursor cur;
+        struct page p = {.list = &jobs,
+                         .order = {.key = "j.created", .column = 7, .down = true},
+                         .limit = limit,
+                         .shape = shape_int(shape_str(1, owner), status)};
         struct db *db;
         struct sql q;
-        int rc = cursor_read(a, shape, cursor, &cur, e);
+        int rc;
 
         *out = NULL;
         *n = 0;
         *next = NULL;
-        if (rc < 0)
-                return -1;
-        if (limit == 0 || limit > LIMIT_MAX)
-                return err_set(e, ERR_INVALID, "limit: %u, allowed are 1 to %d", limit, LIMIT_MAX);
-        db = read_begin(c, e);
-        if (!db)
+        if (page_begin(&p, cursor, a, e) < 0 || !(db = read_begin(c, e)))
                 return -1;
         sql_init(&q, db, a);
         sql_put(&q, JOB_SELECT "WHERE true");
@@ -146,16 +108,7 @@ int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned 
                 sql_text(&q, " AND j.owner = ?", owner);
         if (status >= 0)
                 sql_int(&q, " AND j.status = ?", status);
-        if (rc > 0) {
-                sql_int(&q, " AND (j.created, j.n) < (?", cur.key);
-                sql_int(&q, ", ?)", cur.n);
-        }
-        sql_int(&q, " ORDER BY j.created DESC, j.n DESC LIMIT ?", (int64_t)limit + 1);
-        s = sql_run(&q, e);
-        rc = s ? read_page(db, s, &(struct page_shape){job_read, sizeof(**out), 7, 10}, limit, shape, a, out, n, next,
-                           e)
-               : -1;
-        rows_free(s);
+        rc = page_read(&p, &q, out, n, next, e);
         sql_done(&q);
         read_end(c, db, began);
         return rc;
@@ -172,11 +125,12 @@ int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned 
         SQL(db, DEAD("t", "task t") rest, DEAD("f", "task t JOIN task_failed f ON f.task = t.n") rest)
 #define DEAD_COUNT(from) "SELECT count(*) FROM " from " WHERE state = 3 AND (?1 IS NULL OR stage = ?1)"
 
-static int dead_read(struct rows *s, struct arena *a, void *at, struct err *e)
+static int dead_read(struct db *db, struct rows *s, struct arena *a, void *at, struct err *e)
 {
         struct dead_task *out = at;
         bool ok = true;
 
+        (void)db;
         *out = (struct dead_task){.task_id = col_id(s, 0),
                                   .job_id = col_id(s, 1),
                                   .asset_id = col_id(s, 2),
@@ -194,46 +148,36 @@ static int dead_read(struct rows *s, struct arena *a, void *at, struct err *e)
         return ok ? 0 : err_oom(e);
 }
 
+static const struct list dead = {.read = dead_read, .size = sizeof(struct dead_task), .n = "t.n", .n_column = 14};
+
 int catalog_dlq_list(struct catalog *c, const char *stage, unsigned limit, const char *cursor, struct arena *a,
                      struct dead_task **out, size_t *n, uint64_t *total, const char **next, struct err *e)
 {
         struct mono began = mono_now();
-        uint64_t shape = shape_str(2, stage);
-        struct rows *s = NULL;
-        struct cursor cur;
+        struct page p = {.list = &dead,
+                         .order = {.key = "last_failed", .column = 13, .down = true},
+                         .limit = limit,
+                         .shape = shape_str(2, stage)};
         struct db *db;
         struct sql q;
-        int rc = cursor_read(a, shape, cursor, &cur, e);
         int64_t count = 0;
+        int rc;
 
         *out = NULL;
         *n = 0;
         *next = NULL;
         *total = 0;
-        if (rc < 0)
-                return -1;
-        if (limit == 0 || limit > LIMIT_MAX)
-                return err_set(e, ERR_INVALID, "limit: %u, allowed are 1 to %d", limit, LIMIT_MAX);
-        db = read_begin(c, e);
-        if (!db)
+        if (page_begin(&p, cursor, a, e) < 0 || !(db = read_begin(c, e)))
                 return -1;
         sql_init(&q, db, a);
         sql_put(&q, DEAD_SELECT(db, ""));
         if (stage)
                 sql_text(&q, SQL(db, " AND t.stage = ?", " AND f.stage = ?"), stage);
-        if (rc > 0) {
-                sql_int(&q, " AND (last_failed, t.n) < (?", cur.key);
-                sql_int(&q, ", ?)", cur.n);
-        }
-        sql_int(&q, " ORDER BY last_failed DESC, t.n DESC LIMIT ?", (int64_t)limit + 1);
         rc = db_int(db, e, &count, SQL(db, DEAD_COUNT("task"), DEAD_COUNT("task JOIN task_failed ON task = n")), "t",
                     stage);
         *total = (uint64_t)count;
-        s = rc < 0 ? NULL : sql_run(&q, e);
-        rc = s ? read_page(db, s, &(struct page_shape){dead_read, sizeof(**out), 13, 14}, limit, shape, a, out, n, next,
-                           e)
-               : -1;
-        rows_free(s);
+        if (rc >= 0)
+                rc = page_read(&p, &q, out, n, next, e);
         sql_done(&q);
         read_end(c, db, began);
         return rc;
@@ -275,7 +219,7 @@ int catalog_dlq_get(struct catalog *c, struct id job, struct arena *a, struct de
                 return -1;
         s = db_query(db, e, DEAD_SELECT(db, " AND j.id = ? ORDER BY a.position"), "u", &job);
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 || dead_read(s, a, &(*out)[*n], e) < 0 ||
+                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 || dead_read(db, s, a, &(*out)[*n], e) < 0 ||
                     history(db, col_i64(s, 14), a, &(*out)[*n], e) < 0) {
                         db_end(s);
                         rc = -1;

@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Lists of assets. A page begins strictly after the (sort key, number) where
- * the last one ended, so what is added meanwhile neither repeats nor hides
- * anything. Totals come from the counters where the filter allows it.
- */
+/* Lists of assets. Totals come from the counters where the filter allows it. */
 #include "catalog/catalog_priv.h"
 
-#define LIMIT_MAX 1000
-#define MANY      2000 /* so many matches that going through the order finds a page sooner than an index of names does */
+#define MANY 2000 /* so many matches that going through the order finds a page sooner than an index of names does */
 
-static const struct order {
-        const char *column; /* of the sort key in ASSET_SELECT's table */
-        int number;         /* its column there, for the cursor */
-        bool text, down;
-} orders[] = {
+static const struct list assets = {.read = asset_read, .size = sizeof(struct asset), .n = "a.n", .n_column = 0};
+static const struct order orders[] = {
         [SORT_CREATED_DESC] = {"a.created", 15, false, true}, [SORT_CREATED_ASC] = {"a.created", 15, false, false},
         [SORT_NAME_ASC] = {"a.name_fold", 9, true, false},    [SORT_NAME_DESC] = {"a.name_fold", 9, true, true},
         [SORT_SIZE_DESC] = {"a.size", 14, false, true},       [SORT_SIZE_ASC] = {"a.size", 14, false, false},
@@ -62,69 +54,17 @@ static int total_by_scan(struct db *db, const struct asset_filter *f, struct are
         return rc < 0 ? -1 : 0;
 }
 
-static void put_position(struct sql *q, const struct order *o, const struct cursor *cur)
+static int list(struct db *db, const struct asset_filter *f, const struct page *p, struct arena *a,
+                struct asset_page *out, struct err *e)
 {
-        buf_printf(&q->text, " AND (%s, a.n) %c (", o->column, o->down ? '<' : '>');
-        if (o->text)
-                sql_text(q, "?", cur->text ? cur->text : "");
-        else
-                sql_int(q, "?", cur->key);
-        sql_int(q, ", ?)", cur->n);
-}
-
-/* The cursor after the row s stands on. */
-static const char *cursor_here(struct arena *a, uint64_t shape, const struct order *o, struct rows *s)
-{
-        struct cursor cur = {.n = col_i64(s, 0)};
-
-        if (o->text)
-                cur.text = text_fold(a, or_empty(col_str(s, o->number)));
-        else
-                cur.key = col_i64(s, o->number);
-        return o->text && !cur.text ? NULL : cursor_write(a, shape, &cur);
-}
-
-static int read_page(struct db *db, struct rows *s, const struct order *o, unsigned limit, uint64_t shape,
-                     struct arena *a, struct asset_page *out, struct err *e)
-{
-        const char *here = NULL;
-        size_t cap = 0;
-        int rc;
-
-        while ((rc = db_step(db, s, e)) > 0) {
-                if (out->n == limit) { /* there is more */
-                        out->next = here;
-                        return 0;
-                }
-                if (arena_grow(a, &out->assets, &cap, out->n + 1, sizeof(*out->assets), e) < 0 ||
-                    asset_read(db, s, a, &out->assets[out->n], e) < 0)
-                        return -1;
-                out->n++;
-                if (out->n == limit && !(here = cursor_here(a, shape, o, s)))
-                        return err_oom(e);
-        }
-        return rc;
-}
-
-static int list(struct db *db, const struct asset_filter *f, const struct order *o, unsigned limit, uint64_t shape,
-                const struct cursor *cur, struct arena *a, struct asset_page *out, struct err *e)
-{
-        const char *way = o->down ? "DESC" : "ASC";
         struct sql q;
-        struct rows *s = NULL;
         int rc = -1;
 
         sql_init(&q, db, a);
         q.scan_names = out->total > MANY;
         sql_put(&q, ASSET_SELECT);
-        if (sql_filter(&q, f, e) == 0) {
-                if (cur)
-                        put_position(&q, o, cur);
-                buf_printf(&q.text, " ORDER BY %s %s, a.n %s LIMIT %u", o->column, way, way, limit + 1);
-                s = sql_run(&q, e);
-                rc = s ? read_page(db, s, o, limit, shape, a, out, e) : -1;
-        }
-        rows_free(s);
+        if (sql_filter(&q, f, e) == 0)
+                rc = page_read(p, &q, &out->assets, &out->n, &out->next, e);
         sql_done(&q);
         return rc;
 }
@@ -133,24 +73,23 @@ int catalog_asset_list(struct catalog *c, const struct asset_filter *f, enum ass
                        const char *cursor, struct arena *a, struct asset_page *out, struct err *e)
 {
         struct mono began = mono_now();
-        uint64_t shape = shape_int(filter_shape(f), (int64_t)sort);
-        struct cursor cur;
+        struct page p = {.list = &assets,
+                         .order = orders[sort],
+                         .limit = limit,
+                         .shape = shape_int(filter_shape(f), (int64_t)sort)};
         struct db *db;
-        int more, rc;
+        int rc;
 
         assert((unsigned)sort < COUNT_OF(orders));
         *out = (struct asset_page){0};
-        if (limit == 0 || limit > LIMIT_MAX)
-                return err_set(e, ERR_INVALID, "limit: %u, allowed are 1 to %d", limit, LIMIT_MAX);
-        more = cursor_read(a, shape, cursor, &cur, e);
-        if (more < 0)
+        if (page_begin(&p, cursor, a, e) < 0)
                 return -1;
         db = read_begin(c, e);
         if (!db)
                 return -1;
         rc = counters_do(f) ? total_from_counters(db, f, &out->total, e) : total_by_scan(db, f, a, &out->total, e);
         if (rc == 0)
-                rc = list(db, f, &orders[sort], limit, shape, more ? &cur : NULL, a, out, e);
+                rc = list(db, f, &p, a, out, e);
         read_end(c, db, began);
         return rc;
 }

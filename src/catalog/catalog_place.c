@@ -10,32 +10,6 @@
 
 static const struct id nil;
 
-int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct err *e)
-{
-        struct rows *s = db_query(tx->db, e, "SELECT n, dim FROM model WHERE id = ?", "t", id);
-        int rc = s ? db_step(tx->db, s, e) : -1;
-        int64_t has;
-
-        if (dim == 0 || dim > VECTOR_MAX_DIM) {
-                if (rc > 0)
-                        db_end(s);
-                return err_set(e, ERR_INVALID, "dimension: %u, allowed are 1 to %d", dim, VECTOR_MAX_DIM);
-        }
-        if (rc < 0)
-                return -1;
-        if (rc == 0)
-                return db_int(tx->db, e, n, "INSERT INTO model (id, dim) VALUES (?, ?) RETURNING n", "ti", id,
-                              (int)dim) < 0
-                               ? -1
-                               : 0;
-        *n = col_i64(s, 0);
-        has = col_i64(s, 1);
-        db_end(s);
-        if (has != dim)
-                return err_set(e, ERR_CONFLICT, "model %s has %lld dimensions, not %u", id, (long long)has, dim);
-        return 0;
-}
-
 /* ---- folders ---------------------------------------------------------------------- */
 
 int folder_find(struct tx *tx, struct id id, const char *owner, struct folder *out, struct err *e)
@@ -122,6 +96,16 @@ int folder_touch(struct tx *tx, struct id id, struct err *e)
 
 /* ---- prototypes ------------------------------------------------------------------------ */
 
+size_t col_vector(const struct rows *s, int i, float out[VECTOR_MAX_DIM])
+{
+        size_t n = (size_t)col_bytes(s, i) / sizeof(*out);
+
+        if (n > VECTOR_MAX_DIM)
+                n = VECTOR_MAX_DIM;
+        memcpy(out, col_blob(s, i), n * sizeof(*out));
+        return n;
+}
+
 int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *v, size_t dim, int sign, int members,
                   struct err *e)
 {
@@ -169,16 +153,13 @@ int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, str
                             "SELECT model, unit FROM embedding WHERE asset = ? AND model > ? ORDER BY model LIMIT 1"),
                         "ll", asset, after);
                 int rc = s ? db_step(tx->db, s, e) : -1;
-                size_t bytes;
+                size_t dim;
                 if (rc <= 0)
                         return rc;
                 after = col_i64(s, 0);
-                bytes = (size_t)col_bytes(s, 1);
-                if (bytes > sizeof(v))
-                        bytes = sizeof(v);
-                memcpy(v, col_blob(s, 1), bytes);
+                dim = col_vector(s, 1, v);
                 db_end(s);
-                if (prototype_add(tx, cluster, after, v, bytes / sizeof(float), sign, 1, e) < 0)
+                if (prototype_add(tx, cluster, after, v, dim, sign, 1, e) < 0)
                         return -1;
         }
 }
@@ -338,8 +319,7 @@ int operation_add(struct tx *tx, const char *owner, const char *actor, const cha
                 *id = fresh;
         return db_int(tx->db, e, n,
                       "INSERT INTO operation (id, owner, at, actor, kind, cluster, detail) VALUES (?, ?, ?, ?, ?, ?, "
-                      "?) "
-                      "RETURNING n",
+                      "?) RETURNING n",
                       "utlttut", &fresh, owner, tx->now.us, actor ? actor : "service", kind, cluster, detail) < 0
                        ? -1
                        : 0;

@@ -97,31 +97,17 @@ int catalog_postgres_open(const struct catalog_opts *opts, struct catalog **out,
 void pg_state(struct catalog *base, struct catalog_state *out)
 {
         struct pg_catalog *c = pg_self(base);
-        struct mono began = mono_now();
-        struct err e = {0};
-        struct db *db;
-        int64_t one;
 
-        *out = (struct catalog_state){.engine = "postgresql", .pool_size = c->size, .max = c->max};
+        out->engine = "postgresql";
+        out->pool_size = c->size;
+        out->max = c->max;
         lock_take(&c->plock);
         out->overflow = c->open > c->size ? c->open - c->size : 0;
         out->in_use = c->open - c->nidle;
         out->idle = c->nidle;
         out->waiting = c->waiting;
         lock_drop(&c->plock);
-        db = read_begin(base, &e);
-        if (db) {
-                out->ok = db_int(db, &e, &one, "SELECT max(version) FROM schema_version", "") > 0;
-                read_end(base, db, began);
-        }
-        out->latency_ms = dur_seconds(mono_since(began)) * 1000;
-        if (!out->ok) {
-                snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
-        } else {
-                lock_take(&c->klock);
-                snprintf(out->note, sizeof(out->note), "%s", c->keeper_note);
-                lock_drop(&c->klock);
-        }
-        metrics_set(METRIC_DB_CONNECTIONS, out->in_use, "active");
-        metrics_set(METRIC_DB_CONNECTIONS, out->idle, "idle");
+        lock_take(&c->klock);
+        snprintf(out->note, sizeof(out->note), "%s", c->keeper_note);
+        lock_drop(&c->klock);
 }

@@ -487,6 +487,7 @@ const struct engine pg_engine = {
         .warm = pg_warm,
         .model = pg_model,
         .vector_search = pg_vector_search,
+        .text_put = pg_text_put,
         .text_search = pg_text_search,
         .prototype_search = pg_prototype_search,
 };

@@ -131,27 +131,12 @@ static int apply(struct db *db, const struct catalog_migration *m, struct err *e
 
 static int upgrade(struct db *db, struct err *e)
 {
-        const struct catalog_migration *m = catalog_migrations_postgres;
-        int64_t version = 0;
-        int newest = 0;
-
         if (pg_exec(db,
                     "CREATE TABLE IF NOT EXISTS schema_version (version integer PRIMARY KEY, name text NOT NULL, "
                     "at bigint NOT NULL)",
-                    e) < 0 ||
-            db_int(db, e, &version, "SELECT max(version) FROM schema_version", "") < 0)
+                    e) < 0)
                 return -1;
-        for (; m->version; m++)
-                newest = m->version;
-        if (version > newest)
-                return err_set(e, ERR_CONFLICT,
-                               "the catalog has schema version %lld, this program knows up to %d: it was written by a "
-                               "newer program; use that one, or a backup from before",
-                               (long long)version, newest);
-        for (m = catalog_migrations_postgres; m->version; m++)
-                if (m->version > version && apply(db, m, e) < 0)
-                        return -1;
-        return 0;
+        return migrations_run(db, catalog_migrations_postgres, apply, e);
 }
 
 int pg_migrate(struct db *db, struct err *e)

@@ -36,31 +36,14 @@ bool pg_model_indexed(struct pg_catalog *c)
         return indexed;
 }
 
-struct model_args {
-        const char *id;
-        uint32_t dim;
-        int64_t n;
-};
-
-static int do_model(struct tx *tx, void *arg, struct err *e)
-{
-        struct model_args *g = arg;
-
-        return model_number(tx, g->id, g->dim, &g->n, e);
-}
-
-int pg_use_model(struct catalog *base, const char *model_id, uint32_t dim, struct err *e)
+int pg_use_model(struct catalog *base, const char *id, int64_t model, uint32_t dim, struct err *e)
 {
         struct pg_catalog *c = pg_self(base);
-        struct model_args g = {.id = model_id, .dim = dim};
 
-        if (!*model_id || strlen(model_id) >= sizeof(c->model_id))
-                return err_set(e, ERR_INVALID, "model id: 1 to %zu bytes", sizeof(c->model_id) - 1);
-        if (write_do(base, LANE_RESULT, do_model, &g, e) < 0)
-                return -1;
+        (void)id;
+        (void)e;
         lock_take(&c->klock);
-        snprintf(c->model_id, sizeof(c->model_id), "%s", model_id);
-        c->model = g.n;
+        c->model = model;
         c->dim = dim;
         c->indexed = false;
         c->want_index = true;

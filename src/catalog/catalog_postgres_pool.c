@@ -205,19 +205,6 @@ void pg_pool_close(struct pg_catalog *c)
 
 /* ---- reading --------------------------------------------------------------------------- */
 
-/* The time comes with the BEGIN: it takes no round trip of its own. */
-static int begin(struct pg_conn *db, struct err *e)
-{
-        char now[24];
-        uint64_t us;
-
-        if (pg_word(&db->base, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT " DB_NOW, now, sizeof(now), e) <
-            0)
-                return -1;
-        db->base.now = (struct wall){span_u64(span_of(now), &us) ? (int64_t)us : 0};
-        return 0;
-}
-
 struct db *pg_read_begin(struct catalog *base, struct err *e)
 {
         struct pg_catalog *c = pg_self(base);
@@ -230,7 +217,8 @@ struct db *pg_read_begin(struct catalog *base, struct err *e)
                 db = pg_take(c, deadline, e);
                 if (!db)
                         return NULL;
-                if (begin(db, e) == 0)
+                db->base.now = wall_now();
+                if (pg_exec(&db->base, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e) == 0)
                         return &db->base;
                 gone = db->broken;
                 pg_give_back(c, db);

@@ -14,9 +14,6 @@
 
 #define STMT_SLOTS 512
 
-/* The database's clock in microseconds. */
-#define DB_NOW "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-
 /* ---- connections and statements (catalog_postgres_db.c) ------------------------- */
 
 /* A result in memory, read row by row. All columns come in binary form. */
@@ -93,9 +90,9 @@ struct pg_catalog {
         bool keeper_runs, keeper_stop, want_index;
         int64_t model;
         uint32_t dim;
-        bool indexed;                         /* the model's HNSW index is there and valid */
-        PGcancel *keeper_cancel;              /* while it works */
-        char model_id[256], keeper_note[160]; /* the note: why there is no index, "" if all is well */
+        bool indexed;            /* the model's HNSW index is there and valid */
+        PGcancel *keeper_cancel; /* while it works */
+        char keeper_note[160];   /* why there is no index, "" if all is well */
 };
 
 static inline struct pg_catalog *pg_self(struct catalog *c)
@@ -103,16 +100,16 @@ static inline struct pg_catalog *pg_self(struct catalog *c)
         return (struct pg_catalog *)c;
 }
 
-void pg_close(struct catalog *c);
+__typeof__(catalog_close) pg_close;
 __typeof__(catalog_state) pg_state;
-__typeof__(catalog_use_model) pg_use_model;
+use_model_fn pg_use_model;
 __typeof__(catalog_warm) pg_warm;
 
 /* Refuses a server that does not keep what it acknowledged, sees to pgvector, brings the tables up to date. */
 int pg_migrate(struct db *db, struct err *e) MUST_CHECK;
 
-/* The model in use; ERR_UNAVAILABLE when none was chosen. (catalog_postgres_model.c) */
-int pg_model(struct catalog *c, int64_t *model, uint32_t *dim, struct err *e) MUST_CHECK;
+/* catalog_postgres_model.c */
+model_fn pg_model;
 bool pg_model_indexed(struct pg_catalog *c);
 int pg_keeper_start(struct pg_catalog *c, struct err *e) MUST_CHECK;
 void pg_keeper_stop(struct pg_catalog *c);
@@ -129,20 +126,17 @@ __typeof__(read_end) pg_read_end;
 /* ---- writing (catalog_postgres_write.c) ------------------------------------------------ */
 
 __typeof__(write_do) pg_write;
-int pg_waiting(struct tx *tx, int64_t *n, struct err *e) MUST_CHECK;
+waiting_fn pg_waiting;
 
-/* ---- what is searched (catalog_postgres_search.c, _text.c) -------------------------------- */
+/* ---- searching (catalog_postgres_search.c, _text.c) ---------------------------------- */
 
-/* Brings the full-text table up to date with the marked assets. */
-int pg_text_flush(struct tx *tx, struct err *e) MUST_CHECK;
 __typeof__(tx_event) pg_event;
-int pg_vector_put(struct tx *tx, const struct row *r, int64_t model, const float *v, uint32_t dim,
-                  struct err *e) MUST_CHECK;
-int pg_prototype_put(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count, const float *sum,
-                     size_t dim, struct err *e) MUST_CHECK;
-int pg_name_filter(struct sql *q, const char *fold, struct err *e) MUST_CHECK;
+vector_put_fn pg_vector_put;
+prototype_put_fn pg_prototype_put;
+text_put_fn pg_text_put;
+name_filter_fn pg_name_filter;
 __typeof__(catalog_vector_search) pg_vector_search;
-__typeof__(catalog_text_search) pg_text_search;
 __typeof__(catalog_prototype_search) pg_prototype_search;
+text_search_fn pg_text_search;
 
 #endif

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define K_MAX    10000
 #define EF_MAX   1000     /* pgvector's limit */
 #define SCAN_MAX "200000" /* rows an index walk looks at before it gives up */
 
@@ -136,15 +135,6 @@ struct query {
         size_t want;
 };
 
-static int by_cosine(const void *a, const void *b)
-{
-        const struct vector_match *x = a, *y = b;
-
-        if (x->cosine != y->cosine)
-                return x->cosine > y->cosine ? -1 : 1;
-        return id_cmp(x->asset, y->asset);
-}
-
 /*
  * The candidates with their exact scores. "+ 0" keeps the planner from the
  * index. The inner part is cut before the wide columns are fetched.
@@ -181,7 +171,7 @@ static int candidates(struct db *db, const struct query *g, bool indexed, struct
         rows_free(s);
         if (!*out)
                 return err_oom(e);
-        qsort(*out, *n, sizeof(**out), by_cosine);
+        qsort(*out, *n, sizeof(**out), match_cmp);
         return 0;
 }
 
@@ -223,8 +213,7 @@ static int search(struct pg_catalog *c, struct db *db, const struct query *g, st
 int pg_vector_search(struct catalog *base, const float *q, const struct asset_filter *f, size_t k,
                      struct vector_match *out, size_t *n, struct err *e)
 {
-        static const struct asset_filter none = {0};
-        struct query g = {.q = q, .f = f ? f : &none, .want = 4 * k > k + 64 ? 4 * k : k + 64};
+        struct query g = {.q = q, .f = f, .want = 4 * k > k + 64 ? 4 * k : k + 64};
         struct mono began = mono_now();
         struct vector_match *found = NULL;
         struct db *db = NULL;
@@ -232,13 +221,8 @@ int pg_vector_search(struct catalog *base, const float *q, const struct asset_fi
         size_t nfound = 0;
         int rc = -1;
 
-        *n = 0;
-        if (k > K_MAX)
-                return err_set(e, ERR_INVALID, "k: %zu, allowed are up to %d", k, K_MAX);
         if (pg_model(base, &g.model, &g.dim, e) < 0)
                 return -1;
-        if (k == 0)
-                return 0;
         a = arena_new(1 << 20);
         if (!a)
                 return err_oom(e);
@@ -265,15 +249,7 @@ int pg_prototype_search(struct catalog *base, const char *owner, const float *q,
         uint32_t dim;
         bool ok = true;
 
-        *n = 0;
-        if (k > K_MAX)
-                return err_set(e, ERR_INVALID, "k: %zu, allowed are up to %d", k, K_MAX);
-        if (pg_model(base, &model, &dim, e) < 0)
-                return -1;
-        if (k == 0)
-                return 0;
-        db = read_begin(base, e);
-        if (!db)
+        if (pg_model(base, &model, &dim, e) < 0 || !(db = read_begin(base, e)))
                 return -1;
         s = db_query(
                 db, e,

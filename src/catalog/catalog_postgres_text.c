@@ -159,46 +159,37 @@ static int words_now(struct db *db, int64_t n, struct arena *a, struct words *ou
         return out->text ? 0 : -1;
 }
 
-static int refresh(struct db *db, int64_t n, struct err *e)
+static int words_put(struct db *db, int64_t n, const struct words *w, struct err *e)
 {
-        struct arena *a = arena_new(16 << 20);
-        struct words w;
         struct buf b;
         unsigned at = 1;
-        int rc = -1;
+        int rc;
 
-        if (!a)
-                return err_oom(e);
         buf_init(&b, 2 * VECTOR_MAX);
-        if (words_now(db, n, a, &w, e) == 0) {
-                rc = 0;
-                if (w.filename) {
-                        put_words(&b, w.filename, 'A', &at);
-                        put_words(&b, w.tags, 'B', &at);
-                        put_words(&b, w.text, 'C', &at);
-                        rc = buf_failed(&b)
-                                     ? err_oom(e)
-                                     : db_run(db, e,
-                                              "INSERT INTO asset_text (n, filename, tags, text, words) VALUES (?, ?, "
-                                              "?, ?, ?::tsvector) ON CONFLICT (n) DO UPDATE SET filename = "
-                                              "excluded.filename, tags = excluded.tags, text = excluded.text, words = "
-                                              "excluded.words WHERE (asset_text.filename, asset_text.tags, "
-                                              "asset_text.text) IS DISTINCT FROM (excluded.filename, excluded.tags, "
-                                              "excluded.text)",
-                                              "ltttt", n, w.filename, w.tags, w.text, buf_str(&b));
-                }
-        }
+        put_words(&b, w->filename, 'A', &at);
+        put_words(&b, w->tags, 'B', &at);
+        put_words(&b, w->text, 'C', &at);
+        if (buf_failed(&b))
+                rc = err_oom(e);
+        else
+                rc = db_run(db, e,
+                            "INSERT INTO asset_text (n, filename, tags, text, words) VALUES (?, ?, ?, ?, ?::tsvector) "
+                            "ON CONFLICT (n) DO UPDATE SET filename = excluded.filename, tags = excluded.tags, text = "
+                            "excluded.text, words = excluded.words WHERE (asset_text.filename, asset_text.tags, "
+                            "asset_text.text) IS DISTINCT FROM (excluded.filename, excluded.tags, excluded.text)",
+                            "ltttt", n, w->filename, w->tags, w->text, buf_str(&b));
         buf_done(&b);
-        arena_free(a);
         return rc;
 }
 
-int pg_text_flush(struct tx *tx, struct err *e)
+/* The row of an asset that is gone went with it. */
+int pg_text_put(struct db *db, int64_t n, struct arena *a, struct err *e)
 {
-        for (size_t i = 0; i < tx->ntexts; i++)
-                if (refresh(tx->db, tx->texts[i], e) < 0)
-                        return -1;
-        return 0;
+        struct words w;
+
+        if (words_now(db, n, a, &w, e) < 0)
+                return -1;
+        return w.filename ? words_put(db, n, &w, e) : 0;
 }
 
 /* ---- searching ---------------------------------------------------------------------------- */
@@ -236,11 +227,9 @@ static char *query_of(struct arena *a, const char *text)
 static struct rows *run(struct db *db, const char *expr, const struct asset_filter *f, size_t k, struct arena *a,
                         struct err *e)
 {
-        struct asset_filter none = {0}, live = f ? *f : none;
         struct rows *s = NULL;
         struct sql q;
 
-        live.trashed = false;
         sql_init(&q, db, a);
         /* A word that half of all names hold ranks nothing: only the newest hits are scored then. */
         sql_text(&q,
@@ -248,7 +237,7 @@ static struct rows *run(struct db *db, const char *expr, const struct asset_filt
                  "h.text FROM (SELECT a.id, a.n, w.words, w.filename, w.tags, w.text, y.query FROM (SELECT "
                  "?::tsquery AS query) AS y JOIN asset_text w ON w.words @@ y.query JOIN asset a ON a.n = w.n",
                  expr);
-        if (sql_filter(&q, &live, e) == 0) {
+        if (sql_filter(&q, f, e) == 0) {
                 sql_int(&q, " ORDER BY a.n DESC LIMIT ?) AS h", k < SCORED_MAX ? SCORED_MAX : (int64_t)k);
                 sql_int(&q, " ORDER BY score, h.n LIMIT ?", (int64_t)k);
                 s = sql_run(&q, e);
@@ -257,8 +246,8 @@ static struct rows *run(struct db *db, const char *expr, const struct asset_filt
         return s;
 }
 
-static int search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
-                  struct text_match *out, size_t *n, struct err *e)
+int pg_text_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+                   struct text_match *out, size_t *n, struct err *e)
 {
         char *words = plain(db, a, text, e), *expr = words ? query_of(a, words) : NULL;
         struct rows *s;
@@ -280,27 +269,4 @@ static int search(struct db *db, const char *text, const struct asset_filter *f,
                                                   .in_text = text_has_any(col_str(s, 4), words)};
         rows_free(s);
         return 0;
-}
-
-int pg_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k, struct text_match *out,
-                   size_t *n, struct err *e)
-{
-        struct mono began = mono_now();
-        struct db *db;
-        struct arena *a;
-        int rc = -1;
-
-        *n = 0;
-        if (k == 0 || !utf8_valid(span_of(text)))
-                return 0;
-        a = arena_new(64 << 20);
-        if (!a)
-                return err_oom(e);
-        db = read_begin(c, e);
-        if (db) {
-                rc = search(db, text, f, k, a, out, n, e);
-                read_end(c, db, began);
-        }
-        arena_free(a);
-        return rc;
 }

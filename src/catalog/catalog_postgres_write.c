@@ -41,8 +41,8 @@ static int begin(struct tx *tx, struct mark *mark, struct err *e)
 
         id_format(id_new(), mark->id);
         snprintf(sql, sizeof(sql),
-                 "BEGIN; INSERT INTO write_mark (id, at) VALUES ('%s', " DB_NOW
-                 ") RETURNING at, pg_current_xact_id()::text",
+                 "BEGIN; INSERT INTO write_mark (id, at) VALUES ('%s', (extract(epoch FROM clock_timestamp()) * "
+                 "1000000)::bigint) RETURNING at, pg_current_xact_id()::text",
                  mark->id);
         res = PQexec(pg_of(tx->db)->h, sql);
 
@@ -125,7 +125,7 @@ static enum outcome commit(struct tx *tx, const struct mark *mark, struct err *e
 /* What is gathered over a write, in its transaction. */
 static int finish(struct tx *tx, struct err *e)
 {
-        if (pg_text_flush(tx, e) < 0)
+        if (text_flush(tx, e) < 0)
                 return -1;
         if (tx->waiting && counter_add(tx, "", COUNTER_WAITING, 0, tx->waiting, 0, e) < 0)
                 return -1;

@@ -14,6 +14,10 @@ struct catalog_migration {
         int version; /* 0 ends the list */
         const char *name, *sql;
 };
+typedef int migration_apply_fn(struct db *db, const struct catalog_migration *m, struct err *e);
+/* Applies what is newer than schema_version; refuses a catalog of a newer program. */
+int migrations_run(struct db *db, const struct catalog_migration *list, migration_apply_fn *apply,
+                   struct err *e) MUST_CHECK;
 extern const struct catalog_migration catalog_migrations_sqlite[], catalog_migrations_postgres[];
 
 /* ---- cursors ------------------------------------------------------------------ */
@@ -33,6 +37,33 @@ uint64_t shape_str(uint64_t h, const char *s); /* NULL differs from "" */
 uint64_t shape_int(uint64_t h, int64_t v);
 uint64_t filter_shape(const struct asset_filter *f);
 
+/* ---- pages (catalog_page.c) ------------------------------------------------------ */
+
+typedef int row_read_fn(struct db *db, struct rows *s, struct arena *a, void *out, struct err *e);
+struct list { /* what is listed */
+        row_read_fn *read;
+        size_t size;   /* of what read fills */
+        const char *n; /* the number's name, for the order, and its column, for the cursor */
+        int n_column;
+};
+struct order {
+        const char *key; /* the sort key's name, and its column; of a text the column may be the unfolded one */
+        int column;
+        bool text, down;
+};
+struct page {
+        const struct list *list;
+        struct order order;
+        unsigned limit;
+        uint64_t shape; /* of filter and sort */
+        struct cursor after;
+        bool later; /* not the first page: it begins after that */
+};
+/* Reads the cursor ("" or NULL: the first page) and looks at the limit. */
+int page_begin(struct page *p, const char *cursor, struct arena *a, struct err *e) MUST_CHECK;
+/* Runs q, a SELECT that ends in a condition, from the page's beginning: an array in the arena goes to *out. */
+int page_read(const struct page *p, struct sql *q, void *out, size_t *n, const char **next, struct err *e) MUST_CHECK;
+
 /* ---- text ----------------------------------------------------------------------- */
 
 /* Simple case folding of well-formed UTF-8. NULL on OOM. */
@@ -47,6 +78,8 @@ char *text_name_words(struct arena *a, const char *name) MUST_CHECK;
  */
 char *text_fts_query(struct arena *a, const char *text, const char *op, const char *column) MUST_CHECK;
 
+/* Brings what is searched by words up to date with the assets marked by tx_text. (catalog_search.c) */
+int text_flush(struct tx *tx, struct err *e) MUST_CHECK;
 /* Whether any of the words begins a word of the text; both folded. words is put back as it was. */
 bool text_has_any(const char *folded, char *words);
 
@@ -97,10 +130,6 @@ int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tag
 /* Give a purged asset's object back: *orphan when nothing refers to it. */
 int object_drop(struct tx *tx, const struct sha256 *h, bool *orphan, struct err *e) MUST_CHECK;
 
-/* What a step made of an object. (catalog_complete.c) */
-int step_keep(struct tx *tx, const struct sha256 *object, const char *step, const char *version, struct span data,
-              struct err *e) MUST_CHECK;
-
 /*
  * Folders, sums and who is where are changed by one write of an owner at a
  * time, over all instances; it is the first thing such a write locks. SQLite has
@@ -149,6 +178,9 @@ int placement_apply(struct tx *tx, const char *owner, struct row *self, const st
 int operation_add(struct tx *tx, const char *owner, const char *actor, const char *kind, const struct id *cluster,
                   const char *detail, struct id *id, int64_t *n, struct err *e) MUST_CHECK;
 int operation_item(struct tx *tx, int64_t op, int64_t asset, const struct id *to, struct err *e) MUST_CHECK;
+int match_cmp(const void *a, const void *b); /* of struct vector_match, for qsort: best first, then by id */
+/* The numbers of a vector in a column; returns how many. */
+size_t col_vector(const struct rows *s, int i, float out[VECTOR_MAX_DIM]);
 /* The model's number; made when new. ERR_CONFLICT when it has another dimension. */
 int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct err *e) MUST_CHECK;
 
@@ -158,6 +190,6 @@ int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct
         "a.content_type, a.owner, a.comments, a.sha256, a.size, a.created, a.updated, a.trashed, a.metadata, a.note, " \
         "a.cluster, c.name, c.status, a.pinned, a.similarity, a.duplicate_of "                                         \
         "FROM asset a JOIN job j ON j.n = a.job LEFT JOIN cluster c ON c.id = a.cluster "
-int asset_read(struct db *db, struct rows *s, struct arena *a, struct asset *out, struct err *e) MUST_CHECK;
+row_read_fn asset_read; /* into a struct asset */
 
 #endif

@@ -147,7 +147,7 @@ int catalog_sqlite_open(const struct catalog_opts *opts, struct catalog **out, s
         if (!c->path || !c->data_path || !c->index) {
                 err_oom(e);
         } else if (vector_dir(c, e) == 0 && conn_open(&c->wdb, c->path, true, e) == 0 &&
-                   sqlite_migrate(&c->wdb, e) == 0 && pool_open(c, e) == 0 && writer_start(c, e) == 0 &&
+                   sqlite_migrate(&c->wdb.base, e) == 0 && pool_open(c, e) == 0 && writer_start(c, e) == 0 &&
                    keeper_start(c, e) == 0) {
                 metrics_set(METRIC_DB_CONNECTIONS, POOL_SIZE, "max");
                 *out = &c->base;
@@ -160,25 +160,12 @@ int catalog_sqlite_open(const struct catalog_opts *opts, struct catalog **out, s
 void sqlite_state(struct catalog *base, struct catalog_state *out)
 {
         struct sqlite_catalog *c = self_of(base);
-        struct mono began = mono_now();
-        struct err e = {0};
-        struct db *db;
-        int64_t one;
 
-        *out = (struct catalog_state){.engine = "sqlite", .pool_size = POOL_SIZE, .max = POOL_SIZE};
+        out->engine = "sqlite";
+        out->pool_size = out->max = POOL_SIZE;
         lock_take(&c->plock);
         out->in_use = c->in_use;
         out->waiting = c->readers_waiting;
         lock_drop(&c->plock);
         out->idle = POOL_SIZE - out->in_use;
-        db = read_begin(base, &e);
-        if (db) {
-                out->ok = db_int(db, &e, &one, "SELECT value FROM meta WHERE key = 'epoch'", "") > 0;
-                read_end(base, db, began);
-        }
-        out->latency_ms = dur_seconds(mono_since(began)) * 1000;
-        if (!out->ok)
-                snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
-        metrics_set(METRIC_DB_CONNECTIONS, out->in_use, "active");
-        metrics_set(METRIC_DB_CONNECTIONS, out->idle, "idle");
 }

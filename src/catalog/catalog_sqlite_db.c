@@ -271,6 +271,7 @@ const struct engine sqlite_engine = {
         .warm = sqlite_warm,
         .model = index_model,
         .vector_search = sqlite_vector_search,
+        .text_put = sqlite_text_put,
         .text_search = sqlite_text_search,
         .prototype_search = sqlite_prototype_search,
 };

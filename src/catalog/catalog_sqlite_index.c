@@ -375,39 +375,6 @@ void index_load(struct sqlite_catalog *c)
 
 /* ---- the model in use ---------------------------------------------------------------------- */
 
-struct model_args {
-        const char *id;
-        uint32_t dim;
-        int64_t n;
-};
-
-static int do_model(struct tx *tx, void *arg, struct err *e)
-{
-        struct model_args *g = arg;
-
-        return model_number(tx, g->id, g->dim, &g->n, e);
-}
-
-int sqlite_use_model(struct catalog *c, const char *model_id, uint32_t dim, struct err *e)
-{
-        struct sqlite_catalog *self = self_of(c);
-        struct index *x = self->index;
-        struct model_args g = {.id = model_id, .dim = dim};
-
-        if (!*model_id || strlen(model_id) >= sizeof(x->model_id))
-                return err_set(e, ERR_INVALID, "model id: 1 to %zu bytes", sizeof(x->model_id) - 1);
-        if (write_do(c, LANE_RESULT, do_model, &g, e) < 0)
-                return -1;
-        must(pthread_rwlock_wrlock(&x->lock));
-        snprintf(x->model_id, sizeof(x->model_id), "%s", model_id);
-        x->model = g.n;
-        x->dim = dim;
-        x->generation++;
-        must(pthread_rwlock_unlock(&x->lock));
-        /* The table is the writer's to drop. */
-        return index_drop(self, e);
-}
-
 static int do_drop(struct tx *tx, void *arg, struct err *e)
 {
         (void)arg;
@@ -416,9 +383,18 @@ static int do_drop(struct tx *tx, void *arg, struct err *e)
         return 0;
 }
 
-int index_drop(struct sqlite_catalog *c, struct err *e)
+int sqlite_use_model(struct catalog *c, const char *id, int64_t model, uint32_t dim, struct err *e)
 {
-        return write_do(&c->base, LANE_RESULT, do_drop, NULL, e);
+        struct index *x = self_of(c)->index;
+
+        must(pthread_rwlock_wrlock(&x->lock));
+        snprintf(x->model_id, sizeof(x->model_id), "%s", id);
+        x->model = model;
+        x->dim = dim;
+        x->generation++;
+        must(pthread_rwlock_unlock(&x->lock));
+        /* The table is the writer's to drop; the keeper loads it again. */
+        return write_do(c, LANE_RESULT, do_drop, NULL, e);
 }
 
 /* ---- the cache file --------------------------------------------------------------------------- */

@@ -48,7 +48,7 @@ struct table {
 
 struct index {
         pthread_rwlock_t lock; /* searches read; the writer thread writes, briefly */
-        char model_id[256];
+        char model_id[MODEL_ID_MAX];
         int64_t model;
         uint32_t dim;
         unsigned generation; /* of use_model */

@@ -84,8 +84,8 @@ static inline struct sqlite_catalog *self_of(struct catalog *c)
 }
 
 __typeof__(catalog_state) sqlite_state;
-void sqlite_close(struct catalog *c);
-int sqlite_migrate(struct conn *db, struct err *e) MUST_CHECK;
+__typeof__(catalog_close) sqlite_close;
+int sqlite_migrate(struct db *db, struct err *e) MUST_CHECK;
 
 /* ---- reading (catalog_sqlite_pool.c) ------------------------------------------------ */
 
@@ -93,6 +93,7 @@ __typeof__(read_begin) sqlite_read_begin;
 __typeof__(read_end) sqlite_read_end;
 int pool_open(struct sqlite_catalog *c, struct err *e) MUST_CHECK;
 void pool_close(struct sqlite_catalog *c);
+
 /* ---- writing (catalog_sqlite_write.c) ------------------------------------------------ */
 
 struct sqlite_tx {
@@ -102,23 +103,21 @@ struct sqlite_tx {
 };
 __typeof__(write_do) sqlite_write;
 __typeof__(tx_event) sqlite_event;
-int sqlite_waiting(struct tx *tx, int64_t *n, struct err *e) MUST_CHECK;
+waiting_fn sqlite_waiting;
 int writer_start(struct sqlite_catalog *c, struct err *e) MUST_CHECK;
 void writer_stop(struct sqlite_catalog *c); /* after all queued writes */
 
-/* Brings the full-text tables up to date with the marked assets (catalog_sqlite_text.c). */
-int text_flush(struct tx *tx, struct err *e) MUST_CHECK;
-/* catalog_sqlite_search.c */
+/* ---- searching (catalog_sqlite_search.c, _text.c) ------------------------------------ */
+
+vector_put_fn sqlite_vector_put;
+prototype_put_fn sqlite_prototype_put;
+text_put_fn sqlite_text_put;
+use_model_fn sqlite_use_model;
+__typeof__(catalog_warm) sqlite_warm;
+name_filter_fn sqlite_name_filter;
 __typeof__(catalog_vector_search) sqlite_vector_search;
 __typeof__(catalog_prototype_search) sqlite_prototype_search;
-__typeof__(catalog_text_search) sqlite_text_search;
-__typeof__(catalog_use_model) sqlite_use_model;
-__typeof__(catalog_warm) sqlite_warm;
-int sqlite_vector_put(struct tx *tx, const struct row *r, int64_t model, const float *v, uint32_t dim,
-                      struct err *e) MUST_CHECK;
-int sqlite_prototype_put(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count,
-                         const float *sum, size_t dim, struct err *e) MUST_CHECK;
-int sqlite_name_filter(struct sql *q, const char *fold, struct err *e) MUST_CHECK;
+text_search_fn sqlite_text_search;
 
 int keeper_start(struct sqlite_catalog *c, struct err *e) MUST_CHECK;
 void keeper_stop(struct sqlite_catalog *c);
@@ -135,9 +134,7 @@ void index_apply(struct sqlite_catalog *c, const struct event *events, size_t n)
 void index_load(struct sqlite_catalog *c);
 /* Write the cache file if it is behind; gives up when writes wait (unless final). */
 void index_save(struct sqlite_catalog *c, bool final);
-/* The model in use; ERR_UNAVAILABLE when none was chosen. */
-int index_model(struct catalog *c, int64_t *model, uint32_t *dim, struct err *e) MUST_CHECK;
-int index_drop(struct sqlite_catalog *c, struct err *e) MUST_CHECK; /* and load again */
+model_fn index_model;
 int index_epoch(struct db *db, int64_t *out, struct err *e) MUST_CHECK;
 
 #endif

@@ -14,11 +14,10 @@
 #define RESCORED  128
 #define SPARE     64       /* so many more than asked for are rescored, for those that int8 put a little too low */
 #define EXACT_MAX RESCORED /* rows that are scored without a scan */
-#define K_MAX     10000
 
 struct candidate {
+        struct vector_match match; /* first: match_cmp sorts by it */
         int64_t n;
-        struct vector_match match;
 };
 
 /* Assets that pass the part of a filter only SQL can answer. */
@@ -176,16 +175,6 @@ static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const 
         return rc < 0 ? -1 : 0;
 }
 
-static int by_cosine(const void *a, const void *b)
-{
-        const struct vector_match *x = &((const struct candidate *)a)->match,
-                                  *y = &((const struct candidate *)b)->match;
-
-        if (x->cosine != y->cosine)
-                return x->cosine > y->cosine ? -1 : 1;
-        return id_cmp(x->asset, y->asset);
-}
-
 static int warming(struct err *e)
 {
         return err_set(e, ERR_UNAVAILABLE, "warming: vectors are being loaded");
@@ -213,28 +202,18 @@ static int search(struct sqlite_catalog *c, const float *q, const struct asset_f
                 return rc;
         if (rescore(c, model, dim, q, *cand, exact, n, e) < 0)
                 return -1;
-        qsort(*cand, *n, sizeof(**cand), by_cosine);
+        qsort(*cand, *n, sizeof(**cand), match_cmp);
         return 0;
 }
 
 int sqlite_vector_search(struct catalog *c, const float *q, const struct asset_filter *f, size_t k,
                          struct vector_match *out, size_t *n, struct err *e)
 {
-        static const struct asset_filter none = {0};
         struct candidate *cand = NULL;
         struct chosen ch = {0};
         size_t found = 0;
         int rc = 0;
 
-        *n = 0;
-        if (!f)
-                f = &none;
-        if (k > K_MAX)
-                return err_set(e, ERR_INVALID, "k: %zu, allowed are up to %d", k, K_MAX);
-        if (!sqlite_warm(c))
-                return warming(e);
-        if (k == 0)
-                return 0;
         if (filter_needs_asset(f))
                 rc = choose(self_of(c), f, &ch, e);
         if (rc == 0)
@@ -344,11 +323,6 @@ int sqlite_prototype_search(struct catalog *c, const char *owner, const float *q
         struct proto_hit *best;
         size_t found = 0;
 
-        *n = 0;
-        if (k == 0)
-                return 0;
-        if (k > K_MAX)
-                return err_set(e, ERR_INVALID, "k: %zu, allowed are up to %d", k, K_MAX);
         best = arena_array(a, k, sizeof(*best));
         if (!best)
                 return err_oom(e);

@@ -85,33 +85,17 @@ static int words_on(struct db *db, int64_t n, const struct asset_words *w, struc
         return db_run(db, e, "INSERT INTO name_fts (rowid, name_fold) VALUES (?, ?)", "lt", n, w->fold);
 }
 
-static int refresh(struct db *db, int64_t n, struct err *e)
+int sqlite_text_put(struct db *db, int64_t n, struct arena *a, struct err *e)
 {
-        struct arena *a = arena_new(16 << 20);
         struct asset_words before, now;
-        int rc = -1;
 
-        if (!a)
-                return err_oom(e);
-        if (words_before(db, n, a, &before, e) == 0 && words_now(db, n, a, &now, e) == 0) {
-                rc = 0;
-                if (!same(&before, &now)) {
-                        if (before.filename)
-                                rc = words_off(db, n, &before, e);
-                        if (rc == 0 && now.filename)
-                                rc = words_on(db, n, &now, e);
-                }
-        }
-        arena_free(a);
-        return rc;
-}
-
-int text_flush(struct tx *tx, struct err *e)
-{
-        for (size_t i = 0; i < tx->ntexts; i++)
-                if (refresh(tx->db, tx->texts[i], e) < 0)
-                        return -1;
-        return 0;
+        if (words_before(db, n, a, &before, e) < 0 || words_now(db, n, a, &now, e) < 0)
+                return -1;
+        if (same(&before, &now))
+                return 0;
+        if (before.filename && words_off(db, n, &before, e) < 0)
+                return -1;
+        return now.filename ? words_on(db, n, &now, e) : 0;
 }
 
 /* ---- searching ---------------------------------------------------------------------- */
@@ -119,17 +103,15 @@ int text_flush(struct tx *tx, struct err *e)
 static int run(struct db *db, const char *expr, const struct asset_filter *f, size_t k, struct arena *a,
                struct text_match *out, int64_t *rows, size_t *n, struct err *e)
 {
-        struct asset_filter none = {0}, live = f ? *f : none;
         struct sql q;
         struct rows *s = NULL;
         int rc = -1;
 
-        live.trashed = false;
         sql_init(&q, db, a);
         /* A word that half of all names hold ranks nothing: only the newest hits are scored then. */
         sql_put(&q, "SELECT id, score, n FROM (SELECT a.id AS id, bm25(asset_fts, 4.0, 3.0, 1.0) AS score, a.n AS n "
                     "FROM asset_fts CROSS JOIN asset a ON a.n = asset_fts.rowid");
-        if (sql_filter(&q, &live, e) == 0) {
+        if (sql_filter(&q, f, e) == 0) {
                 sql_text(&q, " AND asset_fts MATCH ? ORDER BY asset_fts.rowid DESC", expr);
                 sql_int(&q, " LIMIT ?) ORDER BY score, n", k < SCORED_MAX ? SCORED_MAX : (int64_t)k);
                 sql_int(&q, " LIMIT ?", (int64_t)(k - *n));
@@ -195,8 +177,8 @@ static int tell_where(struct db *db, struct arena *a, const char *text, char *wo
         return in_column(db, a, text, "text", row, &m->in_text, e);
 }
 
-static int search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
-                  struct text_match *out, size_t *n, struct err *e)
+int sqlite_text_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+                       struct text_match *out, size_t *n, struct err *e)
 {
         char *all = text_fts_query(a, text, " AND ", NULL);
         int64_t *rows = arena_array(a, k + 1, sizeof(*rows));
@@ -215,28 +197,4 @@ static int search(struct db *db, const char *text, const struct asset_filter *f,
                 if (tell_where(db, a, text, words, rows[i], &out[i], e) < 0)
                         return -1;
         return 0;
-}
-
-int sqlite_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
-                       struct text_match *out, size_t *n, struct err *e)
-{
-        struct mono began = mono_now();
-        struct arena *a = arena_new(64 << 20);
-        struct db *db;
-        int rc = -1;
-
-        *n = 0;
-        if (!a)
-                return err_oom(e);
-        if (k == 0) {
-                arena_free(a);
-                return 0;
-        }
-        db = read_begin(c, e);
-        if (db) {
-                rc = search(db, text, f, k, a, out, n, e);
-                read_end(c, db, began);
-        }
-        arena_free(a);
-        return rc;
 }

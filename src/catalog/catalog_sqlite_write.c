@@ -110,7 +110,7 @@ static void run_one(struct sqlite_tx *all, struct write *w)
         w->rc = db_run(tx->db, &w->err, "SAVEPOINT one", "");
         if (w->rc == 0)
                 w->rc = w->fn(tx, w->arg, &w->err);
-        if (w->rc >= 0 && count_flush(tx, &w->err) < 0)
+        if (w->rc >= 0 && !lost(tx) && count_flush(tx, &w->err) < 0)
                 w->rc = -1;
         if (w->rc >= 0 && !lost(tx)) {
                 int released = db_run(tx->db, &w->err, "RELEASE one", "");

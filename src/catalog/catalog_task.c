@@ -22,20 +22,24 @@ struct claim_args {
 };
 
 /* Ready tasks of the types ?2, each type by itself: so each costs a probe of the index and no more. */
-#define EACH_TYPE(of)                                                                                                  \
-        of(0) " UNION ALL " of(1) " UNION ALL " of(2) " UNION ALL " of(3) " UNION ALL " of(4) " UNION ALL " of(5)
+#define EACH_TYPE(of, now)                                                                                             \
+        of(0, now) " UNION ALL " of(1, now) " UNION ALL " of(2, now) " UNION ALL " of(3, now) " UNION ALL " of(        \
+                4, now) " UNION ALL " of(5, now)
 static_assert(JOB_TYPE_COUNT == 6, "EACH_TYPE has them all");
 #define READY(type) "FROM task WHERE state = 0 AND type = " #type " AND (?2 >> " #type ") & 1 = 1 AND run_after "
-#define FIRST_DUE(type)                                                                                                \
-        "SELECT * FROM (SELECT type, run_after, n " READY(type) "<= ?1 ORDER BY run_after, n LIMIT 1) AS t" #type
-#define COUNT_DUE(type) "SELECT count(*) AS many " READY(type) "<= ?1"
-#define NEXT_DUE(type)  "SELECT min(run_after) AS at " READY(type) "> ?1"
+#define FIRST_DUE(type, now)                                                                                           \
+        "SELECT * FROM (SELECT type, run_after, n " READY(type) "<= " now " ORDER BY run_after, n LIMIT 1) AS t" #type
+#define COUNT_DUE(type, now) "SELECT count(*) AS many " READY(type) "<= " now
+#define NEXT_DUE(type, now)  "SELECT min(run_after) AS at " READY(type) "> " now
+#define TYPES_DUE(now)       "SELECT type FROM (" EACH_TYPE(FIRST_DUE, now) ") AS due ORDER BY run_after, n"
+#define MANY_DUE(now)        "SELECT CAST(sum(many) AS bigint) FROM (" EACH_TYPE(COUNT_DUE, now) ") AS due"
+#define LATER_DUE(now)       "SELECT min(at) FROM (" EACH_TYPE(NEXT_DUE, now) ") AS later"
+#define RAN_OUT(now)         "SELECT 1 FROM task WHERE state = 1 AND lease_until < " now " LIMIT 1"
 
 /* Types with something due, the longest due first. */
 static int due(struct db *db, uint32_t types, int due_types[JOB_TYPE_COUNT], int *n, struct err *e)
 {
-        struct rows *s = db_query(db, e, "SELECT type FROM (" EACH_TYPE(FIRST_DUE) ") AS due ORDER BY run_after, n",
-                                  "li", db->now.us, (int)types);
+        struct rows *s = db_query(db, e, BY_CLOCK(db, TYPES_DUE), "li", db->now.us, (int)types);
         int rc = -1;
 
         *n = 0;
@@ -144,11 +148,9 @@ int catalog_task_ready(struct catalog *c, uint32_t types, uint64_t *now, struct 
         *next = (struct wall){0};
         if (!db)
                 return -1;
-        rc = db_int(db, e, &n, "SELECT CAST(sum(many) AS bigint) FROM (" EACH_TYPE(COUNT_DUE) ") AS due", "li",
-                    db->now.us, (int)types);
+        rc = db_int(db, e, &n, BY_CLOCK(db, MANY_DUE), "li", db->now.us, (int)types);
         if (rc >= 0)
-                rc = db_int(db, e, &first, "SELECT min(at) FROM (" EACH_TYPE(NEXT_DUE) ") AS later", "li", db->now.us,
-                            (int)types);
+                rc = db_int(db, e, &first, BY_CLOCK(db, LATER_DUE), "li", db->now.us, (int)types);
         read_end(c, db, began);
         *now = (uint64_t)n;
         next->us = first;
@@ -377,8 +379,7 @@ int catalog_task_expire(struct catalog *c, unsigned max_crashes, struct err *e)
                 db = read_begin(c, e);
                 if (!db)
                         return -1;
-                rc = db_int(db, e, &one, "SELECT 1 FROM task WHERE state = 1 AND lease_until < ? LIMIT 1", "l",
-                            db->now.us);
+                rc = db_int(db, e, &one, BY_CLOCK(db, RAN_OUT), "l", db->now.us);
                 read_end(c, db, began);
                 if (rc <= 0)
                         return rc < 0 ? -1 : moved;

@@ -70,21 +70,29 @@ static void what_makes_no_decision_wrong_is_in_nobodys_way(void **state)
         OK(finish(f, &c, v, found("Dogs", seen)));
 }
 
-/* An instance that stops for good between a write's last statement and its COMMIT. */
+/* What this program does as "hang URL DATA OWNER": it stops for good between a write's last statement and its COMMIT.
+ */
+static int hang(char **args)
+{
+        const struct catalog_opts opts = {.url = args[0], .data_path = args[1], .queue_max_depth = 1};
+        struct catalog *c;
+        struct err e;
+        struct id id;
+
+        if (metrics_init() < 0 || catalog_open(&opts, &c, &e) < 0)
+                return 2;
+        setenv("FILE_ALLOCATOR_FAULT", "catalog.commit=stall", 1);
+        fault_init();
+        return catalog_cluster_create(c, args[2], "Hung", 0.5f, "user", &id, &e) < 0 ? 2 : 1;
+}
+
+/* Another instance that hangs so, once it does. */
 static pid_t start_hanging(struct fix *f, const char *owner)
 {
         pid_t pid = fork();
 
         if (pid == 0) {
-                struct catalog *c;
-                struct err e;
-                struct id id;
-                if (catalog_open(&f->opts, &c, &e) == 0) {
-                        setenv("FILE_ALLOCATOR_FAULT", "catalog.commit=stall", 1);
-                        fault_init();
-                        if (catalog_cluster_create(c, owner, "Hung", 0.5f, "user", &id, &e) == 0)
-                                _exit(1);
-                }
+                execl("/proc/self/exe", "test", "hang", f->url, f->data, owner, (char *)NULL);
                 _exit(2);
         }
         for (int i = 0; i < 1000; i++) {
@@ -114,8 +122,11 @@ static void who_hangs_in_a_write_gives_way(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
+        if (argc == 5 && strcmp(argv[1], "hang") == 0)
+                return hang(argv + 2);
+
         const struct CMUnitTest tests[] = {
                 T(a_decision_others_made_wrong_is_made_again),
                 T(what_makes_no_decision_wrong_is_in_nobodys_way),
