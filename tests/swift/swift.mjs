@@ -106,7 +106,7 @@ export async function startSwift(bucket) {
   try {
     execFileSync(PYTHON, [NODE, dir, "rings", ...kinds.map((k) => ports[k])], { stdio: ["ignore", "ignore", "inherit"] });
     const start = (...command) => children.push(spawn("setpriv", ["--pdeathsig", "KILL", ...command], { stdio: ["ignore", "ignore", "inherit"], cwd: dir }));
-    start("memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", String(ports.memcached));
+    start("memcached", "-u", os.userInfo().username, /* a change of user would lose the signal */ "-l", "127.0.0.1", "-p", String(ports.memcached));
     for (const kind of servers) start(PYTHON, NODE, dir, "serve", kind);
     for (const kind of all) await answers(ports[kind], kind, children);
     await ask(ports.proxy, "PUT", `/${bucket}`);
