@@ -40,7 +40,7 @@ test-production: test-deps ## the same scenarios on PostgreSQL with pgvector, Re
 	@$(MAKE) --no-print-directory build
 	@FA_BUILD=$(abspath $(BUILD)) tools/test-matrix postgres,redis,s3
 
-test-matrix: test-deps ## the same on every corner of backends; CORNER=postgres,inproc,fs for one
+test-matrix: test-deps ## the same on every corner of backends, and on OpenStack Swift; CORNER=postgres,inproc,fs or swift for one
 	@$(MAKE) --no-print-directory build
 	@FA_BUILD=$(abspath $(BUILD)) tools/test-matrix $(CORNER)
 

@@ -460,12 +460,17 @@ static void tear_down(struct call *c)
 static int explain(const struct call *c, CURLcode rc, struct err *e)
 {
         const char *why = c->h->error[0] ? c->h->error : curl_easy_strerror(rc);
+        long sent = 0;
 
         if (c->failure.code != ERR_NONE) {
                 if (e)
                         *e = c->failure;
                 return -1;
         }
+        /* libcurl names an answer that is not HTTP as it names a scheme it does not know. */
+        curl_easy_getinfo(c->h->curl, CURLINFO_REQUEST_SIZE, &sent);
+        if (rc == CURLE_UNSUPPORTED_PROTOCOL && sent > 0)
+                return err_set(e, ERR_UNAVAILABLE, "%s: %s", c->host, why);
         switch (rc) {
         case CURLE_OPERATION_TIMEDOUT:
                 return err_set(e, ERR_TIMEOUT, "%s does not answer: %s", c->host, why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The S3 tests' other side, s3_peers.mjs: s3rver, a strict store, a failing
- * proxy before each, and a control port to tell what fails and ask what came.
+ * The S3 tests' other side, s3_peers.mjs: s3rver, a strict store, with
+ * FA_S3=swift OpenStack Swift, a failing proxy before each, and a control port to tell what fails and ask what came.
  */
 #ifndef FA_TEST_S3_PEERS_H
 #define FA_TEST_S3_PEERS_H
@@ -25,6 +25,7 @@ struct s3_peers {
         pid_t pid;
         int in; /* closing it ends them, also when the test dies */
         unsigned s3rver, strict, flaky_s3rver, flaky_strict, control;
+        unsigned swift; /* 0 without FA_S3=swift */
 };
 
 static struct s3_peers s3_peers;
@@ -68,6 +69,7 @@ static int s3_peers_start(void)
         s3_peers.strict = s3_port_in(line, " strict=");
         s3_peers.flaky_s3rver = s3_port_in(line, "flaky_s3rver=");
         s3_peers.flaky_strict = s3_port_in(line, "flaky_strict=");
+        s3_peers.swift = s3_port_in(line, " swift=");
         s3_peers.control = s3_port_in(line, "control=");
         if (s3_peers.s3rver && s3_peers.control)
                 return 0;
@@ -101,6 +103,14 @@ static inline struct storage_s3_opts s3_s3rver_opts(char endpoint[64], unsigned 
         struct storage_s3_opts o = s3_strict_opts(endpoint, port, spool);
 
         o.key = o.secret = "S3RVER";
+        return o;
+}
+
+static inline struct storage_s3_opts s3_swift_opts(char endpoint[64], unsigned port, const char *spool)
+{
+        struct storage_s3_opts o = s3_strict_opts(endpoint, port, spool);
+
+        o.key = "test:tester";
         return o;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Peers for the S3 tests, all on free ports of the loopback: s3rver (a store that checks no signatures), a small
 // store of the tests' own that checks everything, and before each of them a proxy that fails as it is told.
-// Says its ports in one line, ends when its standard input does.
+// With FA_S3=swift OpenStack Swift besides, and the control port speaks of that. Says its ports in one line, ends when its standard input does.
 import fs from "node:fs";
 import http from "node:http";
 import os from "node:os";
@@ -115,7 +115,8 @@ function rule(req) {
   return r;
 }
 
-const proxy = (port) => http.createServer(async (req, res) => {
+const proxy = (port, told = () => {}) => http.createServer(async (req, res) => {
+  told(req);
   const r = rule(req);
   const gone = () => { req.socket.resetAndDestroy ? req.socket.resetAndDestroy() : req.socket.destroy(); };
   if (r?.action === "reset") return gone();
@@ -131,14 +132,17 @@ const proxy = (port) => http.createServer(async (req, res) => {
   if (r?.action === "status") return answer(res, r.status, `<Error><Code>${r.status === 404 ? "NoSuchKey" : "SlowDown"}</Code></Error>`, r.retryAfter ? { "Retry-After": r.retryAfter } : {});
   const headers = { ...req.headers };
   delete headers.expect;
+  // Swift sends the last chunk of a body that is not there after a HEAD that finds nothing: an error after the answer.
+  let answered = false;
   const up = http.request({ host: "127.0.0.1", port, method: req.method, path: req.url, headers, setHost: false, agent: false }, async (from) => {
+    answered = true;
     const body = await whole(from);
     if (r?.action === "lose") return gone();
     res.writeHead(from.statusCode, from.headers);
     if (r?.action === "short") return res.write(body.subarray(0, body.length >> 1), gone);
     res.end(body);
   });
-  up.on("error", gone);
+  up.on("error", () => { if (!answered) gone(); });
   up.end(Buffer.concat(parts));
 });
 
@@ -159,15 +163,19 @@ const control = http.createServer(async (req, res) => {
     const key = [...objects.keys()].find((k) => k.endsWith(req.url.slice(8)));
     objects.set(key, Buffer.from(String(objects.get(key)).replace(/./s, "!")));
   }
-  answer(res, 200, `uploads=${uploads.size}\nobjects=${objects.size}\nleft=${rules.reduce((a, r) => a + Math.max(r.times, 0), 0)}\nrequests=${seen.length}\nlent=${lent}\nrefusal=${lastRefusal}\n` + seen.map((s) => `seen ${s}\n`).join("") + [...objects.keys()].map((k) => `key ${k}\n`).join(""));
+  answer(res, 200, `uploads=${uploads.size}\nobjects=${objects.size}\nleft=${rules.reduce((a, r) => a + Math.max(r.times, 0), 0)}\nrequests=${seen.length}\nlent=${lent}\nrefusal=${lastRefusal}\n` + seen.map((s) => `seen ${s}\n`).join("") + (swift ? await swift.keys() : [...objects.keys()]).map((k) => `key ${k}\n`).join(""));
 });
 
+if (!["", "swift"].includes(process.env.FA_S3 ?? "")) throw new Error(`FA_S3=${process.env.FA_S3}: allowed is swift`);
+const swift = process.env.FA_S3 ? await (await import("../swift/swift.mjs")).startSwift(BUCKET) : undefined;
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), "s3-peers-"));
-const end = () => { fs.rmSync(directory, { recursive: true, force: true }); process.exit(0); };
+const end = () => { swift?.stop(); fs.rmSync(directory, { recursive: true, force: true }); process.exit(0); };
 const s3rver = new S3rver({ address: "127.0.0.1", port: 0, directory, silent: true, configureBuckets: [{ name: BUCKET }] });
 const { port } = await s3rver.run();
 const ports = { s3rver: port, strict: await listen(strict), flaky_s3rver: await listen(proxy(port)), control: await listen(control) };
 ports.flaky_strict = await listen(proxy(ports.strict));
+if (swift) ports.swift = swift.port;
+if (swift) ports.flaky_swift = await listen(proxy(swift.port, (req) => seen.push(`${req.method} ${req.url}`)));
 process.stdin.on("end", end).on("error", end).resume();
 process.on("SIGTERM", end);
 console.log(Object.entries(ports).map(([k, v]) => `${k}=${v}`).join(" "));

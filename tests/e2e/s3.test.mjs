@@ -6,14 +6,14 @@ import fs from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { Server, photos, root, run, slow, sleep, tempDir } from "./harness.mjs";
-import { productionEnv } from "./stack.mjs";
+import { productionEnv, s3Settings } from "./stack.mjs";
 
 let peers, ports, env;
 before(async () => {
   peers = spawn("node", [path.join(root, "tests/contract/s3_peers.mjs")], { stdio: ["pipe", "pipe", "inherit"] });
   const line = await new Promise((done, fail) => { peers.stdout.once("data", (d) => done(String(d))); peers.on("exit", () => fail(new Error("s3_peers.mjs does not start"))); });
   ports = Object.fromEntries([...line.matchAll(/(\w+)=(\d+)/g)].map(([, k, v]) => [k, v]));
-  env = { STORAGE_BACKEND: "s3://test-bucket/e2e tests", S3_ENDPOINT_URL: `http://127.0.0.1:${ports.flaky_strict}`, AWS_ACCESS_KEY_ID: "KEYID", AWS_SECRET_ACCESS_KEY: "se/cr+et=", AWS_REGION: "eu-test-1", SPOOL_MAX_BYTES: "200M", MAX_FILE_SIZE: "1G" };
+  env = { STORAGE_BACKEND: "s3://test-bucket/e2e tests", ...s3Settings(ports, "flaky_"), SPOOL_MAX_BYTES: "200M", MAX_FILE_SIZE: "1G" };
 });
 after(() => peers.stdin.end());
 const rules = async (list) => (await fetch(`http://127.0.0.1:${ports.control}/rules`, { method: "POST", body: JSON.stringify(list) })).text();

@@ -16,6 +16,13 @@ const parts = process.env.FA_STACK === "production" ? every : (process.env.FA_ST
 for (const part of parts) if (!every.includes(part)) throw new Error(`FA_STACK: ${part}: allowed are production, or ${every.join(", ")}`);
 export const onS3 = parts.includes("s3");
 
+// Of the line of s3_peers.mjs, settings for the store that FA_S3 names: the strict one, or swift; or for the proxy before it.
+export const s3Peer = process.env.FA_S3 || "strict";
+export const s3Settings = (ports, before = "") => ({
+  S3_ENDPOINT_URL: `http://127.0.0.1:${ports[before + s3Peer]}`,
+  AWS_ACCESS_KEY_ID: s3Peer === "swift" ? "test:tester" : "KEYID", AWS_SECRET_ACCESS_KEY: "se/cr+et=", AWS_REGION: "eu-test-1",
+});
+
 export const freePort = () => new Promise((done) => { const s = net.createServer().listen(0, "127.0.0.1", () => { const { port } = s.address(); s.close(() => done(port)); }); });
 
 export async function answers(port, seconds) {
@@ -96,7 +103,7 @@ export async function productionEnv(folder, wanted = every) {
   const settings = {
     postgres: { DATABASE_URL: `postgresql://super@127.0.0.1:${st.pgPort}/fa${n}` },
     redis: { QUEUE_BACKEND: "redis", REDIS_URL: `redis://127.0.0.1:${st.redisPort}/${n}` },
-    s3: { STORAGE_BACKEND: `s3://test-bucket/e2e-${n}`, S3_ENDPOINT_URL: `http://127.0.0.1:${st.s3.strict}`, AWS_ACCESS_KEY_ID: "KEYID", AWS_SECRET_ACCESS_KEY: "se/cr+et=", AWS_REGION: "eu-test-1" },
+    s3: { STORAGE_BACKEND: `s3://test-bucket/e2e-${n}`, ...s3Settings(st.s3) },
   };
   return Object.assign({}, ...wanted.map((part) => settings[part]));
 }

@@ -240,6 +240,20 @@ static void test_an_answer_broken_off_is_unavailable(void **state)
         httpc_response_done(&r);
 }
 
+/* What Swift sends too much after a HEAD stands before the next answer, if the connection was taken again meanwhile. */
+static void test_an_answer_that_is_not_http_is_unavailable(void **state)
+{
+        struct httpc_response r;
+        struct err e;
+
+        (void)state;
+        assert_int_equal(
+                ask("0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", (struct httpc_request){0}, &r, &e, NULL),
+                -1);
+        assert_int_equal(e.code, ERR_UNAVAILABLE);
+        httpc_response_done(&r);
+}
+
 static void test_an_answer_past_the_limit_is_refused(void **state)
 {
         struct httpc_response r;
@@ -447,6 +461,7 @@ int main(void)
                 cmocka_unit_test(test_nobody_listening_is_unavailable),
                 cmocka_unit_test(test_a_silent_server_times_out),
                 cmocka_unit_test(test_an_answer_broken_off_is_unavailable),
+                cmocka_unit_test(test_an_answer_that_is_not_http_is_unavailable),
                 cmocka_unit_test(test_an_answer_past_the_limit_is_refused),
                 cmocka_unit_test(test_only_a_good_answer_reaches_the_descriptor),
                 cmocka_unit_test(test_a_full_disk_is_named_as_such),
