@@ -66,12 +66,11 @@ struct pg_rows *pg_sql_run(struct sql *q, struct pg_conn *db, struct err *e)
         return NULL;
 }
 
-/* " AND a.kind IN (0,2)" */
-static void put_set(struct sql *q, const char *column, uint32_t bits)
+void pg_sql_set(struct sql *q, const char *column, uint32_t bits)
 {
         bool first = true;
 
-        buf_printf(&q->text, " AND a.%s IN (", column);
+        buf_printf(&q->text, " AND %s IN (", column);
         for (int i = 0; i < 32; i++) {
                 if (!(bits & 1U << i))
                         continue;
@@ -144,9 +143,9 @@ int pg_sql_filter(struct sql *q, const struct asset_filter *f, struct err *e)
         else if (f->cluster_id)
                 pg_sql_id(q, " AND a.cluster = ?", f->cluster_id);
         if (f->kinds)
-                put_set(q, "kind", f->kinds);
+                pg_sql_set(q, "a.kind", f->kinds);
         if (f->statuses)
-                put_set(q, "status", f->statuses);
+                pg_sql_set(q, "a.status", f->statuses);
         if (f->sha256)
                 pg_sql_sha(q, " AND a.sha256 = ?", f->sha256);
         if (f->after.us)

@@ -301,6 +301,8 @@ void pg_sql_text(struct sql *q, const char *text, const char *v);
 void pg_sql_id(struct sql *q, const char *text, const struct id *v);
 void pg_sql_sha(struct sql *q, const char *text, const struct sha256 *v);
 void pg_sql_vector(struct sql *q, const char *text, const float *v, size_t dim);
+/* " AND a.kind IN (0,2)": numbers, not values, so that the planner knows how many they are. */
+void pg_sql_set(struct sql *q, const char *column, uint32_t bits);
 /* Run; the caller frees the rows. NULL on error. */
 struct pg_rows *pg_sql_run(struct sql *q, struct pg_conn *db, struct err *e) MUST_CHECK;
 struct pg_rows *pg_query_binds(struct pg_conn *db, const char *sql, const struct bind *binds, size_t n,

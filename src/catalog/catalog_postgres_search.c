@@ -2,8 +2,9 @@
 /*
  * Nearest neighbours under filters. Where a filter leaves few vectors all of
  * them are compared; else the model's HNSW index is walked, on and on until
- * enough rows have passed the filter. Either way half precision only finds
- * candidates: the stored f32 vectors decide, so the cosine is exact.
+ * enough rows have passed the filter. Either way half precision finds the
+ * candidates, and of the best of them the stored f32 vectors decide; to fetch
+ * those costs more than all the rest, so it is not done for a thousand.
  */
 #include "catalog/catalog_postgres_priv.h"
 
@@ -11,6 +12,8 @@
 #include <stdlib.h>
 
 #define K_MAX    10000
+#define RESCORED 128      /* whose cosine is exact */
+#define EF_MIN   100      /* a smaller walk saves little and misses much */
 #define EF_MAX   1000     /* pgvector's limit */
 #define SCAN_MAX "200000" /* rows an index walk looks at before it gives up */
 
@@ -18,6 +21,11 @@ static bool needs_asset(const struct asset_filter *f)
 {
         return f->statuses || f->ntags || f->content_type || f->sha256 || (f->name && *f->name) || f->after.us ||
                f->before.us;
+}
+
+static bool narrows(const struct asset_filter *f)
+{
+        return f->owner || f->kinds || f->cluster_id || needs_asset(f);
 }
 
 /* The filter on the columns that embedding has itself; numbers that choose the partial index stand there literally. */
@@ -29,7 +37,7 @@ static int put_filter(struct sql *q, int64_t model, const struct asset_filter *f
         if (f->owner)
                 pg_sql_text(q, " AND x.owner = ?", f->owner);
         if (f->kinds)
-                pg_sql_int(q, " AND (?::integer >> x.kind) & 1 = 1", f->kinds & 0x7FFFFFFF);
+                pg_sql_set(q, "x.kind", f->kinds);
         if (f->cluster_id && id_is_nil(*f->cluster_id))
                 pg_sql_put(q, " AND x.cluster IS NULL AND x.kind = 0");
         else if (f->cluster_id)
@@ -83,9 +91,19 @@ static int by_cosine(const void *a, const void *b)
         return id_cmp(x->asset, y->asset);
 }
 
+static float cosine_of(const struct query *g, const struct pg_rows *s)
+{
+        float v[VECTOR_MAX_DIM];
+
+        if (pg_col_null(s, 2) || (size_t)pg_col_bytes(s, 2) != g->dim * sizeof(float))
+                return 1 - (float)pg_col_f64(s, 1);
+        memcpy(v, pg_col_blob(s, 2), g->dim * sizeof(float));
+        return vec_dot(g->q, v, g->dim);
+}
+
 /*
- * The candidates with their exact scores. "+ 0" keeps the planner from the
- * index. The inner part is cut before the wide columns are fetched.
+ * "+ 0" keeps the planner from the index. The wide column lies out of line and
+ * is fetched only where CASE asks for it.
  */
 static int candidates(struct pg_conn *db, const struct query *g, bool indexed, struct arena *a,
                       struct vector_match **out, size_t *n, struct err *e)
@@ -95,14 +113,16 @@ static int candidates(struct pg_conn *db, const struct query *g, bool indexed, s
 
         *n = 0;
         pg_sql_init(&q, a);
-        pg_sql_put(&q, "SELECT a.id, y.unit FROM (SELECT x.asset FROM embedding x");
+        buf_printf(&q.text,
+                   "SELECT a.id, near.distance, CASE WHEN near.place <= %d THEN near.unit END FROM (SELECT best.*, "
+                   "row_number() OVER (ORDER BY best.distance) AS place FROM (SELECT x.asset, x.unit, "
+                   "((x.vec::halfvec(%u)) <=> ",
+                   RESCORED, g->dim);
+        pg_sql_vector(&q, "?::vector", g->q, g->dim);
+        buf_printf(&q.text, "::halfvec(%u))%s AS distance FROM embedding x", g->dim, indexed ? "" : " + 0");
         if (put_filter(&q, g->model, g->f, e) == 0) {
-                buf_printf(&q.text, " ORDER BY ((x.vec::halfvec(%u)) <=> ", g->dim);
-                pg_sql_vector(&q, "?::vector", g->q, g->dim);
-                buf_printf(&q.text, "::halfvec(%u))%s LIMIT %zu) AS near ", g->dim, indexed ? "" : " + 0", g->want);
-                buf_printf(&q.text,
-                           "JOIN embedding y ON y.asset = near.asset AND y.model = %lld JOIN asset a ON a.n = y.asset",
-                           (long long)g->model);
+                buf_printf(&q.text, " ORDER BY distance LIMIT %zu) AS best) AS near JOIN asset a ON a.n = near.asset",
+                           g->want);
                 s = pg_sql_run(&q, db, e);
         }
         pg_sql_done(&q);
@@ -110,12 +130,7 @@ static int candidates(struct pg_conn *db, const struct query *g, bool indexed, s
                 return -1;
         *out = mem_alloc(((size_t)PQntuples(s->res) + 1) * sizeof(**out));
         while (*out && pg_step(db, s, e) > 0)
-                if ((size_t)pg_col_bytes(s, 1) == g->dim * sizeof(float)) {
-                        float v[VECTOR_MAX_DIM];
-                        memcpy(v, pg_col_blob(s, 1), g->dim * sizeof(float));
-                        (*out)[(*n)++] =
-                                (struct vector_match){.asset = pg_col_id(s, 0), .cosine = vec_dot(g->q, v, g->dim)};
-                }
+                (*out)[(*n)++] = (struct vector_match){.asset = pg_col_id(s, 0), .cosine = cosine_of(g, s)};
         pg_rows_free(s);
         if (!*out)
                 return err_oom(e);
@@ -131,20 +146,20 @@ static int walk(struct pg_conn *db, const struct query *g, struct arena *a, stru
         snprintf(sql, sizeof(sql),
                  "SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.max_scan_tuples = " SCAN_MAX
                  "; SET LOCAL hnsw.ef_search = %zu",
-                 g->want > EF_MAX ? (size_t)EF_MAX
-                 : g->want < 100  ? (size_t)100
-                                  : g->want);
+                 g->want > EF_MAX   ? (size_t)EF_MAX
+                 : g->want < EF_MIN ? (size_t)EF_MIN
+                                    : g->want);
         return pg_exec(db, sql, e) < 0 ? -1 : candidates(db, g, true, a, out, n, e);
 }
 
 static int search(struct pg_catalog *c, struct pg_conn *db, const struct query *g, struct arena *a,
                   struct vector_match **out, size_t *n, struct err *e)
 {
-        int64_t left = 0;
+        int64_t left = INT64_MAX;
 
         if (!pg_model_indexed(c))
                 return candidates(db, g, false, a, out, n, e);
-        if (left_of(c, db, g->model, g->f, a, &left, e) < 0)
+        if (narrows(g->f) && left_of(c, db, g->model, g->f, a, &left, e) < 0)
                 return -1;
         if (left > c->exact_max) {
                 if (walk(db, g, a, out, n, e) < 0)
@@ -162,7 +177,7 @@ int catalog_pg_vector_search(struct catalog *base, const float *q, const struct 
                              struct vector_match *out, size_t *n, struct err *e)
 {
         static const struct asset_filter none = {0};
-        struct query g = {.q = q, .f = f ? f : &none, .want = 4 * k > k + 64 ? 4 * k : k + 64};
+        struct query g = {.q = q, .f = f ? f : &none, .want = k < RESCORED ? k + 64 : k};
         struct mono began = mono_now();
         struct vector_match *found = NULL;
         struct pg_conn *db = NULL;
