@@ -154,7 +154,11 @@ static void look(struct pg_catalog *c)
         if (!(db = pg_connect(&login, &e)))
                 return;
         /* A build of millions of rows takes hours, and a graph that fits in memory is built many times faster. */
-        rc = pg_exec(db, "SET statement_timeout = 0; SET lock_timeout = 0; SET maintenance_work_mem = '256MB'", &e);
+        rc = pg_exec(db,
+                     "SET statement_timeout = 0; SET lock_timeout = 0; SELECT set_config('maintenance_work_mem', "
+                     "greatest(setting::bigint, 262144) || 'kB', false) FROM pg_settings "
+                     "WHERE name = 'maintenance_work_mem'",
+                     &e);
         lock_take(&c->klock);
         c->keeper_cancel = PQgetCancel(db->h);
         lock_drop(&c->klock);
