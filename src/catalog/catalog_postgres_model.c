@@ -94,6 +94,11 @@ static int index_look(struct pg_conn *db, int64_t model, struct err *e)
         return rc <= 0 ? rc : valid ? 1 : 2;
 }
 
+/*
+ * ef_construction is twice pgvector's default: pictures of one event are so
+ * many and so alike that with 64 a node knew little but its own event, and a
+ * million vectors were searched with a recall below 0.95 (tools/bench).
+ */
 static int index_build(struct pg_conn *db, int64_t model, uint32_t dim, struct err *e)
 {
         char sql[320];
@@ -103,7 +108,7 @@ static int index_build(struct pg_conn *db, int64_t model, uint32_t dim, struct e
                 return -1;
         snprintf(sql, sizeof(sql),
                  "CREATE INDEX CONCURRENTLY \"embedding_hnsw_%lld\" ON embedding USING hnsw ((vec::halfvec(%u)) "
-                 "halfvec_cosine_ops) WHERE model = %lld AND trashed = 0",
+                 "halfvec_cosine_ops) WITH (m = 16, ef_construction = 128) WHERE model = %lld AND trashed = 0",
                  (long long)model, dim, (long long)model);
         return pg_exec(db, sql, e);
 }

@@ -13,7 +13,7 @@
 
 #define K_MAX    10000
 #define RESCORED 128      /* whose cosine is exact */
-#define EF_MIN   100      /* a smaller walk saves little and misses much */
+#define EF_MIN   200      /* a smaller walk saves little and misses much */
 #define EF_MAX   1000     /* pgvector's limit */
 #define SCAN_MAX "200000" /* rows an index walk looks at before it gives up */
 
@@ -102,8 +102,9 @@ static float cosine_of(const struct query *g, const struct pg_rows *s)
 }
 
 /*
- * "+ 0" keeps the planner from the index. The wide column lies out of line and
- * is fetched only where CASE asks for it.
+ * "+ 0" keeps the planner from the index, or from taking the walk's order for
+ * that of the distances, which in a relaxed walk it nearly is. The wide column
+ * lies out of line and is fetched only where CASE asks for it.
  */
 static int candidates(struct pg_conn *db, const struct query *g, bool indexed, struct arena *a,
                       struct vector_match **out, size_t *n, struct err *e)
@@ -115,7 +116,7 @@ static int candidates(struct pg_conn *db, const struct query *g, bool indexed, s
         pg_sql_init(&q, a);
         buf_printf(&q.text,
                    "SELECT a.id, near.distance, CASE WHEN near.place <= %d THEN near.unit END FROM (SELECT best.*, "
-                   "row_number() OVER (ORDER BY best.distance) AS place FROM (SELECT x.asset, x.unit, "
+                   "row_number() OVER (ORDER BY best.distance + 0) AS place FROM (SELECT x.asset, x.unit, "
                    "((x.vec::halfvec(%u)) <=> ",
                    RESCORED, g->dim);
         pg_sql_vector(&q, "?::vector", g->q, g->dim);
