@@ -9,16 +9,25 @@
 #include "json/json.h"
 #include "log/log.h"
 
+#define JANITOR_EVERY 600 /* seconds */
+
 static void *janitor(void *arg)
 {
         struct admin *a = arg;
         lock_take(&a->lock);
         while (!a->stop) {
                 lock_drop(&a->lock);
-                admin_empty_trash(a);
+                /* One instance at a time; the clocks need not agree on the last moment of the interval. */
+                struct err e;
+                if (catalog_duty_take(a->o.catalog, "trash", a->o.instance, dur_s(300), dur_s(JANITOR_EVERY * 0.9),
+                                      &e) > 0) {
+                        admin_empty_trash(a);
+                        if (catalog_duty_done(a->o.catalog, "trash", a->o.instance, &e))
+                                log_debug("admin", "the lease of the trash runs out: %s", e.msg);
+                }
                 lock_take(&a->lock);
                 if (!a->stop)
-                        cond_wait_until(&a->wake, &a->lock, mono_add(mono_now(), dur_s(600)));
+                        cond_wait_until(&a->wake, &a->lock, mono_add(mono_now(), dur_s(JANITOR_EVERY)));
         }
         lock_drop(&a->lock);
         return NULL;

@@ -22,6 +22,7 @@ struct admin_opts {
         /* Removes one asset of the trash for good. */
         int (*purge)(void *ctx, struct id asset, struct err *e);
         void *ctx;
+        const char *instance;   /* this process's name among those that share the catalog */
         struct dur trash_after; /* 0: the trash is never emptied by itself */
 };
 

@@ -40,6 +40,8 @@ int api_open(const struct api_opts *opts, struct api **out, struct err *e) MUST_
 void api_close(struct api *a);
 /* For http_opts.routes; lives with a. The server's ctx must be a. */
 const struct http_route *const *api_routes(const struct api *a, size_t *n);
+/* Of these only what watches a process asks for: /live, /ready, /health, /metrics. */
+const struct http_route *const *api_probe_routes(const struct api *a, size_t *n);
 /* For http_opts.authenticate. */
 bool api_authenticate(void *ctx, struct span key, struct http_caller *out);
 /* The OpenAPI 3.1 document; lives with a. */

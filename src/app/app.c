@@ -50,12 +50,23 @@ static int absolute(const char *path, char *out, size_t n, struct err *e)
         return len < 0 || (size_t)len >= n ? err_set(e, ERR_INVALID, "path %s is too long", path) : 0;
 }
 
+/* One for a data folder of a host, the same after a restart. */
+static void name_instance(struct app *a)
+{
+        char host[HOST_NAME_MAX + 1] = "", hash[SHA256_TEXT_LEN];
+        if (gethostname(host, sizeof host - 1))
+                *host = '\0';
+        snprintf(a->instance, sizeof a->instance, "%s:%.8s", host,
+                 sha256_format(sha256_of(a->data, strlen(a->data)), hash));
+}
+
 static int prepare_folders(struct app *a, struct err *e)
 {
         if (dir_make(a->c->data_path, e) || absolute(a->c->data_path, a->data, sizeof a->data, e) ||
             take_data_lock(a, e) || dir_make(a->c->storage_path, e) ||
             absolute(a->c->storage_path, a->storage_path, sizeof a->storage_path, e))
                 return -1;
+        name_instance(a);
         snprintf(a->tmp_path, sizeof a->tmp_path, "%s/tmp", a->data);
         return dir_make(a->tmp_path, e);
 }
@@ -144,28 +155,18 @@ static int open_model(struct app *a, struct err *e)
         return jail_open(&jo, &a->jail, e) || jail_open(&probe, &a->probe_jail, e) ? -1 : 0;
 }
 
-/* One for a data folder of a host, the same after a restart. */
-static void name_instance(const struct app *a, char *out, size_t size)
-{
-        char host[HOST_NAME_MAX + 1] = "", hash[SHA256_TEXT_LEN];
-        if (gethostname(host, sizeof host - 1))
-                *host = '\0';
-        snprintf(out, size, "%s:%.8s", host, sha256_format(sha256_of(a->data, strlen(a->data)), hash));
-}
-
 static int open_services(struct app *a, struct err *e)
 {
         const struct config *c = a->c;
-        char instance[HOST_NAME_MAX + 16];
-        struct queue_opts qo = {.backend = c->queue_backend, .redis_url = c->redis_url, .instance = instance};
+        struct queue_opts qo = {.backend = c->queue_backend, .redis_url = c->redis_url, .instance = a->instance};
         struct organise_opts oo = {.catalog = a->catalog,
                                    .embed = a->embed,
                                    .threshold = (float)c->cluster_threshold,
                                    .margin = (float)c->cluster_margin,
                                    .min_size = (unsigned)c->cluster_min_size,
-                                   .interval = c->organise_interval};
+                                   .interval = c->organise_interval,
+                                   .instance = a->instance};
         struct search_opts so = {.catalog = a->catalog, .embed = a->embed, .timeout = c->search_timeout};
-        name_instance(a, instance, sizeof instance);
         if (queue_open(&qo, &a->queue, e) || organise_open(&oo, &a->organise, e) || search_open(&so, &a->search, e))
                 return -1;
         struct ingest_opts io = {.catalog = a->catalog,
@@ -231,6 +232,7 @@ static int open_front(struct app *a, struct err *e)
                                 .config_json = config_json,
                                 .purge = purge,
                                 .ctx = a,
+                                .instance = a->instance,
                                 .trash_after = dur_s((double)c->trash_days * 86400)};
         app_probes_init(a);
         if (admin_open(&ao, &a->admin, e))
@@ -271,10 +273,12 @@ static int listen_http(struct app *a, struct err *e)
                                .keys_configured = *c->api_key != '\0',
                                .authenticate = api_authenticate,
                                .ctx = a->api};
-        ho.routes = api_routes(a->api, &ho.nroutes);
+        if (a->role == APP_WORK && c->origin[CONFIG_APP_PORT] == ORIGIN_DEFAULT)
+                return 0;
+        ho.routes = a->role == APP_WORK ? api_probe_routes(a->api, &ho.nroutes) : api_routes(a->api, &ho.nroutes);
         bool local =
                 !strcmp(c->app_host, "localhost") || !strncmp(c->app_host, "127.", 4) || !strcmp(c->app_host, "::1");
-        if (!local && !*c->api_key)
+        if (a->role == APP_SERVE && !local && !*c->api_key)
                 log_warning("app",
                             "APP_HOST is %s and no API_KEY is set: everybody who reaches this port can read, change "
                             "and delete all files",
@@ -282,12 +286,32 @@ static int listen_http(struct app *a, struct err *e)
         return http_server_start(&ho, &a->http, e);
 }
 
-int app_start(const struct config *c, struct app **out, struct err *e)
+/* What a worker without a server cannot do without. */
+static int check_role(const struct config *c, enum app_role role, struct err *e)
 {
+        if (role == APP_SERVE)
+                return 0;
+        if (c->database_path)
+                return err_set(e, ERR_INVALID,
+                               "a worker of its own needs a catalog that several processes can share: set DATABASE_URL "
+                               "to postgresql://…; with SQLite \"serve\" runs its workers itself (WORKER_THREADS)");
+        if (c->worker_threads == 0)
+                return err_set(e, ERR_INVALID, "WORKER_THREADS is 0: a worker needs at least one");
+        if (!strcmp(c->queue_backend, "inproc"))
+                log_warning("app", "QUEUE_BACKEND is inproc: nobody tells this worker of new tasks, it looks every few "
+                                   "seconds; use redis");
+        return 0;
+}
+
+int app_start(const struct config *c, enum app_role role, struct app **out, struct err *e)
+{
+        if (check_role(c, role, e))
+                return -1;
         struct app *a = mem_calloc(1, sizeof *a);
         if (!a)
                 return err_oom(e);
         a->c = c;
+        a->role = role;
         a->lock_fd = -1;
         raise_fd_limit();
         app_paths_find(&a->paths);
@@ -306,7 +330,7 @@ int app_start(const struct config *c, struct app **out, struct err *e)
 
 uint16_t app_port(const struct app *a)
 {
-        return http_server_port(a->http);
+        return a->http ? http_server_port(a->http) : 0;
 }
 
 void app_stop(struct app *a)

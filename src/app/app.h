@@ -10,9 +10,15 @@
 
 struct app;
 
+/*
+ * SERVE answers the API, and works; WORK only works, for instances elsewhere that share the catalog, and answers
+ * probes where APP_PORT is set.
+ */
+enum app_role { APP_SERVE, APP_WORK };
+
 /* Opens everything and listens. On failure all that was opened is closed again. */
-int app_start(const struct config *c, struct app **out, struct err *e) MUST_CHECK;
-uint16_t app_port(const struct app *a);
+int app_start(const struct config *c, enum app_role role, struct app **out, struct err *e) MUST_CHECK;
+uint16_t app_port(const struct app *a); /* 0: it does not listen */
 /* Stop accepting, drain within SHUTDOWN_GRACE, close. NULL is fine. */
 void app_stop(struct app *a);
 

@@ -2,6 +2,8 @@
 #ifndef FA_APP_PRIV_H
 #define FA_APP_PRIV_H
 
+#include <limits.h>
+
 #include "admin/admin.h"
 #include "api/api.h"
 #include "app/app.h"
@@ -17,9 +19,11 @@
 
 struct app {
         const struct config *c;
+        enum app_role role;
         struct app_paths paths;
         const char *catalog_url; /* url or the setting itself */
         char data[4096], storage_path[4096], tmp_path[4200], model_dir[4096], url[8400], swagger_dir[600];
+        char instance[HOST_NAME_MAX + 16];
         int lock_fd;
         struct catalog *catalog;
         struct storage *storage;

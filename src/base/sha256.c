@@ -1,90 +1,83 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SHA-256 through OpenSSL, for its hardware paths. The algorithm is looked up
- * once: the look-up costs more than hashing a small object.
+ * SHA-256 by OpenSSL's own functions rather than through EVP: the same code for
+ * this processor, but EVP allocates on the way, also in the middle of a hash, and
+ * a hash that can fail for want of memory would make everything fail that takes
+ * one. These neither allocate nor fail.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED /* OpenSSL 3 recommends EVP */
 #include "base/base_priv.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/sha.h>
 #include <string.h>
 
 struct sha256_ctx {
-        EVP_MD_CTX *evp;
+        SHA256_CTX state;
 };
-
-static const EVP_MD *algorithm;
-static pthread_once_t algorithm_once = PTHREAD_ONCE_INIT;
-
-/* Kept for the life of the process. */
-static void find_algorithm(void)
-{
-        algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
-        if (!algorithm)
-                algorithm = EVP_sha256();
-}
-
-static const EVP_MD *sha256_algorithm(void)
-{
-        pthread_once(&algorithm_once, find_algorithm);
-        return algorithm;
-}
 
 struct sha256_ctx *sha256_new(void)
 {
-        struct sha256_ctx *c = mem_calloc(1, sizeof(*c));
+        struct sha256_ctx *c = mem_alloc(sizeof(*c));
 
-        if (!c)
-                return NULL;
-        c->evp = EVP_MD_CTX_new();
-        if (!c->evp || EVP_DigestInit_ex(c->evp, sha256_algorithm(), NULL) != 1) {
-                sha256_free(c);
-                return NULL;
-        }
+        if (c)
+                SHA256_Init(&c->state);
         return c;
 }
 
 void sha256_update(struct sha256_ctx *c, const void *p, size_t n)
 {
-        int ok = n == 0 || EVP_DigestUpdate(c->evp, p, n);
-
-        assert(ok);
+        SHA256_Update(&c->state, p, n);
 }
 
 struct sha256 sha256_final(struct sha256_ctx *c)
 {
         struct sha256 h;
-        int ok = EVP_DigestFinal_ex(c->evp, h.b, NULL) && EVP_DigestInit_ex(c->evp, sha256_algorithm(), NULL);
 
-        assert(ok);
+        SHA256_Final(h.b, &c->state);
+        SHA256_Init(&c->state);
         return h;
 }
 
 void sha256_free(struct sha256_ctx *c)
 {
-        if (!c)
-                return;
-        EVP_MD_CTX_free(c->evp);
         mem_free(c);
-}
-
-struct sha256 hmac_sha256(struct span key, struct span text)
-{
-        struct sha256 out;
-
-        if (!HMAC(EVP_sha256(), key.p, (int)key.n, (const unsigned char *)text.p, text.n, out.b, NULL))
-                abort(); /* no memory or no SHA-256: as in sha256_of */
-        return out;
 }
 
 struct sha256 sha256_of(const void *p, size_t n)
 {
-        struct sha256 h;
-        int ok = EVP_Digest(n ? p : "", n, h.b, NULL, sha256_algorithm(), NULL);
+        struct sha256_ctx c;
 
-        assert(ok);
-        return h;
+        SHA256_Init(&c.state);
+        sha256_update(&c, p, n);
+        return sha256_final(&c);
+}
+
+struct sha256 hmac_sha256(struct span key, struct span text)
+{
+        uint8_t inner[SHA256_CBLOCK] = {0}, outer[SHA256_CBLOCK];
+        struct sha256_ctx c;
+        struct sha256 h;
+
+        if (key.n > sizeof(inner)) {
+                h = sha256_of(key.p, key.n);
+                memcpy(inner, h.b, sizeof(h.b));
+        } else if (key.n) {
+                memcpy(inner, key.p, key.n);
+        }
+        for (size_t i = 0; i < sizeof(inner); i++) {
+                outer[i] = inner[i] ^ 0x5c;
+                inner[i] ^= 0x36;
+        }
+        SHA256_Init(&c.state);
+        sha256_update(&c, inner, sizeof(inner));
+        sha256_update(&c, text.p, text.n);
+        h = sha256_final(&c);
+        sha256_update(&c, outer, sizeof(outer));
+        sha256_update(&c, h.b, sizeof(h.b));
+        OPENSSL_cleanse(inner, sizeof(inner));
+        OPENSSL_cleanse(outer, sizeof(outer));
+        return sha256_final(&c);
 }
 
 bool sha256_eq(struct sha256 a, struct sha256 b)

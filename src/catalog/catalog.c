@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The catalog's front door: picks an engine by the scheme of the URL and hands
- * every call on to it. Nothing is decided here.
+ * The catalog's front door: picks an engine by the scheme of the URL, and hands
+ * on what each does in its own way. The rules are in the files beside it.
  */
 #include "catalog/catalog_priv.h"
 
@@ -22,7 +22,7 @@ int catalog_open(const struct catalog_opts *opts, struct catalog **out, struct e
 void catalog_close(struct catalog *c)
 {
         if (c)
-                c->ops->close(c);
+                c->engine->close(c);
 }
 
 const char *job_status_name(enum job_status s)
@@ -63,257 +63,66 @@ int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem,
         return 0;
 }
 
+void catalog_state(struct catalog *c, struct catalog_state *out)
+{
+        c->engine->state(c, out);
+}
+
 int catalog_use_model(struct catalog *c, const char *model_id, uint32_t dim, struct err *e)
 {
-        return c->ops->use_model(c, model_id, dim, e);
+        return c->engine->use_model(c, model_id, dim, e);
 }
 
 bool catalog_warm(struct catalog *c)
 {
-        return c->ops->warm(c);
-}
-
-void catalog_state(struct catalog *c, struct catalog_state *out)
-{
-        c->ops->state(c, out);
-}
-
-int catalog_ingest(struct catalog *c, const struct new_job *job, struct arena *a, struct job_receipt *out,
-                   struct err *e)
-{
-        return c->ops->ingest(c, job, a, out, e);
-}
-
-int catalog_idempotency_find(struct catalog *c, const struct new_job *job, struct arena *a, struct job_receipt *out,
-                             struct err *e)
-{
-        return c->ops->idempotency_find(c, job, a, out, e);
-}
-
-int catalog_task_claim(struct catalog *c, const char *worker, struct dur lease, uint32_t types, struct arena *a,
-                       struct task *out, struct err *e)
-{
-        return c->ops->task_claim(c, worker, lease, types, a, out, e);
-}
-
-int catalog_task_extend(struct catalog *c, const struct task *t, struct dur lease, struct err *e)
-{
-        return c->ops->task_extend(c, t, lease, e);
-}
-
-int catalog_task_release(struct catalog *c, const struct task *t, struct err *e)
-{
-        return c->ops->task_release(c, t, e);
-}
-
-int catalog_task_fail(struct catalog *c, const struct task *t, const struct task_failure *f, struct err *e)
-{
-        return c->ops->task_fail(c, t, f, e);
-}
-
-int catalog_task_expire(struct catalog *c, unsigned max_crashes, struct err *e)
-{
-        return c->ops->task_expire(c, max_crashes, e);
-}
-
-int catalog_task_ready(struct catalog *c, uint32_t types, uint64_t *now, struct wall *next, struct err *e)
-{
-        return c->ops->task_ready(c, types, now, next, e);
-}
-
-int catalog_task_complete(struct catalog *c, const struct task_result *r, struct err *e)
-{
-        return c->ops->task_complete(c, r, e);
-}
-
-int catalog_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data,
-                     struct err *e)
-{
-        return c->ops->step_put(c, object, step, version, data, e);
-}
-
-int catalog_step_get(struct catalog *c, struct sha256 object, const char *step, const char *version, struct arena *a,
-                     struct span *out, struct err *e)
-{
-        return c->ops->step_get(c, object, step, version, a, out, e);
-}
-
-int catalog_job_get(struct catalog *c, struct id job, const char *owner, struct arena *a, struct job_view *out,
-                    struct err *e)
-{
-        return c->ops->job_get(c, job, owner, a, out, e);
-}
-
-int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned limit, const char *cursor,
-                     struct arena *a, struct job_view **out, size_t *n, const char **next, struct err *e)
-{
-        return c->ops->job_list(c, owner, status, limit, cursor, a, out, n, next, e);
-}
-
-int catalog_dlq_list(struct catalog *c, const char *stage, unsigned limit, const char *cursor, struct arena *a,
-                     struct dead_task **out, size_t *n, uint64_t *total, const char **next, struct err *e)
-{
-        return c->ops->dlq_list(c, stage, limit, cursor, a, out, n, total, next, e);
-}
-
-int catalog_dlq_get(struct catalog *c, struct id job, struct arena *a, struct dead_task **out, size_t *n, struct err *e)
-{
-        return c->ops->dlq_get(c, job, a, out, n, e);
-}
-
-int catalog_dlq_retry(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
-                      struct err *e)
-{
-        return c->ops->dlq_retry(c, job, assets, n, moved, e);
-}
-
-int catalog_dlq_discard(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
-                        struct err *e)
-{
-        return c->ops->dlq_discard(c, job, assets, n, moved, e);
-}
-
-int catalog_asset_list(struct catalog *c, const struct asset_filter *f, enum asset_sort sort, unsigned limit,
-                       const char *cursor, struct arena *a, struct asset_page *out, struct err *e)
-{
-        return c->ops->asset_list(c, f, sort, limit, cursor, a, out, e);
-}
-
-int catalog_asset_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct asset *out,
-                      struct err *e)
-{
-        return c->ops->asset_get(c, id, owner, a, out, e);
-}
-
-int catalog_asset_get_many(struct catalog *c, const struct id *ids, size_t n, const char *owner, struct arena *a,
-                           struct asset **out, size_t *found, struct err *e)
-{
-        return c->ops->asset_get_many(c, ids, n, owner, a, out, found, e);
-}
-
-int catalog_asset_patch(struct catalog *c, struct id id, const char *owner, const struct asset_patch *p,
-                        const char *actor, struct id *operation, struct err *e)
-{
-        return c->ops->asset_patch(c, id, owner, p, actor, operation, e);
-}
-
-int catalog_asset_trash(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e)
-{
-        return c->ops->asset_trash(c, id, owner, actor, e);
-}
-
-int catalog_asset_restore(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e)
-{
-        return c->ops->asset_restore(c, id, owner, actor, e);
-}
-
-int catalog_asset_purge(struct catalog *c, struct id id, const char *owner, const char *actor, struct sha256 *object,
-                        bool *orphan, struct err *e)
-{
-        return c->ops->asset_purge(c, id, owner, actor, object, orphan, e);
-}
-
-int catalog_asset_reprocess(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e)
-{
-        return c->ops->asset_reprocess(c, id, owner, actor, e);
-}
-
-int catalog_lineage(struct catalog *c, struct id asset, const char *owner, struct arena *a, struct lineage_entry **out,
-                    size_t *n, struct err *e)
-{
-        return c->ops->lineage(c, asset, owner, a, out, n, e);
+        return c->engine->warm(c);
 }
 
 int catalog_vector_search(struct catalog *c, const float *q, const struct asset_filter *f, size_t k,
                           struct vector_match *out, size_t *n, struct err *e)
 {
-        return c->ops->vector_search(c, q, f, k, out, n, e);
-}
-
-int catalog_vector_get(struct catalog *c, struct id asset, float *out, struct err *e)
-{
-        return c->ops->vector_get(c, asset, out, e);
+        return c->engine->vector_search(c, q, f, k, out, n, e);
 }
 
 int catalog_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
                         struct text_match *out, size_t *n, struct err *e)
 {
-        return c->ops->text_search(c, text, f, k, out, n, e);
+        return c->engine->text_search(c, text, f, k, out, n, e);
 }
 
 int catalog_prototype_search(struct catalog *c, const char *owner, const float *q, size_t k, struct arena *a,
                              struct prototype_match *out, size_t *n, struct err *e)
 {
-        return c->ops->prototype_search(c, owner, q, k, a, out, n, e);
+        return c->engine->prototype_search(c, owner, q, k, a, out, n, e);
 }
 
-int catalog_cluster_list(struct catalog *c, const struct cluster_filter *f, enum cluster_sort sort, unsigned limit,
-                         const char *cursor, struct arena *a, struct cluster **out, size_t *n, uint64_t *total,
-                         const char **next, struct err *e)
+int catalog_vector_get(struct catalog *c, struct id asset, float *out, struct err *e)
 {
-        return c->ops->cluster_list(c, f, sort, limit, cursor, a, out, n, total, next, e);
-}
+        struct mono began = mono_now();
+        struct db *db;
+        struct rows *s;
+        int64_t model;
+        uint32_t dim;
+        int rc;
 
-int catalog_cluster_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct cluster *out,
-                        struct id *survivor, struct err *e)
-{
-        return c->ops->cluster_get(c, id, owner, a, out, survivor, e);
-}
-
-int catalog_cluster_create(struct catalog *c, const char *owner, const char *name, float threshold, const char *actor,
-                           struct id *out, struct err *e)
-{
-        return c->ops->cluster_create(c, owner, name, threshold, actor, out, e);
-}
-
-int catalog_cluster_delete(struct catalog *c, struct id id, const char *owner, const char *actor, struct id *operation,
-                           struct err *e)
-{
-        return c->ops->cluster_delete(c, id, owner, actor, operation, e);
-}
-
-int catalog_cluster_change(struct catalog *c, struct id id, const char *owner, const struct cluster_change *ch,
-                           const char *actor, struct id *operation, struct wall *updated, struct err *e)
-{
-        return c->ops->cluster_change(c, id, owner, ch, actor, operation, updated, e);
-}
-
-int catalog_cluster_merge(struct catalog *c, struct id target, const struct id *sources, size_t n,
-                          const uint64_t *versions, const char *owner, const char *actor, struct id *operation,
-                          struct wall *updated, struct err *e)
-{
-        return c->ops->cluster_merge(c, target, sources, n, versions, owner, actor, operation, updated, e);
-}
-
-int catalog_cluster_snapshot(struct catalog *c, const char *owner, struct arena *a, struct cluster **out,
-                             float **prototypes, size_t *n, struct err *e)
-{
-        return c->ops->cluster_snapshot(c, owner, a, out, prototypes, n, e);
-}
-
-int catalog_owners(struct catalog *c, struct arena *a, const char ***out, size_t *n, struct err *e)
-{
-        return c->ops->owners(c, a, out, n, e);
-}
-
-int catalog_cluster_tags(struct catalog *c, struct id cluster, size_t max, struct arena *a, struct tag_count **out,
-                         size_t *n, struct err *e)
-{
-        return c->ops->cluster_tags(c, cluster, max, a, out, n, e);
-}
-
-int catalog_place(struct catalog *c, const char *owner, const struct placement *p, const char *actor, struct err *e)
-{
-        return c->ops->place(c, owner, p, actor, e);
-}
-
-int catalog_counts(struct catalog *c, const char *owner, struct catalog_counts *out, struct err *e)
-{
-        return c->ops->counts(c, owner, out, e);
-}
-
-int catalog_trash_due(struct catalog *c, struct wall t, unsigned limit, struct arena *a, struct id **out, size_t *n,
-                      struct err *e)
-{
-        return c->ops->trash_due(c, t, limit, a, out, n, e);
+        if (c->engine->model(c, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
+                return -1;
+        s = db_query(db, e,
+                     SQL(db,
+                         "SELECT x.vec FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.id = ?",
+                         "SELECT x.unit FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.id = ?"),
+                     "lu", model, &asset);
+        rc = s ? db_step(db, s, e) : -1;
+        if (rc > 0) {
+                rc = (size_t)col_bytes(s, 0) == dim * sizeof(float) ? 0 : -1;
+                if (rc == 0)
+                        memcpy(out, col_blob(s, 0), dim * sizeof(float));
+                else
+                        err_set(e, ERR_INTERNAL, "catalog: a vector of the wrong size");
+                db_end(s);
+        } else if (rc == 0) {
+                rc = err_set(e, ERR_NOT_FOUND, "the asset has no vector of the model in use");
+        }
+        read_end(c, db, began);
+        return rc;
 }

@@ -136,6 +136,7 @@ struct placement {
         const float *member_similarity;
         size_t nmembers;
         const char *why; /* for lineage: "0.81 to Cats, second 0.40" */
+        uint64_t seen;   /* catalog_placing_version as it was before the decision; 0: do not check */
 };
 
 struct task_result {
@@ -393,5 +394,23 @@ int catalog_counts(struct catalog *c, const char *owner, struct catalog_counts *
 /* Assets trashed before t, oldest first: for the purge. */
 int catalog_trash_due(struct catalog *c, struct wall t, unsigned limit, struct arena *a, struct id **out, size_t *n,
                       struct err *e) MUST_CHECK;
+
+/* ---- several instances ---------------------------------------------------------------------------- */
+
+/*
+ * A duty is what one instance at a time does for all, by the catalog's clock. 1: it is the holder's for the next
+ * lease (again, when it was already); 0: another holds it, or it was done less than every ago; -1.
+ */
+int catalog_duty_take(struct catalog *c, const char *duty, const char *holder, struct dur lease, struct dur every,
+                      struct err *e);
+/* Through with it. Nothing happens when the duty is another's by now. */
+int catalog_duty_done(struct catalog *c, const char *duty, const char *holder, struct err *e) MUST_CHECK;
+
+/*
+ * For placement.seen: changes whenever a placement may have made another one of
+ * this owner wrong that was decided before. Then FOUND and UNSORTED end in
+ * ERR_CONFLICT. 0 where one process alone places and takes turns itself.
+ */
+int catalog_placing_version(struct catalog *c, const char *owner, uint64_t *out, struct err *e) MUST_CHECK;
 
 #endif

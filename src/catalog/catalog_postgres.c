@@ -6,22 +6,12 @@
 #include <limits.h>
 #include <stdio.h>
 
-#define FOLDER_THRESHOLD 0.72f
-#define POOL_SIZE        10
-#define MAX_OVERFLOW     20
-#define POOL_SECONDS     5
-#define EXACT_MAX        20000
+#define POOL_SIZE    10
+#define MAX_OVERFLOW 20
+#define POOL_SECONDS 5
+#define EXACT_MAX    20000
 
-static catalog_close_fn pg_close;
-
-static const struct catalog_ops postgres_ops = {
-#define CATALOG_OP(name) .name = catalog_pg_##name,
-#include "catalog/catalog_ops.def"
-#undef CATALOG_OP
-        .close = pg_close,
-};
-
-static void pg_close(struct catalog *base)
+void pg_close(struct catalog *base)
 {
         struct pg_catalog *c = pg_self(base);
 
@@ -63,11 +53,7 @@ static struct pg_catalog *pg_new(const struct catalog_opts *opts)
 
         if (!c)
                 return NULL;
-        c->base.ops = &postgres_ops;
-        c->idempotency_ttl = opts->idempotency_ttl;
-        c->phash_distance = opts->phash_distance;
-        c->folder_threshold = opts->folder_threshold > 0 ? opts->folder_threshold : FOLDER_THRESHOLD;
-        c->queue_max_depth = opts->queue_max_depth;
+        catalog_init(&c->base, &pg_engine, opts);
         c->size = opts->db_pool_size ? opts->db_pool_size : POOL_SIZE;
         c->max = c->size + extra;
         c->timeout = opts->db_pool_timeout.ns > 0 ? opts->db_pool_timeout : dur_s(POOL_SECONDS);
@@ -85,7 +71,7 @@ static int prepare(struct pg_catalog *c, struct err *e)
 {
         const struct pg_login login = {.url = c->url, .password = c->password, .timeout = c->timeout};
         struct pg_conn *db = pg_connect(&login, e);
-        int rc = db ? pg_migrate(db, e) : -1;
+        int rc = db ? pg_migrate(&db->base, e) : -1;
 
         pg_disconnect(db);
         return rc;
@@ -108,12 +94,12 @@ int catalog_postgres_open(const struct catalog_opts *opts, struct catalog **out,
         return -1;
 }
 
-void catalog_pg_state(struct catalog *base, struct catalog_state *out)
+void pg_state(struct catalog *base, struct catalog_state *out)
 {
         struct pg_catalog *c = pg_self(base);
         struct mono began = mono_now();
         struct err e = {0};
-        struct pg_conn *db;
+        struct db *db;
         int64_t one;
 
         *out = (struct catalog_state){.engine = "postgresql", .pool_size = c->size, .max = c->max};
@@ -123,10 +109,10 @@ void catalog_pg_state(struct catalog *base, struct catalog_state *out)
         out->idle = c->nidle;
         out->waiting = c->waiting;
         lock_drop(&c->plock);
-        db = pg_read_begin(c, &e);
+        db = read_begin(base, &e);
         if (db) {
-                out->ok = pg_int(db, &e, &one, "SELECT max(version) FROM schema_version", "") > 0;
-                pg_read_end(c, db, began);
+                out->ok = db_int(db, &e, &one, "SELECT max(version) FROM schema_version", "") > 0;
+                read_end(base, db, began);
         }
         out->latency_ms = dur_seconds(mono_since(began)) * 1000;
         if (!out->ok) {

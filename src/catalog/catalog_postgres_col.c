@@ -14,8 +14,9 @@ static uint64_t wide(const char *p)
         return (uint64_t)ntohl(half[0]) << 32 | ntohl(half[1]);
 }
 
-int64_t pg_col_i64(const struct pg_rows *s, int i)
+int64_t pg_col_i64(const struct rows *rows, int i)
 {
+        const struct pg_rows *s = (const struct pg_rows *)rows;
         const char *p = PQgetvalue(s->res, s->row, i);
         uint32_t narrow;
 
@@ -32,8 +33,9 @@ int64_t pg_col_i64(const struct pg_rows *s, int i)
         }
 }
 
-double pg_col_f64(const struct pg_rows *s, int i)
+double pg_col_f64(const struct rows *rows, int i)
 {
+        const struct pg_rows *s = (const struct pg_rows *)rows;
         const char *p = PQgetvalue(s->res, s->row, i);
         int n = PQgetlength(s->res, s->row, i);
         uint64_t bits;
@@ -53,52 +55,26 @@ double pg_col_f64(const struct pg_rows *s, int i)
         return d;
 }
 
-const char *pg_col_str(const struct pg_rows *s, int i)
+const char *pg_col_str(const struct rows *rows, int i)
 {
+        const struct pg_rows *s = (const struct pg_rows *)rows;
         return PQgetvalue(s->res, s->row, i);
 }
 
-const void *pg_col_blob(const struct pg_rows *s, int i)
+const void *pg_col_blob(const struct rows *rows, int i)
 {
+        const struct pg_rows *s = (const struct pg_rows *)rows;
         return PQgetvalue(s->res, s->row, i);
 }
 
-int pg_col_bytes(const struct pg_rows *s, int i)
+int pg_col_bytes(const struct rows *rows, int i)
 {
+        const struct pg_rows *s = (const struct pg_rows *)rows;
         return PQgetlength(s->res, s->row, i);
 }
 
-bool pg_col_null(const struct pg_rows *s, int i)
+bool pg_col_null(const struct rows *rows, int i)
 {
+        const struct pg_rows *s = (const struct pg_rows *)rows;
         return PQgetisnull(s->res, s->row, i) != 0;
-}
-
-struct id pg_col_id(const struct pg_rows *s, int i)
-{
-        struct id id = {{0}};
-
-        if (pg_col_bytes(s, i) == (int)sizeof(id))
-                memcpy(&id, pg_col_blob(s, i), sizeof(id));
-        return id;
-}
-
-struct sha256 pg_col_sha(const struct pg_rows *s, int i)
-{
-        struct sha256 h = {{0}};
-
-        if (pg_col_bytes(s, i) == (int)sizeof(h))
-                memcpy(&h, pg_col_blob(s, i), sizeof(h));
-        return h;
-}
-
-const char *pg_col_text(struct arena *a, const struct pg_rows *s, int i, bool *ok)
-{
-        const char *copy;
-
-        if (pg_col_null(s, i))
-                return NULL;
-        copy = arena_strndup(a, (struct span){pg_col_str(s, i), (size_t)pg_col_bytes(s, i)});
-        if (!copy)
-                *ok = false;
-        return copy;
 }

@@ -13,6 +13,8 @@
 #define PARAMS_MAX   BINDS_MAX
 #define STATEMENT_MS "30000"
 #define LOCK_MS      "10000"
+#define IDLE_MS      "8000" /* less than LOCK_MS: an instance that hangs in a transaction gives way to those who wait */
+#define SHARDS       32
 #define OID_UNKNOWN  0
 #define OID_BYTEA    17
 #define OID_INT8     20
@@ -24,7 +26,7 @@
 /* What each session is set to, whatever the server, role or database say. */
 #define SESSION                                                                                                        \
         "SET statement_timeout = " STATEMENT_MS "; SET lock_timeout = " LOCK_MS ";"                                    \
-        "SET idle_in_transaction_session_timeout = 60000; SET synchronous_commit = on;"                                \
+        "SET idle_in_transaction_session_timeout = " IDLE_MS "; SET synchronous_commit = on;"                          \
         "SET default_transaction_isolation = 'read committed'; SET standard_conforming_strings = on;"                  \
         "SET jit = off"
 
@@ -54,8 +56,9 @@ static int connection_lost(struct pg_conn *db, struct err *e)
         return err_set(e, ERR_UNAVAILABLE, "catalog: the connection to PostgreSQL is gone");
 }
 
-int pg_fail(struct pg_conn *db, PGresult *res, struct err *e)
+int pg_fail(struct db *base, PGresult *res, struct err *e)
 {
+        struct pg_conn *db = pg_of(base);
         /* Two transactions met: serialization failure, deadlock, unique key, foreign key. */
         static const char *const met[] = {"40001", "40P01", "23505", "23503", NULL};
         static const char *const gone[] = {"57P", "08", NULL};
@@ -132,7 +135,9 @@ struct pg_conn *pg_connect(const struct pg_login *login, struct err *e)
                 refused(db, e);
         } else {
                 PQsetNoticeReceiver(db->h, no_notice, NULL);
-                if (pg_exec(db, SESSION, e) == 0)
+                db->base.engine = &pg_engine;
+                db->base.shard = (unsigned)PQbackendPID(db->h) % SHARDS;
+                if (pg_exec(&db->base, SESSION, e) == 0)
                         return db;
         }
         pg_disconnect(db);
@@ -277,7 +282,7 @@ static int prepare(struct pg_conn *db, struct pg_slot *slot, const char *name, c
                         slot->prepared = true;
                         PQclear(res);
                 } else {
-                        rc = pg_fail(db, res, e);
+                        rc = pg_fail(&db->base, res, e);
                 }
         }
         buf_done(&b);
@@ -297,6 +302,7 @@ static struct pg_slot *slot_of(struct pg_conn *db, const char *sql)
         if (!slot->sql) {
                 assert(db->used < STMT_SLOTS - 1);
                 slot->sql = sql;
+                slot->rows.base.engine = &pg_engine;
                 slot->rows.cached = true;
                 db->used++;
         }
@@ -311,8 +317,9 @@ static void count_changes(struct pg_conn *db, PGresult *res)
         db->changes = span_u64(span_of(PQcmdTuples(res)), &n) ? (int64_t)n : 0;
 }
 
-static struct pg_rows *query(struct pg_conn *db, struct err *e, const char *sql, const char *fmt, va_list *ap)
+static struct rows *query(struct db *base, struct err *e, const char *sql, const char *fmt, va_list *ap)
 {
+        struct pg_conn *db = pg_of(base);
         struct params p = {.n = 0};
         struct pg_slot *slot;
         PGresult *res = NULL;
@@ -332,7 +339,7 @@ static struct pg_rows *query(struct pg_conn *db, struct err *e, const char *sql,
         } else if (slot->prepared || prepare(db, slot, name, &p, e) == 0) {
                 res = PQexecPrepared(db->h, name, p.n, p.values, p.lengths, p.formats, 1);
                 if (!succeeded(res)) {
-                        pg_fail(db, res, e);
+                        pg_fail(&db->base, res, e);
                         res = NULL;
                 }
         }
@@ -342,18 +349,7 @@ static struct pg_rows *query(struct pg_conn *db, struct err *e, const char *sql,
         count_changes(db, res);
         slot->rows.res = res;
         slot->rows.row = -1;
-        return &slot->rows;
-}
-
-struct pg_rows *pg_query(struct pg_conn *db, struct err *e, const char *sql, const char *fmt, ...)
-{
-        va_list ap;
-        struct pg_rows *s;
-
-        va_start(ap, fmt);
-        s = query(db, e, sql, fmt, &ap);
-        va_end(ap);
-        return s;
+        return &slot->rows.base;
 }
 
 static bool bind_params(struct params *p, const struct bind *binds, size_t n)
@@ -375,8 +371,9 @@ static bool bind_params(struct params *p, const struct bind *binds, size_t n)
         return true;
 }
 
-struct pg_rows *pg_query_binds(struct pg_conn *db, const char *sql, const struct bind *binds, size_t n, struct err *e)
+static struct rows *query_binds(struct db *base, const char *sql, const struct bind *binds, size_t n, struct err *e)
 {
+        struct pg_conn *db = pg_of(base);
         struct params p = {.n = 0};
         struct pg_rows *s = mem_calloc(1, sizeof(*s));
         struct buf b;
@@ -386,32 +383,41 @@ struct pg_rows *pg_query_binds(struct pg_conn *db, const char *sql, const struct
         if (!s || buf_failed(&b) || !bind_params(&p, binds, n)) {
                 err_oom(e);
         } else {
+                s->base.engine = &pg_engine;
                 s->row = -1;
                 s->res = PQexecParams(db->h, buf_str(&b), p.n, p.types, p.values, p.lengths, p.formats, 1);
                 if (!succeeded(s->res)) {
-                        pg_fail(db, s->res, e);
+                        pg_fail(base, s->res, e);
                         s->res = NULL;
                 }
         }
         mem_free(p.vector);
         buf_done(&b);
         if (s && s->res)
-                return s;
+                return &s->base;
         mem_free(s);
         return NULL;
 }
 
-void pg_rows_free(struct pg_rows *s)
+static void end(struct rows *rows)
 {
-        if (!s)
-                return;
-        assert(!s->cached);
+        struct pg_rows *s = (struct pg_rows *)rows;
+
         PQclear(s->res);
-        mem_free(s);
+        s->res = NULL;
 }
 
-int pg_step(struct pg_conn *db, struct pg_rows *s, struct err *e)
+static void free_rows(struct rows *rows)
 {
+        assert(!((struct pg_rows *)rows)->cached);
+        end(rows);
+        mem_free(rows);
+}
+
+static int step(struct db *db, struct rows *rows, struct err *e)
+{
+        struct pg_rows *s = (struct pg_rows *)rows;
+
         (void)db;
         (void)e;
         if (s->row + 1 < PQntuples(s->res)) {
@@ -419,60 +425,18 @@ int pg_step(struct pg_conn *db, struct pg_rows *s, struct err *e)
                 return 1;
         }
         if (s->cached)
-                pg_end(s);
+                end(rows);
         return 0;
 }
 
-void pg_end(struct pg_rows *s)
+static int64_t changes(struct db *db)
 {
-        PQclear(s->res);
-        s->res = NULL;
+        return pg_of(db)->changes;
 }
 
-int pg_run(struct pg_conn *db, struct err *e, const char *sql, const char *fmt, ...)
+int pg_exec(struct db *db, const char *sql, struct err *e)
 {
-        va_list ap;
-        struct pg_rows *s;
-
-        va_start(ap, fmt);
-        s = query(db, e, sql, fmt, &ap);
-        va_end(ap);
-        if (!s)
-                return -1;
-        pg_end(s);
-        return 0;
-}
-
-int64_t pg_changes(const struct pg_conn *db)
-{
-        return db->changes;
-}
-
-int pg_int(struct pg_conn *db, struct err *e, int64_t *out, const char *sql, const char *fmt, ...)
-{
-        va_list ap;
-        struct pg_rows *s;
-        int rc;
-
-        va_start(ap, fmt);
-        s = query(db, e, sql, fmt, &ap);
-        va_end(ap);
-        if (!s)
-                return -1;
-        rc = pg_step(db, s, e);
-        if (rc <= 0)
-                return rc;
-        if (pg_col_null(s, 0))
-                rc = 0;
-        else
-                *out = pg_col_i64(s, 0);
-        pg_end(s);
-        return rc;
-}
-
-int pg_exec(struct pg_conn *db, const char *sql, struct err *e)
-{
-        PGresult *res = PQexec(db->h, sql);
+        PGresult *res = PQexec(pg_of(db)->h, sql);
 
         if (!succeeded(res))
                 return pg_fail(db, res, e);
@@ -480,9 +444,9 @@ int pg_exec(struct pg_conn *db, const char *sql, struct err *e)
         return 0;
 }
 
-int pg_word(struct pg_conn *db, const char *sql, char *out, size_t max, struct err *e)
+int pg_word(struct db *db, const char *sql, char *out, size_t max, struct err *e)
 {
-        PGresult *res = PQexec(db->h, sql);
+        PGresult *res = PQexec(pg_of(db)->h, sql);
         int n;
 
         out[0] = '\0';
@@ -494,3 +458,35 @@ int pg_word(struct pg_conn *db, const char *sql, char *out, size_t max, struct e
         PQclear(res);
         return n > 0;
 }
+
+const struct engine pg_engine = {
+        .dialect = DIALECT_POSTGRES,
+        .close = pg_close,
+        .state = pg_state,
+        .query = query,
+        .query_binds = query_binds,
+        .rows_free = free_rows,
+        .step = step,
+        .end = end,
+        .changes = changes,
+        .col_null = pg_col_null,
+        .col_i64 = pg_col_i64,
+        .col_f64 = pg_col_f64,
+        .col_str = pg_col_str,
+        .col_blob = pg_col_blob,
+        .col_bytes = pg_col_bytes,
+        .read_begin = pg_read_begin,
+        .read_end = pg_read_end,
+        .write = pg_write,
+        .waiting = pg_waiting,
+        .event = pg_event,
+        .vector_put = pg_vector_put,
+        .prototype_put = pg_prototype_put,
+        .name_filter = pg_name_filter,
+        .use_model = pg_use_model,
+        .warm = pg_warm,
+        .model = pg_model,
+        .vector_search = pg_vector_search,
+        .text_search = pg_text_search,
+        .prototype_search = pg_prototype_search,
+};

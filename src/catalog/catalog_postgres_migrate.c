@@ -13,13 +13,13 @@
 #define MINOR_MIN      8 /* pgvector 0.8: iterative scans */
 #define SERVER_MIN     140000
 
-static int check_server(struct pg_conn *db, struct err *e)
+static int check_server(struct db *db, struct err *e)
 {
         char word[64];
 
-        if (PQserverVersion(db->h) < SERVER_MIN)
+        if (PQserverVersion(pg_of(db)->h) < SERVER_MIN)
                 return err_set(e, ERR_UNSUPPORTED, "DATABASE_URL: PostgreSQL %d is too old: 14 or newer is needed",
-                               PQserverVersion(db->h) / 10000);
+                               PQserverVersion(pg_of(db)->h) / 10000);
         if (pg_word(db, "SHOW fsync", word, sizeof(word), e) < 0)
                 return -1;
         if (strcmp(word, "on") != 0)
@@ -50,25 +50,25 @@ static bool version_fits(const char *version)
         return major > 0 || minor >= MINOR_MIN;
 }
 
-static int not_installed(struct pg_conn *db, struct err *e)
+static int not_installed(struct db *db, struct err *e)
 {
         return err_set(e, ERR_UNAVAILABLE,
                        "pgvector is missing on the PostgreSQL server: install it there (Debian 13: "
                        "postgresql-%d-pgvector; else from source, 0.8 or newer) and start again",
-                       PQserverVersion(db->h) / 10000);
+                       PQserverVersion(pg_of(db)->h) / 10000);
 }
 
-static int may_not_create(struct pg_conn *db, const char *why, struct err *e)
+static int may_not_create(struct db *db, const char *why, struct err *e)
 {
         return err_set(e, ERR_FORBIDDEN,
                        "role %.40s may not create the extension pgvector (%.60s): let a superuser run CREATE EXTENSION "
                        "vector; in database %.40s, then start again",
-                       PQuser(db->h), why, PQdb(db->h));
+                       PQuser(pg_of(db)->h), why, PQdb(pg_of(db)->h));
 }
 
-static int create_vector(struct pg_conn *db, struct err *e)
+static int create_vector(struct db *db, struct err *e)
 {
-        PGresult *res = PQexec(db->h, "CREATE EXTENSION IF NOT EXISTS vector");
+        PGresult *res = PQexec(pg_of(db)->h, "CREATE EXTENSION IF NOT EXISTS vector");
         const char *state, *text;
 
         if (PQresultStatus(res) == PGRES_COMMAND_OK) {
@@ -84,7 +84,7 @@ static int create_vector(struct pg_conn *db, struct err *e)
         return -1;
 }
 
-static int check_vector(struct pg_conn *db, struct err *e)
+static int check_vector(struct db *db, struct err *e)
 {
         static const char installed[] = "SELECT extversion FROM pg_extension WHERE extname = 'vector'";
         static const char available[] = "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'";
@@ -107,29 +107,29 @@ static int check_vector(struct pg_conn *db, struct err *e)
                         e, ERR_UNSUPPORTED,
                         "pgvector in database %.60s is %s and too old: let a superuser run ALTER EXTENSION vector "
                         "UPDATE; there, which brings %s",
-                        PQdb(db->h), has, offers);
+                        PQdb(pg_of(db)->h), has, offers);
         return create_vector(db, e);
 }
 
 /* ---- migrations -------------------------------------------------------------------------- */
 
-static int apply(struct pg_conn *db, const struct catalog_migration *m, struct err *e)
+static int apply(struct db *db, const struct catalog_migration *m, struct err *e)
 {
         struct err why;
 
         if (pg_exec(db, "BEGIN", e) < 0)
                 return -1;
         if (pg_exec(db, m->sql, &why) == 0 &&
-            pg_run(db, &why, "INSERT INTO schema_version (version, name, at) VALUES (?, ?, " DB_NOW ")", "it",
+            db_run(db, &why, "INSERT INTO schema_version (version, name, at) VALUES (?, ?, " DB_NOW ")", "it",
                    m->version, m->name) == 0)
                 return pg_exec(db, "COMMIT", e);
         err_set(e, why.code, "migration %s: %s", m->name, why.msg);
         if (pg_exec(db, "ROLLBACK", &why) < 0)
-                db->broken = true;
+                pg_of(db)->broken = true;
         return -1;
 }
 
-static int upgrade(struct pg_conn *db, struct err *e)
+static int upgrade(struct db *db, struct err *e)
 {
         const struct catalog_migration *m = catalog_migrations_postgres;
         int64_t version = 0;
@@ -139,7 +139,7 @@ static int upgrade(struct pg_conn *db, struct err *e)
                     "CREATE TABLE IF NOT EXISTS schema_version (version integer PRIMARY KEY, name text NOT NULL, "
                     "at bigint NOT NULL)",
                     e) < 0 ||
-            pg_int(db, e, &version, "SELECT max(version) FROM schema_version", "") < 0)
+            db_int(db, e, &version, "SELECT max(version) FROM schema_version", "") < 0)
                 return -1;
         for (; m->version; m++)
                 newest = m->version;
@@ -154,7 +154,7 @@ static int upgrade(struct pg_conn *db, struct err *e)
         return 0;
 }
 
-int pg_migrate(struct pg_conn *db, struct err *e)
+int pg_migrate(struct db *db, struct err *e)
 {
         struct err ignored;
         int rc;
@@ -166,7 +166,7 @@ int pg_migrate(struct pg_conn *db, struct err *e)
             pg_exec(db, "SELECT pg_advisory_lock(" MIGRATION_LOCK ")", e) < 0)
                 return -1;
         rc = check_vector(db, e) < 0 || upgrade(db, e) < 0 ? -1 : 0;
-        if (!db->broken && pg_exec(db, "SELECT pg_advisory_unlock(" MIGRATION_LOCK ")", &ignored) < 0)
-                db->broken = true;
+        if (!pg_of(db)->broken && pg_exec(db, "SELECT pg_advisory_unlock(" MIGRATION_LOCK ")", &ignored) < 0)
+                pg_of(db)->broken = true;
         return rc;
 }

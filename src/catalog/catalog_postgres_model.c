@@ -15,8 +15,10 @@
 #define HNSW_DIM_MAX 4000 /* of halfvec, in pgvector 0.8 */
 #define INDEX_LOCK   "7733091250041988"
 
-int pg_model(struct pg_catalog *c, int64_t *model, uint32_t *dim, struct err *e)
+int pg_model(struct catalog *base, int64_t *model, uint32_t *dim, struct err *e)
 {
+        struct pg_catalog *c = pg_self(base);
+
         lock_take(&c->klock);
         *model = c->model;
         *dim = c->dim;
@@ -40,21 +42,21 @@ struct model_args {
         int64_t n;
 };
 
-static int do_model(struct pg_tx *tx, void *arg, struct err *e)
+static int do_model(struct tx *tx, void *arg, struct err *e)
 {
         struct model_args *g = arg;
 
-        return pg_model_number(tx, g->id, g->dim, &g->n, e);
+        return model_number(tx, g->id, g->dim, &g->n, e);
 }
 
-int catalog_pg_use_model(struct catalog *base, const char *model_id, uint32_t dim, struct err *e)
+int pg_use_model(struct catalog *base, const char *model_id, uint32_t dim, struct err *e)
 {
         struct pg_catalog *c = pg_self(base);
         struct model_args g = {.id = model_id, .dim = dim};
 
         if (!*model_id || strlen(model_id) >= sizeof(c->model_id))
                 return err_set(e, ERR_INVALID, "model id: 1 to %zu bytes", sizeof(c->model_id) - 1);
-        if (pg_write(c, do_model, &g, e) < 0)
+        if (write_do(base, LANE_RESULT, do_model, &g, e) < 0)
                 return -1;
         lock_take(&c->klock);
         snprintf(c->model_id, sizeof(c->model_id), "%s", model_id);
@@ -68,7 +70,7 @@ int catalog_pg_use_model(struct catalog *base, const char *model_id, uint32_t di
 }
 
 /* Vectors are where they are searched: nothing has to be loaded. */
-bool catalog_pg_warm(struct catalog *base)
+bool pg_warm(struct catalog *base)
 {
         struct pg_catalog *c = pg_self(base);
         bool warm;
@@ -82,14 +84,14 @@ bool catalog_pg_warm(struct catalog *base)
 /* ---- the index ---------------------------------------------------------------------- */
 
 /* 1 valid, 0 not there, 2 there but left behind half made, -1. */
-static int index_look(struct pg_conn *db, int64_t model, struct err *e)
+static int index_look(struct db *db, int64_t model, struct err *e)
 {
         char name[48];
         int64_t valid = 0;
         int rc;
 
         snprintf(name, sizeof(name), "embedding_hnsw_%lld", (long long)model);
-        rc = pg_int(db, e, &valid, "SELECT i.indisvalid::integer FROM pg_index i WHERE i.indexrelid = to_regclass(?)",
+        rc = db_int(db, e, &valid, "SELECT i.indisvalid::integer FROM pg_index i WHERE i.indexrelid = to_regclass(?)",
                     "t", name);
         return rc <= 0 ? rc : valid ? 1 : 2;
 }
@@ -99,7 +101,7 @@ static int index_look(struct pg_conn *db, int64_t model, struct err *e)
  * many and so alike that with 64 a node knew little but its own event, and a
  * million vectors were searched with a recall below 0.95 (tools/bench).
  */
-static int index_build(struct pg_conn *db, int64_t model, uint32_t dim, struct err *e)
+static int index_build(struct db *db, int64_t model, uint32_t dim, struct err *e)
 {
         char sql[320];
 
@@ -114,7 +116,7 @@ static int index_build(struct pg_conn *db, int64_t model, uint32_t dim, struct e
 }
 
 /* 1 there is one, 0 none is needed yet, -1. */
-static int index_tend(struct pg_catalog *c, struct pg_conn *db, int64_t model, uint32_t dim, struct err *e)
+static int index_tend(struct pg_catalog *c, struct db *db, int64_t model, uint32_t dim, struct err *e)
 {
         int64_t many = 0, mine = 0;
         int rc = index_look(db, model, e);
@@ -123,12 +125,12 @@ static int index_tend(struct pg_catalog *c, struct pg_conn *db, int64_t model, u
                 return rc;
         if (dim > HNSW_DIM_MAX)
                 return 0;
-        if (pg_int(db, e, &many, "SELECT count(*) FROM (SELECT 1 FROM embedding WHERE model = ? LIMIT ?) AS few", "ll",
+        if (db_int(db, e, &many, "SELECT count(*) FROM (SELECT 1 FROM embedding WHERE model = ? LIMIT ?) AS few", "ll",
                    model, c->exact_max + 1) < 0)
                 return -1;
         if (many <= c->exact_max)
                 return 0;
-        if (pg_int(db, e, &mine, "SELECT pg_try_advisory_lock(" INDEX_LOCK ")::integer", "") < 0)
+        if (db_int(db, e, &mine, "SELECT pg_try_advisory_lock(" INDEX_LOCK ")::integer", "") < 0)
                 return -1;
         if (!mine)
                 return 0; /* another instance is at it: seen at the next look */
@@ -136,28 +138,30 @@ static int index_tend(struct pg_catalog *c, struct pg_conn *db, int64_t model, u
         if (rc != 1)
                 rc = rc < 0 || index_build(db, model, dim, e) < 0 ? -1 : 1;
         if (pg_exec(db, "SELECT pg_advisory_unlock(" INDEX_LOCK ")", e) < 0)
-                db->broken = true;
+                pg_of(db)->broken = true;
         return rc;
 }
 
 /* Nobody asks for a mark after UNKNOWN_SECONDS. */
-static int sweep(struct pg_conn *db, struct err *e)
+static int sweep(struct db *db, struct err *e)
 {
-        return pg_run(db, e, "DELETE FROM write_mark WHERE at < " DB_NOW " - 600000000", "");
+        return db_run(db, e, "DELETE FROM write_mark WHERE at < " DB_NOW " - 600000000", "");
 }
 
 static void look(struct pg_catalog *c)
 {
         const struct pg_login login = {.url = c->url, .password = c->password, .timeout = c->timeout};
         struct err e = {0}, ignored;
-        struct pg_conn *db;
+        struct pg_conn *conn;
+        struct db *db;
         bool tended = false;
         int64_t model = 0;
         uint32_t dim;
         int rc;
 
-        if (!(db = pg_connect(&login, &e)))
+        if (!(conn = pg_connect(&login, &e)))
                 return;
+        db = &conn->base;
         /* A build of millions of rows takes hours, and a graph that fits in memory is built many times faster. */
         rc = pg_exec(db,
                      "SET statement_timeout = 0; SET lock_timeout = 0; SELECT set_config('maintenance_work_mem', "
@@ -165,11 +169,11 @@ static void look(struct pg_catalog *c)
                      "WHERE name = 'maintenance_work_mem'",
                      &e);
         lock_take(&c->klock);
-        c->keeper_cancel = PQgetCancel(db->h);
+        c->keeper_cancel = PQgetCancel(conn->h);
         lock_drop(&c->klock);
         if (rc == 0)
                 rc = sweep(db, &e);
-        if (rc == 0 && !pg_model_indexed(c) && pg_model(c, &model, &dim, &ignored) == 0) {
+        if (rc == 0 && !pg_model_indexed(c) && pg_model(&c->base, &model, &dim, &ignored) == 0) {
                 tended = true;
                 rc = index_tend(c, db, model, dim, &e);
         }
@@ -180,7 +184,7 @@ static void look(struct pg_catalog *c)
                 c->indexed = rc == 1;
         snprintf(c->keeper_note, sizeof(c->keeper_note), "%.140s", rc < 0 ? e.msg : "");
         lock_drop(&c->klock);
-        pg_disconnect(db);
+        pg_disconnect(conn);
 }
 
 static void *keeper_main(void *arg)

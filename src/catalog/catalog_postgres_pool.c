@@ -205,8 +205,22 @@ void pg_pool_close(struct pg_catalog *c)
 
 /* ---- reading --------------------------------------------------------------------------- */
 
-struct pg_conn *pg_read_begin(struct pg_catalog *c, struct err *e)
+/* The time comes with the BEGIN: it takes no round trip of its own. */
+static int begin(struct pg_conn *db, struct err *e)
 {
+        char now[24];
+        uint64_t us;
+
+        if (pg_word(&db->base, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT " DB_NOW, now, sizeof(now), e) <
+            0)
+                return -1;
+        db->base.now = (struct wall){span_u64(span_of(now), &us) ? (int64_t)us : 0};
+        return 0;
+}
+
+struct db *pg_read_begin(struct catalog *base, struct err *e)
+{
+        struct pg_catalog *c = pg_self(base);
         struct mono deadline = mono_add(mono_now(), c->timeout);
         struct pg_conn *db;
         bool gone;
@@ -216,21 +230,22 @@ struct pg_conn *pg_read_begin(struct pg_catalog *c, struct err *e)
                 db = pg_take(c, deadline, e);
                 if (!db)
                         return NULL;
-                if (pg_exec(db, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e) == 0)
-                        return db;
+                if (begin(db, e) == 0)
+                        return &db->base;
                 gone = db->broken;
                 pg_give_back(c, db);
         } while (gone && !mono_reached(deadline));
         return NULL;
 }
 
-void pg_read_end(struct pg_catalog *c, struct pg_conn *db, struct mono began)
+void pg_read_end(struct catalog *c, struct db *base, struct mono began)
 {
+        struct pg_conn *db = pg_of(base);
         struct err ignored;
 
         /* A read has nothing to commit; what cannot even be rolled back is not used again. */
-        if (!db->broken && pg_exec(db, "COMMIT", &ignored) < 0)
+        if (!db->broken && pg_exec(base, "COMMIT", &ignored) < 0)
                 db->broken = true;
-        pg_give_back(c, db);
+        pg_give_back(pg_self(c), db);
         metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "read");
 }

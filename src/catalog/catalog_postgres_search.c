@@ -17,15 +17,77 @@
 #define EF_MAX   1000     /* pgvector's limit */
 #define SCAN_MAX "200000" /* rows an index walk looks at before it gives up */
 
-static bool needs_asset(const struct asset_filter *f)
+/* ---- what is searched ---------------------------------------------------------------- */
+
+int pg_vector_put(struct tx *tx, const struct row *r, int64_t model, const float *v, uint32_t dim, struct err *e)
 {
-        return f->statuses || f->ntags || f->content_type || f->sha256 || (f->name && *f->name) || f->after.us ||
-               f->before.us;
+        return db_run(tx->db, e,
+                      "INSERT INTO embedding (asset, model, unit, vec, owner, kind, cluster, trashed) "
+                      "VALUES (?, ?, ?, ?::vector::halfvec, ?, ?, ?, ?) "
+                      "ON CONFLICT (asset, model) DO UPDATE SET unit = excluded.unit, vec = excluded.vec",
+                      "llbftiui", r->n, model, v, (size_t)dim * sizeof(*v), v, (size_t)dim, r->owner, (int)r->kind,
+                      id_is_nil(r->cluster) ? NULL : &r->cluster, (int)r->trashed);
 }
+
+int pg_prototype_put(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count, const float *sum,
+                     size_t dim, struct err *e)
+{
+        float direction[VECTOR_MAX_DIM], *unit = direction;
+
+        memcpy(direction, sum, dim * sizeof(*sum));
+        if (!vec_normalise(direction, dim))
+                unit = NULL;
+        if (n)
+                return db_run(tx->db, e,
+                              "UPDATE cluster_prototype SET count = ?, sum = ?, unit = ?::vector WHERE n = ?", "lbfl",
+                              count, sum, dim * sizeof(*sum), unit, dim, n);
+        return db_run(tx->db, e,
+                      "INSERT INTO cluster_prototype (cluster, model, count, sum, unit) VALUES (?, ?, ?, ?, ?::vector)",
+                      "ullbf", cluster, model, count, sum, dim * sizeof(*sum), unit, dim);
+}
+
+/* The columns that embedding repeats follow the asset. Vectors and prototypes are searched where they are stored. */
+int pg_event(struct tx *tx, struct event ev, struct err *e)
+{
+        switch (ev.kind) {
+        case EVENT_ROW:
+                return db_run(tx->db, e,
+                              "UPDATE embedding SET cluster = a.cluster, trashed = (a.trashed > 0)::integer FROM asset "
+                              "a WHERE a.n = ?1 AND embedding.asset = ?1",
+                              "l", ev.asset);
+        case EVENT_RELABEL:
+                return db_run(tx->db, e, "UPDATE embedding SET cluster = ? WHERE cluster = ?", "uu",
+                              id_is_nil(ev.to) ? NULL : &ev.to, &ev.cluster);
+        default:
+                return 0;
+        }
+}
+
+/* A substring as a LIKE pattern: a trigram index can answer that where there is one. */
+int pg_name_filter(struct sql *q, const char *fold, struct err *e)
+{
+        char *like = arena_alloc(q->arena, strlen(fold) * 2 + 3);
+        size_t n = 0;
+
+        if (!like)
+                return err_oom(e);
+        like[n++] = '%';
+        for (const char *p = fold; *p; p++) {
+                if (strchr("%_\\", *p))
+                        like[n++] = '\\';
+                like[n++] = *p;
+        }
+        like[n++] = '%';
+        like[n] = '\0';
+        sql_text(q, " AND a.name_fold LIKE ?", like);
+        return 0;
+}
+
+/* ---- nearest vectors ----------------------------------------------------------------- */
 
 static bool narrows(const struct asset_filter *f)
 {
-        return f->owner || f->kinds || f->cluster_id || needs_asset(f);
+        return f->owner || f->kinds || f->cluster_id || filter_needs_asset(f);
 }
 
 /* The filter on the columns that embedding has itself; numbers that choose the partial index stand there literally. */
@@ -35,42 +97,42 @@ static int put_filter(struct sql *q, int64_t model, const struct asset_filter *f
 
         buf_printf(&q->text, " WHERE x.model = %lld AND x.trashed = 0", (long long)model);
         if (f->owner)
-                pg_sql_text(q, " AND x.owner = ?", f->owner);
+                sql_text(q, " AND x.owner = ?", f->owner);
         if (f->kinds)
-                pg_sql_set(q, "x.kind", f->kinds);
+                sql_set(q, "x.kind", f->kinds);
         if (f->cluster_id && id_is_nil(*f->cluster_id))
-                pg_sql_put(q, " AND x.cluster IS NULL AND x.kind = 0");
+                sql_put(q, " AND x.cluster IS NULL AND x.kind = 0");
         else if (f->cluster_id)
-                pg_sql_id(q, " AND x.cluster = ?", f->cluster_id);
-        if (!needs_asset(f))
+                sql_id(q, " AND x.cluster = ?", f->cluster_id);
+        if (!filter_needs_asset(f))
                 return 0;
         rest.trashed = false;
         rest.kinds = 0;
         rest.cluster_id = NULL;
-        pg_sql_put(q, " AND x.asset IN (SELECT a.n FROM asset a");
-        if (pg_sql_filter(q, &rest, e) < 0)
+        sql_put(q, " AND x.asset IN (SELECT a.n FROM asset a");
+        if (sql_filter(q, &rest, e) < 0)
                 return -1;
-        pg_sql_put(q, ")");
+        sql_put(q, ")");
         return 0;
 }
 
 /* How many the filter leaves, counted no further than past the limit of an exact search. */
-static int left_of(struct pg_catalog *c, struct pg_conn *db, int64_t model, const struct asset_filter *f,
-                   struct arena *a, int64_t *left, struct err *e)
+static int left_of(struct pg_catalog *c, struct db *db, int64_t model, const struct asset_filter *f, struct arena *a,
+                   int64_t *left, struct err *e)
 {
-        struct pg_rows *s = NULL;
+        struct rows *s = NULL;
         struct sql q;
 
-        pg_sql_init(&q, a);
-        pg_sql_put(&q, "SELECT count(*) FROM (SELECT 1 FROM embedding x");
+        sql_init(&q, db, a);
+        sql_put(&q, "SELECT count(*) FROM (SELECT 1 FROM embedding x");
         if (put_filter(&q, model, f, e) == 0) {
-                pg_sql_int(&q, " LIMIT ?) AS few", c->exact_max + 1);
-                s = pg_sql_run(&q, db, e);
+                sql_int(&q, " LIMIT ?) AS few", c->exact_max + 1);
+                s = sql_run(&q, e);
         }
-        if (s && pg_step(db, s, e) > 0)
-                *left = pg_col_i64(s, 0);
-        pg_rows_free(s);
-        pg_sql_done(&q);
+        if (s && db_step(db, s, e) > 0)
+                *left = col_i64(s, 0);
+        rows_free(s);
+        sql_done(&q);
         return s ? 0 : -1;
 }
 
@@ -91,13 +153,13 @@ static int by_cosine(const void *a, const void *b)
         return id_cmp(x->asset, y->asset);
 }
 
-static float cosine_of(const struct query *g, const struct pg_rows *s)
+static float cosine_of(const struct query *g, struct rows *s)
 {
         float v[VECTOR_MAX_DIM];
 
-        if (pg_col_null(s, 2) || (size_t)pg_col_bytes(s, 2) != g->dim * sizeof(float))
-                return 1 - (float)pg_col_f64(s, 1);
-        memcpy(v, pg_col_blob(s, 2), g->dim * sizeof(float));
+        if (col_null(s, 2) || (size_t)col_bytes(s, 2) != g->dim * sizeof(float))
+                return 1 - (float)col_f64(s, 1);
+        memcpy(v, col_blob(s, 2), g->dim * sizeof(float));
         return vec_dot(g->q, v, g->dim);
 }
 
@@ -106,40 +168,40 @@ static float cosine_of(const struct query *g, const struct pg_rows *s)
  * that of the distances, which in a relaxed walk it nearly is. The wide column
  * lies out of line and is fetched only where CASE asks for it.
  */
-static int candidates(struct pg_conn *db, const struct query *g, bool indexed, struct arena *a,
-                      struct vector_match **out, size_t *n, struct err *e)
+static int candidates(struct db *db, const struct query *g, bool indexed, struct arena *a, struct vector_match **out,
+                      size_t *n, struct err *e)
 {
-        struct pg_rows *s = NULL;
+        struct rows *s = NULL;
         struct sql q;
 
         *n = 0;
-        pg_sql_init(&q, a);
+        sql_init(&q, db, a);
         buf_printf(&q.text,
                    "SELECT a.id, near.distance, CASE WHEN near.place <= %d THEN near.unit END FROM (SELECT best.*, "
                    "row_number() OVER (ORDER BY best.distance + 0) AS place FROM (SELECT x.asset, x.unit, "
                    "((x.vec::halfvec(%u)) <=> ",
                    RESCORED, g->dim);
-        pg_sql_vector(&q, "?::vector", g->q, g->dim);
+        sql_vector(&q, "?::vector", g->q, g->dim);
         buf_printf(&q.text, "::halfvec(%u))%s AS distance FROM embedding x", g->dim, indexed ? "" : " + 0");
         if (put_filter(&q, g->model, g->f, e) == 0) {
                 buf_printf(&q.text, " ORDER BY distance LIMIT %zu) AS best) AS near JOIN asset a ON a.n = near.asset",
                            g->want);
-                s = pg_sql_run(&q, db, e);
+                s = sql_run(&q, e);
         }
-        pg_sql_done(&q);
+        sql_done(&q);
         if (!s)
                 return -1;
-        *out = mem_alloc(((size_t)PQntuples(s->res) + 1) * sizeof(**out));
-        while (*out && pg_step(db, s, e) > 0)
-                (*out)[(*n)++] = (struct vector_match){.asset = pg_col_id(s, 0), .cosine = cosine_of(g, s)};
-        pg_rows_free(s);
+        *out = mem_alloc(((size_t)PQntuples(((struct pg_rows *)s)->res) + 1) * sizeof(**out));
+        while (*out && db_step(db, s, e) > 0)
+                (*out)[(*n)++] = (struct vector_match){.asset = col_id(s, 0), .cosine = cosine_of(g, s)};
+        rows_free(s);
         if (!*out)
                 return err_oom(e);
         qsort(*out, *n, sizeof(**out), by_cosine);
         return 0;
 }
 
-static int walk(struct pg_conn *db, const struct query *g, struct arena *a, struct vector_match **out, size_t *n,
+static int walk(struct db *db, const struct query *g, struct arena *a, struct vector_match **out, size_t *n,
                 struct err *e)
 {
         char sql[160];
@@ -153,7 +215,7 @@ static int walk(struct pg_conn *db, const struct query *g, struct arena *a, stru
         return pg_exec(db, sql, e) < 0 ? -1 : candidates(db, g, true, a, out, n, e);
 }
 
-static int search(struct pg_catalog *c, struct pg_conn *db, const struct query *g, struct arena *a,
+static int search(struct pg_catalog *c, struct db *db, const struct query *g, struct arena *a,
                   struct vector_match **out, size_t *n, struct err *e)
 {
         int64_t left = INT64_MAX;
@@ -174,14 +236,14 @@ static int search(struct pg_catalog *c, struct pg_conn *db, const struct query *
         return candidates(db, g, false, a, out, n, e);
 }
 
-int catalog_pg_vector_search(struct catalog *base, const float *q, const struct asset_filter *f, size_t k,
-                             struct vector_match *out, size_t *n, struct err *e)
+int pg_vector_search(struct catalog *base, const float *q, const struct asset_filter *f, size_t k,
+                     struct vector_match *out, size_t *n, struct err *e)
 {
         static const struct asset_filter none = {0};
         struct query g = {.q = q, .f = f ? f : &none, .want = k < RESCORED ? k + 64 : k};
         struct mono began = mono_now();
         struct vector_match *found = NULL;
-        struct pg_conn *db = NULL;
+        struct db *db = NULL;
         struct arena *a;
         size_t nfound = 0;
         int rc = -1;
@@ -189,17 +251,17 @@ int catalog_pg_vector_search(struct catalog *base, const float *q, const struct 
         *n = 0;
         if (k > K_MAX)
                 return err_set(e, ERR_INVALID, "k: %zu, allowed are up to %d", k, K_MAX);
-        if (pg_model(pg_self(base), &g.model, &g.dim, e) < 0)
+        if (pg_model(base, &g.model, &g.dim, e) < 0)
                 return -1;
         if (k == 0)
                 return 0;
         a = arena_new(1 << 20);
         if (!a)
                 return err_oom(e);
-        db = pg_read_begin(pg_self(base), e);
+        db = read_begin(base, e);
         if (db) {
                 rc = search(pg_self(base), db, &g, a, &found, &nfound, e);
-                pg_read_end(pg_self(base), db, began);
+                read_end(base, db, began);
         }
         for (size_t i = 0; rc == 0 && i < nfound && i < k; i++)
                 out[(*n)++] = found[i];
@@ -208,42 +270,13 @@ int catalog_pg_vector_search(struct catalog *base, const float *q, const struct 
         return rc;
 }
 
-int catalog_pg_vector_get(struct catalog *base, struct id asset, float *out, struct err *e)
-{
-        struct mono began = mono_now();
-        struct pg_conn *db;
-        struct pg_rows *s;
-        int64_t model;
-        uint32_t dim;
-        int rc;
-
-        if (pg_model(pg_self(base), &model, &dim, e) < 0 || !(db = pg_read_begin(pg_self(base), e)))
-                return -1;
-        s = pg_query(db, e,
-                     "SELECT x.unit FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.id = ?",
-                     "lu", model, &asset);
-        rc = s ? pg_step(db, s, e) : -1;
-        if (rc > 0) {
-                rc = (size_t)pg_col_bytes(s, 0) == dim * sizeof(float) ? 0 : -1;
-                if (rc == 0)
-                        memcpy(out, pg_col_blob(s, 0), dim * sizeof(float));
-                else
-                        err_set(e, ERR_INTERNAL, "catalog: a vector of the wrong size");
-                pg_end(s);
-        } else if (rc == 0) {
-                rc = err_set(e, ERR_NOT_FOUND, "the asset has no vector of the model in use");
-        }
-        pg_read_end(pg_self(base), db, began);
-        return rc;
-}
-
 /* Always exact, in f32, on the server: an owner's folders are never fetched to place one asset. */
-int catalog_pg_prototype_search(struct catalog *base, const char *owner, const float *q, size_t k, struct arena *a,
-                                struct prototype_match *out, size_t *n, struct err *e)
+int pg_prototype_search(struct catalog *base, const char *owner, const float *q, size_t k, struct arena *a,
+                        struct prototype_match *out, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
-        struct pg_conn *db;
-        struct pg_rows *s;
+        struct db *db;
+        struct rows *s;
         int64_t model;
         uint32_t dim;
         bool ok = true;
@@ -251,25 +284,25 @@ int catalog_pg_prototype_search(struct catalog *base, const char *owner, const f
         *n = 0;
         if (k > K_MAX)
                 return err_set(e, ERR_INVALID, "k: %zu, allowed are up to %d", k, K_MAX);
-        if (pg_model(pg_self(base), &model, &dim, e) < 0)
+        if (pg_model(base, &model, &dim, e) < 0)
                 return -1;
         if (k == 0)
                 return 0;
-        db = pg_read_begin(pg_self(base), e);
+        db = read_begin(base, e);
         if (!db)
                 return -1;
-        s = pg_query(
+        s = db_query(
                 db, e,
                 "SELECT c.id, c.name, c.threshold, c.count, -(p.unit <#> ?3::vector) AS cosine FROM cluster c "
                 "JOIN cluster_prototype p ON p.cluster = c.id WHERE c.owner = ?1 AND c.locked = 0 AND p.model = ?2 "
                 "AND p.unit IS NOT NULL ORDER BY cosine DESC, c.n LIMIT ?4",
                 "tlfl", owner, model, q, (size_t)dim, (int64_t)k);
-        while (s && pg_step(db, s, e) > 0)
-                out[(*n)++] = (struct prototype_match){.cluster = pg_col_id(s, 0),
-                                                       .name = pg_col_text(a, s, 1, &ok),
-                                                       .threshold = (float)pg_col_f64(s, 2),
-                                                       .count = pg_col_u64(s, 3),
-                                                       .cosine = (float)pg_col_f64(s, 4)};
-        pg_read_end(pg_self(base), db, began);
+        while (s && db_step(db, s, e) > 0)
+                out[(*n)++] = (struct prototype_match){.cluster = col_id(s, 0),
+                                                       .name = col_text(a, s, 1, &ok),
+                                                       .threshold = (float)col_f64(s, 2),
+                                                       .count = col_u64(s, 3),
+                                                       .cosine = (float)col_f64(s, 4)};
+        read_end(base, db, began);
         return !s ? -1 : ok ? 0 : err_oom(e);
 }

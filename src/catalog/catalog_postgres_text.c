@@ -73,9 +73,9 @@ static bool is_ascii(const char *s)
 }
 
 /* Folded, compatibility forms taken apart, accents dropped; the database knows Unicode's tables. NULL on error. */
-static char *plain(struct pg_conn *db, struct arena *a, const char *text, struct err *e)
+static char *plain(struct db *db, struct arena *a, const char *text, struct err *e)
 {
-        struct pg_rows *s;
+        struct rows *s;
         const char *bare;
         char *fold;
         bool ok = true;
@@ -85,11 +85,11 @@ static char *plain(struct pg_conn *db, struct arena *a, const char *text, struct
                 err_oom(e);
         if (!fold || is_ascii(fold))
                 return fold;
-        s = pg_query(db, e, "SELECT regexp_replace(normalize(?, NFKD), '[\\u0300-\\u036F]', '', 'g')", "t", fold);
-        if (!s || pg_step(db, s, e) <= 0)
+        s = db_query(db, e, "SELECT regexp_replace(normalize(?, NFKD), '[\\u0300-\\u036F]', '', 'g')", "t", fold);
+        if (!s || db_step(db, s, e) <= 0)
                 return NULL;
-        bare = pg_col_text(a, s, 0, &ok);
-        pg_end(s);
+        bare = col_text(a, s, 0, &ok);
+        db_end(s);
         fold = bare ? text_fold(a, bare) : NULL;
         if (!fold)
                 err_oom(e);
@@ -123,9 +123,9 @@ static int description_of(const char *metadata, struct arena *a, const char **ou
 }
 
 /* What is to be found of the asset; filename NULL when it is gone. */
-static int words_now(struct pg_conn *db, int64_t n, struct arena *a, struct words *out, struct err *e)
+static int words_now(struct db *db, int64_t n, struct arena *a, struct words *out, struct err *e)
 {
-        struct pg_rows *s = pg_query(
+        struct rows *s = db_query(
                 db, e,
                 /* Cut, so that one absurd description cannot make an asset unindexable. */
                 "SELECT a.filename, coalesce((SELECT substr(string_agg(t.name, ' , ' ORDER BY t.n), 1, ?2) FROM "
@@ -139,13 +139,13 @@ static int words_now(struct pg_conn *db, int64_t n, struct arena *a, struct word
         *out = (struct words){0};
         if (!s)
                 return -1;
-        if (pg_step(db, s, e) == 0)
+        if (db_step(db, s, e) == 0)
                 return 0;
-        name = pg_col_text(a, s, 0, &ok);
-        tags = pg_col_text(a, s, 1, &ok);
-        comments = pg_col_text(a, s, 2, &ok);
-        metadata = pg_col_text(a, s, 3, &ok);
-        pg_end(s);
+        name = col_text(a, s, 0, &ok);
+        tags = col_text(a, s, 1, &ok);
+        comments = col_text(a, s, 2, &ok);
+        metadata = col_text(a, s, 3, &ok);
+        db_end(s);
         if (!ok || !(name = text_name_words(a, name)))
                 return err_oom(e);
         if (description_of(metadata, a, &description, e) < 0)
@@ -159,7 +159,7 @@ static int words_now(struct pg_conn *db, int64_t n, struct arena *a, struct word
         return out->text ? 0 : -1;
 }
 
-static int refresh(struct pg_conn *db, int64_t n, struct err *e)
+static int refresh(struct db *db, int64_t n, struct err *e)
 {
         struct arena *a = arena_new(16 << 20);
         struct words w;
@@ -178,7 +178,7 @@ static int refresh(struct pg_conn *db, int64_t n, struct err *e)
                         put_words(&b, w.text, 'C', &at);
                         rc = buf_failed(&b)
                                      ? err_oom(e)
-                                     : pg_run(db, e,
+                                     : db_run(db, e,
                                               "INSERT INTO asset_text (n, filename, tags, text, words) VALUES (?, ?, "
                                               "?, ?, ?::tsvector) ON CONFLICT (n) DO UPDATE SET filename = "
                                               "excluded.filename, tags = excluded.tags, text = excluded.text, words = "
@@ -193,7 +193,7 @@ static int refresh(struct pg_conn *db, int64_t n, struct err *e)
         return rc;
 }
 
-int pg_text_flush(struct pg_tx *tx, struct err *e)
+int pg_text_flush(struct tx *tx, struct err *e)
 {
         for (size_t i = 0; i < tx->ntexts; i++)
                 if (refresh(tx->db, tx->texts[i], e) < 0)
@@ -233,36 +233,35 @@ static char *query_of(struct arena *a, const char *text)
         return out;
 }
 
-static struct pg_rows *run(struct pg_conn *db, const char *expr, const struct asset_filter *f, size_t k,
-                           struct arena *a, struct err *e)
+static struct rows *run(struct db *db, const char *expr, const struct asset_filter *f, size_t k, struct arena *a,
+                        struct err *e)
 {
         struct asset_filter none = {0}, live = f ? *f : none;
-        struct pg_rows *s = NULL;
+        struct rows *s = NULL;
         struct sql q;
 
         live.trashed = false;
-        pg_sql_init(&q, a);
+        sql_init(&q, db, a);
         /* A word that half of all names hold ranks nothing: only the newest hits are scored then. */
-        pg_sql_text(
-                &q,
-                "SELECT h.id, -ts_rank('{0, 0.25, 0.75, 1}', h.words, h.query)::float8 AS score, h.filename, h.tags, "
-                "h.text FROM (SELECT a.id, a.n, w.words, w.filename, w.tags, w.text, y.query FROM (SELECT "
-                "?::tsquery AS query) AS y JOIN asset_text w ON w.words @@ y.query JOIN asset a ON a.n = w.n",
-                expr);
-        if (pg_sql_filter(&q, &live, e) == 0) {
-                pg_sql_int(&q, " ORDER BY a.n DESC LIMIT ?) AS h", k < SCORED_MAX ? SCORED_MAX : (int64_t)k);
-                pg_sql_int(&q, " ORDER BY score, h.n LIMIT ?", (int64_t)k);
-                s = pg_sql_run(&q, db, e);
+        sql_text(&q,
+                 "SELECT h.id, -ts_rank('{0, 0.25, 0.75, 1}', h.words, h.query)::float8 AS score, h.filename, h.tags, "
+                 "h.text FROM (SELECT a.id, a.n, w.words, w.filename, w.tags, w.text, y.query FROM (SELECT "
+                 "?::tsquery AS query) AS y JOIN asset_text w ON w.words @@ y.query JOIN asset a ON a.n = w.n",
+                 expr);
+        if (sql_filter(&q, &live, e) == 0) {
+                sql_int(&q, " ORDER BY a.n DESC LIMIT ?) AS h", k < SCORED_MAX ? SCORED_MAX : (int64_t)k);
+                sql_int(&q, " ORDER BY score, h.n LIMIT ?", (int64_t)k);
+                s = sql_run(&q, e);
         }
-        pg_sql_done(&q);
+        sql_done(&q);
         return s;
 }
 
-static int search(struct pg_conn *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+static int search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                   struct text_match *out, size_t *n, struct err *e)
 {
         char *words = plain(db, a, text, e), *expr = words ? query_of(a, words) : NULL;
-        struct pg_rows *s;
+        struct rows *s;
 
         if (!words)
                 return -1;
@@ -273,21 +272,21 @@ static int search(struct pg_conn *db, const char *text, const struct asset_filte
         s = run(db, expr, f, k, a, e);
         if (!s)
                 return -1;
-        while (*n < k && pg_step(db, s, e) > 0)
-                out[(*n)++] = (struct text_match){.asset = pg_col_id(s, 0),
-                                                  .rank = (float)pg_col_f64(s, 1),
-                                                  .in_filename = text_has_any(pg_col_str(s, 2), words),
-                                                  .in_tags = text_has_any(pg_col_str(s, 3), words),
-                                                  .in_text = text_has_any(pg_col_str(s, 4), words)};
-        pg_rows_free(s);
+        while (*n < k && db_step(db, s, e) > 0)
+                out[(*n)++] = (struct text_match){.asset = col_id(s, 0),
+                                                  .rank = (float)col_f64(s, 1),
+                                                  .in_filename = text_has_any(col_str(s, 2), words),
+                                                  .in_tags = text_has_any(col_str(s, 3), words),
+                                                  .in_text = text_has_any(col_str(s, 4), words)};
+        rows_free(s);
         return 0;
 }
 
-int catalog_pg_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
-                           struct text_match *out, size_t *n, struct err *e)
+int pg_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k, struct text_match *out,
+                   size_t *n, struct err *e)
 {
         struct mono began = mono_now();
-        struct pg_conn *db;
+        struct db *db;
         struct arena *a;
         int rc = -1;
 
@@ -297,10 +296,10 @@ int catalog_pg_text_search(struct catalog *c, const char *text, const struct ass
         a = arena_new(64 << 20);
         if (!a)
                 return err_oom(e);
-        db = pg_read_begin(pg_self(c), e);
+        db = read_begin(c, e);
         if (db) {
                 rc = search(db, text, f, k, a, out, n, e);
-                pg_read_end(pg_self(c), db, began);
+                read_end(c, db, began);
         }
         arena_free(a);
         return rc;

@@ -17,30 +17,14 @@
 
 enum outcome { DONE, FAILED, AGAIN };
 
-int pg_tx_text(struct pg_tx *tx, int64_t asset, struct err *e)
+/* Over all instances. The sum is of what is committed: a crowd may pass the limit by its own number. */
+int pg_waiting(struct tx *tx, int64_t *n, struct err *e)
 {
-        if (mem_grow((void **)&tx->texts, &tx->texts_cap, tx->ntexts + 1, sizeof(*tx->texts)) < 0)
-                return err_oom(e);
-        tx->texts[tx->ntexts++] = asset;
-        return 0;
-}
-
-/* Locks of owners are told from advisory locks of other programs by the second number. */
-#define OWNER_LOCK "pg_advisory_xact_lock(hashtextextended("
-
-int pg_lock_owner(struct pg_tx *tx, const char *owner, struct err *e)
-{
-        return pg_run(tx->db, e, "SELECT " OWNER_LOCK "?, 7305826177))", "t", owner);
-}
-
-int pg_lock_owner_of_asset(struct pg_tx *tx, struct id asset, struct err *e)
-{
-        return pg_run(tx->db, e, "SELECT " OWNER_LOCK "owner, 7305826177)) FROM asset WHERE id = ?", "u", &asset);
-}
-
-int pg_lock_owner_of_folder(struct pg_tx *tx, struct id folder, struct err *e)
-{
-        return pg_run(tx->db, e, "SELECT " OWNER_LOCK "owner, 7305826177)) FROM cluster WHERE id = ?", "u", &folder);
+        *n = 0;
+        return db_int(tx->db, e, n, "SELECT sum(count)::bigint FROM counter WHERE owner = '' AND kind = ?", "i",
+                      COUNTER_WAITING) < 0
+                       ? -1
+                       : 0;
 }
 
 /* ---- one transaction ---------------------------------------------------------------- */
@@ -49,7 +33,7 @@ struct mark {
         char id[ID_TEXT_LEN], xid[XID_TEXT];
 };
 
-static int begin(struct pg_tx *tx, struct mark *mark, struct err *e)
+static int begin(struct tx *tx, struct mark *mark, struct err *e)
 {
         PGresult *res;
         char sql[256];
@@ -57,30 +41,30 @@ static int begin(struct pg_tx *tx, struct mark *mark, struct err *e)
 
         id_format(id_new(), mark->id);
         snprintf(sql, sizeof(sql),
-                 "BEGIN; INSERT INTO write_mark (id, at) VALUES ('%s', (extract(epoch FROM clock_timestamp()) * "
-                 "1000000)::bigint) RETURNING at, pg_current_xact_id()::text",
+                 "BEGIN; INSERT INTO write_mark (id, at) VALUES ('%s', " DB_NOW
+                 ") RETURNING at, pg_current_xact_id()::text",
                  mark->id);
-        res = PQexec(tx->db->h, sql);
+        res = PQexec(pg_of(tx->db)->h, sql);
 
         if (PQresultStatus(res) != PGRES_TUPLES_OK)
                 return pg_fail(tx->db, res, e);
         if (!span_u64(span_of(PQgetvalue(res, 0, 0)), &us))
                 us = 0;
-        tx->now = (struct wall){(int64_t)us};
+        tx->now = tx->db->now = (struct wall){(int64_t)us};
         snprintf(mark->xid, XID_TEXT, "%s", PQgetvalue(res, 0, 1));
         PQclear(res);
         return 0;
 }
 
 /* 1 the mark is there, 0 it is not and never will be, -1 not known yet. */
-static int look_for(struct pg_conn *db, const struct mark *mark)
+static int look_for(struct db *db, const struct mark *mark)
 {
         struct err ignored;
         char sql[128], word[32];
 
         /* A number from before a crash may not have been given yet: that is an error, and means it is over. */
         snprintf(sql, sizeof(sql), "SELECT coalesce(pg_xact_status('%s'::xid8), 'over')", mark->xid);
-        if (pg_word(db, sql, word, sizeof(word), &ignored) < 0 && db->broken)
+        if (pg_word(db, sql, word, sizeof(word), &ignored) < 0 && pg_of(db)->broken)
                 return -1;
         if (strcmp(word, "in progress") == 0)
                 return -1;
@@ -95,7 +79,7 @@ static enum outcome what_became_of(struct pg_catalog *c, const struct mark *mark
 
         while (!mono_reached(deadline)) {
                 struct pg_conn *db = pg_take(c, deadline, &ignored);
-                int rc = db ? look_for(db, mark) : -1;
+                int rc = db ? look_for(&db->base, mark) : -1;
                 if (db)
                         pg_give_back(c, db);
                 if (rc >= 0)
@@ -106,10 +90,10 @@ static enum outcome what_became_of(struct pg_catalog *c, const struct mark *mark
         return FAILED;
 }
 
-static enum outcome commit(struct pg_tx *tx, const struct mark *mark, struct err *e)
+static enum outcome commit(struct tx *tx, const struct mark *mark, struct err *e)
 {
         struct mono began = mono_now();
-        struct pg_conn *db = tx->db;
+        struct pg_conn *db = pg_of(tx->db);
         int fault = FAULT("catalog.commit");
         PGresult *res;
         bool done;
@@ -120,12 +104,12 @@ static enum outcome commit(struct pg_tx *tx, const struct mark *mark, struct err
         }
         res = PQexec(db->h, "COMMIT");
         if (PQresultStatus(res) != PGRES_COMMAND_OK) {
-                pg_fail(db, res, e);
+                pg_fail(tx->db, res, e);
                 if (!db->broken)
                         return db->again ? AGAIN : FAILED;
-                pg_give_back(tx->c, db);
+                pg_give_back(pg_self(tx->c), db);
                 tx->db = NULL;
-                return what_became_of(tx->c, mark, e);
+                return what_became_of(pg_self(tx->c), mark, e);
         }
         done = strcmp(PQcmdStatus(res), "COMMIT") == 0; /* of a failed transaction COMMIT makes ROLLBACK, and says so */
         PQclear(res);
@@ -138,24 +122,35 @@ static enum outcome commit(struct pg_tx *tx, const struct mark *mark, struct err
         return DONE;
 }
 
-static enum outcome run_once(struct pg_tx *tx, pg_write_fn *fn, void *arg, struct err *e)
+/* What is gathered over a write, in its transaction. */
+static int finish(struct tx *tx, struct err *e)
 {
+        if (pg_text_flush(tx, e) < 0)
+                return -1;
+        if (tx->waiting && counter_add(tx, "", COUNTER_WAITING, 0, tx->waiting, 0, e) < 0)
+                return -1;
+        return count_flush(tx, e);
+}
+
+static enum outcome run_once(struct tx *tx, write_fn *fn, void *arg, struct err *e)
+{
+        struct pg_conn *db = pg_of(tx->db);
         struct mark mark;
         enum outcome out;
         struct err ignored;
 
         tx->ntexts = tx->ndeltas = tx->njobs = 0;
-        tx->db->again = false;
-        if (begin(tx, &mark, e) == 0 && fn(tx, arg, e) >= 0 && pg_text_flush(tx, e) == 0 &&
-            pg_count_flush(tx, e) == 0) {
+        tx->waiting = 0;
+        db->again = false;
+        if (begin(tx, &mark, e) == 0 && fn(tx, arg, e) >= 0 && finish(tx, e) == 0) {
                 out = commit(tx, &mark, e);
                 if (!tx->db || out == DONE)
                         return out;
         } else {
-                out = tx->db->again ? AGAIN : FAILED;
+                out = db->again ? AGAIN : FAILED;
         }
-        if (!tx->db->broken && pg_exec(tx->db, "ROLLBACK", &ignored) < 0)
-                tx->db->broken = true;
+        if (!db->broken && pg_exec(tx->db, "ROLLBACK", &ignored) < 0)
+                db->broken = true;
         return out;
 }
 
@@ -165,12 +160,16 @@ static void step_aside(int tries)
         sleep_for(dur_ms((int64_t)(random_u64() % (2U << (tries < 6 ? tries : 6)))));
 }
 
-int pg_write(struct pg_catalog *c, pg_write_fn *fn, void *arg, struct err *e)
+int pg_write(struct catalog *base, enum lane lane, write_fn *fn, void *arg, struct err *e)
 {
+        struct pg_catalog *c = pg_self(base);
         struct mono began = mono_now(), deadline = mono_add(began, c->timeout);
-        struct pg_tx tx = {.c = c};
+        struct tx tx = {.c = base};
         struct err why = {0};
         enum outcome out = AGAIN;
+        struct pg_conn *db;
+
+        (void)lane; /* all write at once */
 
         for (int tries = 0; out == AGAIN && tries < TRIES_MAX; tries++) {
                 if (tries > 0) {
@@ -178,18 +177,17 @@ int pg_write(struct pg_catalog *c, pg_write_fn *fn, void *arg, struct err *e)
                         if (mono_reached(deadline))
                                 deadline = mono_add(mono_now(), dur_s(1));
                 }
-                tx.db = pg_take(c, deadline, &why);
-                if (!tx.db) {
+                db = pg_take(c, deadline, &why);
+                if (!db) {
                         out = FAILED;
                         break;
                 }
+                tx.db = &db->base;
                 out = run_once(&tx, fn, arg, &why);
                 if (tx.db)
-                        pg_give_back(c, tx.db);
+                        pg_give_back(c, db);
         }
-        mem_free(tx.texts);
-        mem_free(tx.deltas);
-        mem_free(tx.jobs);
+        tx_done(&tx);
         metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "write");
         if (out == DONE)
                 return 0;

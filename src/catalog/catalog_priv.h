@@ -1,32 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the engines of the catalog share: the table of operations, cursors and
- * the folding of text. An operation's type is its public prototype, so a change
- * of catalog.h that an engine missed does not compile.
+ * What the rules of the catalog share, and what rules and engines share besides
+ * the database interface: cursors, the folding of text, small changes that all
+ * topics are made of.
  */
 #ifndef FA_CATALOG_PRIV_H
 #define FA_CATALOG_PRIV_H
 
-#include "catalog/catalog.h"
-
-#define CATALOG_OP(name) typedef __typeof__(catalog_##name) catalog_##name##_fn;
-#include "catalog/catalog_ops.def"
-#undef CATALOG_OP
-typedef void catalog_close_fn(struct catalog *c);
-
-struct catalog_ops {
-#define CATALOG_OP(name) catalog_##name##_fn *name;
-#include "catalog/catalog_ops.def"
-#undef CATALOG_OP
-        catalog_close_fn *close;
-};
-
-struct catalog { /* first member of an engine's own struct */
-        const struct catalog_ops *ops;
-};
-
-typedef int catalog_open_fn(const struct catalog_opts *opts, struct catalog **out, struct err *e);
-catalog_open_fn catalog_sqlite_open, catalog_postgres_open;
+#include "catalog/catalog_db.h"
+#include "vector/vector.h"
 
 struct catalog_migration {
         int version; /* 0 ends the list */
@@ -73,5 +55,109 @@ int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem,
 
 bool error_is_input(enum err_code code); /* the input's fault, not the system's */
 const char *or_empty(const char *s);
+
+/* ---- changes that several topics share ---------------------------------------------------- */
+
+/* An asset as writers look at it. */
+struct row {
+        int64_t n, job;
+        struct id id, cluster; /* nil: none */
+        char owner[OWNER_MAX + 1];
+        enum asset_kind kind;
+        enum job_type type;
+        enum asset_status status;
+        bool trashed, pinned;
+        float similarity; /* < 0: unknown */
+        uint64_t size;
+        struct sha256 sha256;
+};
+/* Both lock the row. owner NULL: any. ERR_NOT_FOUND. (catalog_change.c) */
+int row_find(struct tx *tx, struct id id, const char *owner, struct row *out, struct err *e) MUST_CHECK;
+int row_load(struct tx *tx, int64_t n, struct row *out, struct err *e) MUST_CHECK;
+/* The one place where an asset's status changes: counters and job follow. */
+int row_set_status(struct tx *tx, struct row *r, enum asset_status to, struct err *e) MUST_CHECK;
+int row_set_trashed(struct tx *tx, struct row *r, bool trashed, struct err *e) MUST_CHECK;
+#define COUNTER_OBJECTS (-1) /* kinds of counters, owner "" */
+#define COUNTER_WAITING (-2) /* tasks, in PostgreSQL */
+int counter_add(struct tx *tx, const char *owner, int kind, int status, int64_t n, int64_t bytes,
+                struct err *e) MUST_CHECK;
+/* Takes delta of each status off or onto the job; its state and times follow at the end. */
+int job_count(struct tx *tx, int64_t job, enum asset_status status, int delta, struct err *e) MUST_CHECK;
+/* Writes what was counted: the last thing in a write. */
+int count_flush(struct tx *tx, struct err *e) MUST_CHECK;
+/* The one place where a task's state changes; asserts that the move is legal. */
+int task_move(struct tx *tx, int64_t task, enum task_state from, enum task_state to, struct err *e) MUST_CHECK;
+/* The lease a worker brings, its task locked, or ERR_STALE. (catalog_task.c) */
+int lease_find(struct tx *tx, const struct task *t, int64_t *n, int64_t *asset, struct err *e) MUST_CHECK;
+int task_add(struct tx *tx, int64_t asset, enum job_type type, struct err *e) MUST_CHECK;
+int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *actor, const char *detail,
+                struct err *e) MUST_CHECK;
+/* Human tags are replaced when human, else all the others. */
+int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e) MUST_CHECK;
+/* Give a purged asset's object back: *orphan when nothing refers to it. */
+int object_drop(struct tx *tx, const struct sha256 *h, bool *orphan, struct err *e) MUST_CHECK;
+
+/* What a step made of an object. (catalog_complete.c) */
+int step_keep(struct tx *tx, const struct sha256 *object, const char *step, const char *version, struct span data,
+              struct err *e) MUST_CHECK;
+
+/*
+ * Folders, sums and who is where are changed by one write of an owner at a
+ * time, over all instances; it is the first thing such a write locks. SQLite has
+ * one writer, and nothing to lock.
+ */
+int lock_owner(struct tx *tx, const char *owner, struct err *e) MUST_CHECK;
+int lock_owner_of_asset(struct tx *tx, struct id asset, struct err *e) MUST_CHECK;
+int lock_owner_of_folder(struct tx *tx, struct id folder, struct err *e) MUST_CHECK;
+
+/* ---- places (catalog_place.c); the owner is locked -------------------------------------------- */
+
+struct folder {
+        struct id id;
+        char owner[OWNER_MAX + 1];
+        char name[NAME_MAX_BYTES + 1];
+        enum cluster_status status;
+        float threshold;
+        bool locked, touched, named;
+        uint64_t count, version;
+};
+/* ERR_NOT_FOUND; an alias is not followed. owner NULL: any. */
+int folder_find(struct tx *tx, struct id id, const char *owner, struct folder *out, struct err *e) MUST_CHECK;
+int folder_find_name(struct tx *tx, const char *owner, const char *name, struct id *out,
+                     struct err *e) MUST_CHECK; /* 1, 0, -1 */
+/* ERR_CONFLICT when the name is taken. */
+int folder_add(struct tx *tx, const struct folder *f, struct err *e) MUST_CHECK;
+/* A person did something to it. */
+int folder_touch(struct tx *tx, struct id id, struct err *e) MUST_CHECK;
+/* Move an asset (nil: to unsorted): prototypes of all models, counts, the row itself. r is updated. */
+int row_place(struct tx *tx, struct row *r, struct id to, bool pinned, float similarity, struct err *e) MUST_CHECK;
+/* The vectors of an asset onto (sign 1) or off (-1) a folder's prototypes, and the member onto its count. */
+int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e) MUST_CHECK;
+/* One vector onto or off the sum of (cluster, model). */
+int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *v, size_t dim, int sign, int members,
+                  struct err *e) MUST_CHECK;
+/*
+ * Counts a placement that others would decide differently after; ERR_CONFLICT when another was counted since
+ * p->seen. Before the task and the assets are locked. (catalog_duty.c)
+ */
+int placing_check(struct tx *tx, const char *owner, const struct placement *p, struct err *e) MUST_CHECK;
+/* Assign or found, members included; self NULL: members only. ERR_CONFLICT when it no longer holds. */
+int placement_apply(struct tx *tx, const char *owner, struct row *self, const struct placement *p, const char *actor,
+                    struct err *e) MUST_CHECK;
+
+/* An operation's record; items are added while the assets still are where they were. */
+int operation_add(struct tx *tx, const char *owner, const char *actor, const char *kind, const struct id *cluster,
+                  const char *detail, struct id *id, int64_t *n, struct err *e) MUST_CHECK;
+int operation_item(struct tx *tx, int64_t op, int64_t asset, const struct id *to, struct err *e) MUST_CHECK;
+/* The model's number; made when new. ERR_CONFLICT when it has another dimension. */
+int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct err *e) MUST_CHECK;
+
+/* Columns of an asset in the order asset_read wants them; from asset a, job j, LEFT cluster c. */
+#define ASSET_SELECT                                                                                                   \
+        "SELECT a.n, a.id, j.id, a.kind, a.type, a.status, a.stage, a.error, a.error_code, a.filename, "               \
+        "a.content_type, a.owner, a.comments, a.sha256, a.size, a.created, a.updated, a.trashed, a.metadata, a.note, " \
+        "a.cluster, c.name, c.status, a.pinned, a.similarity, a.duplicate_of "                                         \
+        "FROM asset a JOIN job j ON j.n = a.job LEFT JOIN cluster c ON c.id = a.cluster "
+int asset_read(struct db *db, struct rows *s, struct arena *a, struct asset *out, struct err *e) MUST_CHECK;
 
 #endif

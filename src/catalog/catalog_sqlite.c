@@ -9,17 +9,6 @@
 
 #include <stdio.h>
 
-static catalog_close_fn sqlite_close;
-
-static const struct catalog_ops sqlite_ops = {
-#define CATALOG_OP(name) .name = sqlite_##name,
-#include "catalog/catalog_ops.def"
-
-#define FOLDER_THRESHOLD 0.72f
-#undef CATALOG_OP
-        .close = sqlite_close,
-};
-
 /* ---- the keeper --------------------------------------------------------------------- */
 
 void keeper_ask(struct sqlite_catalog *c, bool *what)
@@ -96,7 +85,7 @@ void keeper_stop(struct sqlite_catalog *c)
 
 /* ---- opening and closing ---------------------------------------------------------------- */
 
-static void sqlite_close(struct catalog *base)
+void sqlite_close(struct catalog *base)
 {
         struct sqlite_catalog *c = self_of(base);
 
@@ -125,11 +114,7 @@ static struct sqlite_catalog *sqlite_new(const struct catalog_opts *opts)
 
         if (!c)
                 return NULL;
-        c->base.ops = &sqlite_ops;
-        c->idempotency_ttl = opts->idempotency_ttl;
-        c->phash_distance = opts->phash_distance;
-        c->folder_threshold = opts->folder_threshold > 0 ? opts->folder_threshold : FOLDER_THRESHOLD;
-        c->queue_max_depth = opts->queue_max_depth;
+        catalog_init(&c->base, &sqlite_engine, opts);
         for (int lane = 0; lane < LANE_COUNT; lane++)
                 c->lanes[lane].tail = &c->lanes[lane].head;
         lock_init(&c->wlock, "catalog writer", RANK_CATALOG_WRITER);
@@ -177,7 +162,7 @@ void sqlite_state(struct catalog *base, struct catalog_state *out)
         struct sqlite_catalog *c = self_of(base);
         struct mono began = mono_now();
         struct err e = {0};
-        struct conn *db;
+        struct db *db;
         int64_t one;
 
         *out = (struct catalog_state){.engine = "sqlite", .pool_size = POOL_SIZE, .max = POOL_SIZE};
@@ -186,10 +171,10 @@ void sqlite_state(struct catalog *base, struct catalog_state *out)
         out->waiting = c->readers_waiting;
         lock_drop(&c->plock);
         out->idle = POOL_SIZE - out->in_use;
-        db = read_begin(c, &e);
+        db = read_begin(base, &e);
         if (db) {
                 out->ok = db_int(db, &e, &one, "SELECT value FROM meta WHERE key = 'epoch'", "") > 0;
-                read_end(c, db, began);
+                read_end(base, db, began);
         }
         out->latency_ms = dur_seconds(mono_since(began)) * 1000;
         if (!out->ok)

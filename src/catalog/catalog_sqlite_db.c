@@ -51,6 +51,7 @@ int conn_open(struct conn *db, const char *path, bool writer, struct err *e)
         }
         if (rc == SQLITE_OK && !writer)
                 rc = sqlite3_exec(db->h, "PRAGMA query_only = ON; PRAGMA cache_size = -4096", NULL, NULL, NULL);
+        db->base.engine = &sqlite_engine;
         if (rc == SQLITE_OK)
                 return 0;
         db_error(db, rc, e);
@@ -66,10 +67,10 @@ void conn_close(struct conn *db)
         *db = (struct conn){0};
 }
 
-static sqlite3_stmt *prepared(struct conn *db, const char *sql, struct err *e)
+static struct stmt *prepared(struct conn *db, const char *sql, struct err *e)
 {
         size_t i = ((uintptr_t)sql >> 3) * UINT64_C(0x9E3779B97F4A7C15) >> 32;
-        struct stmt_slot *slot;
+        struct stmt *slot;
         int rc;
 
         for (;; i++) {
@@ -84,11 +85,12 @@ static sqlite3_stmt *prepared(struct conn *db, const char *sql, struct err *e)
                         db_error(db, rc, e);
                         return NULL;
                 }
+                slot->base.engine = &sqlite_engine;
                 slot->sql = sql;
                 db->used++;
         }
         assert(!sqlite3_stmt_busy(slot->s)); /* a statement used inside itself */
-        return slot->s;
+        return slot;
 }
 
 static int bind_one(sqlite3_stmt *s, int i, char type, va_list *ap)
@@ -122,124 +124,153 @@ static int bind_one(sqlite3_stmt *s, int i, char type, va_list *ap)
         }
 }
 
-static sqlite3_stmt *query(struct conn *db, struct err *e, const char *sql, const char *fmt, va_list *ap)
+static struct rows *query(struct db *base, struct err *e, const char *sql, const char *fmt, va_list *ap)
 {
-        sqlite3_stmt *s = prepared(db, sql, e);
+        struct conn *db = conn_of(base);
+        struct stmt *s = prepared(db, sql, e);
         int rc = SQLITE_OK, i;
 
         if (!s)
                 return NULL;
-        assert((int)strlen(fmt) == sqlite3_bind_parameter_count(s));
+        assert((int)strlen(fmt) == sqlite3_bind_parameter_count(s->s));
         for (i = 0; fmt[i] && rc == SQLITE_OK; i++)
-                rc = bind_one(s, i + 1, fmt[i], ap);
+                rc = bind_one(s->s, i + 1, fmt[i], ap);
         if (rc == SQLITE_OK)
-                return s;
+                return &s->base;
         db_error(db, rc, e);
-        db_end(s);
+        db_end(&s->base);
         return NULL;
 }
 
-sqlite3_stmt *db_query(struct conn *db, struct err *e, const char *sql, const char *fmt, ...)
+static int bind_part(sqlite3_stmt *s, int i, const struct bind *b)
 {
-        va_list ap;
-        sqlite3_stmt *s;
-
-        va_start(ap, fmt);
-        s = query(db, e, sql, fmt, &ap);
-        va_end(ap);
-        return s;
+        switch (b->type) {
+        case 'l':
+                return sqlite3_bind_int64(s, i, b->l);
+        case 't':
+                return sqlite3_bind_text(s, i, b->p, -1, SQLITE_STATIC);
+        case 'u':
+                return sqlite3_bind_blob(s, i, b->p, sizeof(struct id), SQLITE_STATIC);
+        default:
+                assert(b->type == 'h');
+                return sqlite3_bind_blob(s, i, b->p, sizeof(struct sha256), SQLITE_STATIC);
+        }
 }
 
-int db_step(struct conn *db, sqlite3_stmt *s, struct err *e)
+static struct rows *query_binds(struct db *base, const char *sql, const struct bind *binds, size_t n, struct err *e)
 {
-        int rc = sqlite3_step(s);
+        struct conn *db = conn_of(base);
+        struct stmt *s = mem_calloc(1, sizeof(*s));
+        int rc;
+
+        if (!s) {
+                err_oom(e);
+                return NULL;
+        }
+        s->base.engine = &sqlite_engine;
+        rc = sqlite3_prepare_v2(db->h, sql, -1, &s->s, NULL);
+        for (size_t i = 0; i < n && rc == SQLITE_OK; i++)
+                rc = bind_part(s->s, (int)i + 1, &binds[i]);
+        if (rc == SQLITE_OK)
+                return &s->base;
+        db_error(db, rc, e);
+        rows_free(&s->base);
+        return NULL;
+}
+
+static sqlite3_stmt *stmt_of(const struct rows *s)
+{
+        return ((const struct stmt *)s)->s;
+}
+
+static void free_rows(struct rows *s)
+{
+        assert(!((struct stmt *)s)->sql);
+        sqlite3_finalize(stmt_of(s));
+        mem_free(s);
+}
+
+static void end(struct rows *s)
+{
+        sqlite3_reset(stmt_of(s));
+        sqlite3_clear_bindings(stmt_of(s));
+}
+
+static int step(struct db *db, struct rows *s, struct err *e)
+{
+        int rc = sqlite3_step(stmt_of(s));
 
         if (rc == SQLITE_ROW)
                 return 1;
         if (rc != SQLITE_DONE)
-                db_error(db, rc, e); /* before the reset, which may change the message */
-        db_end(s);
+                db_error(conn_of(db), rc, e); /* before the reset, which may change the message */
+        end(s);
         return rc == SQLITE_DONE ? 0 : -1;
 }
 
-void db_end(sqlite3_stmt *s)
+static int64_t changes(struct db *db)
 {
-        sqlite3_reset(s);
-        sqlite3_clear_bindings(s);
+        return sqlite3_changes64(conn_of(db)->h);
 }
 
-int db_run(struct conn *db, struct err *e, const char *sql, const char *fmt, ...)
+static bool is_null(const struct rows *s, int i)
 {
-        va_list ap;
-        sqlite3_stmt *s;
-        int rc;
-
-        va_start(ap, fmt);
-        s = query(db, e, sql, fmt, &ap);
-        va_end(ap);
-        if (!s)
-                return -1;
-        while ((rc = db_step(db, s, e)) > 0)
-                ;
-        return rc;
+        return sqlite3_column_type(stmt_of(s), i) == SQLITE_NULL;
 }
 
-int64_t db_changes(struct conn *db)
+static int64_t column_i64(const struct rows *s, int i)
 {
-        return sqlite3_changes64(db->h);
+        return sqlite3_column_int64(stmt_of(s), i);
 }
 
-int db_int(struct conn *db, struct err *e, int64_t *out, const char *sql, const char *fmt, ...)
+static double column_f64(const struct rows *s, int i)
 {
-        va_list ap;
-        sqlite3_stmt *s;
-        int rc;
-
-        va_start(ap, fmt);
-        s = query(db, e, sql, fmt, &ap);
-        va_end(ap);
-        if (!s)
-                return -1;
-        rc = db_step(db, s, e);
-        if (rc <= 0)
-                return rc;
-        if (col_null(s, 0))
-                rc = 0;
-        else
-                *out = sqlite3_column_int64(s, 0);
-        db_end(s);
-        return rc;
+        return sqlite3_column_double(stmt_of(s), i);
 }
 
-struct id col_id(sqlite3_stmt *s, int i)
+static const char *column_str(const struct rows *s, int i)
 {
-        struct id id = {{0}};
-        const void *p = sqlite3_column_blob(s, i);
-
-        if (p && sqlite3_column_bytes(s, i) == (int)sizeof(id))
-                memcpy(&id, p, sizeof(id));
-        return id;
+        return (const char *)sqlite3_column_text(stmt_of(s), i);
 }
 
-struct sha256 col_sha(sqlite3_stmt *s, int i)
+static const void *column_blob(const struct rows *s, int i)
 {
-        struct sha256 h = {{0}};
-        const void *p = sqlite3_column_blob(s, i);
-
-        if (p && sqlite3_column_bytes(s, i) == (int)sizeof(h))
-                memcpy(&h, p, sizeof(h));
-        return h;
+        return sqlite3_column_blob(stmt_of(s), i);
 }
 
-const char *col_text(struct arena *a, sqlite3_stmt *s, int i, bool *ok)
+static int column_bytes(const struct rows *s, int i)
 {
-        const char *p, *copy;
-
-        if (col_null(s, i))
-                return NULL;
-        p = (const char *)sqlite3_column_text(s, i);
-        copy = p ? arena_strndup(a, (struct span){p, (size_t)sqlite3_column_bytes(s, i)}) : NULL;
-        if (!copy)
-                *ok = false;
-        return copy;
+        return sqlite3_column_bytes(stmt_of(s), i);
 }
+
+const struct engine sqlite_engine = {
+        .dialect = DIALECT_SQLITE,
+        .close = sqlite_close,
+        .state = sqlite_state,
+        .query = query,
+        .query_binds = query_binds,
+        .rows_free = free_rows,
+        .step = step,
+        .end = end,
+        .changes = changes,
+        .col_null = is_null,
+        .col_i64 = column_i64,
+        .col_f64 = column_f64,
+        .col_str = column_str,
+        .col_blob = column_blob,
+        .col_bytes = column_bytes,
+        .read_begin = sqlite_read_begin,
+        .read_end = sqlite_read_end,
+        .write = sqlite_write,
+        .waiting = sqlite_waiting,
+        .event = sqlite_event,
+        .vector_put = sqlite_vector_put,
+        .prototype_put = sqlite_prototype_put,
+        .name_filter = sqlite_name_filter,
+        .use_model = sqlite_use_model,
+        .warm = sqlite_warm,
+        .model = index_model,
+        .vector_search = sqlite_vector_search,
+        .text_search = sqlite_text_search,
+        .prototype_search = sqlite_prototype_search,
+};

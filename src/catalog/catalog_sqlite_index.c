@@ -39,9 +39,9 @@ void index_free(struct index *x)
         mem_free(x);
 }
 
-int index_model(struct sqlite_catalog *c, int64_t *model, uint32_t *dim, struct err *e)
+int index_model(struct catalog *c, int64_t *model, uint32_t *dim, struct err *e)
 {
-        struct index *x = c->index;
+        struct index *x = self_of(c)->index;
 
         must(pthread_rwlock_rdlock(&x->lock));
         *model = x->model;
@@ -50,7 +50,7 @@ int index_model(struct sqlite_catalog *c, int64_t *model, uint32_t *dim, struct 
         return *dim ? 0 : err_set(e, ERR_UNAVAILABLE, "no model is in use");
 }
 
-int index_epoch(struct conn *db, int64_t *out, struct err *e)
+int index_epoch(struct db *db, int64_t *out, struct err *e)
 {
         int rc = db_int(db, e, out, "SELECT value FROM meta WHERE key = 'epoch'", "");
 
@@ -82,11 +82,11 @@ static void cool(struct sqlite_catalog *c)
 static int apply_asset(struct sqlite_catalog *c, struct table *t, int64_t n, struct err *e)
 {
         struct index *x = c->index;
-        sqlite3_stmt *s = db_query(&c->wdb, e,
-                                   "SELECT a.id, a.owner, a.kind, a.cluster, a.trashed, x.vec FROM asset a "
-                                   "JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.n = ?",
-                                   "ll", t->model, n);
-        int rc = s ? db_step(&c->wdb, s, e) : -1;
+        struct rows *s = db_query(&c->wdb.base, e,
+                                  "SELECT a.id, a.owner, a.kind, a.cluster, a.trashed, x.vec FROM asset a "
+                                  "JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.n = ?",
+                                  "ll", t->model, n);
+        int rc = s ? db_step(&c->wdb.base, s, e) : -1;
         struct entry in = {.n = n};
 
         if (rc < 0)
@@ -96,12 +96,12 @@ static int apply_asset(struct sqlite_catalog *c, struct table *t, int64_t n, str
                 table_drop(t, n);
         } else {
                 in.id = col_id(s, 0);
-                in.owner = (const char *)sqlite3_column_text(s, 1);
-                in.kind = (enum asset_kind)sqlite3_column_int(s, 2);
+                in.owner = col_str(s, 1);
+                in.kind = (enum asset_kind)col_int(s, 2);
                 in.folder = col_id(s, 3);
-                in.trashed = sqlite3_column_int64(s, 4) != 0;
-                if ((size_t)sqlite3_column_bytes(s, 5) == t->dim * sizeof(float))
-                        in.vec = sqlite3_column_blob(s, 5);
+                in.trashed = col_i64(s, 4) != 0;
+                if ((size_t)col_bytes(s, 5) == t->dim * sizeof(float))
+                        in.vec = col_blob(s, 5);
                 rc = in.owner ? table_put(t, &in) : -1;
         }
         must(pthread_rwlock_unlock(&x->lock));
@@ -113,25 +113,22 @@ static int apply_asset(struct sqlite_catalog *c, struct table *t, int64_t n, str
 static int apply_folder(struct sqlite_catalog *c, struct table *t, struct id id, struct err *e)
 {
         struct index *x = c->index;
-        sqlite3_stmt *s = db_query(&c->wdb, e,
-                                   "SELECT c.owner, c.locked, p.sum FROM cluster c LEFT JOIN cluster_prototype p ON "
-                                   "p.cluster = c.id AND p.model = ? WHERE c.id = ?",
-                                   "lu", t->model, &id);
-        int rc = s ? db_step(&c->wdb, s, e) : -1;
+        struct rows *s = db_query(&c->wdb.base, e,
+                                  "SELECT c.owner, c.locked, p.sum FROM cluster c LEFT JOIN cluster_prototype p ON "
+                                  "p.cluster = c.id AND p.model = ? WHERE c.id = ?",
+                                  "lu", t->model, &id);
+        int rc = s ? db_step(&c->wdb.base, s, e) : -1;
         const float *sum = NULL;
 
         if (rc < 0)
                 return -1;
-        if (rc > 0 && (size_t)sqlite3_column_bytes(s, 2) == t->dim * sizeof(float))
-                sum = sqlite3_column_blob(s, 2);
+        if (rc > 0 && (size_t)col_bytes(s, 2) == t->dim * sizeof(float))
+                sum = col_blob(s, 2);
         must(pthread_rwlock_wrlock(&x->lock));
         if (rc == 0)
                 rc = table_folder_put(t, id, NULL, true, NULL);
         else
-                rc = table_folder_put(t, id, (const char *)sqlite3_column_text(s, 0), sqlite3_column_int(s, 1) != 0,
-                                      sum) < 0
-                             ? -1
-                             : 1;
+                rc = table_folder_put(t, id, col_str(s, 0), col_int(s, 1) != 0, sum) < 0 ? -1 : 1;
         must(pthread_rwlock_unlock(&x->lock));
         if (rc != 0)
                 db_end(s);
@@ -166,7 +163,7 @@ static int apply(struct sqlite_catalog *c, struct table *t, const struct event *
         for (size_t i = 0; i < n; i++)
                 if (apply_one(c, t, &events[i], e) < 0)
                         return -1;
-        if (index_epoch(&c->wdb, &epoch, e) < 0)
+        if (index_epoch(&c->wdb.base, &epoch, e) < 0)
                 return -1;
         must(pthread_rwlock_wrlock(&c->index->lock));
         c->index->table_epoch = epoch;
@@ -201,9 +198,9 @@ void index_apply(struct sqlite_catalog *c, const struct event *events, size_t n)
 
 /* ---- loading ------------------------------------------------------------------------ */
 
-static int load_rows(struct conn *db, struct table *t, bool cached, const atomic_bool *stop, struct err *e)
+static int load_rows(struct db *db, struct table *t, bool cached, const atomic_bool *stop, struct err *e)
 {
-        sqlite3_stmt *s =
+        struct rows *s =
                 db_query(db, e,
                          "SELECT a.n, a.id, a.owner, a.kind, a.cluster, a.trashed, CASE WHEN ? THEN NULL ELSE x.vec "
                          "END FROM embedding x JOIN asset a ON a.n = x.asset WHERE x.model = ? ORDER BY x.asset",
@@ -212,14 +209,14 @@ static int load_rows(struct conn *db, struct table *t, bool cached, const atomic
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
-                struct entry in = {.n = sqlite3_column_int64(s, 0),
+                struct entry in = {.n = col_i64(s, 0),
                                    .id = col_id(s, 1),
-                                   .owner = (const char *)sqlite3_column_text(s, 2),
-                                   .kind = (enum asset_kind)sqlite3_column_int(s, 3),
+                                   .owner = col_str(s, 2),
+                                   .kind = (enum asset_kind)col_int(s, 3),
                                    .folder = col_id(s, 4),
-                                   .trashed = sqlite3_column_int64(s, 5) != 0};
-                if (!cached && (size_t)sqlite3_column_bytes(s, 6) == t->dim * sizeof(float))
-                        in.vec = sqlite3_column_blob(s, 6);
+                                   .trashed = col_i64(s, 5) != 0};
+                if (!cached && (size_t)col_bytes(s, 6) == t->dim * sizeof(float))
+                        in.vec = col_blob(s, 6);
                 seen++;
                 if (atomic_load(stop)) {
                         rc = err_set(e, ERR_UNAVAILABLE, "closing");
@@ -238,20 +235,19 @@ static int load_rows(struct conn *db, struct table *t, bool cached, const atomic
         return rc;
 }
 
-static int load_folders(struct conn *db, struct table *t, struct err *e)
+static int load_folders(struct db *db, struct table *t, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e,
-                                   "SELECT c.id, c.owner, c.locked, p.sum FROM cluster_prototype p JOIN cluster c ON "
-                                   "c.id = p.cluster WHERE p.model = ?",
-                                   "l", t->model);
+        struct rows *s = db_query(db, e,
+                                  "SELECT c.id, c.owner, c.locked, p.sum FROM cluster_prototype p JOIN cluster c ON "
+                                  "c.id = p.cluster WHERE p.model = ?",
+                                  "l", t->model);
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
                 const float *sum = NULL;
-                if ((size_t)sqlite3_column_bytes(s, 3) == t->dim * sizeof(float))
-                        sum = sqlite3_column_blob(s, 3);
-                if (table_folder_put(t, col_id(s, 0), (const char *)sqlite3_column_text(s, 1),
-                                     sqlite3_column_int(s, 2) != 0, sum) < 0) {
+                if ((size_t)col_bytes(s, 3) == t->dim * sizeof(float))
+                        sum = col_blob(s, 3);
+                if (table_folder_put(t, col_id(s, 0), col_str(s, 1), col_int(s, 2) != 0, sum) < 0) {
                         db_end(s);
                         return err_oom(e);
                 }
@@ -259,7 +255,7 @@ static int load_folders(struct conn *db, struct table *t, struct err *e)
         return rc;
 }
 
-static struct table *load_table(struct sqlite_catalog *c, struct conn *db, const char *model_id, int64_t model,
+static struct table *load_table(struct sqlite_catalog *c, struct db *db, const char *model_id, int64_t model,
                                 uint32_t dim, bool use_cache, int64_t *from_cache, struct err *e)
 {
         struct table *t = table_new(dim, model);
@@ -293,7 +289,8 @@ static struct table *load_table(struct sqlite_catalog *c, struct conn *db, const
  * is read here. */
 static int do_install(struct tx *tx, void *arg, struct err *e)
 {
-        struct sqlite_catalog *c = tx->c;
+        struct sqlite_catalog *c = self_of(tx->c);
+        struct sqlite_tx *all = (struct sqlite_tx *)tx;
         struct index *x = c->index;
         struct table *old;
         bool current;
@@ -304,9 +301,9 @@ static int do_install(struct tx *tx, void *arg, struct err *e)
         must(pthread_rwlock_unlock(&x->lock));
         if (!current || x->pending_lost)
                 return err_set(e, ERR_UNAVAILABLE, "warming");
-        if (tx->nevents == 0 && apply(c, x->incoming, x->pending, x->npending, e) < 0)
+        if (all->nevents == 0 && apply(c, x->incoming, x->pending, x->npending, e) < 0)
                 return -1;
-        if (tx->nevents) /* others of this batch are not committed yet: come again */
+        if (all->nevents) /* others of this batch are not committed yet: come again */
                 return err_set(e, ERR_BUSY, "warming");
         must(pthread_rwlock_wrlock(&x->lock));
         old = x->table;
@@ -328,7 +325,7 @@ static int install(struct sqlite_catalog *c, struct table *t, unsigned generatio
         x->incoming = t;
         x->incoming_generation = generation;
         do
-                rc = write_do(c, LANE_ACK, do_install, NULL, e); /* the lane that comes first in a batch */
+                rc = write_do(&c->base, LANE_ACK, do_install, NULL, e); /* the lane that comes first in a batch */
         while (rc < 0 && e->code == ERR_BUSY);
         table_free(x->incoming); /* NULL when it was installed */
         x->incoming = NULL;
@@ -344,7 +341,7 @@ void index_load(struct sqlite_catalog *c)
         struct err e = {0};
         unsigned generation;
         struct table *t;
-        struct conn *db;
+        struct db *db;
         uint32_t dim;
 
         must(pthread_rwlock_wrlock(&x->lock));
@@ -358,10 +355,10 @@ void index_load(struct sqlite_catalog *c)
         must(pthread_rwlock_unlock(&x->lock));
         if (!dim)
                 return;
-        db = read_begin(c, &e);
+        db = read_begin(&c->base, &e);
         t = db ? load_table(c, db, model_id, model, dim, true, &from_cache, &e) : NULL;
         if (db)
-                read_end(c, db, began);
+                read_end(&c->base, db, began);
         if (t && install(c, t, generation, &e) == 0) {
                 atomic_store(&x->changes, 0);
                 x->saved_epoch = from_cache;
@@ -399,7 +396,7 @@ int sqlite_use_model(struct catalog *c, const char *model_id, uint32_t dim, stru
 
         if (!*model_id || strlen(model_id) >= sizeof(x->model_id))
                 return err_set(e, ERR_INVALID, "model id: 1 to %zu bytes", sizeof(x->model_id) - 1);
-        if (write_do(self, LANE_RESULT, do_model, &g, e) < 0)
+        if (write_do(c, LANE_RESULT, do_model, &g, e) < 0)
                 return -1;
         must(pthread_rwlock_wrlock(&x->lock));
         snprintf(x->model_id, sizeof(x->model_id), "%s", model_id);
@@ -415,13 +412,13 @@ static int do_drop(struct tx *tx, void *arg, struct err *e)
 {
         (void)arg;
         (void)e;
-        cool(tx->c);
+        cool(self_of(tx->c));
         return 0;
 }
 
 int index_drop(struct sqlite_catalog *c, struct err *e)
 {
-        return write_do(c, LANE_RESULT, do_drop, NULL, e);
+        return write_do(&c->base, LANE_RESULT, do_drop, NULL, e);
 }
 
 /* ---- the cache file --------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@ static int exec(struct conn *db, const char *sql, struct err *e)
 static int current(struct conn *db, int64_t *version, struct err *e)
 {
         *version = 0;
-        return db_int(db, e, version, "SELECT max(version) FROM schema_version", "") < 0 ? -1 : 0;
+        return db_int(&db->base, e, version, "SELECT max(version) FROM schema_version", "") < 0 ? -1 : 0;
 }
 
 static int apply(struct conn *db, const struct catalog_migration *m, struct err *e)
@@ -25,8 +25,8 @@ static int apply(struct conn *db, const struct catalog_migration *m, struct err 
 
         if (exec(db, m->sql, &why) < 0)
                 return err_set(e, why.code, "migration %s: %s", m->name, why.msg);
-        return db_run(db, e, "INSERT INTO schema_version (version, name, at) VALUES (?, ?, ?)", "itl", m->version,
-                      m->name, wall_now().us);
+        return db_run(&db->base, e, "INSERT INTO schema_version (version, name, at) VALUES (?, ?, ?)", "itl",
+                      m->version, m->name, wall_now().us);
 }
 
 /* The version is read again under the lock: another program may have been faster. */

@@ -54,27 +54,29 @@ static void give_back(struct sqlite_catalog *c, struct conn *db)
         lock_drop(&c->plock);
 }
 
-struct conn *read_begin(struct sqlite_catalog *c, struct err *e)
+struct db *sqlite_read_begin(struct catalog *base, struct err *e)
 {
+        struct sqlite_catalog *c = self_of(base);
         struct conn *db = take(c);
 
         if (!db) {
                 err_set(e, ERR_BUSY, "catalog: all %d readers were busy for %d s", POOL_SIZE, WAIT_SECONDS);
                 return NULL;
         }
-        if (db_run(db, e, "BEGIN", "") == 0)
-                return db;
+        db->base.now = wall_now();
+        if (db_run(&db->base, e, "BEGIN", "") == 0)
+                return &db->base;
         give_back(c, db);
         return NULL;
 }
 
-void read_end(struct sqlite_catalog *c, struct conn *db, struct mono began)
+void sqlite_read_end(struct catalog *c, struct db *db, struct mono began)
 {
         struct err ignored;
 
         /* Ending a read cannot lose anything; if it failed, a ROLLBACK ends it. */
         if (db_run(db, &ignored, "COMMIT", "") < 0)
-                sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
-        give_back(c, db);
+                sqlite3_exec(conn_of(db)->h, "ROLLBACK", NULL, NULL, NULL);
+        give_back(self_of(c), conn_of(db));
         metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "read");
 }

@@ -28,19 +28,13 @@ struct chosen {
         size_t count, cap;
 };
 
-static bool needs_sql(const struct asset_filter *f)
-{
-        return f->statuses || f->ntags || f->content_type || f->sha256 || (f->name && *f->name) || f->after.us ||
-               f->before.us;
-}
-
 static int choose(struct sqlite_catalog *c, const struct asset_filter *f, struct chosen *out, struct err *e)
 {
         struct asset_filter live = *f;
         struct mono began = mono_now();
         struct arena *a;
-        struct conn *db;
-        sqlite3_stmt *s = NULL;
+        struct db *db;
+        struct rows *s = NULL;
         struct sql q;
         int rc = -1;
 
@@ -49,22 +43,25 @@ static int choose(struct sqlite_catalog *c, const struct asset_filter *f, struct
         a = arena_new(1 << 20);
         if (!a)
                 return err_oom(e);
-        sql_init(&q, a);
+        db = read_begin(&c->base, e);
+        if (!db) {
+                arena_free(a);
+                return -1;
+        }
+        sql_init(&q, db, a);
         sql_put(&q, "SELECT a.n FROM asset a");
-        db = sql_filter(&q, &live, e) == 0 ? read_begin(c, e) : NULL;
-        if (db)
-                s = sql_prepare(&q, db, e);
+        if (sql_filter(&q, &live, e) == 0)
+                s = sql_run(&q, e);
         while (s && (rc = db_step(db, s, e)) > 0) {
                 if (mem_grow((void **)&out->n, &out->cap, out->count + 1, sizeof(*out->n)) < 0) {
                         rc = err_oom(e);
                         break;
                 }
-                out->n[out->count++] = sqlite3_column_int64(s, 0);
+                out->n[out->count++] = col_i64(s, 0);
         }
-        sqlite3_finalize(s);
+        rows_free(s);
         sql_done(&q);
-        if (db)
-                read_end(c, db, began);
+        read_end(&c->base, db, began);
         arena_free(a);
         return rc;
 }
@@ -154,25 +151,25 @@ static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const 
                    size_t exact, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db = read_begin(c, e);
+        struct db *db = read_begin(&c->base, e);
         size_t kept = 0;
         int rc = 0;
 
         if (!db)
                 return -1;
         for (size_t i = 0; i < exact && rc >= 0; i++) {
-                sqlite3_stmt *s = db_query(db, e, "SELECT vec FROM embedding WHERE asset = ? AND model = ?", "ll",
-                                           cand[i].n, model);
+                struct rows *s = db_query(db, e, "SELECT vec FROM embedding WHERE asset = ? AND model = ?", "ll",
+                                          cand[i].n, model);
                 rc = s ? db_step(db, s, e) : -1;
                 if (rc <= 0)
                         continue;
-                if ((size_t)sqlite3_column_bytes(s, 0) == dim * sizeof(float)) {
-                        cand[i].match.cosine = vec_dot(q, sqlite3_column_blob(s, 0), dim);
+                if ((size_t)col_bytes(s, 0) == dim * sizeof(float)) {
+                        cand[i].match.cosine = vec_dot(q, col_blob(s, 0), dim);
                         cand[kept++] = cand[i];
                 }
                 db_end(s);
         }
-        read_end(c, db, began);
+        read_end(&c->base, db, began);
         for (size_t i = exact; i < *n; i++)
                 cand[kept++] = cand[i];
         *n = kept;
@@ -238,7 +235,7 @@ int sqlite_vector_search(struct catalog *c, const float *q, const struct asset_f
                 return warming(e);
         if (k == 0)
                 return 0;
-        if (needs_sql(f))
+        if (filter_needs_asset(f))
                 rc = choose(self_of(c), f, &ch, e);
         if (rc == 0)
                 rc = search(self_of(c), q, f, &ch, k, &cand, &found, e);
@@ -249,36 +246,25 @@ int sqlite_vector_search(struct catalog *c, const float *q, const struct asset_f
         return rc;
 }
 
-int sqlite_vector_get(struct catalog *c, struct id asset, float *out, struct err *e)
+int sqlite_vector_put(struct tx *tx, const struct row *r, int64_t model, const float *v, uint32_t dim, struct err *e)
 {
-        struct mono began = mono_now();
-        struct conn *db;
-        sqlite3_stmt *s;
-        int64_t model;
-        uint32_t dim;
-        int rc;
-
-        if (index_model(self_of(c), &model, &dim, e) < 0 || !(db = read_begin(self_of(c), e)))
-                return -1;
-        s = db_query(db, e,
-                     "SELECT x.vec FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.id = ?", "lu",
-                     model, &asset);
-        rc = s ? db_step(db, s, e) : -1;
-        if (rc > 0) {
-                rc = (size_t)sqlite3_column_bytes(s, 0) == dim * sizeof(float) ? 0 : -1;
-                if (rc == 0)
-                        memcpy(out, sqlite3_column_blob(s, 0), dim * sizeof(float));
-                else
-                        err_set(e, ERR_INTERNAL, "catalog: a vector of the wrong size");
-                db_end(s);
-        } else if (rc == 0) {
-                rc = err_set(e, ERR_NOT_FOUND, "the asset has no vector of the model in use");
-        }
-        read_end(self_of(c), db, began);
-        return rc;
+        return db_run(tx->db, e,
+                      "INSERT INTO embedding (asset, model, vec) VALUES (?, ?, ?) "
+                      "ON CONFLICT (asset, model) DO UPDATE SET vec = excluded.vec",
+                      "llb", r->n, model, v, (size_t)dim * sizeof(*v));
 }
 
 /* ---- prototypes --------------------------------------------------------------------------- */
+
+int sqlite_prototype_put(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count,
+                         const float *sum, size_t dim, struct err *e)
+{
+        if (n)
+                return db_run(tx->db, e, "UPDATE cluster_prototype SET count = ?, sum = ? WHERE n = ?", "lbl", count,
+                              sum, dim * sizeof(*sum), n);
+        return db_run(tx->db, e, "INSERT INTO cluster_prototype (cluster, model, count, sum) VALUES (?, ?, ?, ?)",
+                      "ullb", cluster, model, count, sum, dim * sizeof(*sum));
+}
 
 struct proto_hit {
         struct id id;
@@ -328,14 +314,14 @@ static int name_them(struct sqlite_catalog *c, const char *owner, const struct p
                      struct arena *a, struct prototype_match *out, size_t *found, struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db = read_begin(c, e);
+        struct db *db = read_begin(&c->base, e);
         bool ok = true;
         int rc = 0;
 
         if (!db)
                 return -1;
         for (size_t i = 0; i < n && rc >= 0; i++) {
-                sqlite3_stmt *s = db_query(
+                struct rows *s = db_query(
                         db, e, "SELECT name, threshold, count FROM cluster WHERE id = ? AND owner = ? AND locked = 0",
                         "ut", &best[i].id, owner);
                 rc = s ? db_step(db, s, e) : -1;
@@ -344,11 +330,11 @@ static int name_them(struct sqlite_catalog *c, const char *owner, const struct p
                 out[(*found)++] = (struct prototype_match){.cluster = best[i].id,
                                                            .name = col_text(a, s, 0, &ok),
                                                            .cosine = best[i].cosine,
-                                                           .threshold = (float)sqlite3_column_double(s, 1),
+                                                           .threshold = (float)col_f64(s, 1),
                                                            .count = col_u64(s, 2)};
                 db_end(s);
         }
-        read_end(c, db, began);
+        read_end(&c->base, db, began);
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }
 
@@ -369,4 +355,40 @@ int sqlite_prototype_search(struct catalog *c, const char *owner, const float *q
         if (nearest(self_of(c), owner, q, k, best, &found, e) < 0)
                 return -1;
         return name_them(self_of(c), owner, best, found, a, out, n, e);
+}
+
+/* ---- names -------------------------------------------------------------------------------- */
+
+static char *fts_phrase(struct arena *a, const char *fold)
+{
+        size_t len = strlen(fold), n = 0;
+        char *out = arena_alloc(a, len * 2 + 3);
+
+        if (!out)
+                return NULL;
+        out[n++] = '"';
+        for (size_t i = 0; i < len; i++) {
+                if (fold[i] == '"')
+                        out[n++] = '"';
+                out[n++] = fold[i];
+        }
+        out[n++] = '"';
+        out[n] = '\0';
+        return out;
+}
+
+/* From three characters on there are trigrams to look up; shorter names are compared one by one. */
+int sqlite_name_filter(struct sql *q, const char *fold, struct err *e)
+{
+        char *phrase;
+
+        if (q->scan_names || text_chars(fold) < 3) {
+                sql_text(q, " AND instr(a.name_fold, ?) > 0", fold);
+                return 0;
+        }
+        phrase = fts_phrase(q->arena, fold);
+        if (!phrase)
+                return err_oom(e);
+        sql_text(q, " AND a.n IN (SELECT rowid FROM name_fts WHERE name_fts MATCH ?)", phrase);
+        return 0;
 }

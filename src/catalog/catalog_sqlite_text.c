@@ -12,7 +12,7 @@ struct asset_words {
         const char *filename, *tags, *text, *fold; /* filename NULL: there is none */
 };
 
-static int words_row(struct conn *db, sqlite3_stmt *s, struct arena *a, struct asset_words *out, struct err *e)
+static int words_row(struct db *db, struct rows *s, struct arena *a, struct asset_words *out, struct err *e)
 {
         int rc = s ? db_step(db, s, e) : -1;
         bool ok = true;
@@ -28,9 +28,9 @@ static int words_row(struct conn *db, sqlite3_stmt *s, struct arena *a, struct a
         return ok ? 0 : err_oom(e);
 }
 
-static int words_now(struct conn *db, int64_t n, struct arena *a, struct asset_words *out, struct err *e)
+static int words_now(struct db *db, int64_t n, struct arena *a, struct asset_words *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(
+        struct rows *s = db_query(
                 db, e,
                 /* Cut, so that one absurd description cannot fail the batch it is indexed in. */
                 "SELECT a.filename, coalesce((SELECT substr(group_concat(t.name, ' , '), 1, 100000) FROM asset_tag x "
@@ -49,9 +49,9 @@ static int words_now(struct conn *db, int64_t n, struct arena *a, struct asset_w
         return out->filename ? 0 : err_oom(e);
 }
 
-static int words_before(struct conn *db, int64_t n, struct arena *a, struct asset_words *out, struct err *e)
+static int words_before(struct db *db, int64_t n, struct arena *a, struct asset_words *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e, "SELECT filename, tags, text, name_fold FROM asset_text WHERE n = ?", "l", n);
+        struct rows *s = db_query(db, e, "SELECT filename, tags, text, name_fold FROM asset_text WHERE n = ?", "l", n);
 
         return words_row(db, s, a, out, e);
 }
@@ -62,7 +62,7 @@ static bool same(const struct asset_words *a, const struct asset_words *b)
                strcmp(a->text, b->text) == 0 && strcmp(a->fold, b->fold) == 0;
 }
 
-static int words_off(struct conn *db, int64_t n, const struct asset_words *w, struct err *e)
+static int words_off(struct db *db, int64_t n, const struct asset_words *w, struct err *e)
 {
         if (db_run(db, e,
                    "INSERT INTO asset_fts (asset_fts, rowid, filename, tags, text) VALUES ('delete', ?, ?, ?, ?)",
@@ -74,7 +74,7 @@ static int words_off(struct conn *db, int64_t n, const struct asset_words *w, st
         return db_run(db, e, "DELETE FROM asset_text WHERE n = ?", "l", n);
 }
 
-static int words_on(struct conn *db, int64_t n, const struct asset_words *w, struct err *e)
+static int words_on(struct db *db, int64_t n, const struct asset_words *w, struct err *e)
 {
         if (db_run(db, e, "INSERT INTO asset_text (n, filename, tags, text, name_fold) VALUES (?, ?, ?, ?, ?)", "ltttt",
                    n, w->filename, w->tags, w->text, w->fold) < 0)
@@ -85,7 +85,7 @@ static int words_on(struct conn *db, int64_t n, const struct asset_words *w, str
         return db_run(db, e, "INSERT INTO name_fts (rowid, name_fold) VALUES (?, ?)", "lt", n, w->fold);
 }
 
-static int refresh(struct conn *db, int64_t n, struct err *e)
+static int refresh(struct db *db, int64_t n, struct err *e)
 {
         struct arena *a = arena_new(16 << 20);
         struct asset_words before, now;
@@ -116,16 +116,16 @@ int text_flush(struct tx *tx, struct err *e)
 
 /* ---- searching ---------------------------------------------------------------------- */
 
-static int run(struct conn *db, const char *expr, const struct asset_filter *f, size_t k, struct arena *a,
+static int run(struct db *db, const char *expr, const struct asset_filter *f, size_t k, struct arena *a,
                struct text_match *out, int64_t *rows, size_t *n, struct err *e)
 {
         struct asset_filter none = {0}, live = f ? *f : none;
         struct sql q;
-        sqlite3_stmt *s = NULL;
+        struct rows *s = NULL;
         int rc = -1;
 
         live.trashed = false;
-        sql_init(&q, a);
+        sql_init(&q, db, a);
         /* A word that half of all names hold ranks nothing: only the newest hits are scored then. */
         sql_put(&q, "SELECT id, score, n FROM (SELECT a.id AS id, bm25(asset_fts, 4.0, 3.0, 1.0) AS score, a.n AS n "
                     "FROM asset_fts CROSS JOIN asset a ON a.n = asset_fts.rowid");
@@ -133,24 +133,24 @@ static int run(struct conn *db, const char *expr, const struct asset_filter *f, 
                 sql_text(&q, " AND asset_fts MATCH ? ORDER BY asset_fts.rowid DESC", expr);
                 sql_int(&q, " LIMIT ?) ORDER BY score, n", k < SCORED_MAX ? SCORED_MAX : (int64_t)k);
                 sql_int(&q, " LIMIT ?", (int64_t)(k - *n));
-                s = sql_prepare(&q, db, e);
+                s = sql_run(&q, e);
         }
         while (s && (rc = db_step(db, s, e)) > 0 && *n < k) {
-                int64_t row = sqlite3_column_int64(s, 2);
+                int64_t row = col_i64(s, 2);
                 size_t i = 0;
                 while (i < *n && rows[i] != row)
                         i++;
                 if (i < *n)
                         continue;
                 rows[*n] = row;
-                out[(*n)++] = (struct text_match){.asset = col_id(s, 0), .rank = (float)sqlite3_column_double(s, 1)};
+                out[(*n)++] = (struct text_match){.asset = col_id(s, 0), .rank = (float)col_f64(s, 1)};
         }
-        sqlite3_finalize(s);
+        rows_free(s);
         sql_done(&q);
         return rc < 0 ? -1 : 0;
 }
 
-static int in_column(struct conn *db, struct arena *a, const char *text, const char *column, int64_t row, bool *in,
+static int in_column(struct db *db, struct arena *a, const char *text, const char *column, int64_t row, bool *in,
                      struct err *e)
 {
         char *expr = text_fts_query(a, text, " OR ", column);
@@ -169,8 +169,8 @@ static int in_column(struct conn *db, struct arena *a, const char *text, const c
  * is not, since a prefix makes it read all it has. So that is only done where
  * the comparison, which knows nothing of accents, finds the words nowhere.
  */
-static int tell_where(struct conn *db, struct arena *a, const char *text, char *words, int64_t row,
-                      struct text_match *m, struct err *e)
+static int tell_where(struct db *db, struct arena *a, const char *text, char *words, int64_t row, struct text_match *m,
+                      struct err *e)
 {
         struct asset_words w;
         char *name, *tags, *rest;
@@ -195,7 +195,7 @@ static int tell_where(struct conn *db, struct arena *a, const char *text, char *
         return in_column(db, a, text, "text", row, &m->in_text, e);
 }
 
-static int search(struct conn *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+static int search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                   struct text_match *out, size_t *n, struct err *e)
 {
         char *all = text_fts_query(a, text, " AND ", NULL);
@@ -222,7 +222,7 @@ int sqlite_text_search(struct catalog *c, const char *text, const struct asset_f
 {
         struct mono began = mono_now();
         struct arena *a = arena_new(64 << 20);
-        struct conn *db;
+        struct db *db;
         int rc = -1;
 
         *n = 0;
@@ -232,10 +232,10 @@ int sqlite_text_search(struct catalog *c, const char *text, const struct asset_f
                 arena_free(a);
                 return 0;
         }
-        db = read_begin(self_of(c), e);
+        db = read_begin(c, e);
         if (db) {
                 rc = search(db, text, f, k, a, out, n, e);
-                read_end(self_of(c), db, began);
+                read_end(c, db, began);
         }
         arena_free(a);
         return rc;

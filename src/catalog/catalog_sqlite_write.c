@@ -25,19 +25,26 @@ struct write {
         struct err err;
 };
 
-int tx_event(struct tx *tx, struct event ev, struct err *e)
+static struct sqlite_tx *sqlite_tx(struct tx *tx)
 {
+        return (struct sqlite_tx *)tx;
+}
+
+int sqlite_event(struct tx *base, struct event ev, struct err *e)
+{
+        struct sqlite_tx *tx = sqlite_tx(base);
+
         if (mem_grow((void **)&tx->events, &tx->events_cap, tx->nevents + 1, sizeof(*tx->events)) < 0)
                 return err_oom(e);
         tx->events[tx->nevents++] = ev;
         return 0;
 }
 
-int tx_text(struct tx *tx, int64_t asset, struct err *e)
+/* What is committed, and what the batch has done before. */
+int sqlite_waiting(struct tx *tx, int64_t *n, struct err *e)
 {
-        if (mem_grow((void **)&tx->texts, &tx->texts_cap, tx->ntexts + 1, sizeof(*tx->texts)) < 0)
-                return err_oom(e);
-        tx->texts[tx->ntexts++] = asset;
+        (void)e;
+        *n = self_of(tx->c)->waiting + tx->waiting;
         return 0;
 }
 
@@ -60,8 +67,9 @@ static struct write *queue_take(struct write_queue *q)
         return w;
 }
 
-int write_do(struct sqlite_catalog *c, enum lane lane, write_fn *fn, void *arg, struct err *e)
+int sqlite_write(struct catalog *base, enum lane lane, write_fn *fn, void *arg, struct err *e)
 {
+        struct sqlite_catalog *c = self_of(base);
         struct mono began = mono_now();
         struct write w = {.fn = fn, .arg = arg};
 
@@ -82,34 +90,43 @@ int write_do(struct sqlite_catalog *c, enum lane lane, write_fn *fn, void *arg, 
 }
 
 /* Whether SQLite itself gave the transaction up, as it may on a full disk. */
-static bool lost(struct conn *db)
+static bool lost(const struct tx *tx)
 {
-        return sqlite3_get_autocommit(db->h) != 0;
+        return sqlite3_get_autocommit(conn_of(tx->db)->h) != 0;
 }
 
-static void run_one(struct tx *tx, struct write *w)
+static void roll_back(struct tx *tx)
 {
-        size_t nevents = tx->nevents, ntexts = tx->ntexts;
+        sqlite3_exec(conn_of(tx->db)->h, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static void run_one(struct sqlite_tx *all, struct write *w)
+{
+        struct tx *tx = &all->base;
+        size_t nevents = all->nevents, ntexts = tx->ntexts;
         int64_t waiting = tx->waiting;
         struct err ignored;
 
         w->rc = db_run(tx->db, &w->err, "SAVEPOINT one", "");
         if (w->rc == 0)
                 w->rc = w->fn(tx, w->arg, &w->err);
-        if (w->rc >= 0 && !lost(tx->db)) {
+        if (w->rc >= 0 && count_flush(tx, &w->err) < 0)
+                w->rc = -1;
+        if (w->rc >= 0 && !lost(tx)) {
                 int released = db_run(tx->db, &w->err, "RELEASE one", "");
                 if (released == 0)
                         return;
                 w->rc = -1;
         }
-        tx->nevents = nevents;
+        all->nevents = nevents;
         tx->ntexts = ntexts;
         tx->waiting = waiting;
-        if (lost(tx->db))
+        tx->ndeltas = tx->njobs = 0;
+        if (lost(tx))
                 return;
         /* If even this fails the whole transaction cannot be trusted: end it, which the batch notices. */
         if (db_run(tx->db, &ignored, "ROLLBACK TO one", "") < 0 || db_run(tx->db, &ignored, "RELEASE one", "") < 0)
-                sqlite3_exec(tx->db->h, "ROLLBACK", NULL, NULL, NULL);
+                roll_back(tx);
 }
 
 /* The next write that may join a batch that began then; acknowledgements always may. */
@@ -129,21 +146,21 @@ static struct write *next_write(struct sqlite_catalog *c, struct mono began, siz
         return w;
 }
 
-static int commit(struct tx *tx, bool *wrote, struct err *e)
+static int commit(struct sqlite_tx *all, struct err *e)
 {
+        struct tx *tx = &all->base;
         struct mono began = mono_now();
         int fault;
 
         if (tx->ntexts && text_flush(tx, e) < 0)
                 return -1;
-        for (size_t i = 0; i < tx->nevents; i++) {
-                if (tx->events[i].kind != EVENT_VECTOR)
+        for (size_t i = 0; i < all->nevents; i++) {
+                if (all->events[i].kind != EVENT_VECTOR)
                         continue;
                 if (db_run(tx->db, e, "UPDATE meta SET value = value + 1 WHERE key = 'epoch'", "") < 0)
                         return -1;
                 break;
         }
-        *wrote = sqlite3_txn_state(tx->db->h, NULL) == SQLITE_TXN_WRITE;
         fault = FAULT("catalog.commit");
         if (fault)
                 return err_errno(e, fault, "catalog: commit");
@@ -166,26 +183,26 @@ static void answer(struct sqlite_catalog *c, struct write_queue *batch)
         lock_drop(&c->wlock);
 }
 
-static void run_batch(struct sqlite_catalog *c, struct tx *tx)
+static void run_batch(struct sqlite_catalog *c, struct sqlite_tx *all)
 {
+        struct tx *tx = &all->base;
         struct write_queue batch = {.tail = &batch.head};
         struct mono began = mono_now();
         struct err e = {0};
         struct write *w;
         size_t n = 0;
-        bool wrote;
         int rc;
 
-        tx->nevents = tx->ntexts = 0;
+        all->nevents = tx->ntexts = 0;
         tx->waiting = 0;
-        tx->now = wall_now();
+        tx->now = tx->db->now = wall_now();
         rc = db_run(tx->db, &e, "BEGIN IMMEDIATE", "");
         while ((w = next_write(c, began, n))) {
                 queue_put(&batch, w);
                 n++;
                 if (rc == 0) {
-                        run_one(tx, w);
-                        if (lost(tx->db)) {
+                        run_one(all, w);
+                        if (lost(tx)) {
                                 rc = -1;
                                 e = w->err.code ? w->err
                                                 : (struct err){.code = ERR_IO, .msg = "catalog: transaction lost"};
@@ -195,10 +212,10 @@ static void run_batch(struct sqlite_catalog *c, struct tx *tx)
                         break;
         }
         if (rc == 0)
-                rc = commit(tx, &wrote, &e);
+                rc = commit(all, &e);
         if (rc < 0) {
-                if (!lost(tx->db))
-                        sqlite3_exec(tx->db->h, "ROLLBACK", NULL, NULL, NULL);
+                if (!lost(tx))
+                        roll_back(tx);
                 for (w = batch.head; w; w = w->next)
                         if (w->rc >= 0) {
                                 w->rc = -1;
@@ -206,8 +223,8 @@ static void run_batch(struct sqlite_catalog *c, struct tx *tx)
                         }
         } else {
                 c->waiting += tx->waiting;
-                if (tx->nevents)
-                        index_apply(c, tx->events, tx->nevents);
+                if (all->nevents)
+                        index_apply(c, all->events, all->nevents);
         }
         answer(c, &batch);
 }
@@ -238,7 +255,7 @@ static bool nothing_waits(const struct sqlite_catalog *c)
 static void *writer_main(void *arg)
 {
         struct sqlite_catalog *c = arg;
-        struct tx tx = {.c = c, .db = &c->wdb};
+        struct sqlite_tx tx = {.base = {.c = &c->base, .db = &c->wdb.base}};
         bool idle = false, stop = false;
 
         while (!stop) {
@@ -262,14 +279,14 @@ static void *writer_main(void *arg)
                         tend_wal(c);
                 }
         }
+        tx_done(&tx.base);
         mem_free(tx.events);
-        mem_free(tx.texts);
         return NULL;
 }
 
 int writer_start(struct sqlite_catalog *c, struct err *e)
 {
-        if (db_int(&c->wdb, e, &c->waiting,
+        if (db_int(&c->wdb.base, e, &c->waiting,
                    "SELECT (SELECT count(*) FROM task WHERE state = 0) + (SELECT count(*) FROM task WHERE state = 1)",
                    "") < 0)
                 return -1;

@@ -94,9 +94,13 @@ const struct cli_command cli_commands[] = {
          "file-allocator serve --set API_KEY_FILE=/run/secrets/api_key --host 0.0.0.0",
          "Ends on SIGTERM or Ctrl-C when running work is done (SHUTDOWN_GRACE); a second signal ends it at once.",
          server_options, 0, 0, run_serve},
-        {"worker", "start a worker without a server (not in this version)", "", "file-allocator worker",
-         "Workers of their own need a queue shared between processes; \"serve\" brings its workers along "
-         "(WORKER_THREADS).",
+        {"worker", "work for servers elsewhere, without a server", "",
+         "file-allocator worker --set DATABASE_URL=postgresql://db/files --set QUEUE_BACKEND=redis --set "
+         "REDIS_URL=redis://cache\n"
+         "file-allocator worker --port 9001 --data /var/lib/file-allocator-worker",
+         "Needs the servers' settings: the same PostgreSQL, Redis and storage. \"serve\" brings workers along as well "
+         "(WORKER_THREADS); this adds more, on other hosts. With --port it answers /live, /ready, /health and "
+         "/metrics.",
          server_options, 0, 0, run_worker},
         {"ingest", "upload files and folders", "PATH…",
          "file-allocator ingest ~/Pictures\n"

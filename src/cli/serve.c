@@ -50,6 +50,10 @@ static void announce(const struct config *cfg, const struct app *a)
         unsigned port = app_port(a);
         bool json = cfg->log_format[0] ? strcmp(cfg->log_format, "json") == 0 : !isatty(STDERR_FILENO);
 
+        if (port == 0) {
+                log_info("cli", "File Allocator %s works, without a port", FA_VERSION);
+                return;
+        }
         if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0) {
                 host = "127.0.0.1";
                 open = close = "";
@@ -63,7 +67,7 @@ static void announce(const struct config *cfg, const struct app *a)
         fflush(stdout);
 }
 
-int run_serve(const struct cli *c)
+static int run(const struct cli *c, enum app_role role)
 {
         struct config cfg;
         struct config_report rep;
@@ -91,7 +95,7 @@ int run_serve(const struct cli *c)
         sigaddset(&ends, SIGTERM);
         sigaddset(&ends, SIGINT);
         pthread_sigmask(SIG_BLOCK, &ends, NULL);
-        if (app_start(&cfg, &app, &e)) {
+        if (app_start(&cfg, role, &app, &e)) {
                 log_error("cli", "%s", e.msg);
                 config_done(&cfg);
                 return CLI_FAILED;
@@ -103,13 +107,14 @@ int run_serve(const struct cli *c)
         return CLI_OK;
 }
 
+int run_serve(const struct cli *c)
+{
+        return run(c, APP_SERVE);
+}
+
 int run_worker(const struct cli *c)
 {
-        (void)c;
-        complain("a worker of its own needs a shared queue (QUEUE_BACKEND=redis with PostgreSQL), which this version "
-                 "does "
-                 "not have; \"serve\" runs its workers itself (WORKER_THREADS)");
-        return CLI_USAGE;
+        return run(c, APP_WORK);
 }
 
 static const char *coloured(const char *result, bool colours)

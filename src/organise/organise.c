@@ -12,7 +12,12 @@
 
 #include <string.h>
 
-#define PLACE_TRIES 5
+/* Tries to place: the first ones give way to other instances, the last but one does not, the last leaves the asset
+ * unsorted. */
+#define PLACE_TRIES   6
+#define PLACE_CHECKED 4
+
+#define DUTY "organise"
 
 static uint64_t fnv1a(const char *s)
 {
@@ -28,9 +33,9 @@ struct lock *owner_lock(struct organise *o, const char *owner)
         return &o->owners[(h ^ h >> 32) % OWNER_STRIPES];
 }
 
-bool organise_stopping(struct organise *o)
+bool organise_runs(struct organise *o)
 {
-        return atomic_load_explicit(&o->stopping, memory_order_relaxed);
+        return !atomic_load_explicit(&o->stopping, memory_order_relaxed);
 }
 
 int organise_open(const struct organise_opts *opts, struct organise **out, struct err *e)
@@ -84,18 +89,20 @@ static void count_placed(struct organise *o, const struct placement *p)
                 metrics_add(METRIC_CLUSTERS_CREATED, 1);
 }
 
-/* Decide and commit once. Last: do not try again what failed before, the next pass will. */
-static int place_once(struct organise *o, struct task_result *r, bool last, struct arena *a, struct err *e)
+/* Decide and commit once. At the last try what failed before is left to the next pass. */
+static int place_once(struct organise *o, struct task_result *r, int try, struct arena *a, struct err *e)
 {
         struct lock *lock = owner_lock(o, r->task->owner);
         const struct place_input in = {r->task->owner, r->task->asset_id, r->vector, r->tags, r->ntags};
         struct mono start = mono_now();
         int rc = 0;
         lock_take(lock);
-        if (last)
+        if (try == PLACE_TRIES - 1)
                 r->placement = (struct placement){.similarity = -1, .why = "others were faster, again and again"};
         else
                 rc = place_decide(o, &in, NULL, a, &r->placement, e);
+        if (try >= PLACE_CHECKED)
+                r->placement.seen = 0;
         metrics_observe(METRIC_STAGE_DURATION, dur_seconds(mono_since(start)), "place");
         if (!rc)
                 rc = catalog_task_complete(o->opts.catalog, r, e);
@@ -123,7 +130,7 @@ int organise_complete(struct organise *o, struct task_result *r, float sure, str
         }
         for (int i = 0; i < PLACE_TRIES && rc; i++) {
                 why = (struct err){0};
-                rc = place_once(o, r, i == PLACE_TRIES - 1, a, &why);
+                rc = place_once(o, r, i, a, &why);
                 if (rc && why.code != ERR_CONFLICT)
                         break;
         }
@@ -156,6 +163,32 @@ static bool seen_equal(const struct seen *a, const struct seen *b)
         return a->changes == b->changes && a->clusters == b->clusters && a->unsorted == b->unsorted;
 }
 
+/* Of several instances one runs the passes: whoever comes first when an interval is over. */
+static bool take_duty(struct organise *o)
+{
+        const struct dur lease = dur_s(60);
+        struct dur every = {o->opts.interval.ns / 10 * 9}; /* the clocks need not agree on the last moment */
+        struct err e = {0};
+        int rc = catalog_duty_take(o->opts.catalog, DUTY, o->opts.instance, lease, every, &e);
+        if (rc < 0)
+                log_debug("organise", "pass put off: %s", e.msg);
+        o->renew = mono_add(mono_now(), (struct dur){lease.ns / 3});
+        return rc > 0;
+}
+
+/* An instance that was paused past its lease must not go on beside the one that took over. */
+static bool still_on_duty(struct organise *o)
+{
+        return organise_runs(o) && (!mono_reached(o->renew) || take_duty(o));
+}
+
+static void leave_duty(struct organise *o)
+{
+        struct err e;
+        if (catalog_duty_done(o->opts.catalog, DUTY, o->opts.instance, &e))
+                log_debug("organise", "the lease of the duty runs out: %s", e.msg);
+}
+
 /* True when there is nothing left to do until something changes. */
 static bool run_pass(struct organise *o)
 {
@@ -163,7 +196,7 @@ static bool run_pass(struct organise *o)
         struct err e = {0};
         struct mono start = mono_now();
         struct arena *a = arena_new((size_t)256 << 20);
-        int rc = a ? organise_pass(o, NULL, false, a, &report, &e) : err_oom(&e);
+        int rc = a ? pass_run(o, NULL, false, still_on_duty, a, &report, &e) : err_oom(&e);
         if (rc && e.code == ERR_UNAVAILABLE)
                 log_debug("organise", "pass put off: %s", e.msg);
         else if (rc)
@@ -181,7 +214,7 @@ static void *pass_thread(void *arg)
         bool settled = false;
         struct mono due = mono_add(mono_now(), o->opts.interval);
         lock_take(&o->lock);
-        while (!organise_stopping(o)) {
+        while (organise_runs(o)) {
                 if (!mono_reached(due)) {
                         cond_wait_until(&o->wake, &o->lock, due);
                         continue;
@@ -189,8 +222,9 @@ static void *pass_thread(void *arg)
                 lock_drop(&o->lock);
                 struct seen now;
                 bool known = seen_now(o, &now);
-                if (known && !(settled && seen_equal(&last, &now))) {
+                if (known && !(settled && seen_equal(&last, &now)) && take_duty(o)) {
                         settled = run_pass(o);
+                        leave_duty(o);
                         last = now;
                 }
                 due = mono_add(mono_now(), o->opts.interval);

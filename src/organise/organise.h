@@ -16,10 +16,11 @@ struct organise;
 struct organise_opts {
         struct catalog *catalog;
         struct embed *embed;
-        float threshold;     /* similarity, of new folders */
-        float margin;        /* similarity by which the best must lead the second */
-        unsigned min_size;   /* files that found a folder, 2 or more */
-        struct dur interval; /* of the periodic pass; 0: no thread */
+        float threshold;      /* similarity, of new folders */
+        float margin;         /* similarity by which the best must lead the second */
+        unsigned min_size;    /* files that found a folder, 2 or more */
+        struct dur interval;  /* of the periodic pass; 0: no thread */
+        const char *instance; /* this process's name among those that share the catalog; outlives the room */
 };
 
 int organise_open(const struct organise_opts *opts, struct organise **out, struct err *e) MUST_CHECK;

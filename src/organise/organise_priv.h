@@ -53,12 +53,19 @@ struct organise {
         atomic_bool
                 classifies; /* the model was seen to give category tags: an asset without one is one it is unsure of */
         atomic_uint_fast64_t changes;
+        struct mono renew; /* the thread's: when to renew its lease of the duty */
         struct resume *resume;
         size_t nresume, cap_resume;
 };
 
 struct lock *owner_lock(struct organise *o, const char *owner);
-bool organise_stopping(struct organise *o);
+bool organise_runs(struct organise *o); /* not stopping */
+
+/* Asked between two steps of a pass; false ends it early, with what was done so far. */
+typedef bool organise_go_on_fn(struct organise *o);
+/* organise_pass, with a say in how long. */
+int pass_run(struct organise *o, const char *owner, bool dry_run, organise_go_on_fn *go_on, struct arena *a,
+             struct organise_report *out, struct err *e) MUST_CHECK;
 
 /* ---- one asset ---------------------------------------------------------------------------- */
 

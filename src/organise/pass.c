@@ -22,6 +22,7 @@ struct pass {
         struct organise *o;
         const char *owner; /* in a */
         bool dry;
+        organise_go_on_fn *go_on;
         struct arena *a;   /* the report's */
         struct arena *tmp; /* the owner's */
         struct organise_report *out;
@@ -159,7 +160,7 @@ static int merges(struct pass *p, struct err *e)
                 *e = why;
                 return -1;
         }
-        for (size_t i = 0; i < found && !organise_stopping(p->o); i++)
+        for (size_t i = 0; i < found && p->go_on(p->o); i++)
                 if (merge_one(p, row[out[i].into], row[out[i].from], out[i].cosine, e))
                         return -1;
         return 0;
@@ -270,7 +271,7 @@ static int retry_page(struct pass *p, const struct asset_page *page, struct err 
 {
         for (size_t i = 0; i < page->n; i++)
                 place_learn(p->o, page->assets[i].tags, page->assets[i].ntags);
-        for (size_t i = 0; i < page->n && !organise_stopping(p->o); i++) {
+        for (size_t i = 0; i < page->n && p->go_on(p->o); i++) {
                 struct arena *tmp = arena_new(16u << 20);
                 int rc = tmp ? retry_one(p, &page->assets[i], tmp, e) : err_oom(e);
                 arena_free(tmp);
@@ -327,7 +328,7 @@ static int retry_unsorted(struct pass *p, struct err *e)
                 .owner = p->owner, .kinds = 1u << KIND_MEDIA, .statuses = 1u << ASSET_DONE, .cluster_id = &nil};
         char *cursor = resume_get(p->o, p->owner);
         int rc = 0;
-        for (size_t done = 0; done < UNSORTED_A_PASS && !rc && !organise_stopping(p->o);) {
+        for (size_t done = 0; done < UNSORTED_A_PASS && !rc && p->go_on(p->o);) {
                 struct asset_page page = {0};
                 struct arena *tmp = arena_new(64u << 20);
                 rc = tmp ? catalog_asset_list(p->o->opts.catalog, &f, SORT_CREATED_DESC, PAGE, cursor, tmp, &page, e)
@@ -432,7 +433,7 @@ static int rename_one(struct pass *p, const struct cluster *seen, struct arena *
 
 static int renames(struct pass *p, struct err *e)
 {
-        for (size_t i = 0; i < p->nclusters && !organise_stopping(p->o); i++) {
+        for (size_t i = 0; i < p->nclusters && p->go_on(p->o); i++) {
                 const struct cluster *c = &p->clusters[i];
                 struct err why = {0};
                 if (p->w.folders[i].into != i || c->touched || c->named || c->status != CLUSTER_PROVISIONAL)
@@ -466,8 +467,8 @@ out:
         return rc;
 }
 
-int organise_pass(struct organise *o, const char *owner, bool dry_run, struct arena *a, struct organise_report *out,
-                  struct err *e)
+int pass_run(struct organise *o, const char *owner, bool dry_run, organise_go_on_fn *go_on, struct arena *a,
+             struct organise_report *out, struct err *e)
 {
         struct err own = {0};
         const char **owners = &owner;
@@ -477,13 +478,24 @@ int organise_pass(struct organise *o, const char *owner, bool dry_run, struct ar
                 e = &own;
         if (!owner && catalog_owners(o->opts.catalog, a, &owners, &n, e))
                 return -1;
-        for (size_t i = 0; i < n && !organise_stopping(o); i++) {
-                struct pass p = {
-                        .o = o, .owner = arena_strdup(a, owners[i]), .dry = dry_run, .a = a, .out = out, .cap = &cap};
+        for (size_t i = 0; i < n && go_on(o); i++) {
+                struct pass p = {.o = o,
+                                 .owner = arena_strdup(a, owners[i]),
+                                 .dry = dry_run,
+                                 .go_on = go_on,
+                                 .a = a,
+                                 .out = out,
+                                 .cap = &cap};
                 if (!p.owner)
                         return err_oom(e);
                 if (pass_owner(&p, e))
                         return -1;
         }
         return 0;
+}
+
+int organise_pass(struct organise *o, const char *owner, bool dry_run, struct arena *a, struct organise_report *out,
+                  struct err *e)
+{
+        return pass_run(o, owner, dry_run, organise_runs, a, out, e);
 }

@@ -368,13 +368,16 @@ int place_decide(struct organise *o, const struct place_input *in, const struct 
         int rc = -1;
         struct arena *tmp = arena_new(16u << 20);
         *out = (struct placement){.kind = PLACE_UNSORTED, .similarity = -1};
+        uint64_t seen;
         if (!tmp)
                 return err_oom(e);
-        if (candidates_find(o, in, w, a, &c, e))
+        /* Before the look at the folders: what comes after it makes the commit fail. */
+        if (catalog_placing_version(o->opts.catalog, in->owner, &seen, e) || candidates_find(o, in, w, a, &c, e))
                 goto out;
         rc = try_assign(o, w, &c, a, out, e);
         if (rc == 0)
                 rc = try_found(o, in, w, &c, a, tmp, out, e);
+        out->seen = seen;
 out:
         arena_free(tmp);
         return rc < 0 ? -1 : 0;

@@ -8,6 +8,7 @@
 #include "worker/worker_priv.h"
 
 #include "log/log.h"
+#include "metrics/metrics.h"
 
 #define LOGGER     "worker"
 #define LOOK_FLOOR 10 /* ms: however many tasks become due, the catalog is asked no oftener */
@@ -24,6 +25,7 @@ static void lose(struct worker_slot *s)
 {
         s->lost = true;
         atomic_store(&s->cancelled, true);
+        metrics_add(METRIC_TOKENS_REJECTED, 1);
 }
 
 static void extend(struct worker_pool *p, struct worker_slot *s)

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { after } from "node:test";
 import { stackEnv } from "./stack.mjs";
 
 export const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), "../..");
@@ -16,6 +17,10 @@ export const slow = sanitized ? 6 : 1;
 
 for (const need of [program, stamps]) if (!fs.existsSync(need)) throw new Error(`${need} is missing: run the tests by make test`);
 
+// A test that failed leaves its servers; they must not keep the run from ending.
+const living = new Set();
+after(() => { for (const child of living) child.kill("SIGKILL"); });
+
 export function tempDir() {
   return fs.mkdtempSync(path.join(os.tmpdir(), "fa-e2e-"));
 }
@@ -26,13 +31,16 @@ export class Server {
     this.env = options.env ?? {};
     this.log = "";
     this.key = options.env?.API_KEY;
+    this.command = options.command ?? "serve";
   }
 
   async start() {
     const env = { PATH: process.env.PATH, HOME: this.dir, APP_PORT: "0", DATA_PATH: path.join(this.dir, "data"), LOG_FORMAT: "json",
       ASAN_OPTIONS: "detect_leaks=1:abort_on_error=0", UBSAN_OPTIONS: "print_stacktrace=1", ...(await stackEnv(this.dir)), ...this.env };
-    this.child = spawn(program, ["serve"], { cwd: this.dir, env, stdio: ["ignore", "pipe", "pipe"] });
-    this.exited = new Promise((done) => this.child.on("exit", (code, signal) => { this.code = code; this.signal = signal; done({ code, signal }); }));
+    this.child = spawn(program, [this.command], { cwd: this.dir, env, stdio: ["ignore", "pipe", "pipe"] });
+    living.add(this.child);
+    const child = this.child;
+    this.exited = new Promise((done) => this.child.on("exit", (code, signal) => { living.delete(child); this.code = code; this.signal = signal; done({ code, signal }); }));
     this.url = await new Promise((done, fail) => {
       const seen = (chunk) => {
         this.log += chunk;

@@ -10,6 +10,7 @@ import path from "node:path";
 const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), "../..");
 const asPostgres = process.getuid() === 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : [];
 let started;
+export const production = process.env.FA_STACK === "production";
 
 const freePort = () => new Promise((done) => { const s = net.createServer().listen(0, "127.0.0.1", () => { const { port } = s.address(); s.close(() => done(port)); }); });
 
@@ -37,8 +38,8 @@ async function start() {
   const [command, ...first] = [...asPostgres, path.join(bin, "initdb")];
   execFileSync(command, [...first, "-D", `${dir}/pg`, "-U", "super", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"], { stdio: "ignore", cwd: "/" });
   const server = [...asPostgres, path.join(bin, "postgres"), "-D", `${dir}/pg`, "-p", String(pgPort), "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"];
-  const postgres = keep(children, server[0], server.slice(1), { cwd: "/" });
-  keep(children, "redis-server", ["--port", String(redisPort), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "256", "--dir", dir]);
+  let postgres = keep(children, server[0], server.slice(1), { cwd: "/" });
+  const redisServer = keep(children, "redis-server", ["--port", String(redisPort), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "256", "--dir", dir]);
   const peers = keep(children, process.execPath, [path.join(root, "tests/contract/s3_peers.mjs")], { stdio: ["pipe", "pipe", "inherit"] });
   const line = await new Promise((done) => peers.stdout.once("data", (d) => done(String(d))));
   const s3 = Object.fromEntries([...line.matchAll(/(\w+)=(\d+)/g)].map(([, k, v]) => [k, v]));
@@ -47,24 +48,43 @@ async function start() {
   process.on("exit", () => {
     // SIGQUIT: PostgreSQL ends at once, without waiting for connections.
     postgres.kill("SIGQUIT");
-    for (const c of children) if (c !== postgres) c.kill("SIGTERM");
+    for (const c of children) if (c !== postgres) { c.kill("SIGTERM"); c.kill("SIGCONT"); }
     fs.rmSync(dir, { recursive: true, force: true });
   });
   // The stack must not hold the test process up.
   for (const c of children) { c.unref(); c.stdin?.unref?.(); c.stdout?.unref?.(); }
-  return { dir, pgPort, redisPort, s3, names: new Map() };
+  // Down for that long, all connections cut.
+  async function restartPostgres(seconds) {
+    const ended = new Promise((done) => postgres.on("exit", done));
+    postgres.kill("SIGINT");
+    await ended;
+    await new Promise((r) => setTimeout(r, seconds * 1000));
+    postgres = keep(children, server[0], server.slice(1), { cwd: "/" });
+    postgres.unref();
+    await answers(pgPort, 20);
+  }
+  const psql = (database, text) => execFileSync("psql", ["-h", "127.0.0.1", "-p", String(pgPort), "-U", "super", "-d", database, "-qAtc", text], { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }).trim();
+  // The same in the background, for statements that hold something.
+  psql.held = (database, text) => new Promise((done) => spawn("psql", ["-h", "127.0.0.1", "-p", String(pgPort), "-U", "super", "-d", database, "-qc", text], { stdio: "ignore" }).on("exit", done));
+  const redis = (...words) => execFileSync("redis-cli", ["-p", String(redisPort), ...words], { encoding: "utf8" }).trim();
+  return { dir, pgPort, redisPort, s3, names: new Map(), restartPostgres, psql, redis, freezeRedis: () => redisServer.kill("SIGSTOP"), thawRedis: () => redisServer.kill("SIGCONT") };
+}
+
+export function stack() {
+  return (started ??= start());
 }
 
 // Settings that put the Server of that folder on the stack; {} on the embedded defaults.
 export async function stackEnv(folder) {
-  if (process.env.FA_STACK !== "production") return {};
-  started ??= start();
-  const st = await started;
+  return production ? productionEnv(folder) : {};
+}
+
+export async function productionEnv(folder) {
+  const st = await stack();
   if (!st.names.has(folder)) {
     const n = st.names.size + 1;
-    const sql = (text) => execFileSync("psql", ["-h", "127.0.0.1", "-p", String(st.pgPort), "-U", "super", "-d", "postgres", "-qc", text], { stdio: ["ignore", "ignore", "inherit"] });
     for (let tries = 0; ; tries++) {
-      try { sql(`CREATE DATABASE fa${n}`); break; } catch (e) { if (tries > 40) throw e; await new Promise((r) => setTimeout(r, 100)); }
+      try { st.psql("postgres", `CREATE DATABASE fa${n}`); break; } catch (e) { if (tries > 40) throw e; await new Promise((r) => setTimeout(r, 100)); }
     }
     st.names.set(folder, n);
   }
@@ -72,4 +92,3 @@ export async function stackEnv(folder) {
   return { DATABASE_URL: `postgresql://super@127.0.0.1:${st.pgPort}/fa${n}`, QUEUE_BACKEND: "redis", REDIS_URL: `redis://127.0.0.1:${st.redisPort}/${n}`,
     STORAGE_BACKEND: `s3://test-bucket/e2e-${n}`, S3_ENDPOINT_URL: `http://127.0.0.1:${st.s3.strict}`, AWS_ACCESS_KEY_ID: "KEYID", AWS_SECRET_ACCESS_KEY: "se/cr+et=", AWS_REGION: "eu-test-1" };
 }
-export const production = process.env.FA_STACK === "production";

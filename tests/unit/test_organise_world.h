@@ -87,7 +87,8 @@ static inline int world_open(void **state)
                                          .threshold = 0.72f,
                                          .margin = 0.05f,
                                          .min_size = 3,
-                                         .interval = dur_ms(50)};
+                                         .interval = dur_ms(50),
+                                         .instance = "test"};
         if (organise_open(&oo, &organise, &e)) {
                 print_error("%s\n", e.msg);
                 return -1;

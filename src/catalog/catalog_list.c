@@ -4,9 +4,10 @@
  * the last one ended, so what is added meanwhile neither repeats nor hides
  * anything. Totals come from the counters where the filter allows it.
  */
-#include "catalog/catalog_postgres_priv.h"
+#include "catalog/catalog_priv.h"
 
 #define LIMIT_MAX 1000
+#define MANY      2000 /* so many matches that going through the order finds a page sooner than an index of names does */
 
 static const struct order {
         const char *column; /* of the sort key in ASSET_SELECT's table */
@@ -24,41 +25,40 @@ static bool counters_do(const struct asset_filter *f)
                !f->after.us && !f->before.us && !(f->trashed && f->statuses);
 }
 
-static int total_from_counters(struct pg_conn *db, const struct asset_filter *f, uint64_t *total, struct err *e)
+static int total_from_counters(struct db *db, const struct asset_filter *f, uint64_t *total, struct err *e)
 {
-        struct pg_rows *s = pg_query(
-                db, e,
-                "SELECT kind, status, sum(count)::bigint FROM counter WHERE kind >= 0 AND (?1 IS NULL OR owner = ?1) "
-                "GROUP BY kind, status",
-                "t", f->owner);
+        struct rows *s = db_query(db, e,
+                                  "SELECT kind, status, CAST(sum(count) AS bigint) FROM counter WHERE kind >= 0 AND "
+                                  "(?1 IS NULL OR owner = ?1) "
+                                  "GROUP BY kind, status",
+                                  "t", f->owner);
         int rc;
 
         *total = 0;
         if (!s)
                 return -1;
-        while ((rc = pg_step(db, s, e)) > 0) {
-                int kind = pg_col_int(s, 0), status = pg_col_int(s, 1);
+        while ((rc = db_step(db, s, e)) > 0) {
+                int kind = col_int(s, 0), status = col_int(s, 1);
                 if ((status == ASSET_STATUS_COUNT) != f->trashed || (f->kinds && !(f->kinds & 1U << kind)) ||
                     (f->statuses && !(f->statuses & 1U << status)))
                         continue;
-                *total += pg_col_u64(s, 2);
+                *total += col_u64(s, 2);
         }
         return rc;
 }
 
-static int total_by_scan(struct pg_conn *db, const struct asset_filter *f, struct arena *a, uint64_t *total,
-                         struct err *e)
+static int total_by_scan(struct db *db, const struct asset_filter *f, struct arena *a, uint64_t *total, struct err *e)
 {
         struct sql q;
-        struct pg_rows *s = NULL;
+        struct rows *s = NULL;
         int rc = -1;
 
-        pg_sql_init(&q, a);
-        pg_sql_put(&q, "SELECT count(*) FROM asset a");
-        if (pg_sql_filter(&q, f, e) == 0 && (s = pg_sql_run(&q, db, e)) != NULL && (rc = pg_step(db, s, e)) > 0)
-                *total = pg_col_u64(s, 0);
-        pg_rows_free(s);
-        pg_sql_done(&q);
+        sql_init(&q, db, a);
+        sql_put(&q, "SELECT count(*) FROM asset a");
+        if (sql_filter(&q, f, e) == 0 && (s = sql_run(&q, e)) != NULL && (rc = db_step(db, s, e)) > 0)
+                *total = col_u64(s, 0);
+        rows_free(s);
+        sql_done(&q);
         return rc < 0 ? -1 : 0;
 }
 
@@ -66,38 +66,38 @@ static void put_position(struct sql *q, const struct order *o, const struct curs
 {
         buf_printf(&q->text, " AND (%s, a.n) %c (", o->column, o->down ? '<' : '>');
         if (o->text)
-                pg_sql_text(q, "?", cur->text ? cur->text : "");
+                sql_text(q, "?", cur->text ? cur->text : "");
         else
-                pg_sql_int(q, "?", cur->key);
-        pg_sql_int(q, ", ?)", cur->n);
+                sql_int(q, "?", cur->key);
+        sql_int(q, ", ?)", cur->n);
 }
 
 /* The cursor after the row s stands on. */
-static const char *cursor_here(struct arena *a, uint64_t shape, const struct order *o, struct pg_rows *s)
+static const char *cursor_here(struct arena *a, uint64_t shape, const struct order *o, struct rows *s)
 {
-        struct cursor cur = {.n = pg_col_i64(s, 0)};
+        struct cursor cur = {.n = col_i64(s, 0)};
 
         if (o->text)
-                cur.text = text_fold(a, pg_col_str(s, o->number));
+                cur.text = text_fold(a, or_empty(col_str(s, o->number)));
         else
-                cur.key = pg_col_i64(s, o->number);
+                cur.key = col_i64(s, o->number);
         return o->text && !cur.text ? NULL : cursor_write(a, shape, &cur);
 }
 
-static int read_page(struct pg_conn *db, struct pg_rows *s, const struct order *o, unsigned limit, uint64_t shape,
+static int read_page(struct db *db, struct rows *s, const struct order *o, unsigned limit, uint64_t shape,
                      struct arena *a, struct asset_page *out, struct err *e)
 {
         const char *here = NULL;
         size_t cap = 0;
         int rc;
 
-        while ((rc = pg_step(db, s, e)) > 0) {
+        while ((rc = db_step(db, s, e)) > 0) {
                 if (out->n == limit) { /* there is more */
                         out->next = here;
                         return 0;
                 }
                 if (arena_grow(a, &out->assets, &cap, out->n + 1, sizeof(*out->assets), e) < 0 ||
-                    pg_asset_read(db, s, a, &out->assets[out->n], e) < 0)
+                    asset_read(db, s, a, &out->assets[out->n], e) < 0)
                         return -1;
                 out->n++;
                 if (out->n == limit && !(here = cursor_here(a, shape, o, s)))
@@ -106,35 +106,36 @@ static int read_page(struct pg_conn *db, struct pg_rows *s, const struct order *
         return rc;
 }
 
-static int list(struct pg_conn *db, const struct asset_filter *f, const struct order *o, unsigned limit, uint64_t shape,
+static int list(struct db *db, const struct asset_filter *f, const struct order *o, unsigned limit, uint64_t shape,
                 const struct cursor *cur, struct arena *a, struct asset_page *out, struct err *e)
 {
         const char *way = o->down ? "DESC" : "ASC";
         struct sql q;
-        struct pg_rows *s = NULL;
+        struct rows *s = NULL;
         int rc = -1;
 
-        pg_sql_init(&q, a);
-        pg_sql_put(&q, ASSET_SELECT);
-        if (pg_sql_filter(&q, f, e) == 0) {
+        sql_init(&q, db, a);
+        q.scan_names = out->total > MANY;
+        sql_put(&q, ASSET_SELECT);
+        if (sql_filter(&q, f, e) == 0) {
                 if (cur)
                         put_position(&q, o, cur);
                 buf_printf(&q.text, " ORDER BY %s %s, a.n %s LIMIT %u", o->column, way, way, limit + 1);
-                s = pg_sql_run(&q, db, e);
+                s = sql_run(&q, e);
                 rc = s ? read_page(db, s, o, limit, shape, a, out, e) : -1;
         }
-        pg_rows_free(s);
-        pg_sql_done(&q);
+        rows_free(s);
+        sql_done(&q);
         return rc;
 }
 
-int catalog_pg_asset_list(struct catalog *c, const struct asset_filter *f, enum asset_sort sort, unsigned limit,
-                          const char *cursor, struct arena *a, struct asset_page *out, struct err *e)
+int catalog_asset_list(struct catalog *c, const struct asset_filter *f, enum asset_sort sort, unsigned limit,
+                       const char *cursor, struct arena *a, struct asset_page *out, struct err *e)
 {
         struct mono began = mono_now();
         uint64_t shape = shape_int(filter_shape(f), (int64_t)sort);
         struct cursor cur;
-        struct pg_conn *db;
+        struct db *db;
         int more, rc;
 
         assert((unsigned)sort < COUNT_OF(orders));
@@ -144,22 +145,22 @@ int catalog_pg_asset_list(struct catalog *c, const struct asset_filter *f, enum 
         more = cursor_read(a, shape, cursor, &cur, e);
         if (more < 0)
                 return -1;
-        db = pg_read_begin(pg_self(c), e);
+        db = read_begin(c, e);
         if (!db)
                 return -1;
         rc = counters_do(f) ? total_from_counters(db, f, &out->total, e) : total_by_scan(db, f, a, &out->total, e);
         if (rc == 0)
                 rc = list(db, f, &orders[sort], limit, shape, more ? &cur : NULL, a, out, e);
-        pg_read_end(pg_self(c), db, began);
+        read_end(c, db, began);
         return rc;
 }
 
-int catalog_pg_trash_due(struct catalog *c, struct wall t, unsigned limit, struct arena *a, struct id **out, size_t *n,
-                         struct err *e)
+int catalog_trash_due(struct catalog *c, struct wall t, unsigned limit, struct arena *a, struct id **out, size_t *n,
+                      struct err *e)
 {
         struct mono began = mono_now();
-        struct pg_conn *db = pg_read_begin(pg_self(c), e);
-        struct pg_rows *s;
+        struct db *db = read_begin(c, e);
+        struct rows *s;
         size_t cap = 0;
         int rc = -1;
 
@@ -167,16 +168,16 @@ int catalog_pg_trash_due(struct catalog *c, struct wall t, unsigned limit, struc
         *n = 0;
         if (!db)
                 return -1;
-        s = pg_query(db, e, "SELECT id FROM asset WHERE trashed > 0 AND trashed < ? ORDER BY trashed LIMIT ?", "li",
+        s = db_query(db, e, "SELECT id FROM asset WHERE trashed > 0 AND trashed < ? ORDER BY trashed LIMIT ?", "li",
                      t.us, (int)limit);
-        while (s && (rc = pg_step(db, s, e)) > 0) {
+        while (s && (rc = db_step(db, s, e)) > 0) {
                 if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
-                        pg_end(s);
+                        db_end(s);
                         rc = -1;
                         break;
                 }
-                (*out)[(*n)++] = pg_col_id(s, 0);
+                (*out)[(*n)++] = col_id(s, 0);
         }
-        pg_read_end(pg_self(c), db, began);
+        read_end(c, db, began);
         return rc;
 }

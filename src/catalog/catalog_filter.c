@@ -4,13 +4,13 @@
  * values are bound. The trash condition comes first and literally, because the
  * partial indexes are chosen by it.
  */
-#include "catalog/catalog_sqlite_priv.h"
+#include "catalog/catalog_priv.h"
 
 #define TAGS_MAX 16
 
-void sql_init(struct sql *q, struct arena *a)
+void sql_init(struct sql *q, struct db *db, struct arena *a)
 {
-        *q = (struct sql){.arena = a};
+        *q = (struct sql){.db = db, .arena = a};
         buf_init(&q->text, SQL_MAX);
 }
 
@@ -53,45 +53,24 @@ void sql_sha(struct sql *q, const char *text, const struct sha256 *v)
         put(q, text, (struct bind){.type = 'h', .p = v});
 }
 
-static int bind(sqlite3_stmt *s, int i, const struct bind *b)
+void sql_vector(struct sql *q, const char *text, const float *v, size_t dim)
 {
-        switch (b->type) {
-        case 'l':
-                return sqlite3_bind_int64(s, i, b->l);
-        case 't':
-                return sqlite3_bind_text(s, i, b->p, -1, SQLITE_STATIC);
-        case 'u':
-                return sqlite3_bind_blob(s, i, b->p, sizeof(struct id), SQLITE_STATIC);
-        default:
-                return sqlite3_bind_blob(s, i, b->p, sizeof(struct sha256), SQLITE_STATIC);
-        }
+        put(q, text, (struct bind){.type = 'f', .p = v, .l = (int64_t)dim});
 }
 
-sqlite3_stmt *sql_prepare(struct sql *q, struct conn *db, struct err *e)
+struct rows *sql_run(struct sql *q, struct err *e)
 {
-        sqlite3_stmt *s = NULL;
-        int rc;
-
-        if (q->failed || buf_failed(&q->text)) {
-                err_set(e, ERR_INVALID, "filter: too many conditions");
-                return NULL;
-        }
-        rc = sqlite3_prepare_v2(db->h, buf_str(&q->text), -1, &s, NULL);
-        for (size_t i = 0; i < q->n && rc == SQLITE_OK; i++)
-                rc = bind(s, (int)i + 1, &q->binds[i]);
-        if (rc == SQLITE_OK)
-                return s;
-        db_error(db, rc, e);
-        sqlite3_finalize(s);
+        if (!q->failed && !buf_failed(&q->text))
+                return q->db->engine->query_binds(q->db, buf_str(&q->text), q->binds, q->n, e);
+        err_set(e, ERR_INVALID, "filter: too many conditions");
         return NULL;
 }
 
-/* " AND a.kind IN (0,2)" */
-static void put_set(struct sql *q, const char *column, uint32_t bits)
+void sql_set(struct sql *q, const char *column, uint32_t bits)
 {
         bool first = true;
 
-        buf_printf(&q->text, " AND a.%s IN (", column);
+        buf_printf(&q->text, " AND %s IN (", column);
         for (int i = 0; i < 32; i++) {
                 if (!(bits & 1U << i))
                         continue;
@@ -101,40 +80,11 @@ static void put_set(struct sql *q, const char *column, uint32_t bits)
         sql_put(q, ")");
 }
 
-static char *fts_phrase(struct arena *a, const char *fold)
-{
-        size_t len = strlen(fold), n = 0;
-        char *out = arena_alloc(a, len * 2 + 3);
-
-        if (!out)
-                return NULL;
-        out[n++] = '"';
-        for (size_t i = 0; i < len; i++) {
-                if (fold[i] == '"')
-                        out[n++] = '"';
-                out[n++] = fold[i];
-        }
-        out[n++] = '"';
-        out[n] = '\0';
-        return out;
-}
-
-/* From three characters on there are trigrams to look up; shorter names are compared one by one. */
 static int put_name(struct sql *q, const char *name, struct err *e)
 {
-        char *fold = text_fold(q->arena, name), *phrase;
+        char *fold = text_fold(q->arena, name);
 
-        if (!fold)
-                return err_oom(e);
-        if (q->scan_names || text_chars(fold) < 3) {
-                sql_text(q, " AND instr(a.name_fold, ?) > 0", fold);
-                return 0;
-        }
-        phrase = fts_phrase(q->arena, fold);
-        if (!phrase)
-                return err_oom(e);
-        sql_text(q, " AND a.n IN (SELECT rowid FROM name_fts WHERE name_fts MATCH ?)", phrase);
-        return 0;
+        return fold ? q->db->engine->name_filter(q, fold, e) : err_oom(e);
 }
 
 static int put_content_type(struct sql *q, const char *type, struct err *e)
@@ -179,9 +129,9 @@ int sql_filter(struct sql *q, const struct asset_filter *f, struct err *e)
         else if (f->cluster_id)
                 sql_id(q, " AND a.cluster = ?", f->cluster_id);
         if (f->kinds)
-                put_set(q, "kind", f->kinds);
+                sql_set(q, "a.kind", f->kinds);
         if (f->statuses)
-                put_set(q, "status", f->statuses);
+                sql_set(q, "a.status", f->statuses);
         if (f->sha256)
                 sql_sha(q, " AND a.sha256 = ?", f->sha256);
         if (f->after.us)
@@ -193,4 +143,10 @@ int sql_filter(struct sql *q, const struct asset_filter *f, struct err *e)
         if (f->name && *f->name && put_name(q, f->name, e) < 0)
                 return -1;
         return put_tags(q, f, e);
+}
+
+bool filter_needs_asset(const struct asset_filter *f)
+{
+        return f->statuses || f->ntags || f->content_type || f->sha256 || (f->name && *f->name) || f->after.us ||
+               f->before.us;
 }

@@ -3,7 +3,7 @@
  * What is done to folders. A folder has an id for life: a merge leaves its id
  * behind as an alias, and the members and sums move as wholes, not one by one.
  */
-#include "catalog/catalog_sqlite_priv.h"
+#include "catalog/catalog_priv.h"
 
 #include <stdio.h>
 
@@ -36,20 +36,20 @@ static int do_create(struct tx *tx, void *arg, struct err *e)
 
         snprintf(f.owner, sizeof(f.owner), "%s", g->owner);
         snprintf(f.name, sizeof(f.name), "%s", g->name);
-        if (folder_add(tx, &f, e) < 0)
+        if (lock_owner(tx, g->owner, e) < 0 || folder_add(tx, &f, e) < 0)
                 return -1;
         return operation_add(tx, g->owner, g->actor, "create", &f.id, NULL, NULL, &op, e);
 }
 
-int sqlite_cluster_create(struct catalog *c, const char *owner, const char *name, float threshold, const char *actor,
-                          struct id *out, struct err *e)
+int catalog_cluster_create(struct catalog *c, const char *owner, const char *name, float threshold, const char *actor,
+                           struct id *out, struct err *e)
 {
         struct cluster_args g = {.id = id_new(), .owner = owner, .name = name, .threshold = threshold, .actor = actor};
 
         *out = g.id;
         if (!owner_valid(span_of(owner)))
                 return err_set(e, ERR_INVALID, "owner: 1 to 64 of A-Z a-z 0-9 . _ @ -, not beginning with a dot");
-        return name_check(name, e) < 0 ? -1 : write_do(self_of(c), LANE_RESULT, do_create, &g, e);
+        return name_check(name, e) < 0 ? -1 : write_do(c, LANE_RESULT, do_create, &g, e);
 }
 
 /* {"name":…,"status":…,…}: what a deleted or changed folder was. */
@@ -86,7 +86,7 @@ static int do_delete(struct tx *tx, void *arg, struct err *e)
         char detail[2048];
         int64_t op;
 
-        if (folder_find(tx, g->id, g->owner, &f, e) < 0 ||
+        if (lock_owner_of_folder(tx, g->id, e) < 0 || folder_find(tx, g->id, g->owner, &f, e) < 0 ||
             operation_add(tx, f.owner, g->actor, "delete", &f.id, describe(&f, detail, sizeof(detail)), &op_id, &op,
                           e) < 0 ||
             items_of(tx, op, f.id, NULL, e) < 0)
@@ -106,12 +106,12 @@ static int do_delete(struct tx *tx, void *arg, struct err *e)
         return tx_event(tx, (struct event){.kind = EVENT_RELABEL, .cluster = f.id}, e);
 }
 
-int sqlite_cluster_delete(struct catalog *c, struct id id, const char *owner, const char *actor, struct id *operation,
-                          struct err *e)
+int catalog_cluster_delete(struct catalog *c, struct id id, const char *owner, const char *actor, struct id *operation,
+                           struct err *e)
 {
         struct cluster_args g = {.id = id, .owner = owner, .actor = actor, .operation = operation};
 
-        return write_do(self_of(c), LANE_BULK, do_delete, &g, e);
+        return write_do(c, LANE_BULK, do_delete, &g, e);
 }
 
 static int rename_folder(struct tx *tx, const struct folder *f, const struct cluster_change *ch, struct err *e)
@@ -125,9 +125,8 @@ static int rename_folder(struct tx *tx, const struct folder *f, const struct clu
                 rc = err_set(e, ERR_CONFLICT, "there is a folder named \"%s\" already", ch->name);
         else if (rc >= 0)
                 rc = db_run(tx->db, e,
-                            "UPDATE cluster SET name = ?1, name_fold = ?2, named = max(named, ?3), touched = "
-                            "max(touched, ?3) "
-                            "WHERE id = ?4",
+                            "UPDATE cluster SET name = ?1, name_fold = ?2, named = named | ?3, touched = "
+                            "touched | ?3 WHERE id = ?4",
                             "ttiu", ch->name, fold, (int)ch->by_person, &f->id);
         arena_free(a);
         return rc;
@@ -160,7 +159,7 @@ static int do_change(struct tx *tx, void *arg, struct err *e)
         char detail[2048];
         int64_t op;
 
-        if (folder_find(tx, g->id, g->owner, &f, e) < 0)
+        if (lock_owner_of_folder(tx, g->id, e) < 0 || folder_find(tx, g->id, g->owner, &f, e) < 0)
                 return -1;
         if (ch->version && ch->version != f.version)
                 return err_set(e, ERR_CONFLICT, "the folder changed meanwhile");
@@ -177,8 +176,8 @@ static int do_change(struct tx *tx, void *arg, struct err *e)
         return tx_event(tx, (struct event){.kind = EVENT_FOLDER, .cluster = f.id}, e);
 }
 
-int sqlite_cluster_change(struct catalog *c, struct id id, const char *owner, const struct cluster_change *ch,
-                          const char *actor, struct id *operation, struct wall *updated, struct err *e)
+int catalog_cluster_change(struct catalog *c, struct id id, const char *owner, const struct cluster_change *ch,
+                           const char *actor, struct id *operation, struct wall *updated, struct err *e)
 {
         struct cluster_args g = {
                 .id = id, .owner = owner, .actor = actor, .change = ch, .operation = operation, .updated = updated};
@@ -187,7 +186,7 @@ int sqlite_cluster_change(struct catalog *c, struct id id, const char *owner, co
                 return -1;
         if (ch->kind == CHANGE_THRESHOLD && !(ch->threshold >= 0 && ch->threshold <= 1))
                 return err_set(e, ERR_INVALID, "threshold: %g, allowed are 0 to 1", (double)ch->threshold);
-        return write_do(self_of(c), LANE_RESULT, do_change, &g, e);
+        return write_do(c, LANE_RESULT, do_change, &g, e);
 }
 
 /* ---- merging --------------------------------------------------------------------------- */
@@ -198,7 +197,7 @@ static int merge_sums(struct tx *tx, struct id from, struct id into, struct err 
         int64_t after = -1;
 
         for (;;) {
-                sqlite3_stmt *s =
+                struct rows *s =
                         db_query(tx->db, e,
                                  "SELECT model, sum, count FROM cluster_prototype WHERE cluster = ? AND model > ? "
                                  "ORDER BY model LIMIT 1",
@@ -208,12 +207,12 @@ static int merge_sums(struct tx *tx, struct id from, struct id into, struct err 
                 int members;
                 if (rc <= 0)
                         return rc;
-                after = sqlite3_column_int64(s, 0);
-                bytes = (size_t)sqlite3_column_bytes(s, 1);
+                after = col_i64(s, 0);
+                bytes = (size_t)col_bytes(s, 1);
                 if (bytes > sizeof(sum))
                         bytes = sizeof(sum);
-                memcpy(sum, sqlite3_column_blob(s, 1), bytes);
-                members = sqlite3_column_int(s, 2);
+                memcpy(sum, col_blob(s, 1), bytes);
+                members = col_int(s, 2);
                 db_end(s);
                 if (prototype_add(tx, into, after, sum, bytes / sizeof(float), 1, members, e) < 0)
                         return -1;
@@ -235,7 +234,7 @@ static int merge_one(struct tx *tx, const struct folder *source, struct id into,
                 return -1;
         if (db_run(tx->db, e, "UPDATE asset SET cluster = ?, updated = ? WHERE cluster = ?", "ulu", &into, tx->now.us,
                    &source->id) < 0 ||
-            db_run(tx->db, e, "UPDATE cluster SET count = count + ?, touched = max(touched, ?) WHERE id = ?", "liu",
+            db_run(tx->db, e, "UPDATE cluster SET count = count + ?, touched = touched | ? WHERE id = ?", "liu",
                    (int64_t)source->count, (int)source->touched, &into) < 0 ||
             db_run(tx->db, e, "UPDATE cluster_alias SET target = ? WHERE target = ?", "uu", &into, &source->id) < 0 ||
             db_run(tx->db, e, "DELETE FROM cluster WHERE id = ?", "u", &source->id) < 0 ||
@@ -257,7 +256,7 @@ static int do_merge(struct tx *tx, void *arg, struct err *e)
         char detail[2048];
         int64_t op;
 
-        if (folder_find(tx, g->id, g->owner, &target, e) < 0)
+        if (lock_owner_of_folder(tx, g->id, e) < 0 || folder_find(tx, g->id, g->owner, &target, e) < 0)
                 return -1;
         if (stale(g, 0, &target))
                 return err_set(e, ERR_CONFLICT, "the folder changed meanwhile");
@@ -277,8 +276,8 @@ static int do_merge(struct tx *tx, void *arg, struct err *e)
                         return -1;
         }
         if (db_run(tx->db, e,
-                   "UPDATE cluster SET version = version + 1, updated = ?, touched = max(touched, ?) WHERE id = ?",
-                   "liu", tx->now.us, (int)(g->versions == NULL), &target.id) < 0)
+                   "UPDATE cluster SET version = version + 1, updated = ?, touched = touched | ? WHERE id = ?", "liu",
+                   tx->now.us, (int)(g->versions == NULL), &target.id) < 0)
                 return -1;
         if (g->operation)
                 *g->operation = op_id;
@@ -287,9 +286,9 @@ static int do_merge(struct tx *tx, void *arg, struct err *e)
         return tx_event(tx, (struct event){.kind = EVENT_FOLDER, .cluster = target.id}, e);
 }
 
-int sqlite_cluster_merge(struct catalog *c, struct id target, const struct id *sources, size_t n,
-                         const uint64_t *versions, const char *owner, const char *actor, struct id *operation,
-                         struct wall *updated, struct err *e)
+int catalog_cluster_merge(struct catalog *c, struct id target, const struct id *sources, size_t n,
+                          const uint64_t *versions, const char *owner, const char *actor, struct id *operation,
+                          struct wall *updated, struct err *e)
 {
         struct cluster_args g = {.id = target,
                                  .sources = sources,
@@ -309,5 +308,5 @@ int sqlite_cluster_merge(struct catalog *c, struct id target, const struct id *s
                         if (id_eq(sources[i], sources[j]))
                                 return err_set(e, ERR_INVALID, "source_cluster_ids: a folder is named twice");
         }
-        return write_do(self_of(c), LANE_BULK, do_merge, &g, e);
+        return write_do(c, LANE_BULK, do_merge, &g, e);
 }

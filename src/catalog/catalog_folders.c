@@ -3,7 +3,7 @@
  * Reading folders: lists, one, a pass's snapshot, and what tags its members
  * carry. The cover is the newest living picture, looked up, not kept.
  */
-#include "catalog/catalog_sqlite_priv.h"
+#include "catalog/catalog_priv.h"
 
 #define LIMIT_MAX 1000
 
@@ -23,18 +23,18 @@ static const struct order {
         [CLUSTERS_BY_CREATED] = {"c.created", 11, false, true},
 };
 
-static int cluster_read(sqlite3_stmt *s, struct arena *a, struct cluster *out, struct err *e)
+static int cluster_read(struct rows *s, struct arena *a, struct cluster *out, struct err *e)
 {
         bool ok = true;
 
         *out = (struct cluster){.id = col_id(s, 0),
                                 .owner = col_text(a, s, 1, &ok),
                                 .name = col_text(a, s, 2, &ok),
-                                .status = (enum cluster_status)sqlite3_column_int(s, 3),
-                                .threshold = (float)sqlite3_column_double(s, 4),
-                                .locked = sqlite3_column_int(s, 5) != 0,
-                                .touched = sqlite3_column_int(s, 6) != 0,
-                                .named = sqlite3_column_int(s, 7) != 0,
+                                .status = (enum cluster_status)col_int(s, 3),
+                                .threshold = (float)col_f64(s, 4),
+                                .locked = col_int(s, 5) != 0,
+                                .touched = col_int(s, 6) != 0,
+                                .named = col_int(s, 7) != 0,
                                 .asset_count = col_u64(s, 8),
                                 .cover = col_id(s, 9),
                                 .version = col_u64(s, 10),
@@ -43,19 +43,19 @@ static int cluster_read(sqlite3_stmt *s, struct arena *a, struct cluster *out, s
         return ok ? 0 : err_oom(e);
 }
 
-static const char *cursor_here(struct arena *a, uint64_t shape, const struct order *o, sqlite3_stmt *s)
+static const char *cursor_here(struct arena *a, uint64_t shape, const struct order *o, struct rows *s)
 {
-        struct cursor cur = {.n = sqlite3_column_int64(s, 13)};
+        struct cursor cur = {.n = col_i64(s, 13)};
 
         if (o->text)
-                cur.text = (const char *)sqlite3_column_text(s, o->number);
+                cur.text = col_str(s, o->number);
         else
-                cur.key = sqlite3_column_int64(s, o->number);
+                cur.key = col_i64(s, o->number);
         return o->text && !cur.text ? NULL : cursor_write(a, shape, &cur);
 }
 
-static int page(struct conn *db, sqlite3_stmt *s, const struct order *o, unsigned limit, uint64_t shape,
-                struct arena *a, struct cluster **out, size_t *n, const char **next, struct err *e)
+static int page(struct db *db, struct rows *s, const struct order *o, unsigned limit, uint64_t shape, struct arena *a,
+                struct cluster **out, size_t *n, const char **next, struct err *e)
 {
         const char *here = NULL;
         size_t cap = 0;
@@ -76,40 +76,40 @@ static int page(struct conn *db, sqlite3_stmt *s, const struct order *o, unsigne
 
 static void put_filter(struct sql *q, const struct cluster_filter *f)
 {
-        sql_put(q, "WHERE 1");
+        sql_put(q, "WHERE true");
         if (f->owner)
                 sql_text(q, " AND c.owner = ?", f->owner);
         if (f->status >= 0)
                 sql_int(q, " AND c.status = ?", f->status);
 }
 
-static int total_of(struct conn *db, const struct cluster_filter *f, struct arena *a, uint64_t *total, struct err *e)
+static int total_of(struct db *db, const struct cluster_filter *f, struct arena *a, uint64_t *total, struct err *e)
 {
         struct sql q;
-        sqlite3_stmt *s;
+        struct rows *s;
         int rc = -1;
 
-        sql_init(&q, a);
+        sql_init(&q, db, a);
         sql_put(&q, "SELECT count(*) FROM cluster c ");
         put_filter(&q, f);
-        s = sql_prepare(&q, db, e);
+        s = sql_run(&q, e);
         if (s && (rc = db_step(db, s, e)) > 0)
                 *total = col_u64(s, 0);
-        sqlite3_finalize(s);
+        rows_free(s);
         sql_done(&q);
         return rc < 0 ? -1 : 0;
 }
 
-int sqlite_cluster_list(struct catalog *c, const struct cluster_filter *f, enum cluster_sort sort, unsigned limit,
-                        const char *cursor, struct arena *a, struct cluster **out, size_t *n, uint64_t *total,
-                        const char **next, struct err *e)
+int catalog_cluster_list(struct catalog *c, const struct cluster_filter *f, enum cluster_sort sort, unsigned limit,
+                         const char *cursor, struct arena *a, struct cluster **out, size_t *n, uint64_t *total,
+                         const char **next, struct err *e)
 {
         struct mono began = mono_now();
         uint64_t shape = shape_int(shape_int(shape_str(3, f->owner), f->status), (int64_t)sort);
         const struct order *o = &orders[sort];
-        sqlite3_stmt *s = NULL;
+        struct rows *s = NULL;
         struct cursor cur;
-        struct conn *db;
+        struct db *db;
         struct sql q;
         int rc = cursor_read(a, shape, cursor, &cur, e);
 
@@ -121,10 +121,10 @@ int sqlite_cluster_list(struct catalog *c, const struct cluster_filter *f, enum 
                 return -1;
         if (limit == 0 || limit > LIMIT_MAX)
                 return err_set(e, ERR_INVALID, "limit: %u, allowed are 1 to %d", limit, LIMIT_MAX);
-        db = read_begin(self_of(c), e);
+        db = read_begin(c, e);
         if (!db)
                 return -1;
-        sql_init(&q, a);
+        sql_init(&q, db, a);
         sql_put(&q, CLUSTER_SELECT);
         put_filter(&q, f);
         if (rc > 0) {
@@ -138,17 +138,17 @@ int sqlite_cluster_list(struct catalog *c, const struct cluster_filter *f, enum 
         buf_printf(&q.text, " ORDER BY %s %s, c.n %s LIMIT %u", o->column, o->down ? "DESC" : "ASC",
                    o->down ? "DESC" : "ASC", limit + 1);
         rc = total_of(db, f, a, total, e);
-        s = rc < 0 ? NULL : sql_prepare(&q, db, e);
+        s = rc < 0 ? NULL : sql_run(&q, e);
         rc = s ? page(db, s, o, limit, shape, a, out, n, next, e) : -1;
-        sqlite3_finalize(s);
+        rows_free(s);
         sql_done(&q);
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc;
 }
 
-static int survivor_of(struct conn *db, struct id id, const char *owner, struct id *survivor, struct err *e)
+static int survivor_of(struct db *db, struct id id, const char *owner, struct id *survivor, struct err *e)
 {
-        sqlite3_stmt *s =
+        struct rows *s =
                 db_query(db, e,
                          "SELECT x.target FROM cluster_alias x JOIN cluster c ON c.id = x.target WHERE x.id = ?1 "
                          "AND (?2 IS NULL OR c.owner = ?2)",
@@ -162,12 +162,12 @@ static int survivor_of(struct conn *db, struct id id, const char *owner, struct 
         return rc < 0 ? -1 : 0;
 }
 
-int sqlite_cluster_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct cluster *out,
-                       struct id *survivor, struct err *e)
+int catalog_cluster_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct cluster *out,
+                        struct id *survivor, struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db = read_begin(self_of(c), e);
-        sqlite3_stmt *s;
+        struct db *db = read_begin(c, e);
+        struct rows *s;
         int rc;
 
         if (survivor)
@@ -186,16 +186,16 @@ int sqlite_cluster_get(struct catalog *c, struct id id, const char *owner, struc
                                      survivor && !id_is_nil(*survivor) ? "the folder was merged into another"
                                                                        : "no such folder");
         }
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc;
 }
 
-int sqlite_cluster_snapshot(struct catalog *c, const char *owner, struct arena *a, struct cluster **out,
-                            float **prototypes, size_t *n, struct err *e)
+int catalog_cluster_snapshot(struct catalog *c, const char *owner, struct arena *a, struct cluster **out,
+                             float **prototypes, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db;
-        sqlite3_stmt *s;
+        struct db *db;
+        struct rows *s;
         size_t cap = 0, pcap = 0;
         int64_t model;
         uint32_t dim;
@@ -204,7 +204,7 @@ int sqlite_cluster_snapshot(struct catalog *c, const char *owner, struct arena *
         *out = NULL;
         *prototypes = NULL;
         *n = 0;
-        if (index_model(self_of(c), &model, &dim, e) < 0 || !(db = read_begin(self_of(c), e)))
+        if (c->engine->model(c, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
                 return -1;
         s = db_query(
                 db, e,
@@ -214,7 +214,7 @@ int sqlite_cluster_snapshot(struct catalog *c, const char *owner, struct arena *
                 "tl", owner, model);
         while (s && (rc = db_step(db, s, e)) > 0) {
                 float *v;
-                if ((size_t)sqlite3_column_bytes(s, 13) != dim * sizeof(float))
+                if ((size_t)col_bytes(s, 13) != dim * sizeof(float))
                         continue;
                 if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 ||
                     arena_grow(a, prototypes, &pcap, *n + 1, dim * sizeof(float), e) < 0 ||
@@ -224,19 +224,19 @@ int sqlite_cluster_snapshot(struct catalog *c, const char *owner, struct arena *
                         break;
                 }
                 v = *prototypes + *n * dim;
-                memcpy(v, sqlite3_column_blob(s, 13), dim * sizeof(float));
+                memcpy(v, col_blob(s, 13), dim * sizeof(float));
                 *n += vec_normalise(v, dim);
         }
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc;
 }
 
-int sqlite_cluster_tags(struct catalog *c, struct id cluster, size_t max, struct arena *a, struct tag_count **out,
-                        size_t *n, struct err *e)
+int catalog_cluster_tags(struct catalog *c, struct id cluster, size_t max, struct arena *a, struct tag_count **out,
+                         size_t *n, struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db = read_begin(self_of(c), e);
-        sqlite3_stmt *s;
+        struct db *db = read_begin(c, e);
+        struct rows *s;
         size_t cap = 0;
         bool ok = true;
         int rc = -1;
@@ -250,7 +250,7 @@ int sqlite_cluster_tags(struct catalog *c, struct id cluster, size_t max, struct
                 db, e,
                 "SELECT name, count(*), avg(best) FROM (SELECT t.name AS name, max(x.confidence) AS best FROM asset a "
                 "JOIN asset_tag x ON x.asset = a.n JOIN tag t ON t.n = x.tag WHERE a.cluster = ? AND a.trashed = 0 "
-                "GROUP BY a.n, t.n) GROUP BY name ORDER BY 2 DESC, 3 DESC, 1 LIMIT ?",
+                "GROUP BY a.n, t.n, t.name) AS each_one GROUP BY name ORDER BY 2 DESC, 3 DESC, 1 LIMIT ?",
                 "ul", &cluster, (int64_t)max);
         while (s && (rc = db_step(db, s, e)) > 0) {
                 if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
@@ -260,8 +260,8 @@ int sqlite_cluster_tags(struct catalog *c, struct id cluster, size_t max, struct
                 }
                 (*out)[(*n)++] = (struct tag_count){.name = col_text(a, s, 0, &ok),
                                                     .members = col_u64(s, 1),
-                                                    .mean_confidence = (float)sqlite3_column_double(s, 2)};
+                                                    .mean_confidence = (float)col_f64(s, 2)};
         }
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }

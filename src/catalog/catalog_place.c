@@ -4,7 +4,7 @@
  * members' vectors, one sum a model; the invariant is that it always equals
  * what adding them up anew would give, so every way in or out passes here.
  */
-#include "catalog/catalog_sqlite_priv.h"
+#include "catalog/catalog_priv.h"
 
 #include <stdio.h>
 
@@ -12,7 +12,7 @@ static const struct id nil;
 
 int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct err *e)
 {
-        sqlite3_stmt *s = db_query(tx->db, e, "SELECT n, dim FROM model WHERE id = ?", "t", id);
+        struct rows *s = db_query(tx->db, e, "SELECT n, dim FROM model WHERE id = ?", "t", id);
         int rc = s ? db_step(tx->db, s, e) : -1;
         int64_t has;
 
@@ -28,8 +28,8 @@ int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct
                               (int)dim) < 0
                                ? -1
                                : 0;
-        *n = sqlite3_column_int64(s, 0);
-        has = sqlite3_column_int64(s, 1);
+        *n = col_i64(s, 0);
+        has = col_i64(s, 1);
         db_end(s);
         if (has != dim)
                 return err_set(e, ERR_CONFLICT, "model %s has %lld dimensions, not %u", id, (long long)has, dim);
@@ -40,10 +40,13 @@ int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct
 
 int folder_find(struct tx *tx, struct id id, const char *owner, struct folder *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(tx->db, e,
-                                   "SELECT owner, name, status, threshold, locked, touched, named, count, version "
-                                   "FROM cluster WHERE id = ?",
-                                   "u", &id);
+        struct rows *s =
+                db_query(tx->db, e,
+                         LOCKING(tx->db,
+                                 "SELECT owner, name, status, threshold, locked, touched, named, count, version "
+                                 "FROM cluster WHERE id = ?",
+                                 "FOR NO KEY UPDATE"),
+                         "u", &id);
         int rc = s ? db_step(tx->db, s, e) : -1;
 
         if (rc < 0)
@@ -52,16 +55,16 @@ int folder_find(struct tx *tx, struct id id, const char *owner, struct folder *o
                 return err_set(e, ERR_NOT_FOUND, "no such folder");
         *out = (struct folder){
                 .id = id,
-                .status = (enum cluster_status)sqlite3_column_int(s, 2),
-                .threshold = (float)sqlite3_column_double(s, 3),
-                .locked = sqlite3_column_int(s, 4),
-                .touched = sqlite3_column_int(s, 5),
-                .named = sqlite3_column_int(s, 6),
+                .status = (enum cluster_status)col_int(s, 2),
+                .threshold = (float)col_f64(s, 3),
+                .locked = col_int(s, 4),
+                .touched = col_int(s, 5),
+                .named = col_int(s, 6),
                 .count = col_u64(s, 7),
                 .version = col_u64(s, 8),
         };
-        snprintf(out->owner, sizeof(out->owner), "%s", (const char *)sqlite3_column_text(s, 0));
-        snprintf(out->name, sizeof(out->name), "%s", (const char *)sqlite3_column_text(s, 1));
+        snprintf(out->owner, sizeof(out->owner), "%s", or_empty(col_str(s, 0)));
+        snprintf(out->name, sizeof(out->name), "%s", or_empty(col_str(s, 1)));
         db_end(s);
         if (owner && strcmp(owner, out->owner) != 0)
                 return err_set(e, ERR_NOT_FOUND, "no such folder");
@@ -70,7 +73,7 @@ int folder_find(struct tx *tx, struct id id, const char *owner, struct folder *o
 
 static int find_fold(struct tx *tx, const char *owner, const char *fold, struct id *out, struct err *e)
 {
-        sqlite3_stmt *s =
+        struct rows *s =
                 db_query(tx->db, e, "SELECT id FROM cluster WHERE owner = ? AND name_fold = ?", "tt", owner, fold);
         int rc = s ? db_step(tx->db, s, e) : -1;
 
@@ -122,9 +125,11 @@ int folder_touch(struct tx *tx, struct id id, struct err *e)
 int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *v, size_t dim, int sign, int members,
                   struct err *e)
 {
-        sqlite3_stmt *s =
-                db_query(tx->db, e, "SELECT n, count, sum FROM cluster_prototype WHERE cluster = ? AND model = ?", "ul",
-                         &cluster, model);
+        struct rows *s =
+                db_query(tx->db, e,
+                         LOCKING(tx->db, "SELECT n, count, sum FROM cluster_prototype WHERE cluster = ? AND model = ?",
+                                 "FOR UPDATE"),
+                         "ul", &cluster, model);
         int rc = s ? db_step(tx->db, s, e) : -1;
         float sum[VECTOR_MAX_DIM] = {0};
         int64_t n = 0, count = 0;
@@ -132,10 +137,10 @@ int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *
         if (rc < 0)
                 return -1;
         if (rc > 0) {
-                n = sqlite3_column_int64(s, 0);
-                count = sqlite3_column_int64(s, 1);
-                if ((size_t)sqlite3_column_bytes(s, 2) == dim * sizeof(float))
-                        memcpy(sum, sqlite3_column_blob(s, 2), dim * sizeof(float));
+                n = col_i64(s, 0);
+                count = col_i64(s, 1);
+                if ((size_t)col_bytes(s, 2) == dim * sizeof(float))
+                        memcpy(sum, col_blob(s, 2), dim * sizeof(float));
                 db_end(s);
         }
         count += (int64_t)sign * members;
@@ -145,11 +150,7 @@ int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *
                 return -1;
         if (count <= 0)
                 return db_run(tx->db, e, "DELETE FROM cluster_prototype WHERE n = ?", "l", n);
-        if (n)
-                return db_run(tx->db, e, "UPDATE cluster_prototype SET count = ?, sum = ? WHERE n = ?", "lbl", count,
-                              sum, dim * sizeof(float), n);
-        return db_run(tx->db, e, "INSERT INTO cluster_prototype (cluster, model, count, sum) VALUES (?, ?, ?, ?)",
-                      "ullb", &cluster, model, count, sum, dim * sizeof(float));
+        return tx->db->engine->prototype_put(tx, n, &cluster, model, count, sum, dim, e);
 }
 
 int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e)
@@ -161,19 +162,21 @@ int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, str
                    &cluster) < 0)
                 return -1;
         for (;;) { /* model by model: prototype_add needs the statement's row no longer */
-                sqlite3_stmt *s = db_query(tx->db, e,
-                                           "SELECT model, vec FROM embedding WHERE asset = ? AND model > ? "
-                                           "ORDER BY model LIMIT 1",
-                                           "ll", asset, after);
+                struct rows *s = db_query(
+                        tx->db, e,
+                        SQL(tx->db,
+                            "SELECT model, vec FROM embedding WHERE asset = ? AND model > ? ORDER BY model LIMIT 1",
+                            "SELECT model, unit FROM embedding WHERE asset = ? AND model > ? ORDER BY model LIMIT 1"),
+                        "ll", asset, after);
                 int rc = s ? db_step(tx->db, s, e) : -1;
                 size_t bytes;
                 if (rc <= 0)
                         return rc;
-                after = sqlite3_column_int64(s, 0);
-                bytes = (size_t)sqlite3_column_bytes(s, 1);
+                after = col_i64(s, 0);
+                bytes = (size_t)col_bytes(s, 1);
                 if (bytes > sizeof(v))
                         bytes = sizeof(v);
-                memcpy(v, sqlite3_column_blob(s, 1), bytes);
+                memcpy(v, col_blob(s, 1), bytes);
                 db_end(s);
                 if (prototype_add(tx, cluster, after, v, bytes / sizeof(float), sign, 1, e) < 0)
                         return -1;
@@ -183,7 +186,6 @@ int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, str
 int row_place(struct tx *tx, struct row *r, struct id to, bool pinned, float similarity, struct err *e)
 {
         bool moves = !id_eq(r->cluster, to);
-        sqlite3_stmt *s;
 
         if (moves && !r->trashed) {
                 if (!id_is_nil(r->cluster) && folder_member(tx, r->cluster, r->n, -1, e) < 0)
@@ -191,20 +193,15 @@ int row_place(struct tx *tx, struct row *r, struct id to, bool pinned, float sim
                 if (!id_is_nil(to) && folder_member(tx, to, r->n, 1, e) < 0)
                         return -1;
         }
-        s = db_query(tx->db, e, "UPDATE asset SET cluster = ?, pinned = ?, similarity = ?, updated = ? WHERE n = ?",
-                     "uidll", id_is_nil(to) ? NULL : &to, (int)pinned, (double)similarity, tx->now.us, r->n);
-        if (!s)
-                return -1;
-        if (similarity < 0 && sqlite3_bind_null(s, 3) != SQLITE_OK) {
-                db_end(s);
-                return err_oom(e);
-        }
-        if (db_step(tx->db, s, e) < 0)
+        if (db_run(tx->db, e,
+                   "UPDATE asset SET cluster = ?1, pinned = ?2, similarity = CASE WHEN ?3 < 0 THEN NULL ELSE ?3 END, "
+                   "updated = ?4 WHERE n = ?5",
+                   "uidll", id_is_nil(to) ? NULL : &to, (int)pinned, (double)similarity, tx->now.us, r->n) < 0)
                 return -1;
         r->cluster = to;
         r->pinned = pinned;
         r->similarity = similarity;
-        return tx_event(tx, (struct event){.kind = EVENT_ROW, .asset = r->n}, e);
+        return moves ? tx_event(tx, (struct event){.kind = EVENT_ROW, .asset = r->n}, e) : 0;
 }
 
 /* ---- placements ----------------------------------------------------------------------------- */
@@ -365,14 +362,16 @@ static int do_place(struct tx *tx, void *arg, struct err *e)
 {
         struct place_args *g = arg;
 
+        if (lock_owner(tx, g->owner, e) < 0 || placing_check(tx, g->owner, g->p, e) < 0)
+                return -1;
         return placement_apply(tx, g->owner, NULL, g->p, g->actor, e);
 }
 
-int sqlite_place(struct catalog *c, const char *owner, const struct placement *p, const char *actor, struct err *e)
+int catalog_place(struct catalog *c, const char *owner, const struct placement *p, const char *actor, struct err *e)
 {
         struct place_args g = {.owner = owner, .actor = actor, .p = p};
 
         if (p->kind != PLACE_ASSIGN && p->kind != PLACE_FOUND)
                 return err_set(e, ERR_INVALID, "placement: only assign and found place others");
-        return write_do(self_of(c), LANE_BULK, do_place, &g, e);
+        return write_do(c, LANE_BULK, do_place, &g, e);
 }

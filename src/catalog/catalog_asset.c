@@ -3,18 +3,18 @@
  * One asset: reading it, and what a person does to it. Another owner's asset
  * does not exist; that is decided in the look-up, before anything else.
  */
-#include "catalog/catalog_sqlite_priv.h"
+#include "catalog/catalog_priv.h"
 
 #include <stdio.h>
 
 /* ---- reading -------------------------------------------------------------------- */
 
-static int read_tags(struct conn *db, int64_t n, struct arena *a, struct asset *out, struct err *e)
+static int read_tags(struct db *db, int64_t n, struct arena *a, struct asset *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e,
-                                   "SELECT t.name, x.source, x.confidence FROM asset_tag x JOIN tag t ON t.n = x.tag "
-                                   "WHERE x.asset = ? ORDER BY x.source, x.confidence DESC, t.name",
-                                   "l", n);
+        struct rows *s = db_query(db, e,
+                                  "SELECT t.name, x.source, x.confidence FROM asset_tag x JOIN tag t ON t.n = x.tag "
+                                  "WHERE x.asset = ? ORDER BY x.source, x.confidence DESC, t.name",
+                                  "l", n);
         size_t cap = 0;
         bool ok = true;
         int rc = -1;
@@ -25,41 +25,40 @@ static int read_tags(struct conn *db, int64_t n, struct arena *a, struct asset *
                         return -1;
                 }
                 out->tags[out->ntags++] = (struct tag){.name = col_text(a, s, 0, &ok),
-                                                       .source = (enum tag_source)sqlite3_column_int(s, 1),
-                                                       .confidence = (float)sqlite3_column_double(s, 2)};
+                                                       .source = (enum tag_source)col_int(s, 1),
+                                                       .confidence = (float)col_f64(s, 2)};
         }
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }
 
 /* The newest model's embedding stands for all. */
-static int read_model(struct conn *db, int64_t n, struct arena *a, struct asset *out, struct err *e)
+static int read_model(struct db *db, int64_t n, struct arena *a, struct asset *out, struct err *e)
 {
-        sqlite3_stmt *s =
-                db_query(db, e,
-                         "SELECT m.id, m.dim FROM embedding x JOIN model m ON m.n = x.model WHERE x.asset = ? "
-                         "ORDER BY x.model DESC LIMIT 1",
-                         "l", n);
+        struct rows *s = db_query(db, e,
+                                  "SELECT m.id, m.dim FROM embedding x JOIN model m ON m.n = x.model WHERE x.asset = ? "
+                                  "ORDER BY x.model DESC LIMIT 1",
+                                  "l", n);
         int rc = s ? db_step(db, s, e) : -1;
         bool ok = true;
 
         if (rc <= 0)
                 return rc;
         out->model_id = col_text(a, s, 0, &ok);
-        out->dimension = (uint32_t)sqlite3_column_int(s, 1);
+        out->dimension = (uint32_t)col_int(s, 1);
         db_end(s);
         return ok ? 0 : err_oom(e);
 }
 
-int asset_read(struct conn *db, sqlite3_stmt *s, struct arena *a, struct asset *out, struct err *e)
+int asset_read(struct db *db, struct rows *s, struct arena *a, struct asset *out, struct err *e)
 {
         bool ok = true;
 
         *out = (struct asset){
                 .id = col_id(s, 1),
                 .job_id = col_id(s, 2),
-                .kind = (enum asset_kind)sqlite3_column_int(s, 3),
-                .type = (enum job_type)sqlite3_column_int(s, 4),
-                .status = (enum asset_status)sqlite3_column_int(s, 5),
+                .kind = (enum asset_kind)col_int(s, 3),
+                .type = (enum job_type)col_int(s, 4),
+                .status = (enum asset_status)col_int(s, 5),
                 .stage = col_text(a, s, 6, &ok),
                 .error = col_text(a, s, 7, &ok),
                 .error_code = col_text(a, s, 8, &ok),
@@ -76,24 +75,24 @@ int asset_read(struct conn *db, sqlite3_stmt *s, struct arena *a, struct asset *
                 .analysis_note = col_text(a, s, 19, &ok),
                 .cluster_id = col_id(s, 20),
                 .cluster_name = col_text(a, s, 21, &ok),
-                .cluster_provisional = !col_null(s, 22) && sqlite3_column_int(s, 22) == CLUSTER_PROVISIONAL,
-                .pinned = sqlite3_column_int(s, 23) != 0,
-                .cluster_similarity = col_null(s, 24) ? -1 : (float)sqlite3_column_double(s, 24),
+                .cluster_provisional = !col_null(s, 22) && col_int(s, 22) == CLUSTER_PROVISIONAL,
+                .pinned = col_int(s, 23) != 0,
+                .cluster_similarity = col_null(s, 24) ? -1 : (float)col_f64(s, 24),
                 .duplicate_of = col_id(s, 25),
         };
         if (!ok)
                 return err_oom(e);
-        if (read_tags(db, sqlite3_column_int64(s, 0), a, out, e) < 0)
+        if (read_tags(db, col_i64(s, 0), a, out, e) < 0)
                 return -1;
-        return read_model(db, sqlite3_column_int64(s, 0), a, out, e);
+        return read_model(db, col_i64(s, 0), a, out, e);
 }
 
-static int read_near(struct conn *db, struct arena *a, struct asset *out, struct err *e)
+static int read_near(struct db *db, struct arena *a, struct asset *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e,
-                                   "SELECT b.id FROM asset a JOIN near_duplicate x ON x.asset = a.n JOIN asset b ON "
-                                   "b.n = x.other AND b.trashed = 0 WHERE a.id = ? ORDER BY x.distance, b.n LIMIT 50",
-                                   "u", &out->id);
+        struct rows *s = db_query(db, e,
+                                  "SELECT b.id FROM asset a JOIN near_duplicate x ON x.asset = a.n JOIN asset b ON "
+                                  "b.n = x.other AND b.trashed = 0 WHERE a.id = ? ORDER BY x.distance, b.n LIMIT 50",
+                                  "u", &out->id);
         size_t cap = 0;
         int rc = -1;
 
@@ -108,9 +107,9 @@ static int read_near(struct conn *db, struct arena *a, struct asset *out, struct
 }
 
 /* 1, 0 unknown or foreign, -1 */
-static int get(struct conn *db, struct id id, const char *owner, struct arena *a, struct asset *out, struct err *e)
+static int get(struct db *db, struct id id, const char *owner, struct arena *a, struct asset *out, struct err *e)
 {
-        sqlite3_stmt *s =
+        struct rows *s =
                 db_query(db, e, ASSET_SELECT "WHERE a.id = ?1 AND (?2 IS NULL OR a.owner = ?2)", "ut", &id, owner);
         int rc = s ? db_step(db, s, e) : -1;
 
@@ -121,11 +120,11 @@ static int get(struct conn *db, struct id id, const char *owner, struct arena *a
         return rc < 0 ? -1 : 1;
 }
 
-int sqlite_asset_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct asset *out,
-                     struct err *e)
+int catalog_asset_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct asset *out,
+                      struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db = read_begin(self_of(c), e);
+        struct db *db = read_begin(c, e);
         int rc;
 
         if (!db)
@@ -135,38 +134,38 @@ int sqlite_asset_get(struct catalog *c, struct id id, const char *owner, struct 
                 rc = read_near(db, a, out, e);
         else if (rc == 0)
                 rc = err_set(e, ERR_NOT_FOUND, "no such asset");
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc;
 }
 
-int sqlite_asset_get_many(struct catalog *c, const struct id *ids, size_t n, const char *owner, struct arena *a,
-                          struct asset **out, size_t *found, struct err *e)
+int catalog_asset_get_many(struct catalog *c, const struct id *ids, size_t n, const char *owner, struct arena *a,
+                           struct asset **out, size_t *found, struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db;
+        struct db *db;
         int rc = 0;
 
         *found = 0;
         *out = arena_array(a, n + 1, sizeof(**out));
         if (!*out)
                 return err_oom(e);
-        db = read_begin(self_of(c), e);
+        db = read_begin(c, e);
         if (!db)
                 return -1;
         for (size_t i = 0; i < n && rc >= 0; i++) {
                 rc = get(db, ids[i], owner, a, &(*out)[*found], e);
                 *found += rc > 0;
         }
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc < 0 ? -1 : 0;
 }
 
-int sqlite_lineage(struct catalog *c, struct id asset, const char *owner, struct arena *a, struct lineage_entry **out,
-                   size_t *n, struct err *e)
+int catalog_lineage(struct catalog *c, struct id asset, const char *owner, struct arena *a, struct lineage_entry **out,
+                    size_t *n, struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db = read_begin(self_of(c), e);
-        sqlite3_stmt *s;
+        struct db *db = read_begin(c, e);
+        struct rows *s;
         int64_t number = 0;
         size_t cap = 0;
         bool ok = true;
@@ -195,7 +194,7 @@ int sqlite_lineage(struct catalog *c, struct id asset, const char *owner, struct
                                                         .actor = col_text(a, s, 2, &ok),
                                                         .detail = col_text(a, s, 3, &ok)};
         }
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }
 
@@ -257,7 +256,7 @@ static int do_patch(struct tx *tx, void *arg, struct err *e)
         const struct asset_patch *p = g->patch;
         struct row r;
 
-        if (row_find(tx, g->id, g->owner, &r, e) < 0)
+        if ((p->set_cluster && lock_owner_of_asset(tx, g->id, e) < 0) || row_find(tx, g->id, g->owner, &r, e) < 0)
                 return -1;
         if (p->filename && rename_to(tx, &r, g, e) < 0)
                 return -1;
@@ -275,8 +274,8 @@ static int do_patch(struct tx *tx, void *arg, struct err *e)
         return tx_text(tx, r.n, e);
 }
 
-int sqlite_asset_patch(struct catalog *c, struct id id, const char *owner, const struct asset_patch *p,
-                       const char *actor, struct id *operation, struct err *e)
+int catalog_asset_patch(struct catalog *c, struct id id, const char *owner, const struct asset_patch *p,
+                        const char *actor, struct id *operation, struct err *e)
 {
         struct asset_args g = {.id = id, .owner = owner, .actor = actor, .patch = p, .operation = operation};
         struct arena *a = arena_new(1 << 20);
@@ -291,7 +290,7 @@ int sqlite_asset_patch(struct catalog *c, struct id id, const char *owner, const
         for (size_t i = 0; rc == 0 && i < p->ntags; i++)
                 g.tags[i] = (struct tag){.name = p->tags[i], .source = TAG_HUMAN, .confidence = 1};
         if (rc == 0)
-                rc = write_do(self_of(c), LANE_RESULT, do_patch, &g, e);
+                rc = write_do(c, LANE_RESULT, do_patch, &g, e);
         arena_free(a);
         return rc;
 }
@@ -301,7 +300,7 @@ static int set_trashed(struct tx *tx, struct asset_args *g, bool trashed, struct
 {
         struct row r;
 
-        if (row_find(tx, g->id, g->owner, &r, e) < 0)
+        if (lock_owner_of_asset(tx, g->id, e) < 0 || row_find(tx, g->id, g->owner, &r, e) < 0)
                 return -1;
         if (r.trashed == trashed)
                 return 0;
@@ -311,7 +310,7 @@ static int set_trashed(struct tx *tx, struct asset_args *g, bool trashed, struct
                 return -1;
         if (lineage_add(tx, r.n, trashed ? "trashed" : "restored", g->actor, NULL, e) < 0)
                 return -1;
-        return tx_event(tx, (struct event){.kind = EVENT_ROW, .asset = r.n}, e);
+        return 0;
 }
 
 static int do_trash(struct tx *tx, void *arg, struct err *e)
@@ -324,18 +323,28 @@ static int do_restore(struct tx *tx, void *arg, struct err *e)
         return set_trashed(tx, arg, false, e);
 }
 
-int sqlite_asset_trash(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e)
+int catalog_asset_trash(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e)
 {
         struct asset_args g = {.id = id, .owner = owner, .actor = actor};
 
-        return write_do(self_of(c), LANE_RESULT, do_trash, &g, e);
+        return write_do(c, LANE_RESULT, do_trash, &g, e);
 }
 
-int sqlite_asset_restore(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e)
+int catalog_asset_restore(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e)
 {
         struct asset_args g = {.id = id, .owner = owner, .actor = actor};
 
-        return write_do(self_of(c), LANE_RESULT, do_restore, &g, e);
+        return write_do(c, LANE_RESULT, do_restore, &g, e);
+}
+
+/* Before the asset, as workers do. */
+static int tasks_lock(struct tx *tx, struct id asset, struct err *e)
+{
+        return db_run(tx->db, e,
+                      SQL(tx->db, NULL,
+                          "SELECT 1 FROM task t JOIN asset a ON a.n = t.asset WHERE a.id = ? ORDER BY t.n FOR UPDATE "
+                          "OF t"),
+                      "u", &asset);
 }
 
 /* Tasks go first and by hand: the count of waiting ones must know. */
@@ -356,13 +365,14 @@ static int do_purge(struct tx *tx, void *arg, struct err *e)
         struct asset_args *g = arg;
         struct row r;
 
-        if (row_find(tx, g->id, g->owner, &r, e) < 0)
+        if (lock_owner_of_asset(tx, g->id, e) < 0 || tasks_lock(tx, g->id, e) < 0 ||
+            row_find(tx, g->id, g->owner, &r, e) < 0)
                 return -1;
         if (!r.trashed && !id_is_nil(r.cluster) && folder_member(tx, r.cluster, r.n, -1, e) < 0)
                 return -1;
         if (counter_add(tx, r.owner, r.kind, r.trashed ? ASSET_STATUS_COUNT : (int)r.status, -1, -(int64_t)r.size, e) <
                     0 ||
-            job_count(tx, r.job, r.status, -1, e) < 0 || job_settle(tx, r.job, e) < 0 || tasks_drop(tx, r.n, e) < 0 ||
+            job_count(tx, r.job, r.status, -1, e) < 0 || tasks_drop(tx, r.n, e) < 0 ||
             lineage_add(tx, r.n, "purged", g->actor, NULL, e) < 0)
                 return -1;
         if (db_run(tx->db, e, "UPDATE asset SET duplicate_of = NULL WHERE sha256 = ? AND duplicate_of = ?", "hu",
@@ -376,12 +386,12 @@ static int do_purge(struct tx *tx, void *arg, struct err *e)
         return tx_text(tx, r.n, e);
 }
 
-int sqlite_asset_purge(struct catalog *c, struct id id, const char *owner, const char *actor, struct sha256 *object,
-                       bool *orphan, struct err *e)
+int catalog_asset_purge(struct catalog *c, struct id id, const char *owner, const char *actor, struct sha256 *object,
+                        bool *orphan, struct err *e)
 {
         struct asset_args g = {.id = id, .owner = owner, .actor = actor, .object = object, .orphan = orphan};
 
-        return write_do(self_of(c), LANE_RESULT, do_purge, &g, e);
+        return write_do(c, LANE_RESULT, do_purge, &g, e);
 }
 
 static int do_reprocess(struct tx *tx, void *arg, struct err *e)
@@ -390,7 +400,7 @@ static int do_reprocess(struct tx *tx, void *arg, struct err *e)
         struct row r;
         int64_t busy;
 
-        if (row_find(tx, g->id, g->owner, &r, e) < 0 ||
+        if (tasks_lock(tx, g->id, e) < 0 || row_find(tx, g->id, g->owner, &r, e) < 0 ||
             db_int(tx->db, e, &busy, "SELECT count(*) FROM task WHERE asset = ? AND state IN (0, 1)", "l", r.n) < 0)
                 return -1;
         if (r.kind != KIND_MEDIA)
@@ -405,9 +415,9 @@ static int do_reprocess(struct tx *tx, void *arg, struct err *e)
         return lineage_add(tx, r.n, "reprocessed", g->actor, NULL, e);
 }
 
-int sqlite_asset_reprocess(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e)
+int catalog_asset_reprocess(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e)
 {
         struct asset_args g = {.id = id, .owner = owner, .actor = actor};
 
-        return write_do(self_of(c), LANE_RESULT, do_reprocess, &g, e);
+        return write_do(c, LANE_RESULT, do_reprocess, &g, e);
 }

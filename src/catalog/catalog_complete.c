@@ -4,7 +4,7 @@
  * savepoint. The hard thing is the order: an old vector leaves the folder's
  * prototype before the new one is stored, so the sum never holds both.
  */
-#include "catalog/catalog_postgres_priv.h"
+#include "catalog/catalog_priv.h"
 
 #define NEAR_MAX     50
 #define PHASH_RADIUS 2 /* the furthest probing goes: distances up to 11 */
@@ -25,7 +25,7 @@ struct near_list {
         const struct sha256 *object;
 };
 
-static int near_take(struct pg_tx *tx, struct near_list *l, int64_t asset, uint64_t phash, struct err *e)
+static int near_take(struct tx *tx, struct near_list *l, int64_t asset, uint64_t phash, struct err *e)
 {
         int distance = __builtin_popcountll(phash ^ l->phash);
         int64_t fits;
@@ -37,52 +37,59 @@ static int near_take(struct pg_tx *tx, struct near_list *l, int64_t asset, uint6
                 if (l->found[i].asset == asset)
                         return 0;
         /* The same bytes are an exact duplicate, which is told elsewhere. */
-        rc = pg_int(tx->db, e, &fits, "SELECT 1 FROM asset WHERE n = ? AND trashed = 0 AND sha256 <> ?", "lh", asset,
+        rc = db_int(tx->db, e, &fits, "SELECT 1 FROM asset WHERE n = ? AND trashed = 0 AND sha256 <> ?", "lh", asset,
                     l->object);
         if (rc > 0)
                 l->found[l->n++] = (struct near){.asset = asset, .distance = distance};
         return rc < 0 ? -1 : 0;
 }
 
-/* All values within radius bits of a quarter, as PostgreSQL's text form of an array. */
+/* All values within radius bits of a quarter, with commas between. */
 static void put_values(struct buf *b, unsigned value, unsigned radius)
 {
-        buf_printf(b, "{%u", value);
+        buf_printf(b, "%u", value);
         for (unsigned i = 0; radius >= 1 && i < 16; i++) {
                 buf_printf(b, ",%u", value ^ 1U << i);
                 for (unsigned j = i + 1; radius >= 2 && j < 16; j++)
                         buf_printf(b, ",%u", value ^ 1U << i ^ 1U << j);
         }
-        buf_putc(b, '}');
 }
 
-static int probe_band(struct pg_tx *tx, struct near_list *l, const char *owner, int band, unsigned radius,
-                      struct err *e)
+static int probe(struct tx *tx, struct near_list *l, const char *owner, int band, const char *values, struct err *e)
 {
-        struct pg_rows *s = NULL;
+        struct rows *s = db_query(tx->db, e,
+                                  SQL(tx->db,
+                                      "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value IN "
+                                      "(SELECT value FROM json_each('[' || ? || ']'))",
+                                      "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value = "
+                                      "ANY (('{' || ? || '}')::integer[]) ORDER BY asset"),
+                                  "tit", owner, band, values);
+        int rc = s ? 1 : -1;
+
+        while (rc > 0 && l->n < NEAR_MAX) {
+                rc = db_step(tx->db, s, e);
+                if (rc <= 0)
+                        return rc;
+                rc = near_take(tx, l, col_i64(s, 0), col_u64(s, 1), e) < 0 ? -1 : 1;
+        }
+        if (s)
+                db_end(s);
+        return rc < 0 ? -1 : 0;
+}
+
+static int probe_band(struct tx *tx, struct near_list *l, const char *owner, int band, unsigned radius, struct err *e)
+{
         struct buf b;
+        int rc;
 
         buf_init(&b, 4096);
         put_values(&b, (unsigned)(l->phash >> (16 * band) & 0xFFFF), radius);
-        if (buf_failed(&b))
-                err_oom(e);
-        else
-                s = pg_query(tx->db, e,
-                             "SELECT asset, phash FROM phash_band WHERE owner = ? AND band = ? AND value = ANY "
-                             "(?::text::integer[]) ORDER BY asset",
-                             "tit", owner, band, buf_str(&b));
+        rc = buf_failed(&b) ? err_oom(e) : probe(tx, l, owner, band, buf_str(&b), e);
         buf_done(&b);
-        while (s && l->n < NEAR_MAX && pg_step(tx->db, s, e) > 0)
-                if (near_take(tx, l, pg_col_i64(s, 0), pg_col_u64(s, 1), e) < 0) {
-                        pg_end(s);
-                        return -1;
-                }
-        if (s && (l->n == NEAR_MAX))
-                pg_end(s);
-        return s ? 0 : -1;
+        return rc;
 }
 
-static int near_find(struct pg_tx *tx, const struct row *r, uint64_t phash, struct err *e)
+static int near_find(struct tx *tx, const struct row *r, uint64_t phash, struct err *e)
 {
         struct near_list l = {.self = r->n, .phash = phash, .below = tx->c->phash_distance, .object = &r->sha256};
         unsigned radius = (l.below - 1) / 4;
@@ -93,7 +100,7 @@ static int near_find(struct pg_tx *tx, const struct row *r, uint64_t phash, stru
                 if (probe_band(tx, &l, r->owner, band, radius, e) < 0)
                         return -1;
         for (size_t i = 0; i < l.n; i++)
-                if (pg_run(tx->db, e,
+                if (db_run(tx->db, e,
                            "INSERT INTO near_duplicate (asset, other, distance) VALUES (?1, ?2, ?3), (?2, ?1, ?3) "
                            "ON CONFLICT (asset, other) DO UPDATE SET distance = excluded.distance",
                            "lli", r->n, l.found[i].asset, l.found[i].distance) < 0)
@@ -101,15 +108,15 @@ static int near_find(struct pg_tx *tx, const struct row *r, uint64_t phash, stru
         return 0;
 }
 
-static int phash_put(struct pg_tx *tx, const struct row *r, uint64_t phash, struct err *e)
+static int phash_put(struct tx *tx, const struct row *r, uint64_t phash, struct err *e)
 {
-        if (pg_run(tx->db, e, "UPDATE asset SET phash = ? WHERE n = ?", "ll", (int64_t)phash, r->n) < 0 ||
-            pg_run(tx->db, e, "DELETE FROM phash_band WHERE asset = ?", "l", r->n) < 0 ||
-            pg_run(tx->db, e, "DELETE FROM near_duplicate WHERE asset = ?", "l", r->n) < 0 ||
-            pg_run(tx->db, e, "DELETE FROM near_duplicate WHERE other = ?", "l", r->n) < 0)
+        if (db_run(tx->db, e, "UPDATE asset SET phash = ? WHERE n = ?", "ll", (int64_t)phash, r->n) < 0 ||
+            db_run(tx->db, e, "DELETE FROM phash_band WHERE asset = ?", "l", r->n) < 0 ||
+            db_run(tx->db, e, "DELETE FROM near_duplicate WHERE asset = ?", "l", r->n) < 0 ||
+            db_run(tx->db, e, "DELETE FROM near_duplicate WHERE other = ?", "l", r->n) < 0)
                 return -1;
         for (int band = 0; band < 4; band++)
-                if (pg_run(tx->db, e,
+                if (db_run(tx->db, e,
                            "INSERT INTO phash_band (owner, band, value, asset, phash) VALUES (?, ?, ?, ?, ?)", "tiill",
                            r->owner, band, (int)(phash >> (16 * band) & 0xFFFF), r->n, (int64_t)phash) < 0)
                         return -1;
@@ -119,46 +126,39 @@ static int phash_put(struct pg_tx *tx, const struct row *r, uint64_t phash, stru
 /* ---- the vector --------------------------------------------------------------------- */
 
 /* The old vector, if there is one, off the prototype of the folder the asset is in. */
-static int vector_leave(struct pg_tx *tx, const struct row *r, int64_t model, bool *had, struct err *e)
+static int vector_leave(struct tx *tx, const struct row *r, int64_t model, struct err *e)
 {
         float v[VECTOR_MAX_DIM];
-        struct pg_rows *s =
-                pg_query(tx->db, e, "SELECT unit FROM embedding WHERE asset = ? AND model = ?", "ll", r->n, model);
-        int rc = s ? pg_step(tx->db, s, e) : -1;
+        struct rows *s = db_query(tx->db, e,
+                                  SQL(tx->db, "SELECT vec FROM embedding WHERE asset = ? AND model = ?",
+                                      "SELECT unit FROM embedding WHERE asset = ? AND model = ?"),
+                                  "ll", r->n, model);
+        int rc = s ? db_step(tx->db, s, e) : -1;
         size_t bytes;
 
-        *had = rc > 0;
         if (rc <= 0)
                 return rc;
-        bytes = (size_t)pg_col_bytes(s, 0);
+        bytes = (size_t)col_bytes(s, 0);
         if (bytes > sizeof(v))
                 bytes = sizeof(v);
-        memcpy(v, pg_col_blob(s, 0), bytes);
-        pg_end(s);
+        memcpy(v, col_blob(s, 0), bytes);
+        db_end(s);
         if (r->trashed || id_is_nil(r->cluster))
                 return 0;
-        return pg_prototype_add(tx, r->cluster, model, v, bytes / sizeof(float), -1, 1, e);
+        return prototype_add(tx, r->cluster, model, v, bytes / sizeof(float), -1, 1, e);
 }
 
-static int vector_put(struct pg_tx *tx, const struct row *r, const struct task_result *res, struct err *e)
+static int vector_put(struct tx *tx, const struct row *r, const struct task_result *res, struct err *e)
 {
         int64_t model;
-        bool had;
 
-        if (pg_model_number(tx, res->model_id, res->dim, &model, e) < 0 || vector_leave(tx, r, model, &had, e) < 0)
-                return -1;
-        if (pg_run(tx->db, e,
-                   "INSERT INTO embedding (asset, model, unit, vec, owner, kind, cluster, trashed) "
-                   "VALUES (?, ?, ?, ?::vector::halfvec, ?, ?, ?, ?) "
-                   "ON CONFLICT (asset, model) DO UPDATE SET unit = excluded.unit, vec = excluded.vec",
-                   "llbftiui", r->n, model, res->vector, (size_t)res->dim * sizeof(float), res->vector,
-                   (size_t)res->dim, r->owner, (int)r->kind, id_is_nil(r->cluster) ? NULL : &r->cluster,
-                   (int)r->trashed) < 0)
+        if (model_number(tx, res->model_id, res->dim, &model, e) < 0 || vector_leave(tx, r, model, e) < 0 ||
+            tx->db->engine->vector_put(tx, r, model, res->vector, res->dim, e) < 0)
                 return -1;
         if (!r->trashed && !id_is_nil(r->cluster) &&
-            pg_prototype_add(tx, r->cluster, model, res->vector, res->dim, 1, 1, e) < 0)
+            prototype_add(tx, r->cluster, model, res->vector, res->dim, 1, 1, e) < 0)
                 return -1;
-        return 0;
+        return tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e);
 }
 
 /* ---- all of it -------------------------------------------------------------------------- */
@@ -172,18 +172,18 @@ static bool finite_vector(const struct task_result *r)
 }
 
 /* The owner is locked before the task and the asset, as all who place do; nothing to place, nothing to lock. */
-static int lock_places(struct pg_tx *tx, const struct task_result *r, struct err *e)
+static int lock_places(struct tx *tx, const struct task_result *r, struct err *e)
 {
         int64_t one;
         int rc = 1;
 
         if (r->placement.kind != PLACE_ASSIGN && r->placement.kind != PLACE_FOUND)
-                rc = pg_int(tx->db, e, &one, "SELECT 1 FROM asset WHERE id = ? AND cluster IS NOT NULL", "u",
+                rc = db_int(tx->db, e, &one, "SELECT 1 FROM asset WHERE id = ? AND cluster IS NOT NULL", "u",
                             &r->task->asset_id);
-        return rc > 0 ? pg_lock_owner_of_asset(tx, r->task->asset_id, e) : rc;
+        return rc > 0 ? lock_owner_of_asset(tx, r->task->asset_id, e) : rc;
 }
 
-static int do_complete(struct pg_tx *tx, void *arg, struct err *e)
+static int do_complete(struct tx *tx, void *arg, struct err *e)
 {
         const struct task_result *r = arg;
         struct placement keep = {.kind = PLACE_KEEP};
@@ -191,31 +191,31 @@ static int do_complete(struct pg_tx *tx, void *arg, struct err *e)
         int64_t task, asset;
         struct row row;
 
-        if (lock_places(tx, r, e) < 0 || pg_lease_find(tx, r->task, &task, &asset, e) < 0 ||
-            pg_row_load(tx, asset, &row, e) < 0)
+        if (lock_places(tx, r, e) < 0 || placing_check(tx, r->task->owner, p, e) < 0 ||
+            lease_find(tx, r->task, &task, &asset, e) < 0 || row_load(tx, asset, &row, e) < 0)
                 return -1;
-        if (pg_run(tx->db, e,
+        if (db_run(tx->db, e,
                    "UPDATE asset SET metadata = coalesce(?, metadata), stage = 'done', error = NULL, error_code = NULL "
                    "WHERE n = ?",
                    "tl", r->metadata, asset) < 0)
                 return -1;
-        if (r->step && pg_step_keep(tx, &row.sha256, r->step, r->step_version, r->step_data, e) < 0)
+        if (r->step && step_keep(tx, &row.sha256, r->step, r->step_version, r->step_data, e) < 0)
                 return -1;
         if (r->has_phash && phash_put(tx, &row, r->phash, e) < 0)
                 return -1;
-        if (pg_tags_replace(tx, asset, false, r->tags, r->ntags, e) < 0)
+        if (tags_replace(tx, asset, false, r->tags, r->ntags, e) < 0)
                 return -1;
         if (r->model_id && vector_put(tx, &row, r, e) < 0)
                 return -1;
         /* A person may have decided, or thrown it away, while the worker was at it. */
         if (row.pinned || row.trashed)
                 p = &keep;
-        if (pg_placement_apply(tx, row.owner, &row, p, "service", e) < 0)
+        if (placement_apply(tx, row.owner, &row, p, "service", e) < 0)
                 return -1;
-        if (pg_task_move(tx, task, TASK_LEASED, TASK_DONE, e) < 0 || pg_row_set_status(tx, &row, ASSET_DONE, e) < 0 ||
-            pg_lineage_add(tx, asset, "processed", "service", NULL, e) < 0)
+        if (task_move(tx, task, TASK_LEASED, TASK_DONE, e) < 0 || row_set_status(tx, &row, ASSET_DONE, e) < 0 ||
+            lineage_add(tx, asset, "processed", "service", NULL, e) < 0)
                 return -1;
-        return pg_tx_text(tx, asset, e);
+        return tx_text(tx, asset, e);
 }
 
 static int result_check(const struct task_result *r, struct err *e)
@@ -228,7 +228,7 @@ static int result_check(const struct task_result *r, struct err *e)
         return 0;
 }
 
-int catalog_pg_task_complete(struct catalog *c, const struct task_result *r, struct err *e)
+int catalog_task_complete(struct catalog *c, const struct task_result *r, struct err *e)
 {
         union {
                 const struct task_result *in;
@@ -237,7 +237,7 @@ int catalog_pg_task_complete(struct catalog *c, const struct task_result *r, str
 
         if (result_check(r, e) < 0)
                 return -1;
-        return pg_write(pg_self(c), do_complete, pass.arg, e);
+        return write_do(c, LANE_RESULT, do_complete, pass.arg, e);
 }
 
 /* ---- results of steps ------------------------------------------------------------------------ */
@@ -248,57 +248,57 @@ struct step_args {
         struct span data;
 };
 
-int pg_step_keep(struct pg_tx *tx, const struct sha256 *object, const char *step, const char *version, struct span data,
-                 struct err *e)
+int step_keep(struct tx *tx, const struct sha256 *object, const char *step, const char *version, struct span data,
+              struct err *e)
 {
-        return pg_run(tx->db, e,
+        return db_run(tx->db, e,
                       "INSERT INTO step_result (object, step, version, data) VALUES (?, ?, ?, ?) "
                       "ON CONFLICT (object, step, version) DO UPDATE SET data = excluded.data",
                       "httb", object, step, version, (const void *)data.p, data.n);
 }
 
-static int do_step_put(struct pg_tx *tx, void *arg, struct err *e)
+static int do_step_put(struct tx *tx, void *arg, struct err *e)
 {
         struct step_args *g = arg;
         int64_t one;
-        int rc = pg_int(tx->db, e, &one, "SELECT 1 FROM object WHERE sha256 = ?", "h", &g->object);
+        int rc = db_int(tx->db, e, &one, "SELECT 1 FROM object WHERE sha256 = ?", "h", &g->object);
 
         if (rc <= 0)
                 return rc < 0 ? -1 : err_set(e, ERR_NOT_FOUND, "no such object");
-        return pg_step_keep(tx, &g->object, g->step, g->version, g->data, e);
+        return step_keep(tx, &g->object, g->step, g->version, g->data, e);
 }
 
-int catalog_pg_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version,
-                        struct span data, struct err *e)
+int catalog_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data,
+                     struct err *e)
 {
         struct step_args g = {.object = object, .step = step, .version = version, .data = data};
 
-        return pg_write(pg_self(c), do_step_put, &g, e);
+        return write_do(c, LANE_RESULT, do_step_put, &g, e);
 }
 
-int catalog_pg_step_get(struct catalog *c, struct sha256 object, const char *step, const char *version, struct arena *a,
-                        struct span *out, struct err *e)
+int catalog_step_get(struct catalog *c, struct sha256 object, const char *step, const char *version, struct arena *a,
+                     struct span *out, struct err *e)
 {
         struct mono began = mono_now();
-        struct pg_conn *db = pg_read_begin(pg_self(c), e);
-        struct pg_rows *s;
+        struct db *db = read_begin(c, e);
+        struct rows *s;
         int rc = -1;
         char *p;
 
         *out = (struct span){0};
         if (!db)
                 return -1;
-        s = pg_query(db, e, "SELECT data FROM step_result WHERE object = ? AND step = ? AND version = ?", "htt",
+        s = db_query(db, e, "SELECT data FROM step_result WHERE object = ? AND step = ? AND version = ?", "htt",
                      &object, step, version);
-        if (s && (rc = pg_step(db, s, e)) > 0) {
-                size_t n = (size_t)pg_col_bytes(s, 0);
+        if (s && (rc = db_step(db, s, e)) > 0) {
+                size_t n = (size_t)col_bytes(s, 0);
                 p = arena_alloc(a, n + 1);
                 if (p && n)
-                        memcpy(p, pg_col_blob(s, 0), n);
+                        memcpy(p, col_blob(s, 0), n);
                 *out = (struct span){p, n};
                 rc = p ? 1 : err_oom(e);
-                pg_end(s);
+                db_end(s);
         }
-        pg_read_end(pg_self(c), db, began);
+        read_end(c, db, began);
         return rc;
 }

@@ -5,7 +5,7 @@
  * is deliberately not asked then: a late worker whose lease nobody took back
  * has done the work, and throwing it away helps nobody.
  */
-#include "catalog/catalog_sqlite_priv.h"
+#include "catalog/catalog_priv.h"
 #include "metrics/metrics.h"
 
 #include <stdio.h>
@@ -15,44 +15,49 @@
 struct claim_args {
         const char *worker;
         struct dur lease;
-        uint32_t types;
+        int due[JOB_TYPE_COUNT], ndue;
         struct arena *arena;
         struct task *out;
         bool got;
 };
 
-/* The ready task that is longest due among the types asked for; one probe of the index a type. */
-static int due(struct conn *db, uint32_t types, int64_t now, int64_t *n, struct err *e)
+/* Ready tasks of the types ?2, each type by itself: so each costs a probe of the index and no more. */
+#define EACH_TYPE(of)                                                                                                  \
+        of(0) " UNION ALL " of(1) " UNION ALL " of(2) " UNION ALL " of(3) " UNION ALL " of(4) " UNION ALL " of(5)
+static_assert(JOB_TYPE_COUNT == 6, "EACH_TYPE has them all");
+#define READY(type) "FROM task WHERE state = 0 AND type = " #type " AND (?2 >> " #type ") & 1 = 1 AND run_after "
+#define FIRST_DUE(type)                                                                                                \
+        "SELECT * FROM (SELECT type, run_after, n " READY(type) "<= ?1 ORDER BY run_after, n LIMIT 1) AS t" #type
+#define COUNT_DUE(type) "SELECT count(*) AS many " READY(type) "<= ?1"
+#define NEXT_DUE(type)  "SELECT min(run_after) AS at " READY(type) "> ?1"
+
+/* Types with something due, the longest due first. */
+static int due(struct db *db, uint32_t types, int due_types[JOB_TYPE_COUNT], int *n, struct err *e)
 {
-        int64_t best = INT64_MAX;
+        struct rows *s = db_query(db, e, "SELECT type FROM (" EACH_TYPE(FIRST_DUE) ") AS due ORDER BY run_after, n",
+                                  "li", db->now.us, (int)types);
+        int rc = -1;
 
         *n = 0;
-        for (int type = 0; type < JOB_TYPE_COUNT; type++) {
-                sqlite3_stmt *s;
-                int rc;
-                if (!(types & 1U << type))
-                        continue;
-                s = db_query(db, e,
-                             "SELECT n, run_after FROM task WHERE state = 0 AND type = ? AND run_after <= ? "
-                             "ORDER BY run_after, n LIMIT 1",
-                             "il", type, now);
-                rc = s ? db_step(db, s, e) : -1;
-                if (rc < 0)
-                        return -1;
-                if (rc == 0)
-                        continue;
-                if (sqlite3_column_int64(s, 1) < best) {
-                        *n = sqlite3_column_int64(s, 0);
-                        best = sqlite3_column_int64(s, 1);
-                }
-                db_end(s);
-        }
-        return 0;
+        while (s && (rc = db_step(db, s, e)) > 0)
+                due_types[(*n)++] = col_int(s, 0);
+        return rc;
+}
+
+/* What another worker has just locked is passed over, not waited for. 1, 0 none left, -1. */
+static int take(struct tx *tx, int type, int64_t *n, struct err *e)
+{
+        return db_int(tx->db, e, n,
+                      LOCKING(tx->db,
+                              "SELECT n FROM task WHERE state = 0 AND type = ? AND run_after <= ? ORDER BY run_after, "
+                              "n LIMIT 1",
+                              "FOR UPDATE SKIP LOCKED"),
+                      "il", type, tx->now.us);
 }
 
 static int task_read(struct tx *tx, int64_t n, struct arena *a, struct task *t, int64_t *asset, struct err *e)
 {
-        sqlite3_stmt *s =
+        struct rows *s =
                 db_query(tx->db, e,
                          "SELECT t.id, a.id, j.id, t.type, t.token, t.deliveries, t.errors, t.crashes, a.owner, "
                          "a.filename, a.content_type, a.sha256, a.size, a.cluster, a.pinned, a.n FROM task t "
@@ -66,20 +71,20 @@ static int task_read(struct tx *tx, int64_t n, struct arena *a, struct task *t, 
         *t = (struct task){.id = col_id(s, 0),
                            .asset_id = col_id(s, 1),
                            .job_id = col_id(s, 2),
-                           .type = (enum job_type)sqlite3_column_int(s, 3),
+                           .type = (enum job_type)col_int(s, 3),
                            .token = col_u64(s, 4),
-                           .deliveries = (unsigned)sqlite3_column_int(s, 5),
-                           .errors = (unsigned)sqlite3_column_int(s, 6),
-                           .crashes = (unsigned)sqlite3_column_int(s, 7),
+                           .deliveries = (unsigned)col_int(s, 5),
+                           .errors = (unsigned)col_int(s, 6),
+                           .crashes = (unsigned)col_int(s, 7),
                            .owner = col_text(a, s, 8, &ok),
                            .filename = col_text(a, s, 9, &ok),
                            .content_type = col_text(a, s, 10, &ok),
                            .sha256 = col_sha(s, 11),
                            .size = col_u64(s, 12),
-                           .pinned = sqlite3_column_int(s, 14) != 0};
+                           .pinned = col_int(s, 14) != 0};
         if (t->pinned)
                 t->cluster_id = col_id(s, 13);
-        *asset = sqlite3_column_int64(s, 15);
+        *asset = col_i64(s, 15);
         db_end(s);
         return ok ? 0 : err_oom(e);
 }
@@ -88,13 +93,14 @@ static int do_claim(struct tx *tx, void *arg, struct err *e)
 {
         struct claim_args *g = arg;
         struct row r;
-        int64_t n, asset = 0;
+        int64_t n = 0, asset = 0;
+        int rc = 0;
 
         g->got = false;
-        if (due(tx->db, g->types, tx->now.us, &n, e) < 0)
-                return -1;
-        if (!n)
-                return 0;
+        for (int i = 0; i < g->ndue && rc == 0; i++)
+                rc = take(tx, g->due[i], &n, e);
+        if (rc <= 0)
+                return rc;
         if (task_move(tx, n, TASK_READY, TASK_LEASED, e) < 0 ||
             db_run(tx->db, e,
                    "UPDATE task SET token = token + 1, deliveries = deliveries + 1, worker = ?, lease_until = ? WHERE "
@@ -107,62 +113,55 @@ static int do_claim(struct tx *tx, void *arg, struct err *e)
         return 0;
 }
 
-int sqlite_task_claim(struct catalog *c, const char *worker, struct dur lease, uint32_t types, struct arena *a,
-                      struct task *out, struct err *e)
+int catalog_task_claim(struct catalog *c, const char *worker, struct dur lease, uint32_t types, struct arena *a,
+                       struct task *out, struct err *e)
 {
-        struct claim_args g = {.worker = worker, .lease = lease, .types = types, .arena = a, .out = out};
+        struct claim_args g = {.worker = worker, .lease = lease, .arena = a, .out = out};
         struct mono began = mono_now();
-        struct conn *db = read_begin(self_of(c), e);
-        int64_t n = 0;
+        struct db *db = read_begin(c, e);
         int rc;
 
-        /* An idle pool asks often: a read says "nothing" without going through the writer. */
+        /* An idle pool of workers asks often: a read says "nothing" without beginning a write. */
         if (!db)
                 return -1;
-        rc = due(db, types, wall_now().us, &n, e);
-        read_end(self_of(c), db, began);
-        if (rc < 0 || n == 0)
+        rc = due(db, types, g.due, &g.ndue, e);
+        read_end(c, db, began);
+        if (rc < 0 || g.ndue == 0)
                 return rc;
-        if (write_do(self_of(c), LANE_RESULT, do_claim, &g, e) < 0)
+        if (write_do(c, LANE_RESULT, do_claim, &g, e) < 0)
                 return -1;
         return g.got;
 }
 
-int sqlite_task_ready(struct catalog *c, uint32_t types, uint64_t *now, struct wall *next, struct err *e)
+int catalog_task_ready(struct catalog *c, uint32_t types, uint64_t *now, struct wall *next, struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db = read_begin(self_of(c), e);
-        int64_t at = wall_now().us, n, first;
-        int rc = 0;
+        struct db *db = read_begin(c, e);
+        int64_t n = 0, first = 0;
+        int rc;
 
         *now = 0;
         *next = (struct wall){0};
         if (!db)
                 return -1;
-        for (int type = 0; type < JOB_TYPE_COUNT && rc >= 0; type++) {
-                if (!(types & 1U << type))
-                        continue;
-                rc = db_int(db, e, &n, "SELECT count(*) FROM task WHERE state = 0 AND type = ? AND run_after <= ?",
-                            "il", type, at);
-                if (rc > 0)
-                        *now += (uint64_t)n;
-                if (rc >= 0)
-                        rc = db_int(db, e, &first,
-                                    "SELECT min(run_after) FROM task WHERE state = 0 AND type = ? AND run_after > ?",
-                                    "il", type, at);
-                if (rc > 0 && (next->us == 0 || first < next->us))
-                        next->us = first;
-        }
-        read_end(self_of(c), db, began);
+        rc = db_int(db, e, &n, "SELECT CAST(sum(many) AS bigint) FROM (" EACH_TYPE(COUNT_DUE) ") AS due", "li",
+                    db->now.us, (int)types);
+        if (rc >= 0)
+                rc = db_int(db, e, &first, "SELECT min(at) FROM (" EACH_TYPE(NEXT_DUE) ") AS later", "li", db->now.us,
+                            (int)types);
+        read_end(c, db, began);
+        *now = (uint64_t)n;
+        next->us = first;
         return rc < 0 ? -1 : 0;
 }
 
 /* ---- leases --------------------------------------------------------------------------- */
 
+#define LEASED(db) LOCKING(db, "SELECT n, asset FROM task WHERE id = ? AND token = ? AND state = 1", "FOR UPDATE")
+
 int lease_find(struct tx *tx, const struct task *t, int64_t *n, int64_t *asset, struct err *e)
 {
-        sqlite3_stmt *s = db_query(tx->db, e, "SELECT n, asset FROM task WHERE id = ? AND token = ? AND state = 1",
-                                   "ul", &t->id, (int64_t)t->token);
+        struct rows *s = db_query(tx->db, e, LEASED(tx->db), "ul", &t->id, (int64_t)t->token);
         int rc = s ? db_step(tx->db, s, e) : -1;
 
         if (rc < 0)
@@ -171,8 +170,8 @@ int lease_find(struct tx *tx, const struct task *t, int64_t *n, int64_t *asset, 
                 metrics_add(METRIC_TOKENS_REJECTED, 1);
                 return err_set(e, ERR_STALE, "the lease is gone");
         }
-        *n = sqlite3_column_int64(s, 0);
-        *asset = sqlite3_column_int64(s, 1);
+        *n = col_i64(s, 0);
+        *asset = col_i64(s, 1);
         db_end(s);
         return 0;
 }
@@ -185,19 +184,19 @@ struct lease_args {
 static int do_extend(struct tx *tx, void *arg, struct err *e)
 {
         struct lease_args *g = arg;
-        int64_t n, asset;
 
-        if (lease_find(tx, g->task, &n, &asset, e) < 0)
+        if (db_run(tx->db, e, "UPDATE task SET lease_until = ? WHERE id = ? AND token = ? AND state = 1", "lul",
+                   wall_add(tx->now, g->lease).us, &g->task->id, (int64_t)g->task->token) < 0)
                 return -1;
-        return db_run(tx->db, e, "UPDATE task SET lease_until = ? WHERE n = ?", "ll", wall_add(tx->now, g->lease).us,
-                      n);
+        /* Not counted as a refused write: a heartbeat may just have met its own task's end. */
+        return db_changes(tx->db) > 0 ? 0 : err_set(e, ERR_STALE, "the lease is gone");
 }
 
-int sqlite_task_extend(struct catalog *c, const struct task *t, struct dur lease, struct err *e)
+int catalog_task_extend(struct catalog *c, const struct task *t, struct dur lease, struct err *e)
 {
         struct lease_args g = {.task = t, .lease = lease};
 
-        return write_do(self_of(c), LANE_RESULT, do_extend, &g, e);
+        return write_do(c, LANE_RESULT, do_extend, &g, e);
 }
 
 /* Back to ready; the asset waits again. */
@@ -217,21 +216,23 @@ static int do_release(struct tx *tx, void *arg, struct err *e)
 {
         struct lease_args *g = arg;
         int64_t n, asset;
-        int rc = db_int(tx->db, e, &n, "SELECT n FROM task WHERE id = ? AND token = ? AND state = 1", "ul",
-                        &g->task->id, (int64_t)g->task->token);
+        int rc = db_int(tx->db, e, &n, LEASED(tx->db), "ul", &g->task->id, (int64_t)g->task->token);
 
         if (rc <= 0)
                 return rc; /* somebody has it already: just as well */
         if (lease_find(tx, g->task, &n, &asset, e) < 0 || back(tx, n, asset, tx->now, e) < 0)
                 return -1;
-        return db_run(tx->db, e, "UPDATE task SET deliveries = max(deliveries - 1, 0) WHERE n = ?", "l", n);
+        return db_run(
+                tx->db, e,
+                "UPDATE task SET deliveries = CASE WHEN deliveries > 0 THEN deliveries - 1 ELSE 0 END WHERE n = ?", "l",
+                n);
 }
 
-int sqlite_task_release(struct catalog *c, const struct task *t, struct err *e)
+int catalog_task_release(struct catalog *c, const struct task *t, struct err *e)
 {
         struct lease_args g = {.task = t};
 
-        return write_do(self_of(c), LANE_RESULT, do_release, &g, e);
+        return write_do(c, LANE_RESULT, do_release, &g, e);
 }
 
 /* ---- failure ------------------------------------------------------------------------------- */
@@ -241,18 +242,20 @@ static int note_failure(struct tx *tx, int64_t task, const struct task_failure *
         const char *stage = f->stage ? f->stage : "stored", *code = err_name(f->code);
 
         if (db_run(tx->db, e,
-                   "INSERT INTO task_error (task, at, stage, code, message, crash) VALUES (?, ?, ?, ?, ?, ?)",
-                   "lltt"
-                   "ti",
-                   task, tx->now.us, stage, code, or_empty(f->reason), (int)f->crash) < 0)
+                   "INSERT INTO task_error (task, at, stage, code, message, crash) VALUES (?, ?, ?, ?, ?, ?)", "llttti",
+                   task, tx->now.us, stage, code, or_empty(f->reason), (int)f->crash) < 0 ||
+            db_run(tx->db, e, "UPDATE task SET errors = errors + ?, crashes = crashes + ? WHERE n = ?", "iil",
+                   (int)!f->crash, (int)f->crash, task) < 0)
                 return -1;
-        return db_run(
-                tx->db, e,
-                "UPDATE task SET errors = errors + ?1, crashes = crashes + ?2, stage = ?3, code = ?4, error = ?5, "
-                "input_fault = ?6, last_failed = ?7, "
-                "first_failed = CASE WHEN first_failed = 0 THEN ?7 ELSE first_failed END WHERE n = ?8",
-                "iitttill", (int)!f->crash, (int)f->crash, stage, code, or_empty(f->reason),
-                (int)error_is_input(f->code), tx->now.us, task);
+        return db_run(tx->db, e,
+                      SQL(tx->db,
+                          "UPDATE task SET stage = ?2, code = ?3, error = ?4, input_fault = ?5, last_failed = ?6, "
+                          "first_failed = CASE WHEN first_failed = 0 THEN ?6 ELSE first_failed END WHERE n = ?1",
+                          "INSERT INTO task_failed (task, stage, code, error, input_fault, first_failed, last_failed) "
+                          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (task) DO UPDATE SET stage = "
+                          "excluded.stage, code = excluded.code, error = excluded.error, input_fault = "
+                          "excluded.input_fault, last_failed = excluded.last_failed"),
+                      "ltttil", task, stage, code, or_empty(f->reason), (int)error_is_input(f->code), tx->now.us);
 }
 
 static int lineage_failure(struct tx *tx, int64_t asset, const struct task_failure *f, struct err *e)
@@ -307,11 +310,11 @@ static int do_fail(struct tx *tx, void *arg, struct err *e)
         return task_failed(tx, n, asset, g->f, e);
 }
 
-int sqlite_task_fail(struct catalog *c, const struct task *t, const struct task_failure *f, struct err *e)
+int catalog_task_fail(struct catalog *c, const struct task *t, const struct task_failure *f, struct err *e)
 {
         struct fail_args g = {.task = t, .f = f};
 
-        return write_do(self_of(c), LANE_RESULT, do_fail, &g, e);
+        return write_do(c, LANE_RESULT, do_fail, &g, e);
 }
 
 struct expire_args {
@@ -324,20 +327,23 @@ static int expire_one(struct tx *tx, unsigned max_crashes, struct err *e)
 {
         struct task_failure f = {
                 .code = ERR_CRASHED, .reason = "the lease ran out: its worker died or hung", .crash = true};
-        sqlite3_stmt *s = db_query(tx->db, e,
-                                   "SELECT t.n, t.asset, t.crashes, a.stage FROM task t JOIN asset a ON a.n = t.asset "
-                                   "WHERE t.state = 1 AND t.lease_until < ? ORDER BY t.lease_until LIMIT 1",
-                                   "l", tx->now.us);
+        struct rows *s =
+                db_query(tx->db, e,
+                         LOCKING(tx->db,
+                                 "SELECT t.n, t.asset, t.crashes, a.stage FROM task t JOIN asset a ON a.n = t.asset "
+                                 "WHERE t.state = 1 AND t.lease_until < ? ORDER BY t.lease_until LIMIT 1",
+                                 "FOR UPDATE OF t SKIP LOCKED"),
+                         "l", tx->now.us);
         int rc = s ? db_step(tx->db, s, e) : -1;
         int64_t task, asset;
         char stage[32];
 
         if (rc <= 0)
                 return rc;
-        task = sqlite3_column_int64(s, 0);
-        asset = sqlite3_column_int64(s, 1);
-        f.dead = (unsigned)sqlite3_column_int(s, 2) + 1 >= max_crashes;
-        snprintf(stage, sizeof(stage), "%s", (const char *)sqlite3_column_text(s, 3));
+        task = col_i64(s, 0);
+        asset = col_i64(s, 1);
+        f.dead = (unsigned)col_int(s, 2) + 1 >= max_crashes;
+        snprintf(stage, sizeof(stage), "%s", or_empty(col_str(s, 3)));
         db_end(s);
         f.stage = stage;
         f.retry_at = tx->now;
@@ -359,24 +365,24 @@ static int do_expire(struct tx *tx, void *arg, struct err *e)
         return rc < 0 ? -1 : 0;
 }
 
-int sqlite_task_expire(struct catalog *c, unsigned max_crashes, struct err *e)
+int catalog_task_expire(struct catalog *c, unsigned max_crashes, struct err *e)
 {
         struct expire_args g = {.max_crashes = max_crashes};
         struct mono began = mono_now();
-        struct conn *db;
+        struct db *db;
         int64_t one;
         int moved = 0, rc;
 
         for (;;) {
-                db = read_begin(self_of(c), e);
+                db = read_begin(c, e);
                 if (!db)
                         return -1;
                 rc = db_int(db, e, &one, "SELECT 1 FROM task WHERE state = 1 AND lease_until < ? LIMIT 1", "l",
-                            wall_now().us);
-                read_end(self_of(c), db, began);
+                            db->now.us);
+                read_end(c, db, began);
                 if (rc <= 0)
                         return rc < 0 ? -1 : moved;
-                if (write_do(self_of(c), LANE_RESULT, do_expire, &g, e) < 0)
+                if (write_do(c, LANE_RESULT, do_expire, &g, e) < 0)
                         return -1;
                 moved += g.moved;
                 if (g.moved == 0)

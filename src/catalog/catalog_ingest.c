@@ -4,7 +4,7 @@
  * up inside it, so of two equal requests in flight the second meets the first
  * one's row, whichever thread came first.
  */
-#include "catalog/catalog_sqlite_priv.h"
+#include "catalog/catalog_priv.h"
 
 #include <stdio.h>
 
@@ -26,9 +26,9 @@ static const char *scope_of(const struct new_job *job)
 }
 
 /* ids and duplicates are kept as plain arrays of their structs: 16 and 32 bytes each. */
-static int receipt_read(sqlite3_stmt *s, struct arena *a, struct job_receipt *out, struct err *e)
+static int receipt_read(struct rows *s, struct arena *a, struct job_receipt *out, struct err *e)
 {
-        size_t ids = (size_t)sqlite3_column_bytes(s, 4), dups = (size_t)sqlite3_column_bytes(s, 5);
+        size_t ids = (size_t)col_bytes(s, 4), dups = (size_t)col_bytes(s, 5);
 
         *out = (struct job_receipt){.job_id = col_id(s, 1),
                                     .created = col_wall(s, 2),
@@ -40,25 +40,25 @@ static int receipt_read(sqlite3_stmt *s, struct arena *a, struct job_receipt *ou
         if (!out->assets || !out->duplicates)
                 return err_oom(e);
         if (ids)
-                memcpy(out->assets, sqlite3_column_blob(s, 4), ids);
+                memcpy(out->assets, col_blob(s, 4), ids);
         if (dups)
-                memcpy(out->duplicates, sqlite3_column_blob(s, 5), dups);
+                memcpy(out->duplicates, col_blob(s, 5), dups);
         return 0;
 }
 
 /* 1 replayed, 0 unknown, -1 error or other content. */
-static int replay(struct conn *db, const struct new_job *job, struct arena *a, struct job_receipt *out, struct err *e)
+static int replay(struct db *db, const struct new_job *job, struct arena *a, struct job_receipt *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e,
-                                   "SELECT hash, job, created, expires, assets, duplicates FROM idempotency "
-                                   "WHERE owner = ? AND scope = ? AND key = ?",
-                                   "ttt", job->owner, scope_of(job), job->idempotency_key);
+        struct rows *s = db_query(db, e,
+                                  "SELECT hash, job, created, expires, assets, duplicates FROM idempotency "
+                                  "WHERE owner = ? AND scope = ? AND key = ?",
+                                  "ttt", job->owner, scope_of(job), job->idempotency_key);
         int rc = s ? db_step(db, s, e) : -1;
         char text[ID_TEXT_LEN];
 
         if (rc <= 0)
                 return rc;
-        if (col_wall(s, 3).us <= wall_now().us) {
+        if (col_wall(s, 3).us <= db->now.us) {
                 rc = 0;
         } else if (!sha256_eq(col_sha(s, 0), job->content_hash)) {
                 *out = (struct job_receipt){.job_id = col_id(s, 1), .created = col_wall(s, 2)};
@@ -71,17 +71,21 @@ static int replay(struct conn *db, const struct new_job *job, struct arena *a, s
         return rc;
 }
 
+#define EXPIRED_DELETE(lock)                                                                                           \
+        "DELETE FROM idempotency WHERE (owner, scope, key) IN "                                                        \
+        "(SELECT owner, scope, key FROM idempotency WHERE expires <= ? LIMIT 20" lock ")"
+
 static int remember(struct tx *tx, const struct new_job *job, const struct job_receipt *r, struct err *e)
 {
         /* What has expired goes a little at a time, with whoever comes. */
-        if (db_run(tx->db, e,
-                   "DELETE FROM idempotency WHERE (owner, scope, key) IN "
-                   "(SELECT owner, scope, key FROM idempotency WHERE expires <= ? LIMIT 20)",
-                   "l", tx->now.us) < 0)
+        if (db_run(tx->db, e, SQL(tx->db, EXPIRED_DELETE(""), EXPIRED_DELETE(" FOR UPDATE SKIP LOCKED")), "l",
+                   tx->now.us) < 0)
                 return -1;
         return db_run(tx->db, e,
-                      "INSERT OR REPLACE INTO idempotency (owner, scope, key, hash, job, created, expires, assets, "
-                      "duplicates) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      "INSERT INTO idempotency (owner, scope, key, hash, job, created, expires, assets, "
+                      "duplicates) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner, scope, key) DO UPDATE SET "
+                      "hash = excluded.hash, job = excluded.job, created = excluded.created, "
+                      "expires = excluded.expires, assets = excluded.assets, duplicates = excluded.duplicates",
                       "ttthullbb", job->owner, scope_of(job), job->idempotency_key, &job->content_hash, &job->id,
                       r->created.us, wall_add(tx->now, tx->c->idempotency_ttl).us, r->assets,
                       r->nassets * sizeof(*r->assets), r->duplicates, r->nduplicates * sizeof(*r->duplicates));
@@ -127,7 +131,7 @@ static int add_folder(struct tx *tx, const struct new_job *job, struct id *out, 
 /* The oldest asset of this owner with these bytes, nil when there is none. */
 static int find_duplicate(struct tx *tx, const char *owner, const struct sha256 *h, struct id *of, struct err *e)
 {
-        sqlite3_stmt *s = db_query(
+        struct rows *s = db_query(
                 tx->db, e, "SELECT id FROM asset WHERE sha256 = ? AND owner = ? AND trashed = 0 ORDER BY n LIMIT 1",
                 "ht", h, owner);
         int rc = s ? db_step(tx->db, s, e) : -1;
@@ -140,17 +144,24 @@ static int find_duplicate(struct tx *tx, const char *owner, const struct sha256 
         return rc < 0 ? -1 : 0;
 }
 
+/* Before duplicates are looked for: of two uploads of the same new bytes the second waits here for the first. */
+static int object_put(struct tx *tx, const struct new_asset *f, struct err *e)
+{
+        if (db_run(tx->db, e,
+                   "INSERT INTO object (sha256, size, created) VALUES (?, ?, ?) ON CONFLICT (sha256) DO NOTHING", "hll",
+                   &f->sha256, (int64_t)f->size, tx->now.us) < 0)
+                return -1;
+        if (db_changes(tx->db) > 0 && counter_add(tx, "", COUNTER_OBJECTS, 0, 1, (int64_t)f->size, e) < 0)
+                return -1;
+        return 0;
+}
+
 static int asset_insert(struct tx *tx, const struct ingest_args *g, size_t i, int64_t job_n, const struct id *cluster,
                         const struct id *of, int64_t *n, struct err *e)
 {
         const struct new_job *job = g->job;
         const struct new_asset *f = &job->assets[i];
 
-        if (db_run(tx->db, e, "INSERT INTO object (sha256, size, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                   "hll", &f->sha256, (int64_t)f->size, tx->now.us) < 0)
-                return -1;
-        if (db_changes(tx->db) > 0 && counter_add(tx, "", -1, 0, 1, (int64_t)f->size, e) < 0)
-                return -1;
         return db_int(tx->db, e, n,
                       "INSERT INTO asset (id, job, position, owner, kind, type, status, stage, filename, name_fold, "
                       "content_type, comments, sha256, size, created, updated, note, cluster, pinned, duplicate_of) "
@@ -174,7 +185,7 @@ static int add_asset(struct tx *tx, const struct ingest_args *g, size_t i, int64
         struct id of;
         int64_t n;
 
-        if (find_duplicate(tx, job->owner, &f->sha256, &of, e) < 0 ||
+        if (object_put(tx, f, e) < 0 || find_duplicate(tx, job->owner, &f->sha256, &of, e) < 0 ||
             asset_insert(tx, g, i, job_n, cluster, &of, &n, e) < 0 ||
             counter_add(tx, job->owner, f->kind, status, 1, (int64_t)f->size, e) < 0)
                 return -1;
@@ -192,14 +203,27 @@ static int add_asset(struct tx *tx, const struct ingest_args *g, size_t i, int64
         return tx_text(tx, n, e);
 }
 
-static bool queue_full(struct tx *tx, const struct new_job *job)
+static int queue_check(struct tx *tx, const struct new_job *job, struct err *e)
 {
-        uint64_t max = tx->c->queue_max_depth;
+        int64_t max = (int64_t)tx->c->queue_max_depth, waiting = 0;
         bool tasks = false;
 
         for (size_t i = 0; i < job->nassets; i++)
                 tasks |= job->assets[i].has_task;
-        return tasks && max && tx->c->waiting + tx->waiting >= (int64_t)max;
+        if (!tasks || !max)
+                return 0;
+        if (tx->db->engine->waiting(tx, &waiting, e) < 0)
+                return -1;
+        return waiting < max ? 0 : err_set(e, ERR_BUSY, "the queue is full: %lld tasks wait", (long long)waiting);
+}
+
+/* Of two requests with one key the second waits here, and then finds what the first one left. */
+static int lock_key(struct tx *tx, const struct new_job *job, struct err *e)
+{
+        return db_run(tx->db, e,
+                      SQL(tx->db, NULL,
+                          "SELECT pg_advisory_xact_lock(hashtextextended(? || '/' || ? || '/' || ?, 5209311764))"),
+                      "ttt", job->owner, scope_of(job), job->idempotency_key);
 }
 
 static struct tag *human_tags(struct arena *a, const char *const *names, size_t n)
@@ -219,11 +243,12 @@ static int do_ingest(struct tx *tx, void *arg, struct err *e)
         int64_t n;
         int rc;
 
+        if (job->idempotency_key && lock_key(tx, job, e) < 0)
+                return -1;
         if (job->idempotency_key && (rc = replay(tx->db, job, g->arena, g->out, e)) != 0)
                 return rc < 0 ? -1 : 0;
-        if (queue_full(tx, job))
-                return err_set(e, ERR_BUSY, "the queue is full: %llu tasks wait",
-                               (unsigned long long)(tx->c->waiting + tx->waiting));
+        if (queue_check(tx, job, e) < 0)
+                return -1;
         *g->out = (struct job_receipt){.job_id = job->id,
                                        .created = job->created.us ? job->created : tx->now,
                                        .assets = g->assets,
@@ -232,7 +257,7 @@ static int do_ingest(struct tx *tx, void *arg, struct err *e)
         if (add_job(tx, job, g->out->created, &n, e) < 0)
                 return -1;
         if (job->folder && *job->folder) {
-                if (add_folder(tx, job, &cluster, e) < 0)
+                if (lock_owner(tx, job->owner, e) < 0 || add_folder(tx, job, &cluster, e) < 0)
                         return -1;
                 in = &cluster;
         }
@@ -242,7 +267,8 @@ static int do_ingest(struct tx *tx, void *arg, struct err *e)
         return job->idempotency_key ? remember(tx, job, g->out, e) : 0;
 }
 
-int sqlite_ingest(struct catalog *c, const struct new_job *job, struct arena *a, struct job_receipt *out, struct err *e)
+int catalog_ingest(struct catalog *c, const struct new_job *job, struct arena *a, struct job_receipt *out,
+                   struct err *e)
 {
         struct ingest_args g = {.job = job, .arena = a, .out = out};
 
@@ -262,23 +288,23 @@ int sqlite_ingest(struct catalog *c, const struct new_job *job, struct arena *a,
         for (size_t i = 0; i < job->nassets; i++)
                 if (!(g.fold[i] = text_fold(a, job->assets[i].filename)))
                         return err_oom(e);
-        return write_do(self_of(c), LANE_ACK, do_ingest, &g, e);
+        return write_do(c, LANE_ACK, do_ingest, &g, e);
 }
 
-int sqlite_idempotency_find(struct catalog *c, const struct new_job *job, struct arena *a, struct job_receipt *out,
-                            struct err *e)
+int catalog_idempotency_find(struct catalog *c, const struct new_job *job, struct arena *a, struct job_receipt *out,
+                             struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db;
+        struct db *db;
         int rc;
 
         *out = (struct job_receipt){0};
         if (!job->idempotency_key)
                 return 0;
-        db = read_begin(self_of(c), e);
+        db = read_begin(c, e);
         if (!db)
                 return -1;
         rc = replay(db, job, a, out, e);
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc;
 }

@@ -3,7 +3,7 @@
  * Jobs as users see them, and the dead-letter queue. A job's progress is kept
  * on its row by whoever changes an asset's status, so lists never count.
  */
-#include "catalog/catalog_sqlite_priv.h"
+#include "catalog/catalog_priv.h"
 
 #define LIMIT_MAX 1000
 
@@ -12,14 +12,14 @@
         "j.completed, "                                                                                                \
         "j.n FROM job j "
 
-static int job_read(sqlite3_stmt *s, struct arena *a, void *at, struct err *e)
+static int job_read(struct rows *s, struct arena *a, void *at, struct err *e)
 {
         struct job_view *out = at;
         bool ok = true;
 
         *out = (struct job_view){.id = col_id(s, 0),
                                  .owner = col_text(a, s, 1, &ok),
-                                 .status = (enum job_status)sqlite3_column_int(s, 2),
+                                 .status = (enum job_status)col_int(s, 2),
                                  .queued = col_u64(s, 3),
                                  .processing = col_u64(s, 4),
                                  .done = col_u64(s, 5),
@@ -31,9 +31,9 @@ static int job_read(sqlite3_stmt *s, struct arena *a, void *at, struct err *e)
         return ok ? 0 : err_oom(e);
 }
 
-static int job_assets(struct conn *db, int64_t n, struct arena *a, struct job_view *out, struct err *e)
+static int job_assets(struct db *db, int64_t n, struct arena *a, struct job_view *out, struct err *e)
 {
-        sqlite3_stmt *s =
+        struct rows *s =
                 db_query(db, e,
                          "SELECT id, filename, status, stage, cluster, error, error_code FROM asset WHERE job = ? "
                          "ORDER BY position",
@@ -50,7 +50,7 @@ static int job_assets(struct conn *db, int64_t n, struct arena *a, struct job_vi
                 out->assets[out->nassets++] = (struct asset){.id = col_id(s, 0),
                                                              .job_id = out->id,
                                                              .filename = col_text(a, s, 1, &ok),
-                                                             .status = (enum asset_status)sqlite3_column_int(s, 2),
+                                                             .status = (enum asset_status)col_int(s, 2),
                                                              .stage = col_text(a, s, 3, &ok),
                                                              .cluster_id = col_id(s, 4),
                                                              .error = col_text(a, s, 5, &ok),
@@ -59,12 +59,12 @@ static int job_assets(struct conn *db, int64_t n, struct arena *a, struct job_vi
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }
 
-int sqlite_job_get(struct catalog *c, struct id job, const char *owner, struct arena *a, struct job_view *out,
-                   struct err *e)
+int catalog_job_get(struct catalog *c, struct id job, const char *owner, struct arena *a, struct job_view *out,
+                    struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db = read_begin(self_of(c), e);
-        sqlite3_stmt *s;
+        struct db *db = read_begin(c, e);
+        struct rows *s;
         int64_t n;
         int rc;
 
@@ -75,17 +75,17 @@ int sqlite_job_get(struct catalog *c, struct id job, const char *owner, struct a
         if (rc == 0)
                 rc = err_set(e, ERR_NOT_FOUND, "no such job");
         if (rc > 0) {
-                n = sqlite3_column_int64(s, 10);
+                n = col_i64(s, 10);
                 rc = job_read(s, a, out, e);
                 db_end(s);
                 if (rc == 0)
                         rc = job_assets(db, n, a, out, e);
         }
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc;
 }
 
-typedef int row_read_fn(sqlite3_stmt *s, struct arena *a, void *out, struct err *e);
+typedef int row_read_fn(struct rows *s, struct arena *a, void *out, struct err *e);
 
 /* A page's rows into an array of size bytes each; key and number are the columns the next cursor is made of. */
 struct page_shape {
@@ -94,7 +94,7 @@ struct page_shape {
         int key, number;
 };
 
-static int read_page(struct conn *db, sqlite3_stmt *s, const struct page_shape *p, unsigned limit, uint64_t shape,
+static int read_page(struct db *db, struct rows *s, const struct page_shape *p, unsigned limit, uint64_t shape,
                      struct arena *a, void *out, size_t *n, const char **next, struct err *e)
 {
         const char *here = NULL;
@@ -110,8 +110,7 @@ static int read_page(struct conn *db, sqlite3_stmt *s, const struct page_shape *
                 if (arena_grow(a, out, &cap, *n + 1, p->size, e) < 0 || p->read(s, a, *rows + *n * p->size, e) < 0)
                         return -1;
                 if (++*n == limit) {
-                        struct cursor cur = {.key = sqlite3_column_int64(s, p->key),
-                                             .n = sqlite3_column_int64(s, p->number)};
+                        struct cursor cur = {.key = col_i64(s, p->key), .n = col_i64(s, p->number)};
                         here = cursor_write(a, shape, &cur);
                         if (!here)
                                 return err_oom(e);
@@ -120,14 +119,14 @@ static int read_page(struct conn *db, sqlite3_stmt *s, const struct page_shape *
         return rc;
 }
 
-int sqlite_job_list(struct catalog *c, const char *owner, int status, unsigned limit, const char *cursor,
-                    struct arena *a, struct job_view **out, size_t *n, const char **next, struct err *e)
+int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned limit, const char *cursor,
+                     struct arena *a, struct job_view **out, size_t *n, const char **next, struct err *e)
 {
         struct mono began = mono_now();
         uint64_t shape = shape_int(shape_str(1, owner), status);
-        sqlite3_stmt *s = NULL;
+        struct rows *s = NULL;
         struct cursor cur;
-        struct conn *db;
+        struct db *db;
         struct sql q;
         int rc = cursor_read(a, shape, cursor, &cur, e);
 
@@ -138,11 +137,11 @@ int sqlite_job_list(struct catalog *c, const char *owner, int status, unsigned l
                 return -1;
         if (limit == 0 || limit > LIMIT_MAX)
                 return err_set(e, ERR_INVALID, "limit: %u, allowed are 1 to %d", limit, LIMIT_MAX);
-        db = read_begin(self_of(c), e);
+        db = read_begin(c, e);
         if (!db)
                 return -1;
-        sql_init(&q, a);
-        sql_put(&q, JOB_SELECT "WHERE 1");
+        sql_init(&q, db, a);
+        sql_put(&q, JOB_SELECT "WHERE true");
         if (owner)
                 sql_text(&q, " AND j.owner = ?", owner);
         if (status >= 0)
@@ -152,24 +151,28 @@ int sqlite_job_list(struct catalog *c, const char *owner, int status, unsigned l
                 sql_int(&q, ", ?)", cur.n);
         }
         sql_int(&q, " ORDER BY j.created DESC, j.n DESC LIMIT ?", (int64_t)limit + 1);
-        s = sql_prepare(&q, db, e);
+        s = sql_run(&q, e);
         rc = s ? read_page(db, s, &(struct page_shape){job_read, sizeof(**out), 7, 10}, limit, shape, a, out, n, next,
                            e)
                : -1;
-        sqlite3_finalize(s);
+        rows_free(s);
         sql_done(&q);
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc;
 }
 
 /* ---- the dead-letter queue ------------------------------------------------------------ */
 
-#define DEAD_SELECT                                                                                                    \
-        "SELECT t.id, j.id, a.id, t.type, a.filename, a.owner, t.stage, t.error, t.code, t.errors, t.crashes, "        \
-        "t.deliveries, t.first_failed, t.last_failed, t.n FROM task t JOIN asset a ON a.n = t.asset "                  \
+/* What a failure has to tell stands beside the task in SQLite, and in a table of its own in PostgreSQL. */
+#define DEAD(failed, from)                                                                                             \
+        "SELECT t.id, j.id, a.id, t.type, a.filename, a.owner, " failed ".stage, " failed ".error, code, t.errors, "   \
+        "t.crashes, t.deliveries, first_failed, last_failed, t.n FROM " from " JOIN asset a ON a.n = t.asset "         \
         "JOIN job j ON j.n = a.job WHERE t.state = 3"
+#define DEAD_SELECT(db, rest)                                                                                          \
+        SQL(db, DEAD("t", "task t") rest, DEAD("f", "task t JOIN task_failed f ON f.task = t.n") rest)
+#define DEAD_COUNT(from) "SELECT count(*) FROM " from " WHERE state = 3 AND (?1 IS NULL OR stage = ?1)"
 
-static int dead_read(sqlite3_stmt *s, struct arena *a, void *at, struct err *e)
+static int dead_read(struct rows *s, struct arena *a, void *at, struct err *e)
 {
         struct dead_task *out = at;
         bool ok = true;
@@ -177,28 +180,28 @@ static int dead_read(sqlite3_stmt *s, struct arena *a, void *at, struct err *e)
         *out = (struct dead_task){.task_id = col_id(s, 0),
                                   .job_id = col_id(s, 1),
                                   .asset_id = col_id(s, 2),
-                                  .type = (enum job_type)sqlite3_column_int(s, 3),
+                                  .type = (enum job_type)col_int(s, 3),
                                   .filename = col_text(a, s, 4, &ok),
                                   .owner = col_text(a, s, 5, &ok),
                                   .stage = col_text(a, s, 6, &ok),
                                   .error = col_text(a, s, 7, &ok),
                                   .code = col_text(a, s, 8, &ok),
-                                  .errors = (unsigned)sqlite3_column_int(s, 9),
-                                  .crashes = (unsigned)sqlite3_column_int(s, 10),
-                                  .deliveries = (unsigned)sqlite3_column_int(s, 11),
+                                  .errors = (unsigned)col_int(s, 9),
+                                  .crashes = (unsigned)col_int(s, 10),
+                                  .deliveries = (unsigned)col_int(s, 11),
                                   .first_failed = col_wall(s, 12),
                                   .last_failed = col_wall(s, 13)};
         return ok ? 0 : err_oom(e);
 }
 
-int sqlite_dlq_list(struct catalog *c, const char *stage, unsigned limit, const char *cursor, struct arena *a,
-                    struct dead_task **out, size_t *n, uint64_t *total, const char **next, struct err *e)
+int catalog_dlq_list(struct catalog *c, const char *stage, unsigned limit, const char *cursor, struct arena *a,
+                     struct dead_task **out, size_t *n, uint64_t *total, const char **next, struct err *e)
 {
         struct mono began = mono_now();
         uint64_t shape = shape_str(2, stage);
-        sqlite3_stmt *s = NULL;
+        struct rows *s = NULL;
         struct cursor cur;
-        struct conn *db;
+        struct db *db;
         struct sql q;
         int rc = cursor_read(a, shape, cursor, &cur, e);
         int64_t count = 0;
@@ -211,34 +214,34 @@ int sqlite_dlq_list(struct catalog *c, const char *stage, unsigned limit, const 
                 return -1;
         if (limit == 0 || limit > LIMIT_MAX)
                 return err_set(e, ERR_INVALID, "limit: %u, allowed are 1 to %d", limit, LIMIT_MAX);
-        db = read_begin(self_of(c), e);
+        db = read_begin(c, e);
         if (!db)
                 return -1;
-        sql_init(&q, a);
-        sql_put(&q, DEAD_SELECT);
+        sql_init(&q, db, a);
+        sql_put(&q, DEAD_SELECT(db, ""));
         if (stage)
-                sql_text(&q, " AND t.stage = ?", stage);
+                sql_text(&q, SQL(db, " AND t.stage = ?", " AND f.stage = ?"), stage);
         if (rc > 0) {
-                sql_int(&q, " AND (t.last_failed, t.n) < (?", cur.key);
+                sql_int(&q, " AND (last_failed, t.n) < (?", cur.key);
                 sql_int(&q, ", ?)", cur.n);
         }
-        sql_int(&q, " ORDER BY t.last_failed DESC, t.n DESC LIMIT ?", (int64_t)limit + 1);
-        rc = db_int(db, e, &count, "SELECT count(*) FROM task WHERE state = 3 AND (?1 IS NULL OR stage = ?1)", "t",
+        sql_int(&q, " ORDER BY last_failed DESC, t.n DESC LIMIT ?", (int64_t)limit + 1);
+        rc = db_int(db, e, &count, SQL(db, DEAD_COUNT("task"), DEAD_COUNT("task JOIN task_failed ON task = n")), "t",
                     stage);
         *total = (uint64_t)count;
-        s = rc < 0 ? NULL : sql_prepare(&q, db, e);
+        s = rc < 0 ? NULL : sql_run(&q, e);
         rc = s ? read_page(db, s, &(struct page_shape){dead_read, sizeof(**out), 13, 14}, limit, shape, a, out, n, next,
                            e)
                : -1;
-        sqlite3_finalize(s);
+        rows_free(s);
         sql_done(&q);
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc;
 }
 
-static int history(struct conn *db, int64_t task, struct arena *a, struct dead_task *out, struct err *e)
+static int history(struct db *db, int64_t task, struct arena *a, struct dead_task *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(
+        struct rows *s = db_query(
                 db, e, "SELECT stage, code, message, at, crash FROM task_error WHERE task = ? ORDER BY n", "l", task);
         size_t cap = 0;
         bool ok = true;
@@ -253,16 +256,16 @@ static int history(struct conn *db, int64_t task, struct arena *a, struct dead_t
                                                                     .code = col_text(a, s, 1, &ok),
                                                                     .message = col_text(a, s, 2, &ok),
                                                                     .at = col_wall(s, 3),
-                                                                    .crash = sqlite3_column_int(s, 4) != 0};
+                                                                    .crash = col_int(s, 4) != 0};
         }
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }
 
-int sqlite_dlq_get(struct catalog *c, struct id job, struct arena *a, struct dead_task **out, size_t *n, struct err *e)
+int catalog_dlq_get(struct catalog *c, struct id job, struct arena *a, struct dead_task **out, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db = read_begin(self_of(c), e);
-        sqlite3_stmt *s;
+        struct db *db = read_begin(c, e);
+        struct rows *s;
         size_t cap = 0;
         int rc = -1;
 
@@ -270,17 +273,17 @@ int sqlite_dlq_get(struct catalog *c, struct id job, struct arena *a, struct dea
         *n = 0;
         if (!db)
                 return -1;
-        s = db_query(db, e, DEAD_SELECT " AND j.id = ? ORDER BY a.position", "u", &job);
+        s = db_query(db, e, DEAD_SELECT(db, " AND j.id = ? ORDER BY a.position"), "u", &job);
         while (s && (rc = db_step(db, s, e)) > 0) {
                 if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 || dead_read(s, a, &(*out)[*n], e) < 0 ||
-                    history(db, sqlite3_column_int64(s, 14), a, &(*out)[*n], e) < 0) {
+                    history(db, col_i64(s, 14), a, &(*out)[*n], e) < 0) {
                         db_end(s);
                         rc = -1;
                         break;
                 }
                 ++*n;
         }
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         if (rc == 0 && *n == 0)
                 return err_set(e, ERR_NOT_FOUND, "the job has nothing in the dead-letter queue");
         return rc;
@@ -300,24 +303,32 @@ static int next_dead(struct tx *tx, struct dlq_args *g, int64_t *task, int64_t *
 {
         for (;;) {
                 const struct id *one = g->assets ? &g->assets[g->at] : NULL;
-                sqlite3_stmt *s;
+                struct rows *s;
                 int rc;
                 if (g->assets && g->at == g->n)
                         return 0;
                 if (one)
+                        s = db_query(tx->db, e,
+                                     LOCKING(tx->db,
+                                             "SELECT t.n, t.asset FROM asset a JOIN task t ON t.asset = a.n WHERE a.id "
+                                             "= ?1 AND "
+                                             "t.state = 3 AND (?2 IS NULL OR a.job = (SELECT n FROM job WHERE id = "
+                                             "?2)) LIMIT 1",
+                                             "FOR UPDATE OF t SKIP LOCKED"),
+                                     "uu", one, g->job);
+                else if (g->job)
                         s = db_query(
                                 tx->db, e,
-                                "SELECT t.n, t.asset FROM asset a JOIN task t ON t.asset = a.n WHERE a.id = ?1 AND "
-                                "t.state = 3 AND (?2 IS NULL OR a.job = (SELECT n FROM job WHERE id = ?2)) LIMIT 1",
-                                "uu", one, g->job);
-                else if (g->job)
-                        s = db_query(tx->db, e,
-                                     "SELECT t.n, t.asset FROM job j JOIN asset a ON a.job = j.n JOIN task t ON "
-                                     "t.asset = a.n "
-                                     "WHERE j.id = ? AND t.state = 3 LIMIT 1",
-                                     "u", g->job);
+                                LOCKING(tx->db,
+                                        "SELECT t.n, t.asset FROM job j JOIN asset a ON a.job = j.n JOIN task t ON "
+                                        "t.asset = a.n WHERE j.id = ? AND t.state = 3 LIMIT 1",
+                                        "FOR UPDATE OF t SKIP LOCKED"),
+                                "u", g->job);
                 else
-                        s = db_query(tx->db, e, "SELECT n, asset FROM task WHERE state = 3 LIMIT 1", "");
+                        s = db_query(tx->db, e,
+                                     LOCKING(tx->db, "SELECT n, asset FROM task WHERE state = 3 LIMIT 1",
+                                             "FOR UPDATE SKIP LOCKED"),
+                                     "");
                 rc = s ? db_step(tx->db, s, e) : -1;
                 g->at +=
                         one && rc == 0; /* a task taken leaves the queue: the asset is asked again and done with then */
@@ -325,8 +336,8 @@ static int next_dead(struct tx *tx, struct dlq_args *g, int64_t *task, int64_t *
                         continue;
                 if (rc <= 0)
                         return rc;
-                *task = sqlite3_column_int64(s, 0);
-                *asset = sqlite3_column_int64(s, 1);
+                *task = col_i64(s, 0);
+                *asset = col_i64(s, 1);
                 db_end(s);
                 return 1;
         }
@@ -347,7 +358,7 @@ static int revive(struct tx *tx, int64_t task, int64_t asset, struct err *e)
 
 static int do_dlq(struct tx *tx, void *arg, struct err *e)
 {
-        struct dlq_args *g = arg;
+        struct dlq_args work = *(struct dlq_args *)arg, *g = &work; /* it may run again */
         struct mono began = mono_now();
         int64_t task, asset;
         int rc = 1;
@@ -368,6 +379,7 @@ static int do_dlq(struct tx *tx, void *arg, struct err *e)
         if (rc < 0)
                 return -1;
         g->more = rc > 0;
+        *(struct dlq_args *)arg = work;
         return 0;
 }
 
@@ -380,7 +392,7 @@ static int dlq_move(struct catalog *c, bool discard, const struct id *job, const
         do {
                 struct dlq_args slice = g;
                 slice.moved = 0;
-                if (write_do(self_of(c), LANE_BULK, do_dlq, &slice, e) < 0)
+                if (write_do(c, LANE_BULK, do_dlq, &slice, e) < 0)
                         return -1; /* *moved tells of the slices before */
                 *moved += slice.moved;
                 g = slice;
@@ -388,14 +400,14 @@ static int dlq_move(struct catalog *c, bool discard, const struct id *job, const
         return 0;
 }
 
-int sqlite_dlq_retry(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
-                     struct err *e)
+int catalog_dlq_retry(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
+                      struct err *e)
 {
         return dlq_move(c, false, job, assets, n, moved, e);
 }
 
-int sqlite_dlq_discard(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
-                       struct err *e)
+int catalog_dlq_discard(struct catalog *c, const struct id *job, const struct id *assets, size_t n, uint64_t *moved,
+                        struct err *e)
 {
         return dlq_move(c, true, job, assets, n, moved, e);
 }

@@ -4,20 +4,23 @@
  * so what grows with the catalog comes from counters kept up to date by the
  * writer; only what is bounded by the backlog is counted.
  */
-#include "catalog/catalog_sqlite_priv.h"
+#include "catalog/catalog_priv.h"
 
-static int assets(struct conn *db, const char *owner, struct catalog_counts *out, struct err *e)
+static int assets(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
 {
-        sqlite3_stmt *s =
-                db_query(db, e,
-                         "SELECT kind, status, sum(count), sum(bytes) FROM counter WHERE ?1 IS NULL OR owner = ?1 "
-                         "GROUP BY kind, status",
-                         "t", owner);
+        struct rows *s = db_query(
+                db, e,
+                "SELECT kind, status, CAST(sum(count) AS bigint), CAST(sum(bytes) AS bigint) FROM counter WHERE "
+                "?1 IS NULL OR owner = ?1 "
+                "GROUP BY kind, status",
+                "t", owner);
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
-                int kind = sqlite3_column_int(s, 0), status = sqlite3_column_int(s, 1);
-                if (kind < 0) {
+                int kind = col_int(s, 0), status = col_int(s, 1);
+                if (kind == COUNTER_WAITING)
+                        continue;
+                if (kind == COUNTER_OBJECTS) {
                         out->objects = col_u64(s, 2);
                         out->object_bytes = col_u64(s, 3);
                 } else if (status == ASSET_STATUS_COUNT) {
@@ -30,35 +33,41 @@ static int assets(struct conn *db, const char *owner, struct catalog_counts *out
         return rc;
 }
 
-static int tasks(struct conn *db, const char *owner, struct catalog_counts *out, struct err *e)
+#define TASKS_BY_TYPE(dead)                                                                                            \
+        "SELECT type, 0, 0, count(*) FROM task WHERE state = 0 GROUP BY type UNION ALL "                               \
+        "SELECT type, 1, 0, count(*) FROM task WHERE state = 1 GROUP BY type UNION ALL " dead
+
+static int tasks(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
 {
-        sqlite3_stmt *s =
-                owner ? db_query(db, e,
-                                 "SELECT t.type, t.state, t.input_fault, count(*) FROM task t JOIN asset a ON a.n = "
-                                 "t.asset "
-                                 "WHERE t.state IN (0, 1, 3) AND a.owner = ? GROUP BY 1, 2, 3",
-                                 "t", owner)
-                      : db_query(db, e,
-                                 "SELECT type, 0, 0, count(*) FROM task WHERE state = 0 GROUP BY type UNION ALL "
-                                 "SELECT type, 1, 0, count(*) FROM task WHERE state = 1 GROUP BY type UNION ALL "
-                                 "SELECT type, 3, input_fault, count(*) FROM task WHERE state = 3 GROUP BY type, "
-                                 "input_fault",
-                                 "");
+        const char *all = SQL(
+                db,
+                TASKS_BY_TYPE("SELECT type, 3, input_fault, count(*) FROM task WHERE state = 3 GROUP BY type, "
+                              "input_fault"),
+                TASKS_BY_TYPE("SELECT t.type, 3, f.input_fault, count(*) FROM task t JOIN task_failed f ON f.task = "
+                              "t.n WHERE t.state = 3 GROUP BY t.type, f.input_fault"));
+        const char *of_owner =
+                SQL(db,
+                    "SELECT t.type, t.state, t.input_fault, count(*) FROM task t JOIN asset a ON a.n = t.asset "
+                    "WHERE t.state IN (0, 1, 3) AND a.owner = ? GROUP BY 1, 2, 3",
+                    "SELECT t.type, t.state, coalesce(f.input_fault, 0), count(*) FROM task t JOIN asset a "
+                    "ON a.n = t.asset LEFT JOIN task_failed f ON f.task = t.n AND t.state = 3 "
+                    "WHERE t.state IN (0, 1, 3) AND a.owner = ? GROUP BY 1, 2, 3");
+        struct rows *s = owner ? db_query(db, e, of_owner, "t", owner) : db_query(db, e, all, "");
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
-                int type = sqlite3_column_int(s, 0);
+                int type = col_int(s, 0);
                 if (type < 0 || type >= JOB_TYPE_COUNT)
                         continue;
-                if (sqlite3_column_int(s, 1) == TASK_DEAD)
-                        out->dead[type][!sqlite3_column_int(s, 2)] += col_u64(s, 3);
+                if (col_int(s, 1) == TASK_DEAD)
+                        out->dead[type][!col_int(s, 2)] += col_u64(s, 3);
                 else
                         out->waiting[type] += col_u64(s, 3);
         }
         return rc;
 }
 
-static int oldest(struct conn *db, const char *owner, struct catalog_counts *out, struct err *e)
+static int oldest(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
 {
         int64_t now = wall_now().us, first;
         int rc = 0;
@@ -77,12 +86,12 @@ static int oldest(struct conn *db, const char *owner, struct catalog_counts *out
         return rc < 0 ? -1 : 0;
 }
 
-static int objects_of(struct conn *db, const char *owner, struct catalog_counts *out, struct err *e)
+static int objects_of(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
 {
-        sqlite3_stmt *s = db_query(db, e,
-                                   "SELECT count(*), coalesce(sum(size), 0) FROM object WHERE sha256 IN "
-                                   "(SELECT sha256 FROM asset WHERE owner = ?)",
-                                   "t", owner);
+        struct rows *s = db_query(db, e,
+                                  "SELECT count(*), CAST(coalesce(sum(size), 0) AS bigint) FROM object WHERE sha256 IN "
+                                  "(SELECT sha256 FROM asset WHERE owner = ?)",
+                                  "t", owner);
         int rc = s ? db_step(db, s, e) : -1;
 
         if (rc <= 0)
@@ -93,7 +102,9 @@ static int objects_of(struct conn *db, const char *owner, struct catalog_counts 
         return 0;
 }
 
-static int rest(struct conn *db, const char *owner, struct catalog_counts *out, struct err *e)
+#define UNSORTED(hint) "SELECT count(*) FROM asset " hint " WHERE cluster IS NULL AND kind = 0 AND trashed = 0"
+
+static int rest(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
 {
         int64_t clusters = 0, unsorted = 0, embeddings = 0;
 
@@ -109,10 +120,7 @@ static int rest(struct conn *db, const char *owner, struct catalog_counts *out, 
                     objects_of(db, owner, out, e) < 0)
                         return -1;
         } else if (db_int(db, e, &clusters, "SELECT count(*) FROM cluster", "") < 0 ||
-                   db_int(db, e, &unsorted,
-                          "SELECT count(*) FROM asset INDEXED BY asset_unsorted WHERE cluster IS NULL AND kind = 0 AND "
-                          "trashed = 0",
-                          "") < 0 ||
+                   db_int(db, e, &unsorted, SQL(db, UNSORTED("INDEXED BY asset_unsorted"), UNSORTED("")), "") < 0 ||
                    db_int(db, e, &embeddings, "SELECT count(*) FROM embedding", "") < 0) {
                 return -1;
         }
@@ -122,10 +130,10 @@ static int rest(struct conn *db, const char *owner, struct catalog_counts *out, 
         return 0;
 }
 
-int sqlite_counts(struct catalog *c, const char *owner, struct catalog_counts *out, struct err *e)
+int catalog_counts(struct catalog *c, const char *owner, struct catalog_counts *out, struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db = read_begin(self_of(c), e);
+        struct db *db = read_begin(c, e);
         int rc;
 
         *out = (struct catalog_counts){0};
@@ -135,15 +143,15 @@ int sqlite_counts(struct catalog *c, const char *owner, struct catalog_counts *o
                              rest(db, owner, out, e) < 0
                      ? -1
                      : 0;
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc;
 }
 
-int sqlite_owners(struct catalog *c, struct arena *a, const char ***out, size_t *n, struct err *e)
+int catalog_owners(struct catalog *c, struct arena *a, const char ***out, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
-        struct conn *db = read_begin(self_of(c), e);
-        sqlite3_stmt *s;
+        struct db *db = read_begin(c, e);
+        struct rows *s;
         size_t cap = 0;
         bool ok = true;
         int rc = -1;
@@ -152,9 +160,11 @@ int sqlite_owners(struct catalog *c, struct arena *a, const char ***out, size_t 
         *n = 0;
         if (!db)
                 return -1;
-        s = db_query(db, e,
-                     "SELECT DISTINCT owner FROM counter WHERE kind = 0 AND status < 4 AND count > 0 ORDER BY owner",
-                     "");
+        s = db_query(
+                db, e,
+                "SELECT owner FROM counter WHERE kind = 0 AND status < 4 GROUP BY owner HAVING sum(count) > 0 ORDER BY "
+                "owner",
+                "");
         while (s && (rc = db_step(db, s, e)) > 0) {
                 if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
                         db_end(s);
@@ -163,6 +173,6 @@ int sqlite_owners(struct catalog *c, struct arena *a, const char ***out, size_t 
                 }
                 (*out)[(*n)++] = col_text(a, s, 0, &ok);
         }
-        read_end(self_of(c), db, began);
+        read_end(c, db, began);
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The small changes all topics are made of: an asset's status, a task's state,
+ * counters, tags, history. Each fact has one function that changes it, and that
+ * function keeps everything derived from the fact in step. Counts are gathered
+ * over the transaction and written at its end.
+ */
+#include "catalog/catalog_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STATUS_TRASH ASSET_STATUS_COUNT /* in the counters */
+
+/* The columns of struct row, up to the condition; the row is locked. */
+#define ROW_COLUMNS                                                                                                    \
+        "SELECT n, job, id, cluster, owner, kind, type, status, trashed, pinned, similarity, size, sha256 FROM asset "
+
+static int row_read(struct tx *tx, struct rows *s, struct row *out, struct err *e)
+{
+        int rc = db_step(tx->db, s, e);
+
+        if (rc < 0)
+                return -1;
+        if (rc == 0)
+                return err_set(e, ERR_NOT_FOUND, "no such asset");
+        *out = (struct row){
+                .n = col_i64(s, 0),
+                .job = col_i64(s, 1),
+                .id = col_id(s, 2),
+                .cluster = col_id(s, 3),
+                .kind = (enum asset_kind)col_int(s, 5),
+                .type = (enum job_type)col_int(s, 6),
+                .status = (enum asset_status)col_int(s, 7),
+                .trashed = col_i64(s, 8) != 0,
+                .pinned = col_int(s, 9) != 0,
+                .similarity = col_null(s, 10) ? -1 : (float)col_f64(s, 10),
+                .size = col_u64(s, 11),
+                .sha256 = col_sha(s, 12),
+        };
+        snprintf(out->owner, sizeof(out->owner), "%s", or_empty(col_str(s, 4)));
+        db_end(s);
+        return 0;
+}
+
+int row_find(struct tx *tx, struct id id, const char *owner, struct row *out, struct err *e)
+{
+        struct rows *s =
+                db_query(tx->db, e, LOCKING(tx->db, ROW_COLUMNS "WHERE id = ?", "FOR NO KEY UPDATE"), "u", &id);
+
+        if (!s || row_read(tx, s, out, e) < 0)
+                return -1;
+        if (owner && strcmp(owner, out->owner) != 0)
+                return err_set(e, ERR_NOT_FOUND, "no such asset");
+        return 0;
+}
+
+int row_load(struct tx *tx, int64_t n, struct row *out, struct err *e)
+{
+        struct rows *s = db_query(tx->db, e, LOCKING(tx->db, ROW_COLUMNS "WHERE n = ?", "FOR NO KEY UPDATE"), "l", n);
+
+        return s ? row_read(tx, s, out, e) : -1;
+}
+
+/* ---- counting -------------------------------------------------------------------- */
+
+int counter_add(struct tx *tx, const char *owner, int kind, int status, int64_t n, int64_t bytes, struct err *e)
+{
+        struct counter_delta *d = tx->deltas;
+
+        for (size_t i = 0; i < tx->ndeltas; i++, d++)
+                if (d->kind == kind && d->status == status && strcmp(d->owner, owner) == 0) {
+                        d->n += n;
+                        d->bytes += bytes;
+                        return 0;
+                }
+        if (mem_grow((void **)&tx->deltas, &tx->deltas_cap, tx->ndeltas + 1, sizeof(*tx->deltas)) < 0)
+                return err_oom(e);
+        d = &tx->deltas[tx->ndeltas++];
+        *d = (struct counter_delta){.kind = kind, .status = status, .n = n, .bytes = bytes};
+        snprintf(d->owner, sizeof(d->owner), "%s", owner);
+        return 0;
+}
+
+int job_count(struct tx *tx, int64_t job, enum asset_status status, int delta, struct err *e)
+{
+        for (size_t i = 0; i < tx->njobs; i++)
+                if (tx->jobs[i].job == job) {
+                        tx->jobs[i].by[status] += delta;
+                        return 0;
+                }
+        if (mem_grow((void **)&tx->jobs, &tx->jobs_cap, tx->njobs + 1, sizeof(*tx->jobs)) < 0)
+                return err_oom(e);
+        tx->jobs[tx->njobs] = (struct job_delta){.job = job};
+        tx->jobs[tx->njobs++].by[status] = delta;
+        return 0;
+}
+
+/* The numbers are enum job_status: queued 0, processing 1, done 2, failed 3, partial 4. */
+static int job_flush(struct tx *tx, const struct job_delta *p, struct err *e)
+{
+        if (db_run(tx->db, e,
+                   "UPDATE job SET queued = queued + ?, processing = processing + ?, done = done + ?, failed = failed "
+                   "+ ? WHERE n = ?",
+                   "lllll", p->by[ASSET_QUEUED], p->by[ASSET_PROCESSING], p->by[ASSET_DONE], p->by[ASSET_FAILED],
+                   p->job) < 0)
+                return -1;
+        return db_run(
+                tx->db, e,
+                "UPDATE job SET updated = ?1, "
+                "completed = CASE WHEN queued + processing > 0 THEN 0 WHEN completed > 0 THEN completed ELSE ?1 END, "
+                "status = CASE WHEN queued > 0 AND processing + done + failed = 0 THEN 0 "
+                "WHEN queued + processing > 0 THEN 1 WHEN failed = 0 THEN 2 WHEN done = 0 THEN 3 ELSE 4 END "
+                "WHERE n = ?2",
+                "ll", tx->now.us, p->job);
+}
+
+static int by_job(const void *a, const void *b)
+{
+        int64_t x = ((const struct job_delta *)a)->job, y = ((const struct job_delta *)b)->job;
+
+        return (x > y) - (x < y);
+}
+
+static int by_counter(const void *a, const void *b)
+{
+        const struct counter_delta *x = a, *y = b;
+
+        if (x->kind != y->kind)
+                return x->kind < y->kind ? -1 : 1;
+        if (x->status != y->status)
+                return x->status < y->status ? -1 : 1;
+        return strcmp(x->owner, y->owner);
+}
+
+/*
+ * A fact has one row in SQLite and one a shard in PostgreSQL, where only the sum
+ * means something. SQLite checks that none is negative before it looks for a
+ * conflict, and PostgreSQL's own row may be.
+ */
+static int counter_flush(struct tx *tx, const struct counter_delta *d, struct err *e)
+{
+        return db_run(tx->db, e,
+                      SQL(tx->db,
+                          "INSERT INTO counter (owner, kind, status, count, bytes) VALUES (?1, ?2, ?3, max(?5, 0), "
+                          "max(?6, 0)) ON CONFLICT (owner, kind, status) DO UPDATE SET count = count + ?5, "
+                          "bytes = bytes + ?6",
+                          "INSERT INTO counter (owner, kind, status, shard, count, bytes) VALUES (?1, ?2, ?3, ?4, ?5, "
+                          "?6) ON CONFLICT (owner, kind, status, shard) DO UPDATE SET count = counter.count + ?5, "
+                          "bytes = counter.bytes + ?6"),
+                      "tiiill", d->owner, d->kind, d->status, (int)tx->db->shard, d->n, d->bytes);
+}
+
+/* Rows that everybody writes come last and in one order: nobody waits for long, and never in a circle. */
+int count_flush(struct tx *tx, struct err *e)
+{
+        if (tx->njobs)
+                qsort(tx->jobs, tx->njobs, sizeof(*tx->jobs), by_job);
+        if (tx->ndeltas)
+                qsort(tx->deltas, tx->ndeltas, sizeof(*tx->deltas), by_counter);
+        for (size_t i = 0; i < tx->njobs; i++)
+                if (job_flush(tx, &tx->jobs[i], e) < 0)
+                        return -1;
+        for (size_t i = 0; i < tx->ndeltas; i++)
+                if ((tx->deltas[i].n || tx->deltas[i].bytes) && counter_flush(tx, &tx->deltas[i], e) < 0)
+                        return -1;
+        tx->njobs = tx->ndeltas = 0;
+        return 0;
+}
+
+/* ---- assets and tasks --------------------------------------------------------------- */
+
+int row_set_status(struct tx *tx, struct row *r, enum asset_status to, struct err *e)
+{
+        enum asset_status from = r->status;
+        int64_t size = (int64_t)r->size;
+
+        if (db_run(tx->db, e, "UPDATE asset SET status = ?, updated = ? WHERE n = ?", "ill", (int)to, tx->now.us,
+                   r->n) < 0)
+                return -1;
+        r->status = to;
+        if (from == to)
+                return 0;
+        if (!r->trashed && (counter_add(tx, r->owner, r->kind, (int)from, -1, -size, e) < 0 ||
+                            counter_add(tx, r->owner, r->kind, (int)to, 1, size, e) < 0))
+                return -1;
+        if (job_count(tx, r->job, from, -1, e) < 0)
+                return -1;
+        return job_count(tx, r->job, to, 1, e);
+}
+
+int row_set_trashed(struct tx *tx, struct row *r, bool trashed, struct err *e)
+{
+        int64_t size = (int64_t)r->size;
+        int off = trashed ? (int)r->status : STATUS_TRASH, on = trashed ? STATUS_TRASH : (int)r->status;
+
+        assert(r->trashed != trashed);
+        if (db_run(tx->db, e, "UPDATE asset SET trashed = ?, updated = ? WHERE n = ?", "lll",
+                   trashed ? tx->now.us : (int64_t)0, tx->now.us, r->n) < 0)
+                return -1;
+        r->trashed = trashed;
+        if (counter_add(tx, r->owner, r->kind, off, -1, -size, e) < 0 ||
+            counter_add(tx, r->owner, r->kind, on, 1, size, e) < 0)
+                return -1;
+        return tx_event(tx, (struct event){.kind = EVENT_ROW, .asset = r->n}, e);
+}
+
+static bool waits(enum task_state s)
+{
+        return s == TASK_READY || s == TASK_LEASED;
+}
+
+int task_move(struct tx *tx, int64_t task, enum task_state from, enum task_state to, struct err *e)
+{
+        assert(task_may_move(from, to));
+        if (db_run(tx->db, e, "UPDATE task SET state = ? WHERE n = ? AND state = ?", "ili", (int)to, task, (int)from) <
+            0)
+                return -1;
+        assert(db_changes(tx->db) == 1); /* callers have read the state in this transaction */
+        tx->waiting += (int)waits(to) - (int)waits(from);
+        return 0;
+}
+
+int task_add(struct tx *tx, int64_t asset, enum job_type type, struct err *e)
+{
+        struct id id = id_new();
+
+        if (db_run(tx->db, e, "INSERT INTO task (id, asset, type, state, run_after) VALUES (?, ?, ?, 0, ?)", "ulil",
+                   &id, asset, (int)type, tx->now.us) < 0)
+                return -1;
+        tx->waiting++;
+        return 0;
+}
+
+int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *actor, const char *detail, struct err *e)
+{
+        return db_run(tx->db, e, "INSERT INTO lineage (asset, at, action, actor, detail) VALUES (?, ?, ?, ?, ?)",
+                      "llttt", asset, tx->now.us, action, actor ? actor : "service", detail);
+}
+
+static int tag_number(struct tx *tx, const char *name, int64_t *n, struct err *e)
+{
+        int rc = db_int(tx->db, e, n, "SELECT n FROM tag WHERE name = ?", "t", name);
+        struct arena *a;
+        char *fold;
+
+        if (rc != 0)
+                return rc < 0 ? -1 : 0;
+        a = arena_new(64 * 1024);
+        fold = a ? text_fold(a, name) : NULL;
+        if (!fold)
+                rc = err_oom(e);
+        else
+                rc = db_int(tx->db, e, n, "INSERT INTO tag (name, fold) VALUES (?, ?) RETURNING n", "tt", name, fold);
+        arena_free(a);
+        return rc < 0 ? -1 : 0;
+}
+
+int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e)
+{
+        int64_t tag;
+
+        if (db_run(tx->db, e, "DELETE FROM asset_tag WHERE asset = ? AND (source = 0) = (? <> 0)", "li", asset,
+                   (int)human) < 0)
+                return -1;
+        for (size_t i = 0; i < n; i++) {
+                if (!tags[i].name || !*tags[i].name)
+                        continue;
+                assert((tags[i].source == TAG_HUMAN) == human);
+                if (tag_number(tx, tags[i].name, &tag, e) < 0 ||
+                    db_run(tx->db, e,
+                           "INSERT INTO asset_tag (asset, tag, source, confidence) VALUES (?, ?, ?, ?) ON CONFLICT "
+                           "(asset, tag, source) DO UPDATE SET confidence = CASE WHEN asset_tag.confidence > "
+                           "excluded.confidence THEN asset_tag.confidence ELSE excluded.confidence END",
+                           "llid", asset, tag, (int)tags[i].source, (double)tags[i].confidence) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+int object_drop(struct tx *tx, const struct sha256 *h, bool *orphan, struct err *e)
+{
+        int64_t size;
+        int rc = db_int(tx->db, e, &size,
+                        "DELETE FROM object WHERE sha256 = ?1 AND NOT EXISTS (SELECT 1 FROM asset WHERE sha256 = ?1) "
+                        "RETURNING size",
+                        "h", h);
+
+        *orphan = rc > 0;
+        return rc <= 0 ? rc : counter_add(tx, "", COUNTER_OBJECTS, 0, -1, -size, e);
+}
+
+/* ---- locks ---------------------------------------------------------------------------- */
+
+/* Owners are told from other things that are locked by name by the second number. */
+#define OWNER_LOCK "SELECT pg_advisory_xact_lock(hashtextextended("
+#define OWNER_SEED ", 7305826177))"
+
+int lock_owner(struct tx *tx, const char *owner, struct err *e)
+{
+        return db_run(tx->db, e, SQL(tx->db, NULL, OWNER_LOCK "?" OWNER_SEED), "t", owner);
+}
+
+int lock_owner_of_asset(struct tx *tx, struct id asset, struct err *e)
+{
+        return db_run(tx->db, e, SQL(tx->db, NULL, OWNER_LOCK "owner" OWNER_SEED " FROM asset WHERE id = ?"), "u",
+                      &asset);
+}
+
+int lock_owner_of_folder(struct tx *tx, struct id folder, struct err *e)
+{
+        return db_run(tx->db, e, SQL(tx->db, NULL, OWNER_LOCK "owner" OWNER_SEED " FROM cluster WHERE id = ?"), "u",
+                      &folder);
+}
