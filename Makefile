@@ -2,7 +2,7 @@
 PRESET ?= dev
 BUILD = build/$(PRESET)
 
-.PHONY: help run build test test-unit test-e2e test-production test-asan test-tsan check bench fuzz fuzz-smoke format deps test-deps clean install
+.PHONY: help run build test test-unit test-e2e test-production test-matrix test-fault torture test-asan test-tsan check bench fuzz fuzz-smoke format deps test-deps clean install
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -38,8 +38,18 @@ test-e2e: test-deps ## end to end, against the real program
 
 test-production: test-deps ## the same scenarios on PostgreSQL with pgvector, Redis and an S3 store
 	@$(MAKE) --no-print-directory build
-	@FA_STACK=production FA_KILLS=$(or $(FA_KILLS),10) FA_BUILD=$(abspath $(BUILD)) node --test --test-concurrency=1 \
-		$(addprefix tests/e2e/,$(addsuffix .test.mjs,main hostile contract folders lifecycle access load crash))
+	@FA_BUILD=$(abspath $(BUILD)) tools/test-matrix postgres,redis,s3
+
+test-matrix: test-deps ## the same on every corner of backends; CORNER=postgres,inproc,fs for one
+	@$(MAKE) --no-print-directory build
+	@FA_BUILD=$(abspath $(BUILD)) tools/test-matrix $(CORNER)
+
+test-fault: test-deps ## calls that fail one by one, and what must hold after each
+	@$(MAKE) --no-print-directory build
+	@FA_BUILD=$(abspath $(BUILD)) node --test tests/fault/*.test.mjs
+
+torture: ## the same for every n-th call there is; takes long
+	@FA_TORTURE=full $(MAKE) --no-print-directory test-fault
 
 check: test-deps ## layers, banned calls, sizes, format
 	@tools/check
@@ -47,10 +57,10 @@ check: test-deps ## layers, banned calls, sizes, format
 test-asan: ## everything under AddressSanitizer and UBSan
 	@FA_KILLS=$(or $(FA_KILLS),12) $(MAKE) --no-print-directory test-unit test-e2e PRESET=asan
 
-test-tsan: test-deps ## queue, worker, catalog, http, storage, organise under ThreadSanitizer
+test-tsan: test-deps ## limit, queue, worker, catalog, http, storage, organise under ThreadSanitizer
 	@$(MAKE) --no-print-directory build PRESET=tsan
 	@TSAN_OPTIONS="halt_on_error=1" ctest --test-dir build/tsan --output-on-failure --no-tests=error \
-		-R '^test_(queue|worker|catalog|postgres|http|storage|organise|base|metrics|jail_hostile)'
+		-R '^test_(limit|queue|worker|catalog|postgres|http|storage|organise|base|metrics|jail_hostile)'
 
 fuzz-smoke: test-deps ## every fuzzer for 10 seconds
 	@$(MAKE) --no-print-directory build PRESET=fuzz

@@ -28,6 +28,7 @@ static const char *status_text(const char *code)
                 {"415", "Unsupported type"},
                 {"416", "Range not satisfiable"},
                 {"422", "Understood but unacceptable"},
+                {"429", "Past a rate limit, which is named; Retry-After says when"},
                 {"500", "Our fault"},
                 {"503", "Overloaded, draining or a part is missing; Retry-After says when"},
         };
@@ -115,13 +116,13 @@ static void put_response(struct json_out *j, const struct api_route *r, const ch
 
 static void put_responses(struct json_out *j, const struct api_route *r, struct arena *a)
 {
-        static const char *const always[] = {"401", "403", "500", "503"};
+        static const char *const always[] = {"401", "403", "429", "500", "503"};
         json_key(j, "responses");
         json_obj(j);
         struct span rest = span_of(r->http.statuses), code;
         while (span_cut(&rest, ' ', &code))
                 put_response(j, r, arena_strndup(a, code));
-        for (size_t i = r->http.scope == HTTP_OPEN ? 2 : 0; i < COUNT_OF(always); i++)
+        for (size_t i = r->http.scope == HTTP_OPEN ? 3 : 0; i < COUNT_OF(always); i++)
                 if (!strstr(r->http.statuses, always[i]))
                         put_response(j, r, always[i]);
         json_end(j);

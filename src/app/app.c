@@ -272,7 +272,10 @@ static int listen_http(struct app *a, struct err *e)
                                .allowed_hosts = c->allowed_hosts,
                                .keys_configured = *c->api_key != '\0',
                                .authenticate = api_authenticate,
-                               .ctx = a->api};
+                               .ctx = a->api,
+                               .trusted_proxies = c->trusted_proxies,
+                               .admit = a->limit ? app_admit : NULL,
+                               .admit_ctx = a};
         if (a->role == APP_WORK && c->origin[CONFIG_APP_PORT] == ORIGIN_DEFAULT)
                 return 0;
         ho.routes = a->role == APP_WORK ? api_probe_routes(a->api, &ho.nroutes) : api_routes(a->api, &ho.nroutes);
@@ -320,7 +323,7 @@ int app_start(const struct config *c, enum app_role role, struct app **out, stru
                 return err_oom(e);
         }
         if (prepare_folders(a, e) || open_catalog(a, e) || open_model(a, e) || open_services(a, e) ||
-            start_workers(a, e) || open_front(a, e) || listen_http(a, e)) {
+            start_workers(a, e) || open_front(a, e) || app_limit_open(a, e) || listen_http(a, e)) {
                 app_stop(a);
                 return -1;
         }
@@ -348,6 +351,7 @@ void app_stop(struct app *a)
         }
         worker_pool_stop(a->workers, deadline);
         http_server_stop(a->http);
+        limit_close(a->limit);
         api_close(a->api);
         admin_close(a->admin);
         organise_close(a->organise);

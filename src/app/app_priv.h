@@ -11,6 +11,7 @@
 #include "http/http.h"
 #include "ingest/ingest.h"
 #include "jail/jail.h"
+#include "limit/limit.h"
 #include "organise/organise.h"
 #include "search/search.h"
 #include "worker/worker.h"
@@ -28,6 +29,7 @@ struct app {
         struct catalog *catalog;
         struct storage *storage;
         struct queue *queue;
+        struct limit *limit; /* NULL: none is set */
         struct embed *embed;
         struct jail *jail, *probe_jail;
         struct organise *organise;
@@ -40,6 +42,9 @@ struct app {
         struct status_probe probes[APP_PROBES];
 };
 
+/* Opens a->limit if a rate limit is set. */
+int app_limit_open(struct app *a, struct err *e) MUST_CHECK;
+http_admit_fn app_admit; /* ctx: the app, with its limit open */
 /* Fills a->probes; each answers for one component in /health. */
 void app_probes_init(struct app *a);
 /* Folder of the model that EMBEDDING_MODEL names. */

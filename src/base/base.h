@@ -233,6 +233,7 @@ enum lock_rank {
         RANK_CATALOG_WRITER = 60,
         RANK_CATALOG_POOL = 65,
         RANK_STORAGE = 70,
+        RANK_LIMIT = 75,
         RANK_HTTP = 80,
         RANK_METRICS = 90,
         RANK_LOG = 95,

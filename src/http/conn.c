@@ -13,18 +13,6 @@
 
 #define DRAIN_BYTES ((size_t)64 << 20)
 
-static struct in6_addr address_of(const struct sockaddr *from)
-{
-        struct in6_addr ip = {0};
-        if (from && from->sa_family == AF_INET6) {
-                ip = ((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
-        } else if (from && from->sa_family == AF_INET) {
-                ip.s6_addr[10] = ip.s6_addr[11] = 0xff;
-                memcpy(ip.s6_addr + 12, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
-        }
-        return ip;
-}
-
 bool conn_admit(struct conn_table *t, const struct sockaddr *from)
 {
         struct in6_addr ip = address_of(from);

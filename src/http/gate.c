@@ -2,8 +2,9 @@
 /*
  * All that a header list alone can refuse, in a fixed order: first what makes
  * the end of the request uncertain (smuggling), then who asks from where, then
- * the route, the key, and at last the body it announces. A refusal of the
- * first kind closes the connection; the others may keep it.
+ * the route, the key, the body it announces, and at last whether the client has
+ * had too much. A refusal of the first kind closes the connection; the others
+ * may keep it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -200,6 +201,37 @@ static struct span key_of(const struct gate_request *q, bool *from_cookie)
         return session_of(q);
 }
 
+/* The rightmost address that is no proxy of ours. */
+static struct in6_addr client_of(const struct gate_config *c, const struct gate_request *q)
+{
+        struct in6_addr at = q->peer;
+        for (size_t i = q->nfields; i-- > 0;) {
+                if (span_ieq(q->fields[i].name, "X-Forwarded-For") &&
+                    !address_walk_back(c->proxies, q->fields[i].value, &at))
+                        return q->peer;
+        }
+        return at;
+}
+
+unsigned long long gate_seconds(struct dur d)
+{
+        return d.ns > 0 ? (unsigned long long)(d.ns - 1) / 1000000000 + 1 : 0;
+}
+
+static bool check_limits(const struct gate_config *c, uint64_t bytes, struct gate_verdict *v)
+{
+        struct http_visitor who = {&v->caller, v->client};
+        if (!c->admit)
+                return true;
+        c->admit(c->admit_ctx, &who, bytes, &v->admission);
+        unsigned long long wait = gate_seconds(v->admission.wait);
+        if (wait == 0)
+                return true;
+        snprintf(v->details, sizeof v->details, "{\"retry_after\":%llu}", wait);
+        return gate_refuse(v, 429, "rate_limited", "past the limit of %s; try again in %llu s", v->admission.limit,
+                           wait);
+}
+
 static bool check_key(const struct gate_config *c, const struct gate_request *q, struct gate_verdict *v)
 {
         static const char *const names[] = {"no key", "read", "write", "admin"};
@@ -218,8 +250,9 @@ static bool check_key(const struct gate_config *c, const struct gate_request *q,
         struct http_caller known = {0};
         if (key.n > 0 && c->authenticate && c->authenticate(c->ctx, key, &known))
                 v->caller = known;
-        else if (wanted != HTTP_OPEN)
-                return gate_refuse(v, 401, "unauthorized", "%s",
+        else if (wanted != HTTP_OPEN) /* trying keys counts against the address */
+                return check_limits(c, 0, v) &&
+                       gate_refuse(v, 401, "unauthorized", "%s",
                                    key.n ? "the API key is not known"
                                          : "an API key is needed: X-API-Key or Authorization: Bearer");
         if (wanted == HTTP_OPEN)
@@ -276,13 +309,15 @@ static bool check_draining(const struct gate_config *c, struct gate_verdict *v)
 
 void gate_judge(const struct gate_config *c, const struct gate_request *q, struct arena *a, struct gate_verdict *v)
 {
-        *v = (struct gate_verdict){.close = true, .method = "OTHER"};
+        *v = (struct gate_verdict){.close = true, .method = "OTHER", .client = q->peer};
         if (!check_line(q, v) || !check_fields(q, v) || !check_framing(q, v))
                 return;
         v->close = false;
+        v->client = client_of(c, q);
         if (!gate_check_host(q, v) || !find_route(c, q, a, v) || !gate_check_site(c, q, a, v))
                 return;
-        if (!check_route(q, a, v) || !check_key(c, q, v) || !check_draining(c, v))
+        if (!check_route(q, a, v) || !check_key(c, q, v) || !check_draining(c, v) || !check_body(q, v))
                 return;
-        check_body(q, v);
+        if (v->match.route->scope != HTTP_OPEN)
+                check_limits(c, v->chunked ? 1 : v->content_length, v);
 }

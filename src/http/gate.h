@@ -7,6 +7,7 @@
 #ifndef FA_HTTP_GATE_H
 #define FA_HTTP_GATE_H
 
+#include "http/address.h"
 #include "http/http.h"
 #include "http/route.h"
 #include "http/uri.h"
@@ -26,12 +27,16 @@ struct gate_config {
         bool keys_configured, draining;
         http_authenticate_fn *authenticate;
         void *ctx;
+        const struct networks *proxies;
+        http_admit_fn *admit;
+        void *admit_ctx;
 };
 
 struct gate_request {
         struct span method, uri, version;
         const struct gate_field *fields;
         size_t nfields;
+        struct in6_addr peer; /* the other end of the connection */
 };
 
 struct gate_verdict {
@@ -51,6 +56,8 @@ struct gate_verdict {
         struct uri uri;
         struct route_match match;
         struct http_caller caller;
+        struct in6_addr client; /* the peer, or for whom a trusted proxy speaks */
+        struct http_admission admission;
 };
 
 void gate_judge(const struct gate_config *c, const struct gate_request *q, struct arena *a, struct gate_verdict *v);
@@ -59,6 +66,8 @@ void gate_judge(const struct gate_config *c, const struct gate_request *q, struc
 
 /* Fills the refusal and returns false, so that "return gate_refuse(...)" reads well. */
 bool gate_refuse(struct gate_verdict *v, unsigned status, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* Whole seconds that are enough. */
+unsigned long long gate_seconds(struct dur d);
 /* First field of that name; *count gets how many there are (may be NULL). */
 const struct gate_field *gate_field(const struct gate_request *q, const char *name, size_t *count);
 bool gate_is_token(struct span s);

@@ -4,7 +4,6 @@
  * page and the files is here: the Host rule stops a name rebound to our address,
  * the Origin rule stops a page that knows the address. Both compare text only.
  */
-#include <arpa/inet.h>
 #include <string.h>
 #include "http/gate.h"
 
@@ -21,16 +20,11 @@ static bool host_char(char c)
 
 static bool is_ip(struct span host)
 {
-        char text[INET6_ADDRSTRLEN];
-        unsigned char address[16];
+        struct in6_addr address;
         bool v6 = host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
         if (v6)
                 host = (struct span){host.p + 1, host.n - 2};
-        if (host.n == 0 || host.n >= sizeof text)
-                return false;
-        memcpy(text, host.p, host.n);
-        text[host.n] = '\0';
-        return inet_pton(v6 ? AF_INET6 : AF_INET, text, address) == 1;
+        return address_parse(host, v6 ? AF_INET6 : AF_INET, &address);
 }
 
 static bool parse_authority(struct span s, struct authority *out)

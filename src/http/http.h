@@ -9,6 +9,7 @@
 #ifndef FA_HTTP_H
 #define FA_HTTP_H
 
+#include <netinet/in.h>
 #include "base/base.h"
 
 struct http_server;
@@ -32,6 +33,28 @@ struct http_caller {
 
 /* True and *out filled for a known key or session token. Runs on the connection's thread. */
 typedef bool http_authenticate_fn(void *ctx, struct span key, struct http_caller *out);
+
+/* Whom a request counts against. */
+struct http_visitor {
+        const struct http_caller *caller; /* key_id "" when no valid key came along */
+        struct in6_addr address;          /* IPv4 mapped; the client's, where a trusted proxy says so */
+};
+
+struct http_admission {
+        struct dur wait; /* 0: come in; else how long to stay away */
+        char limit[80];  /* the one that was passed, for people */
+        /* Told in every answer unless quota is 0. */
+        uint64_t quota, left;
+        struct dur reset;
+};
+
+/*
+ * May this request with a body of so many bytes go on? Asked on the
+ * connection's thread, once for each request to a route that is not OPEN,
+ * before a byte of the body is read; of a wrong key too. A body of unknown
+ * length counts 1, and what has come of it is told later, with out NULL.
+ */
+typedef void http_admit_fn(void *ctx, const struct http_visitor *who, uint64_t bytes, struct http_admission *out);
 
 /* ---- routes ------------------------------------------------------------------ */
 
@@ -62,7 +85,7 @@ struct http_route {
                 max_body; /* BODY_JSON: 0 means 1 MiB. STREAM: declared or sent length past it is a 413; 0 = no limit */
         http_handle_fn *handle;           /* NONE and JSON */
         const struct http_stream *stream; /* STREAM */
-        const char *statuses; /* "202 400 413": declared for metrics and docs; 401 403 500 503 are added by scope */
+        const char *statuses; /* "202 400 413": declared for metrics and docs; 401 403 429 500 503 are added by scope */
         bool while_draining;  /* answered while the server drains (probes, reads) */
         bool quiet;           /* logged at debug only (probes, metrics) */
 };
@@ -79,7 +102,10 @@ struct http_opts {
                 *allowed_hosts; /* comma-separated, besides IP literals and localhost; used when no key is configured */
         bool keys_configured;   /* at the start; http_server_require_keys changes it */
         http_authenticate_fn *authenticate;
-        void *ctx; /* http_context(r) and the callback's */
+        void *ctx;                   /* http_context(r) and authenticate's */
+        const char *trusted_proxies; /* networks whose X-Forwarded-For is believed; NULL or "" = none */
+        http_admit_fn *admit;        /* NULL: no limits */
+        void *admit_ctx;
         const struct http_route *const *routes;
         size_t nroutes;
 };

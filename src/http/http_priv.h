@@ -67,6 +67,7 @@ struct http_server {
         struct http_opts opts;
         struct http_tuning tuning;
         char *host, *origins, *hosts;
+        struct networks *proxies;
         struct route_table *routes;
         struct conn_table conns;
         struct MHD_Daemon *daemon;
@@ -106,6 +107,8 @@ bool reply_queue(struct http_request *r);
 void reply_write(struct http_request *r);
 void reply_drop(struct reply *p);
 void reply_verdict(struct http_request *r);
+/* What the client may still ask for, in whatever answer it gets. */
+void reply_limits(struct http_request *r);
 /* The built-in headers of every response, then the reply's own. */
 typedef void reply_header_fn(void *ctx, const char *name, const char *value);
 void reply_each_header(const struct http_request *r, reply_header_fn *put, void *ctx);
@@ -117,6 +120,7 @@ struct http_request {
         struct MHD_Connection *connection;
         struct conn_slot *slot;
         int fd;
+        struct in6_addr peer;
         struct arena *arena;
         const char *raw_uri;
         struct gate_field *fields; /* copies, NUL-terminated */
@@ -131,6 +135,7 @@ struct http_request {
         bool must_close;
         bool drained;
         uint64_t received;
+        uint64_t charged; /* of a body of unknown length: counted against the limits so far */
         struct buf body;
         void *state; /* of the route's stream */
         bool streaming;

@@ -171,6 +171,18 @@ void http_reply_redirect(struct http_request *r, unsigned status, const char *lo
         http_reply(r, status, NULL, (struct span){0});
 }
 
+void reply_limits(struct http_request *r)
+{
+        const struct http_admission *m = &r->verdict.admission;
+        if (m->wait.ns > 0)
+                put_header(r, "Retry-After", arena_printf(r->arena, "%llu", gate_seconds(m->wait)));
+        if (!m->quota)
+                return;
+        put_header(r, "RateLimit-Limit", arena_printf(r->arena, "%llu", (unsigned long long)m->quota));
+        put_header(r, "RateLimit-Remaining", arena_printf(r->arena, "%llu", (unsigned long long)m->left));
+        put_header(r, "RateLimit-Reset", arena_printf(r->arena, "%llu", gate_seconds(m->reset)));
+}
+
 /* What the gate decided, said by the same means as any other reply. */
 void reply_verdict(struct http_request *r)
 {

@@ -12,7 +12,8 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-#define ARENA_MAX ((size_t)64 << 20)
+#define ARENA_MAX   ((size_t)64 << 20)
+#define CHARGE_STEP ((uint64_t)256 << 10)
 
 /* ---- what handlers ask ------------------------------------------------------ */
 
@@ -101,6 +102,7 @@ struct http_request *request_new(struct http_server *s, struct MHD_Connection *c
         r->server = s;
         r->connection = c;
         r->fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        r->peer = address_of(MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
         r->slot = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
         r->reply.content.fd = -1;
         buf_init(&r->body, 1);
@@ -190,8 +192,11 @@ static void internal_error(struct http_request *r, const char *cause)
 static void judge(struct http_request *r, const char *method, const char *version)
 {
         struct gate_config c = server_gate_config(r->server);
-        struct gate_request q = {span_of(method), span_of(r->raw_uri), span_of(version), r->fields, r->nfields};
+        struct gate_request q = {span_of(method), span_of(r->raw_uri), span_of(version),
+                                 r->fields,       r->nfields,          r->peer};
         gate_judge(&c, &q, r->arena, &r->verdict);
+        r->charged = 1; /* that is what the gate asks for when the length is not known */
+        reply_limits(r);
         if (r->verdict.status)
                 reply_verdict(r);
 }
@@ -216,7 +221,8 @@ bool request_begin(struct http_request *r, const char *method, const char *versi
                 r->broken = true;
                 r->reply.ready = true;
                 r->reply.status = 503;
-                r->verdict = (struct gate_verdict){.close = true, .has_body = true, .method = "OTHER"};
+                r->verdict =
+                        (struct gate_verdict){.close = true, .has_body = true, .method = "OTHER", .client = r->peer};
                 choose_id(r);
         } else {
                 choose_id(r);
@@ -245,6 +251,19 @@ static bool too_slow(struct http_request *r, size_t n)
         r->waited_ns = 0;
         r->window_bytes = 0;
         return rate < (double)s->opts.min_body_rate;
+}
+
+/* The gate has let a body of unknown length in for one byte; what comes is counted, never cut. */
+static void charge(struct http_request *r, uint64_t least)
+{
+        const struct gate_verdict *v = &r->verdict;
+        const struct http_opts *o = &r->server->opts;
+        struct http_visitor who = {&v->caller, v->client};
+        if (!o->admit || v->status || !v->chunked || v->match.route->scope == HTTP_OPEN ||
+            r->received < r->charged + least)
+                return;
+        o->admit(o->admit_ctx, &who, r->received - r->charged, NULL);
+        r->charged = r->received;
 }
 
 static void take_bytes(struct http_request *r, struct span bytes)
@@ -277,6 +296,7 @@ bool request_data(struct http_request *r, struct span bytes)
 {
         assert(!r->reply.ready); /* a refused body is never read */
         r->received += bytes.n;
+        charge(r, CHARGE_STEP);
         if (too_slow(r, bytes.n))
                 http_reply_error(r, 408, "body_too_slow", NULL, "the body came slower than %llu bytes a second",
                                  (unsigned long long)r->server->opts.min_body_rate);
@@ -293,6 +313,7 @@ bool request_data(struct http_request *r, struct span bytes)
 bool request_finish(struct http_request *r)
 {
         r->body_read = true;
+        charge(r, 1);
         if (!r->reply.ready) {
                 const struct http_route *route = r->verdict.match.route;
                 if (route->body == HTTP_BODY_STREAM)
@@ -332,12 +353,14 @@ static void write_access_line(struct http_request *r, unsigned status, double se
                 return;
         const struct reply *p = &r->reply;
         uint64_t bytes = r->verdict.head ? 0 : p->has_content ? p->length : p->n;
+        char client[INET6_ADDRSTRLEN];
         struct log_field fields[] = {
                 LOG_STR("method", r->verdict.head ? "HEAD" : r->verdict.method),
                 LOG_STR("path", route_label(r)),
                 LOG_NUM("status", status),
                 LOG_NUM("duration_ms", (double)(int64_t)(seconds * 1e6) / 1e3),
                 LOG_NUM("bytes", bytes == UINT64_MAX ? 0 : bytes),
+                LOG_STR("client", address_format(&r->verdict.client, client)),
                 LOG_STR("cause", r->cause),
         };
         log_write(level, "http", fields, COUNT_OF(fields) - (r->cause[0] ? 0 : 1), "%s %s %u%s", fields[0].str,
@@ -350,6 +373,7 @@ void request_end(struct http_request *r, bool completed)
         if (!r->begun)
                 return;
         close_stream(r);
+        charge(r, 1);
         unsigned status = r->reply.sent ? r->reply.status : 499; /* the client left before there was an answer */
         if (!r->reply.sent)
                 request_count(r, status);

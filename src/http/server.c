@@ -200,7 +200,7 @@ static void declare_metrics(const struct http_opts *o)
         for (size_t i = 0; i < o->nroutes; i++) {
                 const struct http_route *r = o->routes[i];
                 declare(r->method, r->path, r->statuses ? r->statuses : "200");
-                declare(r->method, r->path, r->scope == HTTP_OPEN ? "400 500 503" : "400 401 403 500 503");
+                declare(r->method, r->path, r->scope == HTTP_OPEN ? "400 500 503" : "400 401 403 429 500 503");
         }
         for (int m = 0; m < HTTP_METHODS; m++)
                 declare((enum http_method)m, "unmatched", "404 405");
@@ -216,6 +216,9 @@ struct gate_config server_gate_config(struct http_server *s)
                 .draining = atomic_load(&s->draining),
                 .authenticate = s->opts.authenticate,
                 .ctx = s->opts.ctx,
+                .proxies = s->proxies,
+                .admit = s->opts.admit,
+                .admit_ctx = s->opts.admit_ctx,
         };
 }
 
@@ -227,6 +230,8 @@ static int prepare(struct http_server *s, struct err *e)
         s->routes = route_table_new(s->opts.routes, s->opts.nroutes);
         if (!s->host || !s->origins || !s->hosts || !s->routes)
                 return err_oom(e);
+        if (networks_parse("TRUSTED_PROXIES", s->opts.trusted_proxies, &s->proxies, e))
+                return -1;
         return conn_table_init(&s->conns, s->opts.max_connections, s->opts.max_connections_per_ip,
                                s->tuning.head_window, e);
 }
@@ -301,6 +306,7 @@ void http_server_stop(struct http_server *s)
                 MHD_stop_daemon(s->daemon);
         conn_table_done(&s->conns);
         route_table_free(s->routes);
+        networks_free(s->proxies);
         cond_done(&s->idle);
         lock_done(&s->lock);
         mem_free(s->host);

@@ -51,3 +51,8 @@ void queue_interrupt(struct queue *q)
 {
         q->ops->interrupt(q);
 }
+
+enum limit_outcome queue_spend(struct queue *q, struct limit_charge *charges, size_t n, bool owed)
+{
+        return q->ops->spend ? q->ops->spend(q, charges, n, owed) : LIMIT_UNREACHABLE;
+}

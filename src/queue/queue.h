@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A wake-up channel and nothing more: the catalog's rows are the truth, so a
- * lost wake-up delays a task until the reconciler looks, and loses nothing.
+ * What instances tell each other, and nothing that must not be lost. Wake-ups:
+ * the catalog's rows are the truth, so a lost one delays a task until the
+ * reconciler looks. Shared rate limits: without them each instance counts alone.
  */
 #ifndef FA_QUEUE_H
 #define FA_QUEUE_H
 
-#include "base/base.h"
+#include "limit/limit.h"
 
 struct queue;
 
@@ -34,5 +35,9 @@ void queue_wake(struct queue *q, unsigned n);
 bool queue_wait(struct queue *q, struct mono deadline);
 /* All waiters return at once, now and in future: shutdown. */
 void queue_interrupt(struct queue *q);
+
+/* As limit_share_fn says. LIMIT_UNREACHABLE where nothing is shared, and while Redis is away or slow: at most for a
+ * moment a second somebody finds that out by waiting. */
+enum limit_outcome queue_spend(struct queue *q, struct limit_charge *charges, size_t n, bool owed);
 
 #endif

@@ -18,6 +18,7 @@ typedef void queue_wake_fn(struct queue *q, unsigned n);
 typedef bool queue_wait_fn(struct queue *q, struct mono deadline);
 typedef void queue_interrupt_fn(struct queue *q);
 typedef void queue_state_fn(struct queue *q, struct queue_state *out);
+typedef enum limit_outcome queue_spend_fn(struct queue *q, struct limit_charge *charges, size_t n, bool owed);
 
 struct queue_ops {
         const char *name;
@@ -27,6 +28,7 @@ struct queue_ops {
         queue_wait_fn *wait;
         queue_interrupt_fn *interrupt;
         queue_state_fn *state; /* NULL: nothing to be cut off from */
+        queue_spend_fn *spend; /* NULL: nothing is shared */
 };
 
 extern const struct queue_ops queue_inproc_ops, queue_redis_ops;

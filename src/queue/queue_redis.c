@@ -45,6 +45,7 @@ struct redis_queue {
         int reading;             /* socket of a read that blocks; -1 */
         char note[240];
         pthread_t reader, writer;
+        struct queue_redis_till till; /* has a lock of its own */
 };
 
 static queue_open_fn redis_open;
@@ -53,6 +54,7 @@ static queue_wake_fn redis_wake;
 static queue_wait_fn redis_wait;
 static queue_interrupt_fn redis_interrupt;
 static queue_state_fn redis_state;
+static queue_spend_fn redis_spend;
 
 const struct queue_ops queue_redis_ops = {
         .name = "redis",
@@ -62,6 +64,7 @@ const struct queue_ops queue_redis_ops = {
         .wait = redis_wait,
         .interrupt = redis_interrupt,
         .state = redis_state,
+        .spend = redis_spend,
 };
 
 /* ---- the count: all of this with the lock ------------------------------------------------- */
@@ -358,10 +361,12 @@ static void make(struct redis_queue *q)
         cond_init(&q->hungry);
         cond_init(&q->outbox);
         cond_init(&q->settled);
+        queue_redis_till_init(&q->till, &q->address);
 }
 
 static void unmake(struct redis_queue *q)
 {
+        queue_redis_till_done(&q->till);
         cond_done(&q->woken);
         cond_done(&q->hungry);
         cond_done(&q->outbox);
@@ -489,4 +494,16 @@ static void redis_state(struct queue *base, struct queue_state *out)
                  : *q->note     ? "; wake-ups stay in this process"
                                 : "connecting to Redis");
         lock_drop(&q->lock);
+}
+
+/* What the two threads know spares requests from finding it out. */
+static enum limit_outcome redis_spend(struct queue *base, struct limit_charge *charges, size_t n, bool owed)
+{
+        struct redis_queue *q = (struct redis_queue *)base;
+        bool up;
+
+        lock_take(&q->lock);
+        up = connected(q);
+        lock_drop(&q->lock);
+        return up ? queue_redis_spend(&q->till, charges, n, owed) : LIMIT_UNREACHABLE;
 }

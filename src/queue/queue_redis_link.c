@@ -14,11 +14,11 @@
 #define STREAM "file-allocator:wake"
 #define GROUP  "workers"
 
-#define STRING_OF(x)  #x
-#define NUMBER_OF(x)  STRING_OF(x)
-#define ARGS_MAX      (QUEUE_REDIS_ENTRIES + 3)
-#define CONNECT_LIMIT 1 /* seconds */
-#define COMMAND_LIMIT 2
+#define STRING_OF(x) #x
+#define NUMBER_OF(x) STRING_OF(x)
+#define ARGS_MAX     (QUEUE_REDIS_ENTRIES + 3)
+#define CONNECT_MS   1000
+#define COMMAND_MS   2000
 
 static int broken(struct queue_redis_link *l, struct err *e)
 {
@@ -48,8 +48,7 @@ static int make_group(struct queue_redis_link *l, struct err *e)
         return rc;
 }
 
-/* 1 with a reply that is the caller's and no error; 0 when stream or group had gone and were made again; -1. */
-static int ask(struct queue_redis_link *l, int argc, const char **argv, redisReply **out, struct err *e)
+int queue_redis_ask(struct queue_redis_link *l, int argc, const char **argv, redisReply **out, struct err *e)
 {
         redisReply *r;
         int rc;
@@ -66,7 +65,8 @@ static int ask(struct queue_redis_link *l, int argc, const char **argv, redisRep
                 l->last[0] = '\0';
                 rc = make_group(l, e);
         } else {
-                rc = err_set(e, ERR_UNAVAILABLE, "Redis at %s: %.100s", l->to->shown, r->str);
+                rc = err_set(e, says(r, "NOSCRIPT") ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "Redis at %s: %.100s",
+                             l->to->shown, r->str);
         }
         freeReplyObject(r);
         return rc;
@@ -75,7 +75,7 @@ static int ask(struct queue_redis_link *l, int argc, const char **argv, redisRep
 static int tell(struct queue_redis_link *l, int argc, const char **argv, struct err *e)
 {
         redisReply *r = NULL;
-        int rc = ask(l, argc, argv, &r, e);
+        int rc = queue_redis_ask(l, argc, argv, &r, e);
 
         if (rc > 0)
                 freeReplyObject(r);
@@ -95,12 +95,19 @@ static int introduce(struct queue_redis_link *l, struct err *e)
         snprintf(db, sizeof(db), "%u", to->db);
         if (to->db > 0 && tell(l, 2, (const char *[]){"SELECT", db}, e) < 0)
                 return -1;
-        return make_group(l, e);
+        return l->consumer ? make_group(l, e) : 0;
+}
+
+static struct timeval limit_of(const struct queue_redis_link *l, unsigned usual_ms)
+{
+        unsigned ms = l->limit_ms ? l->limit_ms : usual_ms;
+
+        return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 }
 
 int queue_redis_connect(struct queue_redis_link *l, struct err *e)
 {
-        const struct timeval connect_limit = {.tv_sec = CONNECT_LIMIT}, command_limit = {.tv_sec = COMMAND_LIMIT};
+        const struct timeval connect_limit = limit_of(l, CONNECT_MS), command_limit = limit_of(l, COMMAND_MS);
         int rc;
 
         errno = 0;
@@ -182,7 +189,7 @@ int queue_redis_read(struct queue_redis_link *l, unsigned block_ms, struct queue
         argv[argc++] = "STREAMS";
         argv[argc++] = STREAM;
         argv[argc++] = block_ms > 0 ? ">" : "0";
-        rc = ask(l, argc, argv, &r, e);
+        rc = queue_redis_ask(l, argc, argv, &r, e);
         if (rc <= 0)
                 return rc;
         /* [[stream, [entry, …]]], or nil when the time was up. */
@@ -217,10 +224,10 @@ int queue_redis_claim(struct queue_redis_link *l, unsigned idle_ms, struct err *
 
         snprintf(idle, sizeof(idle), "%u", idle_ms);
         /* Only the ids: what was deleted meanwhile has no more, and reading our own tells the rest. */
-        rc = ask(l, 9,
-                 (const char *[]){"XAUTOCLAIM", STREAM, GROUP, l->consumer, idle, "0-0", "COUNT",
-                                  NUMBER_OF(QUEUE_REDIS_ENTRIES), "JUSTID"},
-                 &r, e);
+        rc = queue_redis_ask(l, 9,
+                             (const char *[]){"XAUTOCLAIM", STREAM, GROUP, l->consumer, idle, "0-0", "COUNT",
+                                              NUMBER_OF(QUEUE_REDIS_ENTRIES), "JUSTID"},
+                             &r, e);
         if (rc <= 0)
                 return rc;
         rc = r->type == REDIS_REPLY_ARRAY && r->elements >= 2 ? (int)r->element[1]->elements : 0;
@@ -240,7 +247,7 @@ int queue_redis_trim(struct queue_redis_link *l, struct err *e)
         int rc;
 
         memcpy(least, l->last, sizeof(least));
-        rc = ask(l, 3, (const char *[]){"XPENDING", STREAM, GROUP}, &r, e);
+        rc = queue_redis_ask(l, 3, (const char *[]){"XPENDING", STREAM, GROUP}, &r, e);
         if (rc <= 0)
                 return rc;
         /* [how many, least id, greatest id, consumers] */

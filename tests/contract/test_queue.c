@@ -59,12 +59,23 @@ static void it_is_never_cut_off(void **state)
         queue_close(q);
 }
 
+static void it_shares_no_limits(void **state)
+{
+        struct queue *q = suite_open();
+        struct limit_charge c = {.bucket = "requests:a", .cost = 1, .depth = 10};
+
+        (void)state;
+        assert_int_equal(queue_spend(q, &c, 1, false), LIMIT_UNREACHABLE);
+        queue_close(q);
+}
+
 int main(void)
 {
         const struct CMUnitTest once[] = {
                 cmocka_unit_test(backends_are_known_by_name),
                 cmocka_unit_test(a_kept_wake_is_given_even_to_one_who_is_late),
                 cmocka_unit_test(it_is_never_cut_off),
+                cmocka_unit_test(it_shares_no_limits),
         };
 
         return cmocka_run_group_tests_name("queue", once, NULL, NULL) + run_suite("inproc");

@@ -3,7 +3,6 @@ import { spawn } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { after } from "node:test";
 import { stackEnv } from "./stack.mjs";
 
 export const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), "../..");
@@ -17,9 +16,10 @@ export const slow = sanitized ? 6 : 1;
 
 for (const need of [program, stamps]) if (!fs.existsSync(need)) throw new Error(`${need} is missing: run the tests by make test`);
 
-// A test that failed leaves its servers; they must not keep the run from ending.
+// A test that failed leaves its servers; they must not keep the run from ending, nor outlive it.
 const living = new Set();
-after(() => { for (const child of living) child.kill("SIGKILL"); });
+process.on("exit", () => { for (const child of living) child.kill("SIGKILL"); });
+const hold = (child, ref) => { for (const x of [child, child.stdout, child.stderr]) x[ref ? "ref" : "unref"](); };
 
 export function tempDir() {
   return fs.mkdtempSync(path.join(os.tmpdir(), "fa-e2e-"));
@@ -52,20 +52,26 @@ export class Server {
       this.child.on("error", fail);
       this.child.on("exit", () => fail(new Error(`server ended before it listened:\n${this.log}`)));
     });
+    hold(this.child, false);
     return this;
   }
 
   // A sanitizer's report or a failed drain must fail the test that stops the server.
   async stop() {
     if (this.code === undefined && this.signal === undefined) this.child.kill("SIGTERM");
-    const end = await this.exited;
+    const end = await this.ended();
     if (end.code !== 0) throw new Error(`server ended with ${JSON.stringify(end)}:\n${this.log.slice(-6000)}`);
     fs.rmSync(this.dir, { recursive: true, force: true });
   }
 
   async kill() {
     this.child.kill("SIGKILL");
-    await this.exited;
+    await this.ended();
+  }
+
+  async ended() {
+    hold(this.child, true);
+    return this.exited;
   }
 
   headers(extra = {}) {

@@ -6,7 +6,7 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import zlib from "node:zlib";
 import { Server, photos, random, slow } from "./harness.mjs";
-import { production } from "./stack.mjs";
+import { onS3 } from "./stack.mjs";
 
 const LIMIT = 2 << 20;
 let s;
@@ -120,7 +120,7 @@ test("an undeclared body over MAX_FILE_SIZE, by chunks, gets its 413 while it is
   }
   await alive();
   assert.equal((await s.json("/api/v1/objects?name=big.bin")).body.total, 0, "nothing of it is kept");
-  assert.deepEqual(fs.readdirSync(path.join(s.dir, production ? "data/spool" : "data/storage/tmp")), []);
+  assert.deepEqual(fs.readdirSync(path.join(s.dir, onS3 ? "data/spool" : "data/storage/tmp")), []);
 });
 
 test("one bad part refuses the request whole", async () => {

@@ -59,7 +59,7 @@ test("a stop in the middle of work loses none of it, and counts no attempt", asy
   const { body, status } = await s.upload(files.map((f) => ({ path: f.path })));
   assert.equal(status, 202);
   s.child.kill("SIGTERM");
-  assert.equal((await s.exited).code, 0, s.log.slice(-3000));
+  assert.equal((await s.ended()).code, 0, s.log.slice(-3000));
   s = await new Server({ dir }).start();
   const job = await s.job(body.job_id, 120);
   assert.equal(job.status, "done", JSON.stringify(job.progress));

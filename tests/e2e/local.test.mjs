@@ -10,7 +10,7 @@ test("storage that vanished is not mistaken for an empty one", async () => {
   const s = await new Server({ dir }).start();
   await s.upload([{ name: "a.txt", data: Buffer.from("a") }]);
   s.child.kill("SIGTERM");
-  await s.exited;
+  await s.ended();
   fs.renameSync(path.join(dir, "data/storage"), path.join(dir, "elsewhere"));
   const r = await run(["serve"], { cwd: dir, env: { DATA_PATH: path.join(dir, "data"), APP_PORT: "0" } });
   assert.notEqual(r.code, 0);

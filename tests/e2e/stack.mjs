@@ -10,11 +10,15 @@ import path from "node:path";
 const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), "../..");
 const asPostgres = process.getuid() === 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : [];
 let started;
-export const production = process.env.FA_STACK === "production";
+// FA_STACK=production, or any of postgres, redis and s3 with commas between: the rest stays embedded.
+const every = ["postgres", "redis", "s3"];
+const parts = process.env.FA_STACK === "production" ? every : (process.env.FA_STACK ?? "").split(",").filter(Boolean);
+for (const part of parts) if (!every.includes(part)) throw new Error(`FA_STACK: ${part}: allowed are production, or ${every.join(", ")}`);
+export const onS3 = parts.includes("s3");
 
-const freePort = () => new Promise((done) => { const s = net.createServer().listen(0, "127.0.0.1", () => { const { port } = s.address(); s.close(() => done(port)); }); });
+export const freePort = () => new Promise((done) => { const s = net.createServer().listen(0, "127.0.0.1", () => { const { port } = s.address(); s.close(() => done(port)); }); });
 
-async function answers(port, seconds) {
+export async function answers(port, seconds) {
   for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
     const ok = await new Promise((done) => { const s = net.connect(port, "127.0.0.1", () => { s.destroy(); done(true); }); s.on("error", () => done(false)); });
     if (ok) return;
@@ -76,10 +80,10 @@ export function stack() {
 
 // Settings that put the Server of that folder on the stack; {} on the embedded defaults.
 export async function stackEnv(folder) {
-  return production ? productionEnv(folder) : {};
+  return parts.length ? productionEnv(folder, parts) : {};
 }
 
-export async function productionEnv(folder) {
+export async function productionEnv(folder, wanted = every) {
   const st = await stack();
   if (!st.names.has(folder)) {
     const n = st.names.size + 1;
@@ -89,6 +93,10 @@ export async function productionEnv(folder) {
     st.names.set(folder, n);
   }
   const n = st.names.get(folder);
-  return { DATABASE_URL: `postgresql://super@127.0.0.1:${st.pgPort}/fa${n}`, QUEUE_BACKEND: "redis", REDIS_URL: `redis://127.0.0.1:${st.redisPort}/${n}`,
-    STORAGE_BACKEND: `s3://test-bucket/e2e-${n}`, S3_ENDPOINT_URL: `http://127.0.0.1:${st.s3.strict}`, AWS_ACCESS_KEY_ID: "KEYID", AWS_SECRET_ACCESS_KEY: "se/cr+et=", AWS_REGION: "eu-test-1" };
+  const settings = {
+    postgres: { DATABASE_URL: `postgresql://super@127.0.0.1:${st.pgPort}/fa${n}` },
+    redis: { QUEUE_BACKEND: "redis", REDIS_URL: `redis://127.0.0.1:${st.redisPort}/${n}` },
+    s3: { STORAGE_BACKEND: `s3://test-bucket/e2e-${n}`, S3_ENDPOINT_URL: `http://127.0.0.1:${st.s3.strict}`, AWS_ACCESS_KEY_ID: "KEYID", AWS_SECRET_ACCESS_KEY: "se/cr+et=", AWS_REGION: "eu-test-1" },
+  };
+  return Object.assign({}, ...wanted.map((part) => settings[part]));
 }

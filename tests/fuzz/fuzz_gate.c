@@ -28,6 +28,12 @@ static bool authenticate(void *ctx, struct span key, struct http_caller *out)
         return span_eq(key, "k");
 }
 
+static void admit(void *ctx, const struct http_visitor *who, uint64_t bytes, struct http_admission *out)
+{
+        (void)ctx, (void)who;
+        *out = (struct http_admission){.wait = dur_ms(bytes % 3 ? 1 : 0), .limit = "x"};
+}
+
 static void require(bool ok)
 {
         if (!ok)
@@ -45,6 +51,7 @@ static void check_passed(const struct gate_config *c, const struct gate_request 
         require(v->chunked || v->content_length <= v->max_body);
         require(v->caller.scope >= v->match.route->scope);
         require(!c->draining || v->match.route->while_draining);
+        require(v->admission.wait.ns == 0);
         for (size_t i = 0; i < v->match.nparams; i++) {
                 struct span s = span_of(v->match.params[i].value);
                 require(s.n > 0 && utf8_valid(s) && !memchr(s.p, '\n', s.n));
@@ -70,7 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                 .allowed_hosts = "h",
                                 .keys_configured = data[0] & 1,
                                 .draining = data[0] & 2,
-                                .authenticate = authenticate};
+                                .authenticate = authenticate,
+                                .admit = data[0] & 4 ? admit : NULL};
         span_cut(&rest, '\n', &line);
         span_cut(&line, ' ', &q.method);
         q.uri = line;

@@ -33,27 +33,6 @@ static int stop(void **state)
         return 0;
 }
 
-/* Sends head and then n bytes as fast as they go, without ever looking; then reads. */
-static struct answer *push(const char *head, size_t n, bool chunked)
-{
-        static char block[65536 + 16];
-        int fd = client_open(port);
-        client_say(fd, head);
-        memset(block, 'x', sizeof block);
-        if (chunked) {
-                memcpy(block, "10000\r\n", 7);
-                memcpy(block + 7 + 65536, "\r\n", 2);
-        }
-        size_t size = chunked ? 65536 + 9 : 65536;
-        for (size_t sent = 0; sent < n; sent += 65536) {
-                if (!client_send(fd, block, size))
-                        break;
-        }
-        struct answer *a = client_read(fd, false);
-        close(fd);
-        return a;
-}
-
 static void expect_refusal(const struct answer *a, int status, const char *word)
 {
         if (a->status != status || !strstr(a->body, word))
@@ -66,22 +45,24 @@ static void a_declared_length_over_the_limit_is_refused_while_sending(void **sta
 {
         (void)state;
         for (int i = 0; i < REPEAT; i++)
-                expect_refusal(
-                        push("PUT /api/v1/up HTTP/1.1\r\n" HOST "Content-Length: 8388608\r\n\r\n", 8 << 20, false), 413,
-                        "{\"limit\":2000000}");
+                expect_refusal(client_push(port, "PUT /api/v1/up HTTP/1.1\r\n" HOST "Content-Length: 8388608\r\n\r\n",
+                                           8 << 20, false),
+                               413, "{\"limit\":2000000}");
 }
 
 static void a_chunked_body_over_the_limit_is_refused_while_sending(void **state)
 {
         (void)state;
         for (int i = 0; i < REPEAT; i++)
-                expect_refusal(
-                        push("PUT /api/v1/up HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", 8 << 20, true),
-                        413, "{\"limit\":2000000}");
+                expect_refusal(client_push(port,
+                                           "PUT /api/v1/up HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n",
+                                           8 << 20, true),
+                               413, "{\"limit\":2000000}");
         for (int i = 0; i < 5; i++)
-                expect_refusal(
-                        push("POST /api/v1/echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", 8 << 20, true),
-                        413, "{\"limit\":100000}");
+                expect_refusal(client_push(port,
+                                           "POST /api/v1/echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n",
+                                           8 << 20, true),
+                               413, "{\"limit\":100000}");
         assert_true(becomes(&streams_open, 0));
 }
 
@@ -90,8 +71,10 @@ static void a_handler_may_refuse_in_mid_body(void **state)
         (void)state;
         int finished = atomic_load(&streams_finished);
         for (int i = 0; i < REPEAT; i++)
-                expect_refusal(push("PUT /api/v1/up HTTP/1.1\r\n" HOST "X-Full: 1\r\nContent-Length: 1900000\r\n\r\n",
-                                    1900000, false),
+                expect_refusal(client_push(port,
+                                           "PUT /api/v1/up HTTP/1.1\r\n" HOST
+                                           "X-Full: 1\r\nContent-Length: 1900000\r\n\r\n",
+                                           1900000, false),
                                503, "no space");
         assert_true(becomes(&streams_open, 0));
         assert_int_equal(atomic_load(&streams_finished), finished);
@@ -101,15 +84,18 @@ static void begin_may_refuse_a_body_unread(void **state)
 {
         (void)state;
         for (int i = 0; i < REPEAT; i++)
-                expect_refusal(push("PUT /api/v1/up HTTP/1.1\r\n" HOST "X-Refuse: 1\r\nContent-Length: 1900000\r\n\r\n",
-                                    1900000, false),
+                expect_refusal(client_push(port,
+                                           "PUT /api/v1/up HTTP/1.1\r\n" HOST
+                                           "X-Refuse: 1\r\nContent-Length: 1900000\r\n\r\n",
+                                           1900000, false),
                                409, "not this one");
 }
 
 static void a_body_within_the_limit_arrives(void **state)
 {
         (void)state;
-        struct answer *a = push("PUT /api/v1/up HTTP/1.1\r\n" HOST "Content-Length: 1966080\r\n\r\n", 1966080, false);
+        struct answer *a =
+                client_push(port, "PUT /api/v1/up HTTP/1.1\r\n" HOST "Content-Length: 1966080\r\n\r\n", 1966080, false);
         assert_int_equal(a->status, 201);
         assert_string_equal(a->body, "1966080");
 }

@@ -143,4 +143,25 @@ static inline struct answer *client_ask(uint16_t port, const char *request)
         return a;
 }
 
+/* Sends head and then n bytes as fast as they go, without ever looking; then reads. */
+static inline struct answer *client_push(uint16_t port, const char *head, size_t n, bool chunked)
+{
+        static char block[65536 + 16];
+        int fd = client_open(port);
+        client_say(fd, head);
+        memset(block, 'x', sizeof block);
+        if (chunked) {
+                memcpy(block, "10000\r\n", 7);
+                memcpy(block + 7 + 65536, "\r\n", 2);
+        }
+        size_t size = chunked ? 65536 + 9 : 65536;
+        for (size_t sent = 0; sent < n; sent += 65536) {
+                if (!client_send(fd, block, size))
+                        break;
+        }
+        struct answer *a = client_read(fd, false);
+        close(fd);
+        return a;
+}
+
 #endif

@@ -36,6 +36,7 @@ static bool authenticate(void *ctx, struct span key, struct http_caller *out)
                 out->scope = HTTP_SCOPE_ADMIN;
         else
                 return false;
+        snprintf(out->key_id, sizeof out->key_id, "key of %.*s", (int)key.n, key.p);
         return true;
 }
 
@@ -43,6 +44,7 @@ struct world {
         struct route_table *table;
         struct arena *arena;
         struct gate_config config;
+        struct in6_addr peer;
 };
 
 static int open_world(void **state)
@@ -75,7 +77,7 @@ static struct gate_verdict judge(struct world *w, const char *line, const char *
         struct gate_field fields[64];
         struct gate_verdict v;
         struct span text = span_of(line), method, rest = span_of(head), row, name;
-        struct gate_request q = {.version = SPAN("HTTP/1.1"), .fields = fields};
+        struct gate_request q = {.version = SPAN("HTTP/1.1"), .fields = fields, .peer = w->peer};
         span_cut(&text, ' ', &method);
         q.method = method;
         q.uri = text;
@@ -314,6 +316,123 @@ static void bodies_are_judged_by_what_they_announce(void **state)
         w->config.draining = false;
 }
 
+/* A limit that lets nobody in but those who send nothing and are not "::1". */
+struct turnstile {
+        unsigned asked;
+        uint64_t bytes;
+        struct in6_addr last;
+        char key[40];
+};
+
+static void admit(void *ctx, const struct http_visitor *who, uint64_t bytes, struct http_admission *out)
+{
+        struct turnstile *t = ctx;
+        t->asked++;
+        t->bytes = bytes;
+        t->last = who->address;
+        snprintf(t->key, sizeof t->key, "%s", who->caller->key_id);
+        *out = (struct http_admission){.limit = "7 requests a second (X)"};
+        if (bytes > 0 || memcmp(&who->address, &in6addr_loopback, 16) == 0)
+                out->wait = dur_ms(1001);
+}
+
+static void past_a_limit_nobody_comes_in(void **state)
+{
+        struct world *w = *state;
+        struct turnstile t = {0};
+        static const struct row rows[] = {
+                {"GET /api/v1/things", HOST, 0},
+                {"POST /api/v1/things", HOST, 0},
+                {"POST /api/v1/things", HOST "Content-Length: 5\n", 429},
+                {"PUT /api/v1/files/x", HOST "Transfer-Encoding: chunked\n", 429},
+                {"PUT /api/v1/files/x", HOST "Content-Length: 1001\n", 413},
+                {"POST /api/v1/things", HOST "Content-Length: 2\nContent-Type: text/plain\n", 415},
+                {"GET /live", HOST "Content-Length: 5\n", 0},
+                {"GET /nowhere", HOST "Content-Length: 5\n", 404},
+                {"OPTIONS /api/v1/things", HOST "Content-Length: 5\n", 204},
+        };
+        w->config.admit = admit;
+        w->config.admit_ctx = &t;
+        expect_rows(w, rows, COUNT_OF(rows));
+        assert_int_equal(t.asked, 4); /* nobody is charged for what is refused anyhow, nor for a probe */
+        struct gate_verdict v = judge(w, "POST /api/v1/things", HOST "Content-Length: 5\n");
+        assert_int_equal(t.bytes, 5);
+        assert_string_equal(v.code, "rate_limited");
+        assert_string_equal(v.message, "past the limit of 7 requests a second (X); try again in 2 s");
+        assert_string_equal(v.details, "{\"retry_after\":2}");
+        assert_false(v.close);
+        judge(w, "PUT /api/v1/files/x", HOST "Transfer-Encoding: chunked\n");
+        assert_int_equal(t.bytes, 1);
+        w->config.admit = NULL;
+        assert_int_equal(judge(w, "POST /api/v1/things", HOST "Content-Length: 5\n").status, 0);
+}
+
+static void keys_count_for_themselves_and_wrong_ones_for_the_address(void **state)
+{
+        struct world *w = *state;
+        struct turnstile t = {0};
+        w->config.admit = admit;
+        w->config.admit_ctx = &t;
+        w->config.keys_configured = true;
+        assert_int_equal(judge(w, "GET /api/v1/things", HOST KEY_READ).status, 0);
+        assert_string_equal(t.key, "key of reader");
+        assert_int_equal(judge(w, "GET /api/v1/things", HOST "X-API-Key: wrong\nContent-Length: 5\n").status, 401);
+        assert_string_equal(t.key, "");
+        assert_int_equal(t.bytes, 0);
+        assert_int_equal(judge(w, "DELETE /api/v1/things/1", HOST KEY_READ).status, 403);
+        assert_int_equal(t.asked, 2);
+        w->peer = in6addr_loopback;
+        assert_int_equal(judge(w, "GET /api/v1/things", HOST "X-API-Key: wrong\n").status, 429);
+        assert_int_equal(judge(w, "GET /api/v1/things", HOST).status, 429);
+        w->peer = in6addr_any;
+        w->config.keys_configured = false;
+        w->config.admit = NULL;
+}
+
+static void proxies_of_ours_speak_for_their_clients(void **state)
+{
+        struct world *w = *state;
+        struct turnstile t = {0};
+        struct networks *proxies = NULL;
+        char text[INET6_ADDRSTRLEN];
+        struct err e;
+        static const struct {
+                const char *head, *client;
+        } rows[] = {
+                {"X-Forwarded-For: 1.2.3.4\n", "1.2.3.4"},
+                {"X-Forwarded-For: 1.2.3.4\nx-forwarded-for: 5.6.7.8\n", "5.6.7.8"},
+                {"X-Forwarded-For: 1.2.3.4\nX-Forwarded-For: ::1\n", "1.2.3.4"},
+                {"X-Forwarded-For: 9.9.9.9, 1.2.3.4\nX-Forwarded-For: ::1, ::1\n", "1.2.3.4"},
+                {"X-Forwarded-For: 1.2.3.4\nX-Forwarded-For: nonsense\n", "::1"},
+                {"X-Forwarded-For: nonsense\nX-Forwarded-For: ::1\n", "::1"},
+                {"X-Forwarded-For: 1.2.3.4\nX-Forwarded-For: \n", "1.2.3.4"},
+                {"X-Real-IP: 1.2.3.4\nForwarded: for=1.2.3.4\n", "::1"},
+        };
+        assert_int_equal(networks_parse("X", "::1", &proxies, &e), 0);
+        w->config.proxies = proxies;
+        w->config.admit = admit;
+        w->config.admit_ctx = &t;
+        w->peer = in6addr_loopback;
+        for (size_t i = 0; i < COUNT_OF(rows); i++) {
+                char head[200];
+                snprintf(head, sizeof head, HOST "%s", rows[i].head);
+                struct gate_verdict v = judge(w, "GET /api/v1/things", head);
+                assert_string_equal(address_format(&v.client, text), rows[i].client);
+                assert_memory_equal(&v.client, &t.last, sizeof t.last);
+        }
+        w->peer = (struct in6_addr){{{0x20, 1}}};
+        struct gate_verdict v = judge(w, "GET /live", HOST "X-Forwarded-For: 1.2.3.4\n");
+        assert_string_equal(address_format(&v.client, text), "2001::");
+        /* What is refused before a header can be trusted is the peer's. */
+        w->peer = in6addr_loopback;
+        v = judge(w, "GET /live", HOST "A B: c\nX-Forwarded-For: 1.2.3.4\n");
+        assert_string_equal(address_format(&v.client, text), "::1");
+        networks_free(proxies);
+        w->config.proxies = NULL;
+        w->config.admit = NULL;
+        w->peer = in6addr_any;
+}
+
 static void long_heads_are_refused(void **state)
 {
         char *uri = mem_alloc(9000), *head = mem_alloc(20000);
@@ -345,6 +464,9 @@ int main(void)
                 cmocka_unit_test(without_keys_foreign_pages_are_refused),
                 cmocka_unit_test(keys_open_what_their_scope_allows),
                 cmocka_unit_test(bodies_are_judged_by_what_they_announce),
+                cmocka_unit_test(past_a_limit_nobody_comes_in),
+                cmocka_unit_test(keys_count_for_themselves_and_wrong_ones_for_the_address),
+                cmocka_unit_test(proxies_of_ours_speak_for_their_clients),
                 cmocka_unit_test(long_heads_are_refused),
         };
         return cmocka_run_group_tests(tests, open_world, close_world);
