@@ -5,7 +5,8 @@
  * bare system calls that durability takes, by as many threads in the same file
  * system: unnamed file, write, fsync, link, fsync of the directory.
  *
- *   bench_ack raw  FOLDER THREADS BYTES MILLISECONDS
+ *   bench_ack raw FOLDER THREADS BYTES MILLISECONDS
+ *   bench_ack commit FOLDER THREADS BYTES MILLISECONDS URL    (and one row into PostgreSQL)
  *   bench_ack put|form PORT CLIENTS BYTES MILLISECONDS
  *   bench_ack sync FOLDER        (median of one 4 KiB write and fsync)
  *
@@ -14,6 +15,7 @@
 #include "load.h"
 
 #include <fcntl.h>
+#include <libpq-fe.h>
 #include <sys/stat.h>
 
 #define HEAD     16
@@ -25,6 +27,7 @@ static uint64_t salt;
 static struct mono until;
 static int folder = -1, shards[256];
 static uint16_t port;
+static const char *database; /* of commit */
 
 struct client {
         pthread_t thread;
@@ -33,6 +36,7 @@ struct client {
         int (*once)(struct client *);
         struct times times;
         struct conn conn;
+        PGconn *db; /* of commit */
 };
 
 static void unique_head(struct client *c, char head[HEAD])
@@ -60,6 +64,40 @@ static int raw_once(struct client *c)
                  linkat(AT_FDCWD, proc, shard, name, AT_SYMLINK_FOLLOW) || fsync(shard);
         close(fd);
         return rc ? -1 : 0;
+}
+
+static void must(PGconn *db, const char *sql)
+{
+        PGresult *r = PQexec(db, sql);
+        if (PQresultStatus(r) != PGRES_COMMAND_OK) {
+                fprintf(stderr, "bench: %s", PQerrorMessage(db));
+                exit(1);
+        }
+        PQclear(r);
+}
+
+static PGconn *connect_database(void)
+{
+        PGconn *db = PQconnectdb(database);
+        must(db, "SET synchronous_commit = on; SET client_min_messages = warning");
+        return db;
+}
+
+static void make_table(const char *url)
+{
+        database = url;
+        PGconn *db = connect_database();
+        must(db, "CREATE TABLE IF NOT EXISTS bench_commit (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)");
+        PQfinish(db);
+}
+
+/* The file, then the least that a catalog on PostgreSQL has to do for it. */
+static int commit_once(struct client *c)
+{
+        if (raw_once(c))
+                return -1;
+        must(c->db, "BEGIN; INSERT INTO bench_commit DEFAULT VALUES; COMMIT");
+        return 0;
 }
 
 static void raw_open(const char *path)
@@ -137,6 +175,8 @@ static int form_once(struct client *c)
 static void *client_run(void *arg)
 {
         struct client *c = arg;
+        if (database)
+                c->db = connect_database();
         if (folder < 0 && conn_open(&c->conn, port))
                 die("connect");
         while (!mono_reached(until) && c->failed < 5) {
@@ -156,6 +196,7 @@ static void *client_run(void *arg)
         }
         if (folder < 0)
                 fd_close(&c->conn.fd);
+        PQfinish(c->db);
         return NULL;
 }
 
@@ -192,10 +233,11 @@ int main(int argc, char **argv)
 {
         if (argc == 3 && !strcmp(argv[1], "sync"))
                 return sync_once(argv[2]);
-        bool raw = argc == 6 && !strcmp(argv[1], "raw");
+        bool commit = argc == 7 && !strcmp(argv[1], "commit");
+        bool raw = commit || (argc == 6 && !strcmp(argv[1], "raw"));
         bool form = argc == 6 && !strcmp(argv[1], "form");
         if (!raw && !form && !(argc == 6 && !strcmp(argv[1], "put"))) {
-                fprintf(stderr, "usage: bench_ack raw|put|form FOLDER|PORT CLIENTS BYTES MILLISECONDS\n");
+                fprintf(stderr, "usage: bench_ack raw|commit|put|form FOLDER|PORT CLIENTS BYTES MILLISECONDS [URL]\n");
                 return 2;
         }
         unsigned clients = number(argv[3], 1, 256), ms = number(argv[5], 1, 60000);
@@ -209,7 +251,9 @@ int main(int argc, char **argv)
                 raw_open(argv[2]);
         else
                 port = (uint16_t)number(argv[2], 1, 65535);
-        run(clients, ms, raw ? raw_once : form ? form_once : put_once);
+        if (commit)
+                make_table(argv[6]);
+        run(clients, ms, commit ? commit_once : raw ? raw_once : form ? form_once : put_once);
         mem_free(random_body);
         return 0;
 }

@@ -2,7 +2,9 @@
 /*
  * What the catalog costs: ingests a second against a bare loop of appending
  * 4 KiB and fdatasync in the same run, claims and completes, lists and name
- * searches over many assets. Figures only. Arguments: [folder] [assets].
+ * searches over many assets. Figures only. Arguments: [folder] [assets] [url];
+ * without a url it is SQLite in the folder, and an empty PostgreSQL database's
+ * url takes that.
  */
 #include <ftw.h>
 #include "catalog/catalog.h"
@@ -106,9 +108,14 @@ static void ingests(int threads)
         printf("ingest, %2d threads:             %8.0f /s\n", threads, (double)done / dur_seconds(mono_since(began)));
 }
 
+struct shift {
+        _Atomic uint64_t done;
+        struct placement place;
+};
+
 static void *work(void *arg)
 {
-        _Atomic uint64_t *done = arg;
+        struct shift *shift = arg;
         struct mono began = mono_now();
         float v[DIM];
 
@@ -116,7 +123,11 @@ static void *work(void *arg)
                 struct arena *a = arena_new(4 << 20);
                 struct task t;
                 struct err e;
-                if (catalog_task_claim(cat, "bench", dur_s(60), 1U << JOB_IMAGE, a, &t, &e) == 1) {
+                int got = catalog_task_claim(cat, "bench", dur_s(60), 1U << JOB_IMAGE, a, &t, &e);
+                if (got <= 0) {
+                        fprintf(stderr, "claim: %s\n", got ? e.msg : "no task is left");
+                        exit(1);
+                } else {
                         struct tag tags[3] = {{"cat", TAG_ZERO_SHOT, 0.9f},
                                               {"animal", TAG_ZERO_SHOT, 0.8f},
                                               {"indoor", TAG_ZERO_SHOT, 0.5f}};
@@ -128,31 +139,38 @@ static void *work(void *arg)
                                                 .ntags = 3,
                                                 .model_id = "bench",
                                                 .vector = v,
-                                                .dim = DIM};
+                                                .dim = DIM,
+                                                .placement = shift->place};
                         for (int i = 0; i < DIM; i++)
                                 v[i] = (float)(random_u64() % 2000) / 1000 - 1;
                         vec_normalise(v, DIM);
                         if (catalog_task_complete(cat, &r, &e) < 0)
                                 fprintf(stderr, "complete: %s\n", e.msg);
-                        atomic_fetch_add(done, 1);
+                        atomic_fetch_add(&shift->done, 1);
                 }
                 arena_free(a);
         }
         return NULL;
 }
 
-static void works(int threads)
+/* Into one folder, if given: its owner's lock then orders all workers. */
+static void works(int threads, const struct id *folder)
 {
-        _Atomic uint64_t done = 0;
+        struct shift shift = {.place = {.similarity = 0.5f, .why = "bench"}};
         struct mono began = mono_now();
         pthread_t t[64];
 
+        if (folder) {
+                shift.place.kind = PLACE_ASSIGN;
+                shift.place.cluster_id = *folder;
+        }
         for (int i = 0; i < threads; i++)
-                if (thread_start(&t[i], "bench", work, &done) < 0)
+                if (thread_start(&t[i], "bench", work, &shift) < 0)
                         exit(1);
         for (int i = 0; i < threads; i++)
                 pthread_join(t[i], NULL);
-        printf("claim + complete, %d workers:    %8.0f /s\n", threads, (double)done / dur_seconds(mono_since(began)));
+        printf("claim + complete%s, %2d workers: %8.0f /s\n", folder ? " into one folder" : "", threads,
+               (double)shift.done / dur_seconds(mono_since(began)));
 }
 
 static void list(const char *what, const struct asset_filter *f, enum asset_sort sort)
@@ -184,10 +202,14 @@ int main(int argc, char **argv)
         uint64_t assets = argc > 2 ? strtoull(argv[2], NULL, 10) : 100000;
         _Atomic uint64_t done = 0;
         struct load fill = {.files = 100, .seconds = 1e9, .done = &done, .max = assets};
+        _Atomic uint64_t stocked = 0;
+        struct load stock = {.files = 100, .seconds = 1e9, .done = &stocked, .max = 40000, .task = true};
         struct asset_filter none = {0};
         struct catalog_counts n;
         struct text_match tm[20];
         struct mono began;
+        static const int workers[] = {1, 4, 16};
+        struct id folder;
         size_t found;
 
         if (argc > 1)
@@ -195,18 +217,23 @@ int main(int argc, char **argv)
         if (!mkdtemp(dir) || metrics_init() < 0)
                 return 1;
         snprintf(url, sizeof(url), "sqlite://%s/catalog.db", dir);
-        must(catalog_open(
-                     &(struct catalog_opts){
-                             .url = url, .data_path = dir, .idempotency_ttl = dur_s(60), .phash_distance = 5},
-                     &cat, &err),
+        must(catalog_open(&(struct catalog_opts){.url = argc > 3 ? argv[3] : url,
+                                                 .data_path = dir,
+                                                 .idempotency_ttl = dur_s(60),
+                                                 .phash_distance = 5},
+                          &cat, &err),
              "open");
         must(catalog_use_model(cat, "bench", DIM, &err), "model");
         raw_fsync(dir);
         ingests(1);
         ingests(8);
         ingests(32);
-        works(1);
-        works(4);
+        ingest(&stock);
+        must(catalog_cluster_create(cat, "default", "Bench", 0.7f, "bench", &folder, &err), "folder");
+        for (size_t i = 0; i < COUNT_OF(workers); i++)
+                works(workers[i], NULL);
+        for (size_t i = 0; i < COUNT_OF(workers); i++)
+                works(workers[i], &folder);
         raw_fsync(dir);
         began = mono_now();
         ingest(&fill);

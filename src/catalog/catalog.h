@@ -298,7 +298,7 @@ int catalog_lineage(struct catalog *c, struct id asset, const char *owner, struc
 
 struct vector_match {
         struct id asset;
-        float cosine; /* exact for the best 128, from int8 (error below 0.01) behind them */
+        float cosine; /* exact for the best 128, from int8 or half precision (error below 0.01) behind them */
 };
 /* Nearest k of the model in use among what the filter lets through (trash never), best first. Filters before scoring.
  */

@@ -109,6 +109,8 @@ void sql_text(struct sql *q, const char *text, const char *v);
 void sql_id(struct sql *q, const char *text, const struct id *v);
 void sql_sha(struct sql *q, const char *text, const struct sha256 *v);
 void sql_vector(struct sql *q, const char *text, const float *v, size_t dim); /* PostgreSQL only */
+/* " AND a.kind IN (0,2)": literally, so that the planner knows how many rows they leave. */
+void sql_set(struct sql *q, const char *column, uint32_t bits);
 /* Run; the caller frees the rows. NULL on error. */
 struct rows *sql_run(struct sql *q, struct err *e) MUST_CHECK;
 void rows_free(struct rows *s); /* NULL is fine */

@@ -66,12 +66,11 @@ struct rows *sql_run(struct sql *q, struct err *e)
         return NULL;
 }
 
-/* " AND a.kind IN (0,2)" */
-static void put_set(struct sql *q, const char *column, uint32_t bits)
+void sql_set(struct sql *q, const char *column, uint32_t bits)
 {
         bool first = true;
 
-        buf_printf(&q->text, " AND a.%s IN (", column);
+        buf_printf(&q->text, " AND %s IN (", column);
         for (int i = 0; i < 32; i++) {
                 if (!(bits & 1U << i))
                         continue;
@@ -130,9 +129,9 @@ int sql_filter(struct sql *q, const struct asset_filter *f, struct err *e)
         else if (f->cluster_id)
                 sql_id(q, " AND a.cluster = ?", f->cluster_id);
         if (f->kinds)
-                put_set(q, "kind", f->kinds);
+                sql_set(q, "a.kind", f->kinds);
         if (f->statuses)
-                put_set(q, "status", f->statuses);
+                sql_set(q, "a.status", f->statuses);
         if (f->sha256)
                 sql_sha(q, " AND a.sha256 = ?", f->sha256);
         if (f->after.us)

@@ -2,14 +2,17 @@
 /*
  * Nearest neighbours under filters. Where a filter leaves few vectors all of
  * them are compared; else the model's HNSW index is walked, on and on until
- * enough rows have passed the filter. Either way half precision only finds
- * candidates: the stored f32 vectors decide, so the cosine is exact.
+ * enough rows have passed the filter. Either way half precision finds the
+ * candidates, and of the best of them the stored f32 vectors decide; to fetch
+ * those costs more than all the rest, so it is not done for a thousand.
  */
 #include "catalog/catalog_postgres_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#define RESCORED 128      /* whose cosine is exact */
+#define EF_MIN   200      /* a smaller walk saves little and misses much */
 #define EF_MAX   1000     /* pgvector's limit */
 #define SCAN_MAX "200000" /* rows an index walk looks at before it gives up */
 
@@ -81,6 +84,11 @@ int pg_name_filter(struct sql *q, const char *fold, struct err *e)
 
 /* ---- nearest vectors ----------------------------------------------------------------- */
 
+static bool narrows(const struct asset_filter *f)
+{
+        return f->owner || f->kinds || f->cluster_id || filter_needs_asset(f);
+}
+
 /* The filter on the columns that embedding has itself; numbers that choose the partial index stand there literally. */
 static int put_filter(struct sql *q, int64_t model, const struct asset_filter *f, struct err *e)
 {
@@ -90,7 +98,7 @@ static int put_filter(struct sql *q, int64_t model, const struct asset_filter *f
         if (f->owner)
                 sql_text(q, " AND x.owner = ?", f->owner);
         if (f->kinds)
-                sql_int(q, " AND (?::integer >> x.kind) & 1 = 1", f->kinds & 0x7FFFFFFF);
+                sql_set(q, "x.kind", f->kinds);
         if (f->cluster_id && id_is_nil(*f->cluster_id))
                 sql_put(q, " AND x.cluster IS NULL AND x.kind = 0");
         else if (f->cluster_id)
@@ -135,9 +143,20 @@ struct query {
         size_t want;
 };
 
+static float cosine_of(const struct query *g, struct rows *s)
+{
+        float v[VECTOR_MAX_DIM];
+
+        if (col_null(s, 2) || (size_t)col_bytes(s, 2) != g->dim * sizeof(float))
+                return 1 - (float)col_f64(s, 1);
+        memcpy(v, col_blob(s, 2), g->dim * sizeof(float));
+        return vec_dot(g->q, v, g->dim);
+}
+
 /*
- * The candidates with their exact scores. "+ 0" keeps the planner from the
- * index. The inner part is cut before the wide columns are fetched.
+ * "+ 0" keeps the planner from the index, or from taking the walk's order for
+ * that of the distances, which in a relaxed walk it nearly is. The wide column
+ * lies out of line and is fetched only where CASE asks for it.
  */
 static int candidates(struct db *db, const struct query *g, bool indexed, struct arena *a, struct vector_match **out,
                       size_t *n, struct err *e)
@@ -147,14 +166,16 @@ static int candidates(struct db *db, const struct query *g, bool indexed, struct
 
         *n = 0;
         sql_init(&q, db, a);
-        sql_put(&q, "SELECT a.id, y.unit FROM (SELECT x.asset FROM embedding x");
+        buf_printf(&q.text,
+                   "SELECT a.id, near.distance, CASE WHEN near.place <= %d THEN near.unit END FROM (SELECT best.*, "
+                   "row_number() OVER (ORDER BY best.distance + 0) AS place FROM (SELECT x.asset, x.unit, "
+                   "((x.vec::halfvec(%u)) <=> ",
+                   RESCORED, g->dim);
+        sql_vector(&q, "?::vector", g->q, g->dim);
+        buf_printf(&q.text, "::halfvec(%u))%s AS distance FROM embedding x", g->dim, indexed ? "" : " + 0");
         if (put_filter(&q, g->model, g->f, e) == 0) {
-                buf_printf(&q.text, " ORDER BY ((x.vec::halfvec(%u)) <=> ", g->dim);
-                sql_vector(&q, "?::vector", g->q, g->dim);
-                buf_printf(&q.text, "::halfvec(%u))%s LIMIT %zu) AS near ", g->dim, indexed ? "" : " + 0", g->want);
-                buf_printf(&q.text,
-                           "JOIN embedding y ON y.asset = near.asset AND y.model = %lld JOIN asset a ON a.n = y.asset",
-                           (long long)g->model);
+                buf_printf(&q.text, " ORDER BY distance LIMIT %zu) AS best) AS near JOIN asset a ON a.n = near.asset",
+                           g->want);
                 s = sql_run(&q, e);
         }
         sql_done(&q);
@@ -162,12 +183,7 @@ static int candidates(struct db *db, const struct query *g, bool indexed, struct
                 return -1;
         *out = mem_alloc(((size_t)PQntuples(((struct pg_rows *)s)->res) + 1) * sizeof(**out));
         while (*out && db_step(db, s, e) > 0)
-                if ((size_t)col_bytes(s, 1) == g->dim * sizeof(float)) {
-                        float v[VECTOR_MAX_DIM];
-                        memcpy(v, col_blob(s, 1), g->dim * sizeof(float));
-                        (*out)[(*n)++] =
-                                (struct vector_match){.asset = col_id(s, 0), .cosine = vec_dot(g->q, v, g->dim)};
-                }
+                (*out)[(*n)++] = (struct vector_match){.asset = col_id(s, 0), .cosine = cosine_of(g, s)};
         rows_free(s);
         if (!*out)
                 return err_oom(e);
@@ -183,20 +199,20 @@ static int walk(struct db *db, const struct query *g, struct arena *a, struct ve
         snprintf(sql, sizeof(sql),
                  "SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.max_scan_tuples = " SCAN_MAX
                  "; SET LOCAL hnsw.ef_search = %zu",
-                 g->want > EF_MAX ? (size_t)EF_MAX
-                 : g->want < 100  ? (size_t)100
-                                  : g->want);
+                 g->want > EF_MAX   ? (size_t)EF_MAX
+                 : g->want < EF_MIN ? (size_t)EF_MIN
+                                    : g->want);
         return pg_exec(db, sql, e) < 0 ? -1 : candidates(db, g, true, a, out, n, e);
 }
 
 static int search(struct pg_catalog *c, struct db *db, const struct query *g, struct arena *a,
                   struct vector_match **out, size_t *n, struct err *e)
 {
-        int64_t left = 0;
+        int64_t left = INT64_MAX;
 
         if (!pg_model_indexed(c))
                 return candidates(db, g, false, a, out, n, e);
-        if (left_of(c, db, g->model, g->f, a, &left, e) < 0)
+        if (narrows(g->f) && left_of(c, db, g->model, g->f, a, &left, e) < 0)
                 return -1;
         if (left > c->exact_max) {
                 if (walk(db, g, a, out, n, e) < 0)
@@ -213,7 +229,7 @@ static int search(struct pg_catalog *c, struct db *db, const struct query *g, st
 int pg_vector_search(struct catalog *base, const float *q, const struct asset_filter *f, size_t k,
                      struct vector_match *out, size_t *n, struct err *e)
 {
-        struct query g = {.q = q, .f = f, .want = 4 * k > k + 64 ? 4 * k : k + 64};
+        struct query g = {.q = q, .f = f, .want = k < RESCORED ? k + 64 : k};
         struct mono began = mono_now();
         struct vector_match *found = NULL;
         struct db *db = NULL;

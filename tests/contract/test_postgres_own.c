@@ -4,6 +4,7 @@
 
 #include <glob.h>
 #include <limits.h>
+#include <math.h>
 
 #define INSTANCES 3
 #define CROWD     50
@@ -520,6 +521,26 @@ static double recall(struct fix *f, const float *all, const char *owner, size_t 
         return (double)found / (ASKED * TOP);
 }
 
+/* Of more results than are ranked by single precision. */
+static void the_best_cosines_are_exact(struct fix *f, const char *owner)
+{
+        struct asset_filter filter = {.owner = owner};
+
+        for (size_t asked = 0; asked < 5; asked++) {
+                struct vector_match m[300];
+                float q[WIDE], v[WIDE];
+                size_t n;
+                wide_vector(1000003 + asked * 7, q);
+                OK(catalog_vector_search(f->c, q, &filter, COUNT_OF(m), m, &n, &f->e));
+                assert_int_equal(n, COUNT_OF(m));
+                for (size_t i = 0; i < n; i++) {
+                        OK(catalog_vector_get(f->c, m[i].asset, v, &f->e));
+                        assert_true(fabsf(vec_dot(q, v, WIDE) - m[i].cosine) <= (i < 100 ? 1e-6f : 1e-3f));
+                        assert_true(i == 0 || m[i].cosine <= m[i - 1].cosine);
+                }
+        }
+}
+
 static void filtered_search_by_the_index_finds_what_exact_search_finds(void **state)
 {
         struct fix *f = *state;
@@ -552,6 +573,7 @@ static void filtered_search_by_the_index_finds_what_exact_search_finds(void **st
         sleep_for(dur_ms(200)); /* until the keeper has noted it */
         near = recall(f, all, NULL, 1, &ms[1]);
         narrow = recall(f, all, "bob", 10, &ms[2]);
+        the_best_cosines_are_exact(f, "bob");
         sleep_for(dur_s(1)); /* statistics come late */
         printf("HNSW over %d x %d: recall@%d exact %.3f (%.2f ms), index %.3f (%.2f ms), index for a tenth %.3f (%.2f "
                "ms)\n",
