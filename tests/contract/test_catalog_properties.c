@@ -64,7 +64,8 @@ static void add_file(struct shelf *s)
         struct fix *f = s->f;
 
         assert_true(s->n <= MOST);
-        *k = (struct known){.owner = roll(3) ? "ann" : "bob", .kind = roll(2) ? KIND_MEDIA : KIND_FILE, .touched = true};
+        *k = (struct known){
+                .owner = roll(3) ? "ann" : "bob", .kind = roll(2) ? KIND_MEDIA : KIND_FILE, .touched = true};
         /* few names and sizes, so that many rows share a sort key */
         snprintf(k->name, sizeof(k->name), "%s.%s", words[roll(COUNT_OF(words))], roll(2) ? "jpg" : "JPG");
         k->tagged = roll(2);
@@ -159,8 +160,12 @@ static void no_file_twice_or_missed_while_others_change(void **state)
 {
         static const char *const sea[] = {"sea"};
         const struct asset_filter filters[] = {
-                {0},           {.owner = "ann"},           {.kinds = 1U << KIND_FILE},
-                {.name = "CAT"}, {.tags = sea, .ntags = 1}, {.owner = "bob", .kinds = 1U << KIND_MEDIA, .name = "cat"},
+                {0},
+                {.owner = "ann"},
+                {.kinds = 1U << KIND_FILE},
+                {.name = "CAT"},
+                {.tags = sea, .ntags = 1},
+                {.owner = "bob", .kinds = 1U << KIND_MEDIA, .name = "cat"},
                 {.trashed = true},
         };
         struct fix *f = *state;
