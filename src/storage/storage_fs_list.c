@@ -58,11 +58,10 @@ static int visit(struct walk *w, const char *name, storage_found_fn *found, void
                                ? 0
                                : err_errno(e, errno, "cannot read the directory %.160s", w->path);
         }
-        struct storage_found f = {
-                .path = w->path,
-                .regular = S_ISREG(st.st_mode),
-                .size = (uint64_t)st.st_size,
-                .mtime = {(int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000}};
+        struct storage_found f = {.path = w->path,
+                                  .regular = S_ISREG(st.st_mode),
+                                  .size = (uint64_t)st.st_size,
+                                  .mtime = {(int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000}};
         return found(ctx, &f, e);
 }
 

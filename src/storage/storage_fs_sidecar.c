@@ -191,8 +191,7 @@ int fs_get_sidecar(struct storage *s, const char *name, struct buf *out, struct 
         char piece[16 << 10];
         struct stat st;
         ssize_t n = 0;
-        int fd = fs->sidecar < 0 ? -1
-                                 : openat(fs->sidecar, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        int fd = fs->sidecar < 0 ? -1 : openat(fs->sidecar, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
         if (fs->sidecar < 0 || (fd < 0 && errno == ENOENT))
                 return err_set(e, ERR_NOT_FOUND, "there is no sidecar %s", name);

@@ -291,9 +291,9 @@ static const struct storage_item *stray(const struct seen *seen, const char *nam
 
 static void what_fits_no_name_is_a_stray(void **state)
 {
-        static const char *const names[] = {
-                "notes.txt", "ba/notes.txt", "ba/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-                "ba/BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"};
+        static const char *const names[] = {"notes.txt", "ba/notes.txt",
+                                            "ba/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                                            "ba/BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"};
         struct fixture *f = *state;
         char path[300], link[300];
         struct seen seen;
@@ -402,14 +402,10 @@ static void a_killed_batch_leaves_whole_sidecars(void **state)
 int main(void)
 {
         static const struct CMUnitTest suite[] = {
-                EACH(a_sidecar_is_replaced_and_removed),
-                EACH(a_batch_writes_and_removes_many),
-                EACH(only_names_of_ids_are_sidecars),
-                EACH(objects_are_listed),
-                EACH(derived_files_and_sidecars_are_listed),
-                EACH(a_listing_can_be_stopped_and_removed_from),
-                EACH(what_fits_no_name_is_a_stray),
-                EACH(a_failed_batch_changes_nothing),
+                EACH(a_sidecar_is_replaced_and_removed),     EACH(a_batch_writes_and_removes_many),
+                EACH(only_names_of_ids_are_sidecars),        EACH(objects_are_listed),
+                EACH(derived_files_and_sidecars_are_listed), EACH(a_listing_can_be_stopped_and_removed_from),
+                EACH(what_fits_no_name_is_a_stray),          EACH(a_failed_batch_changes_nothing),
                 EACH(a_killed_batch_leaves_whole_sidecars),
         };
 
