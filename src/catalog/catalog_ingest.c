@@ -143,13 +143,13 @@ static int find_duplicate(struct tx *tx, const char *owner, const struct sha256 
 }
 
 /* Before duplicates are looked for: of two uploads of the same new bytes the second waits here for the first. */
-static int object_put(struct tx *tx, const struct new_asset *f, struct err *e)
+int object_put(struct tx *tx, const struct sha256 *h, uint64_t size, struct err *e)
 {
         if (db_run(tx->db, e,
                    "INSERT INTO object (sha256, size, created) VALUES (?, ?, ?) ON CONFLICT (sha256) DO NOTHING", "hll",
-                   &f->sha256, (int64_t)f->size, tx->now.us) < 0)
+                   h, (int64_t)size, tx->now.us) < 0)
                 return -1;
-        if (db_changes(tx->db) > 0 && counter_add(tx, "", COUNTER_OBJECTS, 0, 1, (int64_t)f->size, e) < 0)
+        if (db_changes(tx->db) > 0 && counter_add(tx, "", COUNTER_OBJECTS, 0, 1, (int64_t)size, e) < 0)
                 return -1;
         return 0;
 }
@@ -183,7 +183,7 @@ static int add_asset(struct tx *tx, const struct ingest_args *g, size_t i, int64
         struct id of;
         int64_t n;
 
-        if (object_put(tx, f, e) < 0 || find_duplicate(tx, job->owner, &f->sha256, &of, e) < 0 ||
+        if (object_put(tx, &f->sha256, f->size, e) < 0 || find_duplicate(tx, job->owner, &f->sha256, &of, e) < 0 ||
             asset_insert(tx, g, i, job_n, cluster, &of, &n, e) < 0 ||
             counter_add(tx, job->owner, f->kind, status, 1, (int64_t)f->size, e) < 0)
                 return -1;
@@ -196,7 +196,8 @@ static int add_asset(struct tx *tx, const struct ingest_args *g, size_t i, int64
                 return -1;
         if (job->ntags && tags_replace(tx, n, true, tags, job->ntags, e) < 0)
                 return -1;
-        if (lineage_add(tx, n, "accepted", *scope_of(job) ? scope_of(job) : "user", NULL, e) < 0)
+        if (lineage_add(tx, n, "accepted", *scope_of(job) ? scope_of(job) : "user", NULL, e) < 0 ||
+            tx_mark(tx, KEPT_ASSET, f->id, e) < 0)
                 return -1;
         return tx_text(tx, n, e);
 }

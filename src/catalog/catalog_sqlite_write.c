@@ -103,7 +103,7 @@ static void roll_back(struct tx *tx)
 static void run_one(struct sqlite_tx *all, struct write *w)
 {
         struct tx *tx = &all->base;
-        size_t nevents = all->nevents, ntexts = tx->ntexts;
+        size_t nevents = all->nevents, ntexts = tx->ntexts, nmarks = tx->nmarks;
         int64_t waiting = tx->waiting;
         struct err ignored;
 
@@ -120,6 +120,7 @@ static void run_one(struct sqlite_tx *all, struct write *w)
         }
         all->nevents = nevents;
         tx->ntexts = ntexts;
+        tx->nmarks = nmarks;
         tx->waiting = waiting;
         tx->ndeltas = tx->njobs = 0;
         if (lost(tx))
@@ -152,7 +153,7 @@ static int commit(struct sqlite_tx *all, struct err *e)
         struct mono began = mono_now();
         int fault;
 
-        if (tx->ntexts && text_flush(tx, e) < 0)
+        if ((tx->ntexts && text_flush(tx, e) < 0) || mark_flush(tx, e) < 0)
                 return -1;
         for (size_t i = 0; i < all->nevents; i++) {
                 if (all->events[i].kind != EVENT_VECTOR)
@@ -193,7 +194,7 @@ static void run_batch(struct sqlite_catalog *c, struct sqlite_tx *all)
         size_t n = 0;
         int rc;
 
-        all->nevents = tx->ntexts = 0;
+        all->nevents = tx->ntexts = tx->nmarks = 0;
         tx->waiting = 0;
         tx->now = tx->db->now = wall_now();
         rc = db_run(tx->db, &e, "BEGIN IMMEDIATE", "");
