@@ -102,8 +102,15 @@ int app_open_catalog(struct app *a, struct err *e)
 static int open_stores(struct app *a, struct err *e)
 {
         struct catalog_counts counts;
-        if (app_open_catalog(a, e) || catalog_counts(a->catalog, NULL, &counts, e))
+        enum rebuild_state rebuilt;
+        if (app_open_catalog(a, e) || catalog_counts(a->catalog, NULL, &counts, e) ||
+            catalog_rebuild_state(a->catalog, &rebuilt, e))
                 return -1;
+        if (rebuilt == REBUILD_BEGUN)
+                return err_set(
+                        e, ERR_CONFLICT,
+                        "a rebuild of this catalog was begun and is not finished: run \"file-allocator rebuild\" "
+                        "again");
         struct storage_opts so;
         char role_url[APP_ROLE_URL_MAX];
         app_storage_opts(a->c, role_url, &so);
@@ -165,6 +172,12 @@ static int open_services(struct app *a, struct err *e)
         return ingest_open(&io, &a->ingest, e);
 }
 
+static int start_sidecars(struct app *a, struct err *e)
+{
+        struct sidecar_opts so = {.catalog = a->catalog, .storage = a->storage, .instance = a->instance};
+        return a->c->sidecars ? sidecar_open(&so, &a->sidecar, e) : 0;
+}
+
 static void idle(void *ctx)
 {
         (void)ctx;
@@ -173,7 +186,7 @@ static void idle(void *ctx)
 
 static int start_workers(struct app *a, struct err *e)
 {
-        if (organise_start(a->organise, e))
+        if (organise_start(a->organise, e) || start_sidecars(a, e))
                 return -1;
         if (a->c->worker_threads == 0)
                 return 0;
@@ -347,6 +360,7 @@ void app_stop(struct app *a)
         api_close(a->api);
         admin_close(a->admin);
         organise_close(a->organise);
+        sidecar_close(a->sidecar, deadline);
         ingest_close(a->ingest);
         search_close(a->search);
         jail_close(a->probe_jail);

@@ -170,8 +170,10 @@ int catalog_rebuild_todo(struct catalog *c, enum kept_kind kind, const struct re
         db = read_begin(c, e);
         if (!db)
                 return -1;
+        /* An object is in the catalog when an asset brought it. */
         s = db_query(db, e,
-                     "SELECT key, size FROM rebuild_item WHERE kind = ? AND done = 0 AND key > ? ORDER BY key LIMIT ?",
+                     "SELECT key, size FROM rebuild_item WHERE kind = ?1 AND done = 0 AND key > ?2 AND (?1 <> 3 OR NOT "
+                     "EXISTS (SELECT 1 FROM object WHERE sha256 = key)) ORDER BY key LIMIT ?3",
                      "ibi", (int)kind, key, key_n, (int)limit);
         while (s && (rc = db_step(db, s, e)) > 0) {
                 struct rebuild_item *i = &(*out)[*n];
@@ -422,8 +424,6 @@ static int put_asset(struct tx *tx, const struct kept_asset *k, const char *fold
                         counter_add(tx, x->owner, x->kind, status, 1, (int64_t)x->size, e) < 0 ||
                         (k->has_phash && phash_put(tx, &r, k->phash, true, e) < 0) || put_vectors(tx, &r, k, e) < 0 ||
                         put_lineage(tx, r.n, k, e) < 0 || put_task(tx, &r, k, e) < 0 || tx_text(tx, r.n, e) < 0))
-                return -1;
-        if (item_done(tx, KEPT_OBJECT, &x->sha256, sizeof(x->sha256), e) < 0)
                 return -1;
         return item_done(tx, KEPT_ASSET, &x->id, sizeof(x->id), e);
 }

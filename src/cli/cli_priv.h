@@ -204,5 +204,6 @@ int run_status(const struct cli *c);
 int run_dlq(const struct cli *c);
 int run_migrate(const struct cli *c);
 int run_apikey(const struct cli *c);
+int run_rebuild(const struct cli *c);
 
 #endif

@@ -101,6 +101,15 @@ static const struct cli_option migrate_options[] = {
         END,
 };
 
+static const struct cli_option rebuild_options[] = {
+        {"from", 0, "URL", "Storage to rebuild from, a folder or s3://bucket/prefix; else the one in the settings."},
+        {"owner", 'o', "NAME", "Owner of files that no sidecar tells of (recovered)."},
+        {"dry-run", 'n', NULL, "Go the whole way without changing anything."},
+        {"quiet", 'q', NULL, "No progress."},
+        {"data", 'd', "PATH", "Short for --set DATA_PATH=PATH."},
+        END,
+};
+
 static const struct cli_option apikey_options[] = {
         {"scope", 0, "SCOPE", "create: read (the default), write or admin; each includes the ones before it."},
         {"owner", 'o', "NAME", "create: bind the key to this owner; else it is for all."},
@@ -175,6 +184,14 @@ const struct cli_command cli_commands[] = {
          "counts as finished; cut off, or run again, it completes what is missing. Code 0: all is equal; 3: the "
          "catalogs are, but objects are missing or damaged; 1: it failed, or something differs.",
          migrate_options, 1, 1, run_migrate},
+        {"rebuild", "make a lost catalog again out of the storage", "",
+         "file-allocator rebuild --dry-run\n"
+         "file-allocator rebuild --data /srv/files",
+         "Stop the server, and move what is left of the catalog away: a rebuild goes into an empty one. Cut off, or "
+         "run "
+         "again, it completes what is missing. Code 0: everything that was known is there again; 3: there is a "
+         "catalog, and something is missing, damaged or without a sidecar; 1: it failed.",
+         rebuild_options, 0, 0, run_rebuild},
         {"apikey", "make, list and revoke API keys", "create|list|revoke [ID]",
          "file-allocator apikey create --scope admin --direct\n"
          "file-allocator apikey create --scope read,write --owner ann --expires 90d\n"
