@@ -14,10 +14,10 @@
 static int hold(struct tx *tx, const struct sha256 *h, bool *damaged, bool *orphaned, struct err *e)
 {
         /* Shared: many may refer to an object at the same moment. */
-        struct rows *s = db_query(tx->db, e,
-                                  LOCKING(tx->db, "SELECT collecting, orphaned, bad_since FROM object WHERE sha256 = ?",
-                                          "FOR SHARE"),
-                                  "h", h);
+        struct rows *s = db_query(
+                tx->db, e,
+                LOCKING(tx->db, "SELECT collecting, orphaned, bad_since FROM object WHERE sha256 = ?", "FOR SHARE"),
+                "h", h);
         int rc = s ? db_step(tx->db, s, e) : -1;
         bool collecting;
 
@@ -115,11 +115,10 @@ struct gc_args {
 
 static int candidates(struct tx *tx, struct gc_args *g, struct err *e)
 {
-        struct rows *s =
-                db_query(tx->db, e,
-                         LOCKING(tx->db, "SELECT sha256, size " DOOMED "ORDER BY orphaned LIMIT ?3",
-                                 "FOR NO KEY UPDATE SKIP LOCKED"),
-                         "lli", tx->now.us - g->grace.ns / 1000, tx->now.us, (int)g->limit);
+        struct rows *s = db_query(tx->db, e,
+                                  LOCKING(tx->db, "SELECT sha256, size " DOOMED "ORDER BY orphaned LIMIT ?3",
+                                          "FOR NO KEY UPDATE SKIP LOCKED"),
+                                  "lli", tx->now.us - g->grace.ns / 1000, tx->now.us, (int)g->limit);
         int rc = -1;
 
         g->n = 0;
@@ -201,8 +200,9 @@ static int do_end(struct tx *tx, void *arg, struct err *e)
 
         for (size_t i = 0; i < g->n; i++) {
                 int64_t size;
-                int rc = db_int(tx->db, e, &size, "DELETE FROM object WHERE sha256 = ? AND collecting = ? RETURNING size",
-                                "hl", &g->done[i].sha256, g->done[i].until);
+                int rc = db_int(tx->db, e, &size,
+                                "DELETE FROM object WHERE sha256 = ? AND collecting = ? RETURNING size", "hl",
+                                &g->done[i].sha256, g->done[i].until);
                 if (rc < 0 || (rc > 0 && counter_add(tx, "", COUNTER_OBJECTS, 0, -1, -size, e) < 0))
                         return -1;
         }
@@ -227,10 +227,11 @@ static int do_seen(struct tx *tx, void *arg, struct err *e)
 {
         const struct seen_args *g = arg;
 
-        return db_run(tx->db, e,
-                      "UPDATE object SET scrubbed = ?2, bad = ?3, bad_since = CASE WHEN ?4 = 0 THEN 0 WHEN bad_since > 0 "
-                      "THEN bad_since ELSE ?2 END WHERE sha256 = ?1",
-                      "hlti", &g->object, tx->now.us, g->bad, (int)(g->bad != NULL));
+        return db_run(
+                tx->db, e,
+                "UPDATE object SET scrubbed = ?2, bad = ?3, bad_since = CASE WHEN ?4 = 0 THEN 0 WHEN bad_since > 0 "
+                "THEN bad_since ELSE ?2 END WHERE sha256 = ?1",
+                "hlti", &g->object, tx->now.us, g->bad, (int)(g->bad != NULL));
 }
 
 int catalog_object_seen(struct catalog *c, struct sha256 object, const char *bad, struct err *e)

@@ -129,8 +129,10 @@ static void instance_open(struct fix *f, struct instance *in, int i)
         OK(storage_open(&so, &in->storage, &f->e));
         OK(ingest_open(&(struct ingest_opts){.catalog = in->catalog, .storage = in->storage, .max_file_size = 1000},
                        &in->ingest, &f->e));
-        OK(admin_open(&(struct admin_opts){.catalog = in->catalog, .storage = in->storage, .api_key = "", .instance = in->name},
-                      &in->admin, &f->e));
+        OK(admin_open(
+                &(struct admin_opts){
+                        .catalog = in->catalog, .storage = in->storage, .api_key = "", .instance = in->name},
+                &in->admin, &f->e));
 }
 
 static void instance_close(struct instance *in)
