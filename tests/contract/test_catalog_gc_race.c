@@ -148,15 +148,15 @@ static unsigned collected(void)
 {
         struct buf b;
         const char *at;
-        unsigned n = 0;
+        unsigned long n = 0;
 
         buf_init(&b, 1 << 20);
         metrics_render(&b);
         at = strstr(buf_str(&b), "\ngc_objects_total ");
         if (at)
-                n = (unsigned)atoi(at + strlen("\ngc_objects_total "));
+                n = strtoul(at + strlen("\ngc_objects_total "), NULL, 10);
         buf_done(&b);
-        return n;
+        return (unsigned)n;
 }
 
 static void no_acknowledged_file_is_lost_to_a_collector(void **state)
