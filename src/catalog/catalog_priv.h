@@ -138,17 +138,17 @@ int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *ac
                 struct err *e) MUST_CHECK;
 /* Human tags are replaced when human, else all the others. */
 int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e) MUST_CHECK;
+/* After one of its assets is gone: from now on it is unreferenced, if it is. (catalog_gc.c) */
+int object_release(struct tx *tx, const struct sha256 *h, struct err *e) MUST_CHECK;
+/* Before an asset refers to it; made when new. ERR_STALE: it is being collected. *damaged: it is known to be bad. */
+int object_acquire(struct tx *tx, const struct sha256 *h, uint64_t size, bool *damaged, struct err *e) MUST_CHECK;
 /* One more; the better confidence of two stays. */
 int tag_put(struct tx *tx, int64_t asset, const struct tag *t, struct err *e) MUST_CHECK;
-/* The object's row, unless it is there. (catalog_ingest.c) */
-int object_put(struct tx *tx, const struct sha256 *h, uint64_t size, struct err *e) MUST_CHECK;
 /* The perceptual hash and the near duplicates it makes, among those in the trash too when trashed. (catalog_complete.c)
  */
 int phash_put(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, struct err *e) MUST_CHECK;
 /* What went wrong with a task, counted. (catalog_task.c) */
 int task_note(struct tx *tx, int64_t task, const struct task_error *f, struct err *e) MUST_CHECK;
-/* Give a purged asset's object back: *orphan when nothing refers to it. */
-int object_drop(struct tx *tx, const struct sha256 *h, bool *orphan, struct err *e) MUST_CHECK;
 
 /*
  * Folders, sums and who is where are changed by one write of an owner at a

@@ -320,6 +320,7 @@ static int settle_job(struct tx *tx, int64_t job, struct err *e)
 static int put_row(struct tx *tx, const struct kept_asset *k, const char *fold, struct row *r, struct err *e)
 {
         const struct asset *x = &k->asset;
+        bool damaged;
 
         *r = (struct row){.id = x->id,
                           .cluster = x->cluster_id,
@@ -332,7 +333,7 @@ static int put_row(struct tx *tx, const struct kept_asset *k, const char *fold, 
                           .size = x->size,
                           .sha256 = x->sha256};
         snprintf(r->owner, sizeof(r->owner), "%s", x->owner);
-        if (object_put(tx, &x->sha256, x->size, e) < 0 || put_job(tx, k, &r->job, e) < 0 ||
+        if (object_acquire(tx, &x->sha256, x->size, &damaged, e) < 0 || put_job(tx, k, &r->job, e) < 0 ||
             settle_job(tx, r->job, e) < 0 || (!id_is_nil(x->cluster_id) && need_folder(tx, x, e) < 0))
                 return -1;
         return db_int(tx->db, e, &r->n,

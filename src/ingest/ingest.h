@@ -79,8 +79,4 @@ void ingest_probe_free(struct ingest_probe *p);
 int ingest_recover(struct ingest *ing, struct sha256 object, uint64_t size, const char *owner,
                    struct err *e) MUST_CHECK;
 
-/* Remove an asset for good, and its object when nothing refers to it; safe against an upload of the same bytes at the
- * same moment. */
-int ingest_purge(struct ingest *ing, struct id asset, const char *owner, const char *actor, struct err *e) MUST_CHECK;
-
 #endif

@@ -212,15 +212,25 @@ static const char *owner_of(struct reader *r, const struct json *o)
         return s;
 }
 
-/* A name as it may be kept: what cleaning would change was never ours. */
-static const char *name_of(struct reader *r, const struct json *o, const char *name)
+/* Of a folder: any text that is not empty. */
+static const char *folder_name_of(struct reader *r, const struct json *o)
 {
-        const char *s = text_of(r, o, name, NAME_MAX_BYTES);
+        const char *s = text_of(r, o, "name", NAME_MAX_BYTES);
+
+        if (!*s)
+                wrong(r, "name");
+        return s;
+}
+
+/* Of a file: what cleaning would change was never ours. */
+static const char *filename_of(struct reader *r, const struct json *o)
+{
+        const char *s = text_of(r, o, "filename", NAME_MAX_BYTES);
         char clean[NAME_MAX_BYTES + 1];
         struct err ignored;
 
         if (!*s || filename_clean(span_of(s), clean, &ignored) < 0 || strcmp(clean, s) != 0)
-                wrong(r, name);
+                wrong(r, "filename");
         return s;
 }
 
@@ -309,7 +319,7 @@ static void read_cluster(struct reader *r, const struct json *o, struct asset *x
         if (json_is_null(o))
                 return;
         x->cluster_id = id_of(r, o, "id");
-        x->cluster_name = name_of(r, o, "name");
+        x->cluster_name = folder_name_of(r, o);
         x->cluster_provisional = bool_of(r, o, "provisional");
 }
 
@@ -420,7 +430,7 @@ static void read_asset(struct reader *r, const struct json *o, struct kept_asset
         x->id = id_of(r, o, "id");
         read_job(r, json_get(o, "job"), k);
         x->owner = owner_of(r, o);
-        x->filename = name_of(r, o, "filename");
+        x->filename = filename_of(r, o);
         x->content_type = text_of(r, o, "content_type", 255);
         read_state(r, o, k);
         if (!sha256_parse(json_span(json_get(o, "sha256")), &x->sha256))
@@ -475,7 +485,7 @@ static void read_folder(struct reader *r, const struct json *o, struct kept_fold
 
         f->id = id_of(r, o, "id");
         f->owner = owner_of(r, o);
-        f->name = name_of(r, o, "name");
+        f->name = folder_name_of(r, o);
         f->status = (enum cluster_status)word_of(r, o, "status", cluster_word, CLUSTER_STATUS_COUNT);
         f->threshold = num_of(r, o, "threshold", 0, 1);
         f->locked = bool_of(r, o, "locked");

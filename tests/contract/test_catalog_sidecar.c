@@ -215,8 +215,6 @@ static void do_purge(struct fix *f, struct world *w)
         struct new_asset same = new_file("same.jpg", KIND_FILE, false);
         struct new_job j;
         struct job_receipt r;
-        struct sha256 object;
-        bool orphan;
 
         same.sha256 = get(f, w->a).sha256;
         j = new_job_of("ann", &same, 1);
@@ -224,7 +222,7 @@ static void do_purge(struct fix *f, struct world *w)
         assert_int_equal(r.nduplicates, 1);
         w->fresh = same.id;
         clear(f);
-        OK(catalog_asset_purge(f->c, w->a, NULL, "t", &object, &orphan, &f->e));
+        OK(catalog_asset_purge(f->c, w->a, NULL, "t", &f->e));
         assert_true(id_is_nil(get(f, same.id).duplicate_of));
 }
 
