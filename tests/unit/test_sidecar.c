@@ -299,9 +299,9 @@ static struct sidecar *lane(struct world *w)
 {
         struct sidecar *s;
 
-        OK(sidecar_open(&(struct sidecar_opts){
-                                .catalog = w->c, .storage = w->s, .instance = "one", .every = dur_ms(20)},
-                        &s, &w->e));
+        OK(sidecar_open(
+                &(struct sidecar_opts){.catalog = w->c, .storage = w->s, .instance = "one", .every = dur_ms(20)}, &s,
+                &w->e));
         return s;
 }
 
@@ -361,9 +361,9 @@ static void the_end_writes_what_is_left(void **state)
         struct kept_asset k;
         struct id id;
 
-        OK(sidecar_open(&(struct sidecar_opts){
-                                .catalog = w->c, .storage = w->s, .instance = "one", .every = dur_s(3600)},
-                        &s, &w->e));
+        OK(sidecar_open(
+                &(struct sidecar_opts){.catalog = w->c, .storage = w->s, .instance = "one", .every = dur_s(3600)}, &s,
+                &w->e));
         id = put(w, "a.txt");
         assert_false(told(w, id, &k));
         sidecar_close(s, mono_add(mono_now(), dur_s(10)));
