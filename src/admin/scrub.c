@@ -26,8 +26,8 @@
 
 struct scrub {
         struct admin *a;
-        double rate;         /* bytes a second */
-        struct mono began;   /* of the work at hand, and what it has read since */
+        double rate;       /* bytes a second */
+        struct mono began; /* of the work at hand, and what it has read since */
         double bytes;
         struct mono renewed; /* the duty's lease */
         char *piece;

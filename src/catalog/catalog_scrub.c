@@ -144,10 +144,11 @@ int catalog_scrub_next(struct catalog *c, struct wall before, bool asked, unsign
         db = read_begin(c, e);
         if (!db)
                 return -1;
-        s = db_query(db, e,
-                     "SELECT sha256, size, scrubbed FROM object WHERE scrubbed < ? AND collecting = 0 ORDER BY scrubbed "
-                     "LIMIT ?",
-                     "li", asked ? (int64_t)1 : before.us, (int)limit);
+        s = db_query(
+                db, e,
+                "SELECT sha256, size, scrubbed FROM object WHERE scrubbed < ? AND collecting = 0 ORDER BY scrubbed "
+                "LIMIT ?",
+                "li", asked ? (int64_t)1 : before.us, (int)limit);
         while (s && (rc = db_step(db, s, e)) > 0)
                 if (*n < limit)
                         (*out)[(*n)++] = (struct scrub_item){.sha256 = col_sha(s, 0),

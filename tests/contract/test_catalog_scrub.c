@@ -191,12 +191,9 @@ static void what_is_being_removed_is_not_read(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                T(a_pass_reads_what_was_there_when_it_began),
-                T(one_that_is_asked_for_begins_anew_once),
-                T(damage_is_listed_until_it_reads_well_again),
-                T(a_result_from_before_it_was_mended_counts_nothing),
-                T(what_could_not_be_asked_for_stays_what_it_was),
-                T(what_is_being_removed_is_not_read),
+                T(a_pass_reads_what_was_there_when_it_began),     T(one_that_is_asked_for_begins_anew_once),
+                T(damage_is_listed_until_it_reads_well_again),    T(a_result_from_before_it_was_mended_counts_nothing),
+                T(what_could_not_be_asked_for_stays_what_it_was), T(what_is_being_removed_is_not_read),
         };
 
         return cmocka_run_group_tests_name(ENGINE, tests, NULL, NULL);
