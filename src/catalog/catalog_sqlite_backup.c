@@ -99,20 +99,21 @@ static int make_copy(struct conn *db, const char *path, struct err *e)
 static int copy_pages(struct conn *from, struct conn *to, const struct catalog_backup_opts *o, struct err *e)
 {
         sqlite3_backup *b = sqlite3_backup_init(to->h, "main", from->h, "main");
-        int rc = SQLITE_OK, end;
+        int rc = SQLITE_OK, fault = 0, end;
 
         if (!b)
                 return db_error(to, sqlite3_errcode(to->h), e);
-        while (rc == SQLITE_OK) {
+        while (rc == SQLITE_OK && !fault) {
                 rc = sqlite3_backup_step(b, PAGES);
                 if (o->progress)
                         o->progress(o->ctx, "copying the catalog",
                                     (uint64_t)(sqlite3_backup_pagecount(b) - sqlite3_backup_remaining(b)),
                                     (uint64_t)sqlite3_backup_pagecount(b));
-                if (FAULT("backup.catalog"))
-                        rc = SQLITE_IOERR_WRITE;
+                fault = FAULT("backup.catalog");
         }
         end = sqlite3_backup_finish(b);
+        if (fault)
+                return err_errno(e, fault, "cannot write the catalog's copy");
         if (rc == SQLITE_DONE)
                 rc = end;
         return rc == SQLITE_OK ? 0 : db_error(to, rc, e);
