@@ -20,7 +20,8 @@
 #define README                                                                                                         \
         "Backups of File Allocator. Look: file-allocator backup list DIR. Check: file-allocator backup verify DIR.\n"  \
         "Restore into an empty installation: file-allocator backup restore DIR --dry-run, then without.\n"             \
-        "backups/ has one folder a backup; objects/ the files of all of them, each named by the SHA-256 of its bytes.\n" \
+        "backups/ has one folder a backup; objects/ the files of all of them, each named by the SHA-256 of its "       \
+        "bytes.\n"                                                                                                     \
         "Private: it holds all files, and hashes of keys.\n"
 
 /* ---- names ---------------------------------------------------------------------------------- */
@@ -192,8 +193,9 @@ int backup_dir_open(struct backup_dir *d, const char *path, struct err *e)
                 return err_set(e, ERR_NOT_FOUND, "%.160s holds no backups", path);
         if (flock(d->fd, LOCK_SH | LOCK_NB) == 0)
                 return 0;
-        return errno == EWOULDBLOCK ? err_set(e, ERR_CONFLICT, "old backups are being removed from %.140s just now: "
-                                                               "come again",
+        return errno == EWOULDBLOCK ? err_set(e, ERR_CONFLICT,
+                                              "old backups are being removed from %.140s just now: "
+                                              "come again",
                                               path)
                                     : err_errno(e, errno, "cannot lock %.160s", path);
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BUFFER   ((size_t)64 << 10)
+#define BUFFER     ((size_t)64 << 10)
 #define LINE_BYTES 128
 
 /* ---- writing ----------------------------------------------------------------------------- */

@@ -256,8 +256,8 @@ static int check_sum(const struct backup_dir *d, const char *name, struct span t
         same = span_eq((struct span){sum, n}, want);
         mem_free(sum);
         return same ? 0
-                    : err_set(e, ERR_CORRUPT, "backup %s: " MANIFEST " is damaged: it is not what " MANIFEST_SUM " says",
-                              name);
+                    : err_set(e, ERR_CORRUPT,
+                              "backup %s: " MANIFEST " is damaged: it is not what " MANIFEST_SUM " says", name);
 }
 
 int backup_manifest_read(const struct backup_dir *d, const char *name, struct manifest *m, struct err *e)
@@ -301,7 +301,7 @@ static void complain_of(backup_say_fn *say, void *ctx, uint64_t *wrong, const ch
 }
 
 int backup_manifest_check_files(const struct backup_dir *d, const struct manifest *m, backup_say_fn *say, void *ctx,
-                         uint64_t *wrong, struct err *e)
+                                uint64_t *wrong, struct err *e)
 {
         for (size_t i = 0; i < m->nfiles; i++) {
                 const struct backup_file *f = &m->files[i];
@@ -378,7 +378,7 @@ static int known(void *ctx, struct sha256 key, uint64_t size, enum catalog_backu
 }
 
 int backup_manifest_check_objects(const struct backup_dir *d, const struct manifest *m, backup_say_fn *say, void *ctx,
-                           uint64_t *wrong, struct err *e)
+                                  uint64_t *wrong, struct err *e)
 {
         struct compare k = {.m = m, .say = say, .ctx = ctx, .wrong = wrong};
         char folder[PATH_MAX], present[PATH_MAX], absent[PATH_MAX];

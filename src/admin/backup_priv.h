@@ -65,10 +65,10 @@ int backup_manifest_read(const struct backup_dir *d, const char *name, struct ma
 const struct backup_file *backup_manifest_file(const struct manifest *m, const char *name); /* NULL: none */
 /* Sizes and hashes of all files. Each that is wrong is told through say and counted. */
 int backup_manifest_check_files(const struct backup_dir *d, const struct manifest *m, backup_say_fn *say, void *ctx,
-                         uint64_t *wrong, struct err *e) MUST_CHECK;
+                                uint64_t *wrong, struct err *e) MUST_CHECK;
 /* That the catalog knows exactly the objects in the lists. The files were checked before. */
 int backup_manifest_check_objects(const struct backup_dir *d, const struct manifest *m, backup_say_fn *say, void *ctx,
-                           uint64_t *wrong, struct err *e) MUST_CHECK;
+                                  uint64_t *wrong, struct err *e) MUST_CHECK;
 
 /* ---- lists of objects (backup_list.c) -------------------------------------------------------- */
 
@@ -83,7 +83,7 @@ struct list_writer;
 int list_create(const char *folder, const char *name, struct list_writer **out, struct err *e) MUST_CHECK;
 int list_put(struct list_writer *w, const struct list_line *line, struct err *e) MUST_CHECK;
 int list_finish(struct list_writer *w, struct err *e) MUST_CHECK; /* synced and named */
-void list_abandon(struct list_writer *w);                         /* frees; after list_finish that is all. NULL is fine */
+void list_abandon(struct list_writer *w); /* frees; after list_finish that is all. NULL is fine */
 
 struct list_reader;
 int list_open(const char *path, struct list_reader **out, struct err *e) MUST_CHECK;

@@ -67,7 +67,8 @@ static int mark_read(struct restore *k, struct err *e)
         same = span_eq((struct span){text, n}, want);
         if (!same)
                 err_set(e, ERR_CONFLICT,
-                        "a restore of backup %.*s into %.100s was begun and not finished: finish that one, or empty the "
+                        "a restore of backup %.*s into %.100s was begun and not finished: finish that one, or empty "
+                        "the "
                         "installation",
                         (int)strcspn(text, " \n"), text, k->o->data_path);
         mem_free(text);
@@ -106,7 +107,8 @@ static int newest(struct restore *k, struct err *e)
         int rc = backup_names(&k->dir, &names, &n, e), found = 0;
 
         while (rc == 0 && !found && n-- > 0) {
-                found = backup_manifest_read(&k->dir, names[n], &k->m, &why) == 0 && (k->m.info.complete || k->o->partial);
+                found = backup_manifest_read(&k->dir, names[n], &k->m, &why) == 0 &&
+                        (k->m.info.complete || k->o->partial);
                 /* The newest one is damaged: whoever wants an older one must say so. */
                 if (!found && why.code != ERR_NONE && why.code != ERR_NOT_FOUND) {
                         *e = why;
@@ -172,9 +174,10 @@ static int look_at_storage(struct restore *k, int marked, struct err *e)
                 *e = why;
                 return -1;
         }
-        return err_set(e, ERR_CONFLICT,
-                       "the storage is in use, or was: a backup is restored into an empty one; if its objects belong to "
-                       "this backup, --reuse-objects takes those that are whole");
+        return err_set(
+                e, ERR_CONFLICT,
+                "the storage is in use, or was: a backup is restored into an empty one; if its objects belong to "
+                "this backup, --reuse-objects takes those that are whole");
 }
 
 static int look(struct restore *k, struct err *e)

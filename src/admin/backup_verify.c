@@ -109,9 +109,9 @@ static int check_backups(struct verify *v, struct err *e)
         int rc;
 
         if (v->o->name)
-                return backup_name_is(v->o->name) ? check_backup(v, v->o->name, e)
-                                                  : err_set(e, ERR_INVALID, "--backup: %.60s is no backup's name",
-                                                            v->o->name);
+                return backup_name_is(v->o->name)
+                               ? check_backup(v, v->o->name, e)
+                               : err_set(e, ERR_INVALID, "--backup: %.60s is no backup's name", v->o->name);
         rc = backup_names(&v->dir, &names, &n, e);
         while (rc == 0 && n-- > 0)
                 rc = check_backup(v, names[n], e);

@@ -88,10 +88,12 @@ static int check_engine(const struct catalog_restore_opts *o, struct err *e)
         if (sqlite == is_sqlite(o->url))
                 return 0;
         return sqlite ? err_set(e, ERR_INVALID,
-                                "DATABASE_URL names PostgreSQL, but this backup is of SQLite: restore it to SQLite, and "
+                                "DATABASE_URL names PostgreSQL, but this backup is of SQLite: restore it to SQLite, "
+                                "and "
                                 "then move it with \"migrate copy\"")
                       : err_set(e, ERR_INVALID,
-                                "DATABASE_URL names SQLite, but this backup is of PostgreSQL, and goes to PostgreSQL only");
+                                "DATABASE_URL names SQLite, but this backup is of PostgreSQL, and goes to PostgreSQL "
+                                "only");
 }
 
 int catalog_restore_look(const struct catalog_restore_opts *opts, enum catalog_restore_state *out, struct err *e)

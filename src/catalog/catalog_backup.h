@@ -29,7 +29,8 @@ struct catalog_backup {
         size_t ntables;
 };
 
-/* What an object is to the snapshot. ORPHAN: no asset refers to it, so its bytes may go. PICTURE: it has derived files. */
+/* What an object is to the snapshot. ORPHAN: no asset refers to it, so its bytes may go. PICTURE: it has derived files.
+ */
 enum catalog_backup_use { OBJECT_PLAIN, OBJECT_PICTURE, OBJECT_ORPHAN };
 /* Ordered by key. -1 ends the walk. */
 typedef int catalog_backup_object_fn(void *ctx, struct sha256 key, uint64_t size, enum catalog_backup_use use,
@@ -37,7 +38,8 @@ typedef int catalog_backup_object_fn(void *ctx, struct sha256 key, uint64_t size
 
 struct catalog_backup_opts {
         const char *url, *password; /* as those of struct catalog_opts */
-        void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total); /* total 0: unknown. May be NULL */
+        void (*progress)(void *ctx, const char *what, uint64_t done,
+                         uint64_t total); /* total 0: unknown. May be NULL */
         catalog_backup_object_fn *object; /* of the snapshot: each object of the catalog, once */
         void *ctx;
 };

@@ -194,7 +194,8 @@ static int tell_objects(struct db *db, const struct catalog_backup_opts *o, stru
                     e) < 0)
                 return -1;
         while (n > 0) {
-                PGresult *res = PQexecParams(pg_of(db)->h, "FETCH " FETCH " FROM objects", 0, NULL, NULL, NULL, NULL, 1);
+                PGresult *res =
+                        PQexecParams(pg_of(db)->h, "FETCH " FETCH " FROM objects", 0, NULL, NULL, NULL, NULL, 1);
                 if (PQresultStatus(res) != PGRES_TUPLES_OK)
                         return pg_fail(db, res, e);
                 n = tell_some(res, o, e);
@@ -202,8 +203,8 @@ static int tell_objects(struct db *db, const struct catalog_backup_opts *o, stru
         return n;
 }
 
-static int take(struct copy_target *t, const struct catalog_backup_opts *o, const char *dir,
-                struct catalog_backup *out, struct err *e)
+static int take(struct copy_target *t, const struct catalog_backup_opts *o, const char *dir, struct catalog_backup *out,
+                struct err *e)
 {
         struct db *db = t->db;
 

@@ -86,7 +86,8 @@ static int look(struct copy_target *t, const struct catalog_backup *b, enum cata
 
         if (b->schema_version > newest_version())
                 return backup_too_new(b, newest_version(), e);
-        if (copy_target_look(t, &found, e) < 0 || fingerprint(b, &source, e) < 0 || version_there(t->db, &version, e) < 0)
+        if (copy_target_look(t, &found, e) < 0 || fingerprint(b, &source, e) < 0 ||
+            version_there(t->db, &version, e) < 0)
                 return -1;
         if (found.begun && (found.origin != b->origin || !sha256_eq(found.source, source)))
                 return err_set(e, ERR_CONFLICT, "database %.80s holds %s from something else: an empty one is needed",

@@ -129,16 +129,20 @@ static const char settle_sql[] =
         "CREATE TEMP TABLE leased AS SELECT t.n AS task, a.n AS asset, a.job AS job, a.owner AS owner, a.kind AS kind, "
         "a.status AS status, a.trashed AS trashed, a.size AS size FROM main.task t JOIN main.asset a ON a.n = t.asset "
         "WHERE t.state = 1;"
-        "UPDATE task SET state = 0, lease_until = 0, worker = NULL, deliveries = max(deliveries - 1, 0) WHERE state = 1;"
+        "UPDATE task SET state = 0, lease_until = 0, worker = NULL, deliveries = max(deliveries - 1, 0) WHERE state = "
+        "1;"
         "UPDATE asset SET status = 0 WHERE status = 1 AND n IN (SELECT asset FROM leased);"
         "UPDATE job SET queued = queued + k.n, processing = processing - k.n, status = iif(processing - k.n + done + "
         "failed = 0, 0, 1) FROM (SELECT job, count(*) AS n FROM leased WHERE status = 1 GROUP BY job) AS k WHERE "
         "job.n = k.job;"
-        "INSERT INTO counter (owner, kind, status, count, bytes) SELECT owner, kind, 0, count(*), sum(size) FROM leased "
+        "INSERT INTO counter (owner, kind, status, count, bytes) SELECT owner, kind, 0, count(*), sum(size) FROM "
+        "leased "
         "WHERE status = 1 AND trashed = 0 GROUP BY owner, kind ON CONFLICT (owner, kind, status) DO UPDATE SET count = "
         "count + excluded.count, bytes = bytes + excluded.bytes;"
-        "UPDATE counter SET count = count - k.n, bytes = bytes - k.b FROM (SELECT owner, kind, count(*) AS n, sum(size) "
-        "AS b FROM leased WHERE status = 1 AND trashed = 0 GROUP BY owner, kind) AS k WHERE counter.owner = k.owner AND "
+        "UPDATE counter SET count = count - k.n, bytes = bytes - k.b FROM (SELECT owner, kind, count(*) AS n, "
+        "sum(size) "
+        "AS b FROM leased WHERE status = 1 AND trashed = 0 GROUP BY owner, kind) AS k WHERE counter.owner = k.owner "
+        "AND "
         "counter.kind = k.kind AND counter.status = 1;"
         "COMMIT; DROP TABLE leased;";
 
@@ -194,7 +198,8 @@ static int count(struct conn *db, struct catalog_backup *out, struct err *e)
         char word[8];
         int rc = sqlite3_prepare_v2(
                 db->h,
-                "SELECT (SELECT count(*) FROM asset WHERE trashed = 0), (SELECT count(*) FROM asset WHERE trashed > 0), "
+                "SELECT (SELECT count(*) FROM asset WHERE trashed = 0), (SELECT count(*) FROM asset WHERE trashed > "
+                "0), "
                 "(SELECT count(*) FROM cluster), (SELECT count(*) FROM task WHERE state IN (0, 1)), (SELECT count(*) "
                 "FROM task WHERE state = 3)",
                 -1, &q, NULL);
@@ -221,7 +226,8 @@ static int count(struct conn *db, struct catalog_backup *out, struct err *e)
 static int tell_objects(struct conn *db, catalog_backup_object_fn *fn, void *ctx, struct err *e)
 {
         sqlite3_stmt *q = NULL;
-        int rc = sqlite3_prepare_v2(db->h, "SELECT o.sha256, o.size, " BACKUP_OBJECT_USE " FROM object o ORDER BY o.sha256",
+        int rc = sqlite3_prepare_v2(db->h,
+                                    "SELECT o.sha256, o.size, " BACKUP_OBJECT_USE " FROM object o ORDER BY o.sha256",
                                     -1, &q, NULL),
             told = 0;
 
@@ -367,8 +373,7 @@ int sqlite_restore_look(const struct catalog_restore_opts *o, enum catalog_resto
         if (strcmp(there, path) == 0 && is_this(path, o, &same, e) < 0)
                 return -1;
         return same ? 0
-                    : err_set(e, ERR_CONFLICT,
-                              "%.180s is there: a backup is only restored where no catalog is", there);
+                    : err_set(e, ERR_CONFLICT, "%.180s is there: a backup is only restored where no catalog is", there);
 }
 
 static int copy_file(const char *from, const char *to, struct sha256 *hash, struct err *e)

@@ -134,8 +134,8 @@ static void created_text(const struct backup_created *r)
         if (r->info.gone)
                 buf_printf(&b, "; %llu were purged meanwhile and are not in it", (unsigned long long)r->info.gone);
         if (r->removed_backups) {
-                buf_printf(&b, "; removed %llu old backups and %llu objects (",
-                           (unsigned long long)r->removed_backups, (unsigned long long)r->removed_objects);
+                buf_printf(&b, "; removed %llu old backups and %llu objects (", (unsigned long long)r->removed_backups,
+                           (unsigned long long)r->removed_objects);
                 text_bytes(&b, (double)r->removed_bytes);
                 buf_puts(&b, ")");
         }
@@ -212,8 +212,8 @@ static int list_one(void *ctx, const struct backup_info *b, struct err *e)
 static int list(const struct cli *c, struct work *w)
 {
         static const struct table_column columns[] = {
-                {"Backup", false, false}, {"Taken", false, false},  {"Catalog", false, false}, {"Files", true, false},
-                {"Objects", true, false}, {"Bytes", true, false}, {"", false, false},
+                {"Backup", false, false}, {"Taken", false, false}, {"Catalog", false, false}, {"Files", true, false},
+                {"Objects", true, false}, {"Bytes", true, false},  {"", false, false},
         };
         struct err e = {0};
         struct buf b;

@@ -223,7 +223,9 @@ test("killed or out of space at any point, there is no backup that looks like on
 test("a restore that is cut off goes on, and no server starts before its end", async () => {
   const to = dir();
   let kills = 0, refused = 0;
-  for (const fault of ["storage.link=kill@3", "storage.dirsync=kill@9", "catalog.copy=kill@2", "catalog.copy=kill@7", "restore.catalog=kill@1", "backup.file=eio@1"]) {
+  // In a directory while objects come; in PostgreSQL while rows do; in SQLite before the file is named.
+  const points = ["storage.link=kill@3", "storage.dirsync=kill@9", "catalog.copy=kill@2", "catalog.copy=kill@7", "restore.catalog=kill@1"];
+  for (const fault of points.filter((p) => !onS3 || !p.startsWith("storage"))) {
     const r = await backup(to, ["restore", backups, "--jobs", "2"], { FILE_ALLOCATOR_FAULT: fault });
     if (r.signal === "SIGKILL") kills++;
     if (r.code === 0) continue;
