@@ -345,10 +345,15 @@ static void purge(struct world *w)
 {
         struct fix *f = &w->f;
         struct sha256 object = get(f, w->victim).sha256;
-        bool orphan;
+        struct doomed *doomed;
+        size_t n;
 
-        OK(catalog_asset_purge(f->c, w->victim, NULL, "test", &object, &orphan, &f->e));
+        OK(catalog_asset_purge(f->c, w->victim, NULL, "test", &f->e));
+        sleep_for(dur_ms(2));
+        OK(catalog_gc_begin(f->c, dur_ms(1), dur_s(60), 10, f->a, &doomed, &n, &f->e));
+        assert_int_equal(n, 1);
         assert_int_equal(storage_remove_object(w->storage, object, &f->e), 0);
+        OK(catalog_gc_end(f->c, doomed, n, &f->e));
 }
 
 /* Objects are copied in the order of their hashes: the last one is purged while the first is on its way. */
