@@ -341,19 +341,35 @@ static void what_was_leased_is_ready(void **state)
 
 /* ---- what vanishes between the snapshot and the copy ------------------------------------------------ */
 
-static void purge(struct world *w)
+static void collect(struct world *w)
 {
         struct fix *f = &w->f;
-        struct sha256 object = get(f, w->victim).sha256;
         struct doomed *doomed;
         size_t n;
 
-        OK(catalog_asset_purge(f->c, w->victim, NULL, "test", &f->e));
         sleep_for(dur_ms(2));
         OK(catalog_gc_begin(f->c, dur_ms(1), dur_s(60), 10, f->a, &doomed, &n, &f->e));
         assert_int_equal(n, 1);
-        assert_int_equal(storage_remove_object(w->storage, object, &f->e), 0);
+        assert_int_equal(storage_remove_object(w->storage, doomed->sha256, &f->e), 0);
         OK(catalog_gc_end(f->c, doomed, n, &f->e));
+}
+
+static void purge(struct world *w)
+{
+        struct fix *f = &w->f;
+
+        OK(catalog_asset_purge(f->c, w->victim, NULL, "test", &f->e));
+        collect(w);
+}
+
+static void put_five(struct world *w)
+{
+        char prefix[16];
+
+        for (int i = 0; i < 5; i++) {
+                snprintf(prefix, sizeof(prefix), "file %d", i);
+                ingest(w, w->f.a, prefix, 1, KIND_FILE);
+        }
 }
 
 /* Objects are copied in the order of their hashes: the last one is purged while the first is on its way. */
@@ -376,11 +392,7 @@ static void what_is_purged_meanwhile_costs_a_new_snapshot(void **state)
         struct world *w = *state;
         struct backup_created r;
 
-        for (int i = 0; i < 5; i++) {
-                char prefix[16];
-                snprintf(prefix, sizeof(prefix), "file %d", i);
-                ingest(w, w->f.a, prefix, 1, KIND_FILE);
-        }
+        put_five(w);
         w->victim = last_one(w);
         w->on_object = purge;
         r = create_whole(w);
@@ -389,6 +401,26 @@ static void what_is_purged_meanwhile_costs_a_new_snapshot(void **state)
         assert_int_equal(r.info.objects, 4);
         assert_int_equal(r.info.gone, 0);
         expect_good(w);
+}
+
+/* Nobody needs it, in the snapshot or now: a word about it is enough. */
+static void an_orphan_may_go_meanwhile(void **state)
+{
+        struct world *w = *state;
+        struct fix *f = &w->f;
+        struct backup_created r;
+
+        put_five(w);
+        w->victim = last_one(w);
+        OK(catalog_asset_purge(f->c, w->victim, NULL, "test", &f->e));
+        w->on_object = collect;
+        r = create_whole(w);
+        assert_int_equal(r.snapshots, 1);
+        assert_int_equal(r.info.files, 4);
+        assert_int_equal(r.info.objects, 4);
+        assert_int_equal(r.info.gone, 1);
+        expect_good(w);
+        restore_whole(w);
 }
 
 static void lose(struct world *w)
@@ -404,11 +436,7 @@ static void what_is_lost_meanwhile_makes_it_incomplete(void **state)
         struct backup_created r;
         struct backup_restored back;
 
-        for (int i = 0; i < 5; i++) {
-                char prefix[16];
-                snprintf(prefix, sizeof(prefix), "file %d", i);
-                ingest(w, w->f.a, prefix, 1, KIND_FILE);
-        }
+        put_five(w);
         w->victim = last_one(w);
         w->on_object = lose;
         assert_int_equal(create(w, &r), 0);
@@ -686,6 +714,7 @@ int main(void)
                 TEST(a_backup_among_writers_is_one_moment),
                 TEST(what_was_leased_is_ready),
                 TEST(what_is_purged_meanwhile_costs_a_new_snapshot),
+                TEST(an_orphan_may_go_meanwhile),
                 TEST(what_is_lost_meanwhile_makes_it_incomplete),
                 TEST(a_place_with_content_is_refused),
                 TEST(a_storage_in_use_is_refused),
