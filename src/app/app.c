@@ -211,7 +211,9 @@ static int open_front(struct app *a, struct err *e)
                                 .api_key = c->api_key,
                                 .instance = a->instance,
                                 .trash_after = dur_s((double)c->trash_days * 86400),
-                                .gc_grace = c->gc_grace};
+                                .gc_grace = c->gc_grace,
+                                .scrub_period = dur_s((double)c->scrub_days * 86400),
+                                .scrub_rate = (uint64_t)c->scrub_rate};
         app_probes_init(a);
         if (admin_open(&ao, &a->admin, e))
                 return -1;
