@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "admin/backup.h"
 #include "app/app_priv.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -45,7 +46,7 @@ int app_open_data(struct app *a, bool lock, struct err *e)
 
 static int prepare_folders(struct app *a, struct err *e)
 {
-        if (app_open_data(a, true, e) || dir_make(a->c->storage_path, e) ||
+        if (app_open_data(a, true, e) || backup_restore_check(a->data, e) || dir_make(a->c->storage_path, e) ||
             absolute(a->c->storage_path, a->storage_path, sizeof a->storage_path, e))
                 return -1;
         name_instance(a);
@@ -65,7 +66,7 @@ static void raise_fd_limit(void)
 }
 
 /* A relative path in DATABASE_URL means relative to where the service was started. */
-static int catalog_url(struct app *a, struct err *e)
+int app_catalog_url(struct app *a, struct err *e)
 {
         char cwd[PATH_MAX] = "";
         const char *path = a->c->database_path;
@@ -82,7 +83,7 @@ static int catalog_url(struct app *a, struct err *e)
 
 int app_open_catalog(struct app *a, struct err *e)
 {
-        if (catalog_url(a, e))
+        if (app_catalog_url(a, e))
                 return -1;
         struct catalog_opts co = {
                 .url = a->catalog_url,
@@ -97,6 +98,23 @@ int app_open_catalog(struct app *a, struct err *e)
                 .db_pool_timeout = a->c->db_pool_timeout,
         };
         return catalog_open(&co, &a->catalog, e);
+}
+
+static int stop_at_sidecar(void *ctx, const struct storage_item *item, struct err *e)
+{
+        (void)ctx, (void)e;
+        return !item->stray && !id_is_nil(item->id);
+}
+
+/* An empty catalog on a storage that tells of files is a lost one: whatever it took from now on would be in the way of
+ * a rebuild. */
+static int check_not_lost(struct app *a, struct err *e)
+{
+        int rc = storage_list(a->storage, STORAGE_SIDECARS, stop_at_sidecar, NULL, e);
+        return rc <= 0 ? rc
+                       : err_set(e, ERR_CONFLICT,
+                                 "the catalog is empty, but the storage has sidecars of files: run \"file-allocator "
+                                 "rebuild\" to make the catalog again, or move the folder sidecar away to begin anew");
 }
 
 static int open_stores(struct app *a, struct err *e)
@@ -116,7 +134,9 @@ static int open_stores(struct app *a, struct err *e)
         app_storage_opts(a->c, role_url, &so);
         so.path = a->storage_path;
         so.expect_content = counts.objects > 0;
-        return storage_open(&so, &a->storage, e);
+        if (storage_open(&so, &a->storage, e))
+                return -1;
+        return rebuilt == REBUILD_EMPTY ? check_not_lost(a, e) : 0;
 }
 
 struct jail_opts app_jail_opts(const struct config *c, const struct app_paths *p)
@@ -223,7 +243,9 @@ static int open_front(struct app *a, struct err *e)
                                 .api_key = c->api_key,
                                 .instance = a->instance,
                                 .trash_after = dur_s((double)c->trash_days * 86400),
-                                .gc_grace = c->gc_grace};
+                                .gc_grace = c->gc_grace,
+                                .scrub_period = dur_s((double)c->scrub_days * 86400),
+                                .scrub_rate = (uint64_t)c->scrub_rate};
         app_probes_init(a);
         if (admin_open(&ao, &a->admin, e))
                 return -1;

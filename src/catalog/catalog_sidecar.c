@@ -112,6 +112,53 @@ int catalog_marks_clear(struct catalog *c, const struct sidecar_mark *marks, siz
         return n == 0 ? 0 : write_do(c, LANE_BULK, do_clear, &g, e);
 }
 
+struct all_args {
+        int64_t after, last; /* the last asset marked, before and by this slice */
+        bool more;
+};
+
+#define ALL_SLICE 2000
+
+static int do_all_assets(struct tx *tx, void *arg, struct err *e)
+{
+        struct all_args *g = arg;
+        int rc = db_int(tx->db, e, &g->last,
+                        "SELECT max(n) FROM (SELECT n FROM asset WHERE n > ? ORDER BY n LIMIT ?) AS slice", "li",
+                        g->after, ALL_SLICE);
+
+        g->more = rc > 0;
+        if (rc <= 0)
+                return rc;
+        return db_run(tx->db, e,
+                      "INSERT INTO sidecar_mark (kind, id, at, change) SELECT 0, id, ?, ? FROM asset WHERE n > ? AND n "
+                      "<= ? ORDER BY id ON CONFLICT (kind, id) DO UPDATE SET change = excluded.change",
+                      "llll", tx->now.us, (int64_t)(random_u64() >> 1), g->after, g->last);
+}
+
+static int do_all_folders(struct tx *tx, void *arg, struct err *e)
+{
+        (void)arg;
+        if (db_run(tx->db, e,
+                   "INSERT INTO sidecar_mark (kind, id, at, change) SELECT 1, id, ?, ? FROM cluster WHERE true ORDER "
+                   "BY "
+                   "id ON CONFLICT (kind, id) DO UPDATE SET change = excluded.change",
+                   "ll", tx->now.us, (int64_t)(random_u64() >> 1)) < 0)
+                return -1;
+        return tx_mark(tx, KEPT_CATALOG, nil, e);
+}
+
+int catalog_marks_all(struct catalog *c, struct err *e)
+{
+        struct all_args g = {.more = true};
+
+        while (g.more) { /* in slices, since others wait for the writer */
+                if (write_do(c, LANE_BULK, do_all_assets, &g, e) < 0)
+                        return -1;
+                g.after = g.last;
+        }
+        return write_do(c, LANE_BULK, do_all_folders, NULL, e);
+}
+
 int catalog_marks_waiting(struct catalog *c, uint64_t *n, struct wall *since, struct err *e)
 {
         struct mono began = mono_now();

@@ -24,6 +24,8 @@ int catalog_marks(struct catalog *c, const struct sidecar_mark *after, unsigned 
                   struct sidecar_mark **out, size_t *n, struct err *e) MUST_CHECK;
 /* Those that are still what they were when they were read. */
 int catalog_marks_clear(struct catalog *c, const struct sidecar_mark *marks, size_t n, struct err *e) MUST_CHECK;
+/* Everything there is, and the catalog's own: for a storage that has no sidecars yet. */
+int catalog_marks_all(struct catalog *c, struct err *e) MUST_CHECK;
 /* How many wait, and since when the oldest does (us 0: none). */
 int catalog_marks_waiting(struct catalog *c, uint64_t *n, struct wall *since, struct err *e) MUST_CHECK;
 

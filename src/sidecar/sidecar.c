@@ -30,6 +30,7 @@ struct sidecar {
         struct mono deadline; /* of the last round */
         struct sidecar_state state;
         struct mono renew; /* the thread's: when the duty's lease is taken anew */
+        bool checked;      /* the thread's: the storage has sidecars */
 };
 
 /* ---- one page -------------------------------------------------------------------------- */
@@ -172,15 +173,42 @@ static int round_of_pages(struct sidecar *s, struct err *e)
         return rc;
 }
 
+/*
+ * The catalog's own sidecar is written after all others. A storage without it is new to this catalog (restored, moved,
+ * emptied), and then everything is written.
+ */
+static int check_storage(struct sidecar *s, struct err *e)
+{
+        struct err why = {0};
+        struct buf b;
+        int rc;
+
+        buf_init(&b, STORAGE_SIDECAR_MAX);
+        rc = storage_get_sidecar(s->o.storage, STORAGE_CATALOG_SIDECAR, &b, &why);
+        buf_done(&b);
+        if (rc < 0 && why.code != ERR_NOT_FOUND) {
+                *e = why;
+                return -1;
+        }
+        if (rc < 0 && !take_duty(s))
+                return 0; /* another instance does it */
+        if (rc < 0 && catalog_marks_all(s->o.catalog, e) < 0)
+                return -1;
+        s->checked = true;
+        return 0;
+}
+
 static void run_round(struct sidecar *s)
 {
         struct err e = {.msg = ""}, ignored;
         struct sidecar_state st = {0};
-        struct wall since;
-        bool was_well, mine = false;
-        int rc = catalog_marks_waiting(s->o.catalog, &st.waiting, &since, &e);
+        struct wall since = {0};
+        bool was_well;
+        int rc = s->checked ? 0 : check_storage(s, &e);
 
-        if (rc == 0 && st.waiting > 0 && (mine = take_duty(s))) {
+        if (rc == 0)
+                rc = catalog_marks_waiting(s->o.catalog, &st.waiting, &since, &e);
+        if (rc == 0 && st.waiting > 0 && take_duty(s)) {
                 rc = round_of_pages(s, &e);
                 if (catalog_duty_done(s->o.catalog, DUTY, s->o.instance, &ignored) < 0)
                         log_debug(LOGGER, "the lease of the duty runs out: %s", ignored.msg);

@@ -115,6 +115,7 @@ test("a rebuilt catalog gives the same answers as the one that was lost", async 
   assert.equal(full.code, 1);
   assert.match(full.stderr, /not empty/);
   await loseCatalog(dir);
+  await assert.rejects(new Server({ dir }).start(), /the catalog is empty, but the storage has sidecars/);
   const dry = await rebuild(dir, ["--dry-run"]), real = await rebuild(dir);
   assert.equal(real.code, 0, real.stderr);
   assert.equal(dry.code, 0, dry.stderr);
