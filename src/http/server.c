@@ -18,7 +18,7 @@
 #define CONNECTION_MEMORY ((size_t)32 << 10)
 #define CONNECTION_STACK  ((size_t)512 << 10)
 /* Above our own cap, so that ours refuses first and counts. */
-#define LIMIT_SLACK 16
+#define LIMIT_SLACK (CONN_SLACK + 16)
 
 const struct http_tuning http_tuning_default = {
         .body_window = {30000000000},

@@ -19,8 +19,13 @@ const char *__lsan_default_suppressions(void)
 }
 
 static const struct jail_request wishes[] = {
-        {.max_pixels = 1 << 20, .thumb_size = 16, .preview_size = 24, .model_width = 26, .model_height = 26,
-         .crop_num = 260, .crop_den = 292},
+        {.max_pixels = 1 << 20,
+         .thumb_size = 16,
+         .preview_size = 24,
+         .model_width = 26,
+         .model_height = 26,
+         .crop_num = 260,
+         .crop_den = 292},
         {.max_pixels = 1 << 20, .thumb_size = 256},
         {.max_pixels = 1 << 20, .preview_size = 1, .model_width = 1, .model_height = 64, .crop_num = 1, .crop_den = 9},
         {.max_pixels = 1 << 12, .thumb_size = 1, .preview_size = 1},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model.json from a stranger's folder: what is taken names files inside that folder and has numbers that can be used. */
+/* model.json from a stranger's folder: what is taken names files inside that folder and has numbers that can be used.
+ */
 #include <ctype.h>
 #include <math.h>
 #include "embed/embed_priv.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values of settings: the first byte chooses one of the table, the rest is its value. What is taken keeps the limits. */
+/* Values of settings: the first byte chooses one of the table, the rest is its value. What is taken keeps the limits.
+ */
 #include <math.h>
 #include "config/config_priv.h"
 #include "fuzz.h"
