@@ -120,6 +120,14 @@ int storage_put_commit(struct storage_put *p, struct stored *out, struct err *e)
         return 0;
 }
 
+int storage_put_ensure(struct storage_put *p, bool replace, struct err *e)
+{
+        assert(p->stage == PUT_SEALED || p->stage == PUT_COMMITTED || p->stage == PUT_FAILED);
+        if (p->stage == PUT_FAILED)
+                return failed_before(e);
+        return settle(p, p->storage->ops->put_ensure(p, replace, e), PUT_COMMITTED);
+}
+
 void storage_put_end(struct storage_put *p)
 {
         if (p)

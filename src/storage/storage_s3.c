@@ -31,6 +31,7 @@ const struct storage_ops storage_s3_ops = {
         .put_peek = s3_put_peek,
         .put_seal = s3_put_seal,
         .put_commit = s3_put_commit,
+        .put_ensure = s3_put_ensure,
         .put_end = s3_put_end,
         .open_object = s3_open_object,
         .has_object = s3_has_object,
