@@ -273,5 +273,6 @@ const struct engine sqlite_engine = {
         .vector_search = sqlite_vector_search,
         .text_put = sqlite_text_put,
         .text_search = sqlite_text_search,
+        .words_settle = sqlite_words_settle,
         .prototype_search = sqlite_prototype_search,
 };

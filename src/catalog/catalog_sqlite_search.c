@@ -42,6 +42,8 @@ static int choose(struct sqlite_catalog *c, const struct asset_filter *f, struct
         a = arena_new(1 << 20);
         if (!a)
                 return err_oom(e);
+        if (f->name)
+                sqlite_words_settle(&c->base);
         db = read_begin(&c->base, e);
         if (!db) {
                 arena_free(a);
