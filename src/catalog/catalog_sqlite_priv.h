@@ -37,6 +37,8 @@ void conn_close(struct conn *db);
 /* What SQLite's code means to us. -1. */
 int db_error(struct conn *db, int rc, struct err *e);
 extern const struct engine sqlite_engine;
+/* The VFS a writing connection opens; NULL: SQLite's own. (catalog_sqlite_vfs.c) */
+const char *sqlite_writer_vfs(void);
 
 /* ---- the engine ------------------------------------------------------------------ */
 
