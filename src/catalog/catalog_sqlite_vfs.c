@@ -15,7 +15,7 @@ struct wal_file {
         sqlite3_file base; /* first: it is what SQLite sees */
         sqlite3_int64 at;  /* where the gathered bytes belong */
         size_t n;
-        char *bytes; /* NULL until the first write, or without memory for it */
+        char *bytes;         /* NULL until the first write, or without memory for it */
         sqlite3_file real[]; /* SQLite's own file */
 };
 

@@ -104,29 +104,64 @@ static void roll_back(struct tx *tx)
         sqlite3_exec(conn_of(tx->db)->h, "ROLLBACK", NULL, NULL, NULL);
 }
 
+/* Takes back what it did in this transaction beside the database's pages. */
+struct before {
+        size_t nevents, ntexts;
+        int64_t waiting, words_done;
+};
+
+static void forget(struct sqlite_tx *all, const struct before *b)
+{
+        struct tx *tx = &all->base;
+
+        all->nevents = b->nevents;
+        all->words_done = b->words_done;
+        tx->ntexts = b->ntexts;
+        tx->waiting = b->waiting;
+        tx->ndeltas = tx->njobs = 0;
+}
+
+static int run_write(struct tx *tx, struct write *w)
+{
+        int rc = w->fn(tx, w->arg, &w->err);
+
+        return rc >= 0 && !lost(tx) && count_flush(tx, &w->err) < 0 ? -1 : rc;
+}
+
+/* Nothing is in the transaction yet, so its end is the way back, and keeping a copy of each page is saved. */
+static void run_first(struct sqlite_tx *all, struct write *w)
+{
+        struct tx *tx = &all->base;
+        struct before before = {all->nevents, tx->ntexts, tx->waiting, all->words_done};
+        struct err ignored;
+
+        w->rc = run_write(tx, w);
+        if (w->rc >= 0 && !lost(tx))
+                return;
+        forget(all, &before);
+        if (lost(tx))
+                return;
+        roll_back(tx);
+        if (lost(tx) && db_run(tx->db, &ignored, "BEGIN IMMEDIATE", "") < 0)
+                w->rc = -1; /* and the batch notices */
+}
+
 static void run_one(struct sqlite_tx *all, struct write *w)
 {
         struct tx *tx = &all->base;
-        size_t nevents = all->nevents, ntexts = tx->ntexts;
-        int64_t waiting = tx->waiting, words_done = all->words_done;
+        struct before before = {all->nevents, tx->ntexts, tx->waiting, all->words_done};
         struct err ignored;
 
         w->rc = db_run(tx->db, &w->err, "SAVEPOINT one", "");
         if (w->rc == 0)
-                w->rc = w->fn(tx, w->arg, &w->err);
-        if (w->rc >= 0 && !lost(tx) && count_flush(tx, &w->err) < 0)
-                w->rc = -1;
+                w->rc = run_write(tx, w);
         if (w->rc >= 0 && !lost(tx)) {
                 int released = db_run(tx->db, &w->err, "RELEASE one", "");
                 if (released == 0)
                         return;
                 w->rc = -1;
         }
-        all->nevents = nevents;
-        tx->ntexts = ntexts;
-        tx->waiting = waiting;
-        all->words_done = words_done;
-        tx->ndeltas = tx->njobs = 0;
+        forget(all, &before);
         if (lost(tx))
                 return;
         /* If even this fails the whole transaction cannot be trusted: end it, which the batch notices. */
@@ -196,6 +231,7 @@ static void run_batch(struct sqlite_catalog *c, struct sqlite_tx *all)
         struct mono began = mono_now();
         struct err e = {0};
         struct write *w;
+        bool empty = true;
         size_t n = 0;
         int rc;
 
@@ -209,7 +245,8 @@ static void run_batch(struct sqlite_catalog *c, struct sqlite_tx *all)
                 queue_put(&batch, w);
                 n++;
                 if (rc == 0) {
-                        run_one(all, w);
+                        (empty ? run_first : run_one)(all, w);
+                        empty &= w->rc < 0;
                         if (lost(tx)) {
                                 rc = -1;
                                 e = w->err.code ? w->err

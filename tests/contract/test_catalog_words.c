@@ -88,7 +88,8 @@ static void changes_before_the_first_search_count(void **state)
         struct asset_patch tagged = {.set_tags = true, .tags = tags, .ntags = 1};
         struct asset_patch named = {.filename = "crane.bin"};
         struct fix *f = *state;
-        struct id a = put_file(f, "ann", "heron.bin", KIND_DOCUMENT), b = put_file(f, "ann", "heron.bin", KIND_DOCUMENT);
+        struct id a = put_file(f, "ann", "heron.bin", KIND_DOCUMENT),
+                  b = put_file(f, "ann", "heron.bin", KIND_DOCUMENT);
         struct sha256 h;
         bool orphan;
 
