@@ -79,6 +79,7 @@ struct sqlite_catalog {
         bool want_load, want_checkpoint, want_save;
 
         struct index *index;
+        struct helper *helper; /* scans along; NULL on one core */
 };
 
 static inline struct sqlite_catalog *self_of(struct catalog *c)
