@@ -40,6 +40,11 @@ struct process_usage {
         double cpu_seconds;
 };
 void process_usage(struct process_usage *u);
-void admin_empty_trash(struct admin *a);
+/* The thread that empties the trash and collects garbage. (upkeep.c) */
+void *admin_janitor(void *admin);
+/* False when the service ends before. */
+bool admin_pause(struct admin *a, struct dur d);
+/* Bytes that were found without a row: 1 removed, 0 there is one, -1. */
+int gc_remove_stray(struct admin *a, struct sha256 object, uint64_t size, struct err *e) MUST_CHECK;
 
 #endif

@@ -198,11 +198,6 @@ static void config_json(void *ctx, struct buf *out)
         config_show(((struct app *)ctx)->c, out, true);
 }
 
-static int purge(void *ctx, struct id asset, struct err *e)
-{
-        return ingest_purge(((struct app *)ctx)->ingest, asset, NULL, "service", e);
-}
-
 static int open_front(struct app *a, struct err *e)
 {
         const struct config *c = a->c;
@@ -211,11 +206,11 @@ static int open_front(struct app *a, struct err *e)
                                 .probes = a->probes,
                                 .nprobes = APP_PROBES,
                                 .config_json = config_json,
-                                .purge = purge,
                                 .ctx = a,
                                 .api_key = c->api_key,
                                 .instance = a->instance,
-                                .trash_after = dur_s((double)c->trash_days * 86400)};
+                                .trash_after = dur_s((double)c->trash_days * 86400),
+                                .gc_grace = c->gc_grace};
         app_probes_init(a);
         if (admin_open(&ao, &a->admin, e))
                 return -1;

@@ -16,7 +16,7 @@
 #define TELL_ROWS   1000
 
 const struct copy_table copy_tables[] = {
-        {"object", "sha256, size, created", "bll", "sha256"},
+        {"object", "sha256, size, created, orphaned, collecting, scrubbed, bad, bad_since", "bllllltl", "sha256"},
         {"job", "n, id, owner, comments, status, queued, processing, done, failed, created, updated, completed",
          "luttilllllll", "n"},
         {"cluster",

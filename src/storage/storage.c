@@ -120,6 +120,14 @@ int storage_put_commit(struct storage_put *p, struct stored *out, struct err *e)
         return 0;
 }
 
+int storage_put_ensure(struct storage_put *p, bool replace, struct err *e)
+{
+        assert(p->stage == PUT_SEALED || p->stage == PUT_COMMITTED || p->stage == PUT_FAILED);
+        if (p->stage == PUT_FAILED)
+                return failed_before(e);
+        return settle(p, p->storage->ops->put_ensure(p, replace, e), PUT_COMMITTED);
+}
+
 void storage_put_end(struct storage_put *p)
 {
         if (p)
@@ -212,12 +220,17 @@ void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n
 /* ---- derived ---------------------------------------------------------------------- */
 
 /* Without slashes and without a leading dot there is no way out of the object's own directory. */
-static int check_derived_name(const char *name, struct err *e)
+bool storage_derived_named(const char *name)
 {
         size_t n = strlen(name);
 
-        if (n > 0 && n <= DERIVED_NAME_MAX && name[0] != '.' &&
-            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n)
+        return n > 0 && n <= DERIVED_NAME_MAX && name[0] != '.' &&
+               strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n;
+}
+
+static int check_derived_name(const char *name, struct err *e)
+{
+        if (storage_derived_named(name))
                 return 0;
         return err_set(e, ERR_INVALID, "\"%.64s\" cannot name a derived file: 1 to %d of [a-z0-9.-], no leading dot",
                        name, DERIVED_NAME_MAX);
