@@ -90,8 +90,6 @@ static void changes_before_the_first_search_count(void **state)
         struct fix *f = *state;
         struct id a = put_file(f, "ann", "heron.bin", KIND_DOCUMENT),
                   b = put_file(f, "ann", "heron.bin", KIND_DOCUMENT);
-        struct sha256 h;
-        bool orphan;
 
         OK(catalog_asset_patch(f->c, a, "ann", &tagged, "user", NULL, &f->e));
         OK(catalog_asset_patch(f->c, b, "ann", &named, "user", NULL, &f->e));
@@ -101,7 +99,7 @@ static void changes_before_the_first_search_count(void **state)
         /* The newest goes before it was ever indexed, and the next one takes no notice. */
         b = put_file(f, "ann", "stork.bin", KIND_DOCUMENT);
         OK(catalog_asset_trash(f->c, b, "ann", "user", &f->e));
-        OK(catalog_asset_purge(f->c, b, "ann", "user", &h, &orphan, &f->e));
+        OK(catalog_asset_purge(f->c, b, "ann", "user", &f->e));
         assert_int_equal(by_text(f, "stork"), 0);
         put_file(f, "ann", "stork.bin", KIND_DOCUMENT);
         assert_int_equal(by_text(f, "stork"), 1);
