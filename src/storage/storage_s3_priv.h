@@ -181,7 +181,7 @@ extern storage_put_end_fn s3_put_end;
 extern storage_put_derived_fn s3_put_derived;
 extern storage_open_object_fn s3_open_object;
 extern storage_open_derived_fn s3_open_derived;
-extern storage_read_begin_fn s3_read_begin;
+extern storage_read_begin_fn s3_read_begin, s3_verify_begin;
 extern storage_read_at_fn s3_read_at;
 extern storage_read_end_fn s3_read_end;
 
