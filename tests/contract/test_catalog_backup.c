@@ -13,6 +13,8 @@ struct world {
         char dir[64], objects[80], target[80], into[80]; /* a folder; in it: storage, storage to restore to, backups */
         struct err e;
         void (*on_object)(struct world *w); /* called while objects are copied, once */
+        void (*on_wait)(struct world *w);   /* called while objects are waited for, once */
+        struct dur patience;
         struct id victim;
         char said[4096];
 };
@@ -133,14 +135,15 @@ static void say(void *ctx, const char *what)
 static void progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
         struct world *w = ctx;
-        void (*fn)(struct world *) = w->on_object;
+        bool copying = strcmp(what, "copying objects") == 0, waiting = strcmp(what, "waiting for objects") == 0;
+        void (*fn)(struct world *) = copying ? w->on_object : waiting ? w->on_wait : NULL;
 
         (void)done;
         (void)total;
-        if (fn && strcmp(what, "copying objects") == 0) {
-                w->on_object = NULL;
-                fn(w);
-        }
+        if (!fn)
+                return;
+        *(copying ? &w->on_object : &w->on_wait) = NULL;
+        fn(w);
 }
 
 static int create(struct world *w, struct backup_created *out)
@@ -150,6 +153,7 @@ static int create(struct world *w, struct backup_created *out)
                                              .program = "test",
                                              .storage = w->storage,
                                              .threads = 1,
+                                             .patience = w->patience,
                                              .progress = progress,
                                              .say = say,
                                              .ctx = w};
@@ -450,6 +454,33 @@ static void what_is_lost_meanwhile_makes_it_incomplete(void **state)
         assert_non_null(strstr(w->e.msg, "no complete backup"));
 }
 
+/* An instance that sends what it acknowledged later (write-back). */
+static void send_late(struct world *w)
+{
+        char bytes[32];
+
+        for (int i = 0; i < 5; i++) {
+                snprintf(bytes, sizeof(bytes), "file %d 0", i);
+                put_object(w, bytes);
+        }
+}
+
+static void what_comes_late_is_waited_for(void **state)
+{
+        struct world *w = *state;
+        struct backup_created r;
+
+        put_five(w);
+        w->victim = last_one(w);
+        w->on_object = lose;
+        w->on_wait = send_late;
+        w->patience = dur_s(30);
+        r = create_whole(w);
+        assert_null(w->on_wait);
+        assert_int_equal(r.info.objects, 5);
+        expect_good(w);
+}
+
 /* ---- restoring ------------------------------------------------------------------------------------------ */
 
 static void a_place_with_content_is_refused(void **state)
@@ -716,6 +747,7 @@ int main(void)
                 TEST(what_is_purged_meanwhile_costs_a_new_snapshot),
                 TEST(an_orphan_may_go_meanwhile),
                 TEST(what_is_lost_meanwhile_makes_it_incomplete),
+                TEST(what_comes_late_is_waited_for),
                 TEST(a_place_with_content_is_refused),
                 TEST(a_storage_in_use_is_refused),
                 TEST(cut_off_anywhere_it_goes_on),
