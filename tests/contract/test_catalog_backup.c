@@ -4,7 +4,9 @@
 #include "catalog/catalog_priv.h"
 #include "contract/catalog_backend.h"
 
+#include <fcntl.h>
 #include <ftw.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 struct world {
@@ -15,6 +17,7 @@ struct world {
         void (*on_object)(struct world *w); /* called while objects are copied, once */
         void (*on_wait)(struct world *w);   /* called while objects are waited for, once */
         struct dur patience;
+        unsigned keep;
         struct id victim;
         char said[4096];
 };
@@ -154,6 +157,7 @@ static int create(struct world *w, struct backup_created *out)
                                              .storage = w->storage,
                                              .threads = 1,
                                              .patience = w->patience,
+                                             .keep = w->keep,
                                              .progress = progress,
                                              .say = say,
                                              .ctx = w};
@@ -553,6 +557,45 @@ static void cut_off_anywhere_it_goes_on(void **state)
         expect_consistent(w);
 }
 
+/* ---- who holds the folder ---- */
+
+static int hold(struct world *w, const char *name, int how)
+{
+        char path[128];
+        int fd;
+
+        snprintf(path, sizeof(path), "%s/%s", w->into, name);
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(flock(fd, how | LOCK_NB), 0);
+        return fd;
+}
+
+static void writers_exclude_each_other_and_removers_readers(void **state)
+{
+        struct world *w = *state;
+        struct backup_created r;
+        int fd;
+
+        put_five(w);
+        create_whole(w);
+        fd = hold(w, "lock", LOCK_EX);
+        assert_int_equal(create(w, &r), -1);
+        assert_int_equal(w->e.code, ERR_CONFLICT);
+        expect_good(w); /* reading goes on beside a writer */
+        fd_close(&fd);
+        w->keep = 1;
+        fd = hold(w, "readers", LOCK_SH);
+        r = create_whole(w);
+        assert_true(r.not_removed);
+        assert_int_equal(r.removed_backups, 0);
+        fd_close(&fd);
+        r = create_whole(w);
+        assert_false(r.not_removed);
+        assert_int_equal(r.removed_backups, 2);
+        expect_good(w);
+}
+
 /* ---- old and damaged ones ------------------------------------------------------------------------------------ */
 
 #ifndef SUITE_POSTGRES
@@ -751,6 +794,7 @@ int main(void)
                 TEST(a_place_with_content_is_refused),
                 TEST(a_storage_in_use_is_refused),
                 TEST(cut_off_anywhere_it_goes_on),
+                TEST(writers_exclude_each_other_and_removers_readers),
 #ifndef SUITE_POSTGRES
                 TEST(an_old_catalog_is_kept_as_it_is),
                 TEST(a_damaged_catalog_is_not_backed_up),
