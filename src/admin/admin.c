@@ -28,6 +28,11 @@ int admin_open(const struct admin_opts *opts, struct admin **out, struct err *e)
                 return err_set(e, ERR_UNAVAILABLE, "cannot start the janitor thread");
         }
         a->has_thread = true;
+        if (thread_start(&a->scrubber, "scrubber", admin_scrubber, a)) {
+                admin_close(a);
+                return err_set(e, ERR_UNAVAILABLE, "cannot start the scrubber thread");
+        }
+        a->has_scrubber = true;
         *out = a;
         return 0;
 }
@@ -36,13 +41,14 @@ void admin_close(struct admin *a)
 {
         if (!a)
                 return;
-        if (a->has_thread) {
-                lock_take(&a->lock);
-                a->stop = true;
-                cond_broadcast(&a->wake);
-                lock_drop(&a->lock);
+        lock_take(&a->lock);
+        a->stop = true;
+        cond_broadcast(&a->wake);
+        lock_drop(&a->lock);
+        if (a->has_thread)
                 pthread_join(a->thread, NULL);
-        }
+        if (a->has_scrubber)
+                pthread_join(a->scrubber, NULL);
         cond_done(&a->wake);
         keys_done(&a->keys);
         lock_done(&a->collecting);

@@ -33,13 +33,13 @@ static bool mark_holds(const struct mark *m)
 }
 
 /* 0, or -1 when this pass had better end. */
-static int remove_one(struct admin *a, const struct doomed *o, const struct mark *m)
+static int remove_one(struct storage *storage, const struct doomed *o, const struct mark *m)
 {
         char hex[SHA256_TEXT_LEN];
         struct err e;
         if (!mark_holds(m))
                 return -1;
-        if (storage_remove_object(a->o.storage, o->sha256, &e)) {
+        if (storage_remove_object(storage, o->sha256, &e)) {
                 log_warning("admin", "object %s, which no asset refers to, could not be removed: %s",
                             sha256_format(o->sha256, hex), e.msg);
                 return -1;
@@ -50,37 +50,36 @@ static int remove_one(struct admin *a, const struct doomed *o, const struct mark
 }
 
 /* Ends what was begun, also when a removal fails: the rest keeps its mark until the lease is over. */
-static int collect(struct admin *a, const struct doomed *o, size_t n, const struct mark *m)
+static int collect(struct catalog *catalog, struct storage *storage, const struct doomed *o, size_t n,
+                   const struct mark *m)
 {
         struct err e;
         size_t done = 0;
         int rc = FAULT("gc.marked") ? -1 : 0;
         while (rc == 0 && done < n) {
-                rc = remove_one(a, &o[done], m);
+                rc = remove_one(storage, &o[done], m);
                 done += rc == 0;
         }
-        if (catalog_gc_end(a->o.catalog, o, done, &e)) {
+        if (catalog_gc_end(catalog, o, done, &e)) {
                 log_warning("admin", "removed objects are still in the catalog: %s", e.msg);
                 return -1;
         }
         return rc;
 }
 
-/* How many it collected; -1 to end the pass. */
-static int batch(struct admin *a)
+int gc_batch(struct catalog *catalog, struct storage *storage, struct dur grace, struct err *e)
 {
         struct arena *mem = arena_new(64 << 10);
         struct mark m = mark_now();
         struct doomed *o;
-        struct err e;
         size_t n;
-        int rc = -1;
-        if (!mem)
-                return -1;
-        if (catalog_gc_begin(a->o.catalog, a->o.gc_grace, dur_s(LEASE), BATCH, mem, &o, &n, &e))
-                log_warning("admin", "cannot look for objects that no asset refers to: %s", e.msg);
-        else
-                rc = collect(a, o, n, &m) < 0 ? -1 : (int)n;
+        int rc = mem ? 0 : err_oom(e);
+        if (rc == 0)
+                rc = catalog_gc_begin(catalog, grace, dur_s(LEASE), BATCH, mem, &o, &n, e);
+        if (rc == 0)
+                rc = collect(catalog, storage, o, n, &m) < 0
+                             ? err_set(e, ERR_BUSY, "some objects could not be removed; they stay marked")
+                             : (int)n;
         arena_free(mem);
         return rc;
 }
@@ -95,8 +94,10 @@ void admin_gc(struct admin *a)
         for (int i = 0; i < BATCHES && admin_pause(a, (struct dur){0}); i++) {
                 if (catalog_duty_take(a->o.catalog, DUTY, a->o.instance, dur_s(LEASE), (struct dur){0}, &e) <= 0)
                         break;
-                int n = batch(a);
+                int n = gc_batch(a->o.catalog, a->o.storage, a->o.gc_grace, &e);
                 total += n > 0 ? (size_t)n : 0;
+                if (n < 0)
+                        log_warning("admin", "cannot collect objects that no asset refers to: %s", e.msg);
                 if (n < BATCH)
                         break;
         }
@@ -106,12 +107,13 @@ void admin_gc(struct admin *a)
                 log_info("admin", "removed %zu objects that no file refers to", total);
 }
 
-int gc_remove_stray(struct admin *a, struct sha256 object, uint64_t size, struct err *e)
+int gc_remove_stray(struct catalog *catalog, struct storage *storage, struct sha256 object, uint64_t size,
+                    struct err *e)
 {
         struct mark m = mark_now();
         struct doomed o = {.sha256 = object, .size = size};
-        int rc = catalog_gc_stray(a->o.catalog, &o, dur_s(LEASE), e);
+        int rc = catalog_gc_stray(catalog, &o, dur_s(LEASE), e);
         if (rc <= 0)
                 return rc;
-        return collect(a, &o, 1, &m) < 0 ? err_set(e, ERR_BUSY, "it is removed later") : 1;
+        return collect(catalog, storage, &o, 1, &m) < 0 ? err_set(e, ERR_BUSY, "it stays marked") : 1;
 }

@@ -120,7 +120,8 @@ struct jail_opts app_jail_opts(const struct config *c, const struct app_paths *p
                                   .timeout = c->task_timeout,
                                   /* enough for files whose decoder uses more threads than one */
                                   .cpu = {c->task_timeout.ns * 4},
-                                  .recycle_after = 1000};
+                                  .recycle_after = 1000,
+                                  .recycle_bytes = (uint64_t)384 << 20};
 }
 
 static int open_model(struct app *a, struct err *e)
@@ -211,7 +212,9 @@ static int open_front(struct app *a, struct err *e)
                                 .api_key = c->api_key,
                                 .instance = a->instance,
                                 .trash_after = dur_s((double)c->trash_days * 86400),
-                                .gc_grace = c->gc_grace};
+                                .gc_grace = c->gc_grace,
+                                .scrub_period = dur_s((double)c->scrub_days * 86400),
+                                .scrub_rate = (uint64_t)c->scrub_rate};
         app_probes_init(a);
         if (admin_open(&ao, &a->admin, e))
                 return -1;

@@ -216,27 +216,19 @@ int catalog_gc_end(struct catalog *c, const struct doomed *o, size_t n, struct e
         return n ? write_do(c, LANE_BULK, do_end, &g, e) : 0;
 }
 
-/* ---- what reading them told ------------------------------------------------------------ */
-
-struct seen_args {
-        struct sha256 object;
-        const char *bad;
-};
-
-static int do_seen(struct tx *tx, void *arg, struct err *e)
+int catalog_objects_known(struct catalog *c, const struct sha256 *objects, size_t n, bool *known, struct err *e)
 {
-        const struct seen_args *g = arg;
+        struct mono began = mono_now();
+        struct db *db = read_begin(c, e);
+        int64_t one;
+        int rc = 0;
 
-        return db_run(
-                tx->db, e,
-                "UPDATE object SET scrubbed = ?2, bad = ?3, bad_since = CASE WHEN ?4 = 0 THEN 0 WHEN bad_since > 0 "
-                "THEN bad_since ELSE ?2 END WHERE sha256 = ?1",
-                "hlti", &g->object, tx->now.us, g->bad, (int)(g->bad != NULL));
-}
-
-int catalog_object_seen(struct catalog *c, struct sha256 object, const char *bad, struct err *e)
-{
-        struct seen_args g = {.object = object, .bad = bad};
-
-        return write_do(c, LANE_BULK, do_seen, &g, e);
+        if (!db)
+                return -1;
+        for (size_t i = 0; i < n && rc >= 0; i++) {
+                rc = db_int(db, e, &one, "SELECT 1 FROM object WHERE sha256 = ?", "h", &objects[i]);
+                known[i] = rc > 0;
+        }
+        read_end(c, db, began);
+        return rc < 0 ? -1 : 0;
 }

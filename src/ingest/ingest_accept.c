@@ -303,7 +303,7 @@ static int hold(struct ingest_request *r, const struct job_receipt *out, struct 
                 bool damaged = out->damaged && out->damaged[i];
                 if (storage_put_ensure(r->files[i].put, damaged, e))
                         return -1;
-                if (damaged && catalog_object_seen(r->ing->o.catalog, r->files[i].stored.sha256, NULL, e))
+                if (damaged && catalog_object_mended(r->ing->o.catalog, r->files[i].stored.sha256, e))
                         return -1;
         }
         return 0;

@@ -96,6 +96,9 @@ int storage_open_object(struct storage *s, struct sha256 key, uint64_t size, int
 struct storage_read;
 int storage_read_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
                        struct err *e) MUST_CHECK;
+/* The same of what the disk or the store has, whatever copies this machine holds: for who checks it. */
+int storage_verify_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
+                         struct err *e) MUST_CHECK;
 /* Bytes, 0 at the end, -1. */
 int64_t storage_read_at(struct storage_read *r, uint64_t offset, void *out, size_t n, struct err *e) MUST_CHECK;
 void storage_read_end(struct storage_read *r); /* NULL is fine */

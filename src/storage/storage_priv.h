@@ -95,7 +95,8 @@ struct storage_ops {
         storage_remove_object_fn *remove_object;
         storage_put_derived_fn *put_derived;
         storage_open_derived_fn *open_derived;
-        storage_read_begin_fn *read_begin; /* NULL with the next two: objects are files here anyway */
+        storage_read_begin_fn *read_begin; /* NULL with the next three: objects are files here anyway */
+        storage_read_begin_fn *verify_begin;
         storage_read_at_fn *read_at;
         storage_read_end_fn *read_end;
         storage_batch_begin_fn *batch_begin;

@@ -39,6 +39,7 @@ const struct storage_ops storage_s3_ops = {
         .put_derived = s3_put_derived,
         .open_derived = s3_open_derived,
         .read_begin = s3_read_begin,
+        .verify_begin = s3_verify_begin,
         .read_at = s3_read_at,
         .read_end = s3_read_end,
         .batch_begin = s3_batch_begin,

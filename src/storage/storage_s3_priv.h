@@ -85,6 +85,8 @@ struct s3 {
 /* ---- storage_s3_identity.c ---------------------------------------------------- */
 
 int s3_identity_open(struct s3 *s, const struct storage_s3_opts *o, struct err *e) MUST_CHECK;
+/* What the container's host answers: a flat JSON object. Pure: fuzzed. */
+int s3_identity_read(struct span body, struct s3_identity *id, struct err *e) MUST_CHECK;
 /* A copy of what to sign with now; may ask the container's host. */
 int s3_identity_get(struct s3 *s, struct s3_identity *id, struct err *e) MUST_CHECK;
 
@@ -181,7 +183,7 @@ extern storage_put_end_fn s3_put_end;
 extern storage_put_derived_fn s3_put_derived;
 extern storage_open_object_fn s3_open_object;
 extern storage_open_derived_fn s3_open_derived;
-extern storage_read_begin_fn s3_read_begin;
+extern storage_read_begin_fn s3_read_begin, s3_verify_begin;
 extern storage_read_at_fn s3_read_at;
 extern storage_read_end_fn s3_read_end;
 

@@ -215,12 +215,17 @@ static void a_damaged_object_is_told_to_who_has_its_bytes(void **state)
 
         OK(catalog_ingest(f->c, &j, f->a, &r, &f->e));
         assert_false(r.damaged[0]);
-        OK(catalog_object_seen(f->c, x.sha256, "its bytes have another hash", &f->e));
+        struct scrub_item *it;
+        size_t n;
+        OK(catalog_scrub_next(f->c, wall_add(wall_now(), dur_s(5)), false, 10, f->a, &it, &n, &f->e));
+        assert_int_equal(n, 1);
+        it[0].bad = "its bytes have another hash";
+        OK(catalog_scrub_seen(f->c, it, 1, &f->e));
         x.id = id_new();
         j = new_job_of("bob", &x, 1);
         OK(catalog_ingest(f->c, &j, f->a, &r, &f->e));
         assert_true(r.damaged[0]);
-        OK(catalog_object_seen(f->c, x.sha256, NULL, &f->e));
+        OK(catalog_object_mended(f->c, x.sha256, &f->e));
         x.id = id_new();
         j = new_job_of("bob", &x, 1);
         OK(catalog_ingest(f->c, &j, f->a, &r, &f->e));
