@@ -28,8 +28,19 @@ static void open_all(struct world *w)
         OK(storage_open(&so, &w->storage, &f->e));
 }
 
+/* Who searches by words has what is new indexed first. */
+static void index_words(struct world *w)
+{
+        struct fix *f = w->f;
+        struct text_match m[10];
+        size_t n;
+
+        OK(catalog_text_search(f->c, "one", NULL, 10, m, &n, &f->e));
+}
+
 static void close_all(struct world *w)
 {
+        index_words(w);
         storage_close(w->storage);
         catalog_close(w->f->c);
         w->storage = NULL;
