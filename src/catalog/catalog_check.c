@@ -149,7 +149,7 @@ static int mend_counters(struct tx *tx, const struct key *k, struct err *e)
         " UNION ALL SELECT owner, kind, status, -count, -bytes FROM counter) AS t GROUP BY owner, kind, status "       \
         "HAVING sum(c) <> 0 OR sum(b) <> 0"
 
-#define WRONG_WORDS "SELECT a.n, a.id, NULL FROM asset a LEFT JOIN asset_text t ON t.n = a.n WHERE t.n IS NULL OR "
+#define WRONG_WORDS "SELECT a.n, a.id, NULL FROM asset a LEFT JOIN asset_text t ON t.n = a.n WHERE "
 
 static const struct check {
         const char *name;
