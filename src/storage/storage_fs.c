@@ -128,10 +128,12 @@ static int fs_remove_object(struct storage *s, struct sha256 key, struct err *e)
         struct fs_shard *d = fs_shard_of(fs, key);
         char hex[SHA256_TEXT_LEN];
 
-        if (fs_remove_derived(fs, key, e) < 0)
+        if (fault_err(FAULT("storage.remove"), "cannot remove an object", e) < 0 || fs_remove_derived(fs, key, e) < 0)
                 return -1;
         if (unlinkat(d->fd, sha256_format(key, hex), 0) < 0)
                 return errno == ENOENT ? 0 : err_errno(e, errno, "cannot remove object %s", hex);
+        if (fault_err(FAULT("storage.remove.after"), "cannot remove an object", e) < 0)
+                return -1;
         return fs_shard_sync(fs, d, e);
 }
 

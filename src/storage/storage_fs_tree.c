@@ -94,6 +94,8 @@ static int write_sentinel(struct fs *fs, struct err *e)
         char text[128], id[ID_TEXT_LEN];
         int fd, n, rc;
 
+        if (fault_err(FAULT("storage.sentinel"), "cannot write the sentinel", e) < 0)
+                return -1;
         n = snprintf(text, sizeof(text), "file-allocator storage 1\ninstallation %s\n", id_format(id_new(), id));
         unlinkat(fs->root, FS_SENTINEL ".new", 0); /* of a first use that was cut short */
         fd = openat(fs->root, FS_SENTINEL ".new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0440);
@@ -105,7 +107,9 @@ static int write_sentinel(struct fs *fs, struct err *e)
         fd_close(&fd);
         if (rc == 0 && renameat(fs->root, FS_SENTINEL ".new", fs->root, FS_SENTINEL) < 0)
                 rc = err_errno(e, errno, "cannot name the sentinel in %.120s", fs->path);
-        return rc < 0 ? -1 : sync_dir(fs, fs->root, e);
+        if (rc < 0 || fault_err(FAULT("storage.sentinel.after"), "cannot name the sentinel", e) < 0)
+                return -1;
+        return sync_dir(fs, fs->root, e);
 }
 
 /*

@@ -326,6 +326,8 @@ static int send_one(struct s3 *s, struct sha256 sha256, struct err *e)
                 if (rc == 0)
                         rc = s3_store(&b, key, &existed, e);
                 if (rc == 0)
+                        rc = fault_err(FAULT("storage.sent"), "cannot remove what was sent from the spool", e);
+                if (rc == 0)
                         rc = sent(s, sha256, key, &b.fd, b.size, e);
                 fd_close(&b.fd);
         }
