@@ -105,7 +105,7 @@ export class Installation {
 
   async folder(name) {
     const r = await this.send("/api/v1/clusters", "POST", { name });
-    if (r.status === 201) this.folders.set(r.body.id, { names: new Set([name]), states: new Set(["there"]) });
+    if (r.status === 201) this.folders.set(r.body.cluster.id, { names: new Set([name]), states: new Set(["there"]) });
     return r;
   }
   move(id, folder) {

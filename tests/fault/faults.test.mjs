@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { Server, build, labelled, photos, random, tempDir } from "../e2e/harness.mjs";
 
 const FULL = process.env.FA_TORTURE === "full";
-const library = path.join(build, "tests/libfault.so");
+const library = path.join(build, "tests/libfault_inject.so");
 const OPS = { write: 1, fsync: 2, link: 3, rename: 4, open: 5, close: 6, truncate: 7, allocate: 8 };
 const ERRORS = { EINTR: 4, EIO: 5, ENOMEM: 12, EMFILE: 24, ENOSPC: 28, short: 0 };
 const SERIES = [["write", "EIO"], ["write", "ENOSPC"], ["write", "EINTR"], ["write", "short"], ["fsync", "EIO"], ["fsync", "ENOSPC"], ["link", "EIO"], ["link", "ENOSPC"],
@@ -37,7 +37,7 @@ class Installation {
   async start() {
     this.s = await new Server({ dir: this.dir, env: { LD_PRELOAD: library, FAULT_CONTROL: this.file, FAULT_ROOT: path.join(this.dir, "data"), WORKER_THREADS: this.workers } }).start();
     await fs.promises.access(`/proc/${this.s.child.pid}/map_files`).catch(() => {});
-    assert.match(fs.readFileSync(`/proc/${this.s.child.pid}/maps`, "utf8"), /libfault/, "the library is in the server");
+    assert.match(fs.readFileSync(`/proc/${this.s.child.pid}/maps`, "utf8"), /libfault_inject/, "the library is in the server");
   }
   async put(data, name) {
     let status, id;

@@ -65,17 +65,17 @@ const operations = {
   purge: { before: async (x) => { x.id = await one(x); }, run: (x) => x.purge(x.id) },
   folder: {
     before: async (x) => { x.id = await one(x); },
-    run: async (x) => { const r = await x.folder(name("Folder")); if (r.status === 201) await x.move(x.id, r.body.id); },
+    run: async (x) => { const r = await x.folder(name("Folder")); if (r.status === 201) await x.move(x.id, r.body.cluster.id); },
   },
   merge: {
     before: async (x) => {
-      [x.a, x.b] = [(await x.folder(name("A"))).body.id, (await x.folder(name("B"))).body.id];
+      [x.a, x.b] = [(await x.folder(name("A"))).body.cluster.id, (await x.folder(name("B"))).body.cluster.id];
       for (const f of [x.a, x.b, x.b]) await x.move(await one(x), f);
     },
     run: (x) => x.merge(x.a, x.b),
   },
   unfolder: {
-    before: async (x) => { x.a = (await x.folder(name("C"))).body.id; await x.move(await one(x), x.a); },
+    before: async (x) => { x.a = (await x.folder(name("C"))).body.cluster.id; await x.move(await one(x), x.a); },
     run: async (x) => { await x.renameFolder(x.a, name("D")); await x.removeFolder(x.a); },
   },
   reprocess: {
@@ -146,6 +146,7 @@ async function strike(lane, op, point, row, action, n) {
   // Leases of the dead run out before the next start, or each would take until the next look for such.
   const leases = ["picture", "broken", "slow", "reprocess", "drain", "leave", "expired"].includes(op);
   if (leases && up && (await alive(x))) await rest(x);
+  if (x.dead) await x.s.closed;
   const struck = x.s.log.includes(`fault: ${point}=${action}@${n}`);
   if (action === "kill") {
     if (struck) { await x.s.ended(); assert.equal(x.s.signal, "SIGKILL", label); }
