@@ -37,6 +37,8 @@ export class Installation {
   constructor(env = {}, dir = tempDir()) {
     this.dir = dir;
     this.env = { WORKER_THREADS: "1", TASK_LEASE: `${LEASE}s`, ...(corner.back ? { S3_WRITE_BACK: "true" } : {}), ...env };
+    this.storage = this.env.STORAGE_PATH; // undefined: below dir, wherever that is by then
+    this.data = this.env.DATA_PATH;
     this.assets = new Map(); // id -> {sha, names: Set, states: Set of live, trash, gone, folders: Set or undefined}
     this.sent = new Map(); // sha -> what was tried with it: {name, group}
     this.folders = new Map(); // id -> {names: Set, states: Set of there, merged, gone}
@@ -69,12 +71,12 @@ export class Installation {
   // ---- what a client does ------------------------------------------------------------------
   enter(id, sha, name) { this.assets.set(id, { sha, names: new Set([name]), states: new Set(["live"]) }); }
 
-  async put(name, data) {
+  async put(name, data, query = "") {
     const sha = sha256(data);
     this.sent.set(sha, { ...(this.sent.get(sha) ?? { names: new Set(), many: 0 }) });
     this.sent.get(sha).names.add(name);
     this.sent.get(sha).many++;
-    const r = await this.ask(`/api/v1/files/${name}`, { method: "PUT", body: data });
+    const r = await this.ask(`/api/v1/files/${name}${query}`, { method: "PUT", body: data });
     if (r.status === 202) this.enter(r.body.system_ids[0], sha, name);
     return r;
   }
@@ -221,8 +223,9 @@ export class Installation {
         this.checked.add(a.sha256);
       }));
     // The others at least have their bytes still.
-    for (const a of all) if (this.checked.has(a.sha256) && !corner.s3) fs.accessSync(path.join(this.dir, "data/storage/objects", a.sha256.slice(0, 2), a.sha256));
+    for (const a of all) if (this.checked.has(a.sha256) && !corner.s3) fs.accessSync(path.join(this.objects(), a.sha256.slice(0, 2), a.sha256));
   }
+  objects() { return path.join(this.storage ?? path.join(this.data ?? path.join(this.dir, "data"), "storage"), "objects"); }
   // Before the end: all of them again.
   forget() { this.checked.clear(); }
 
@@ -253,7 +256,7 @@ export class Installation {
   }
 
   sql(text) {
-    if (!corner.postgres) return execFileSync("sqlite3", ["-readonly", path.join(this.dir, "data/catalog.db"), text], { encoding: "utf8" }).trim();
+    if (!corner.postgres) return execFileSync("sqlite3", ["-readonly", path.join(this.data ?? path.join(this.dir, "data"), "catalog.db"), text], { encoding: "utf8" }).trim();
     return this.st.psql(`fa${this.st.names.get(this.dir)}`, text);
   }
   async open() { if (corner.postgres) this.st = await stack(); return this; }
@@ -269,7 +272,7 @@ export class Installation {
   // Every object holds what its name says, and no upload left anything.
   disk() {
     if (corner.s3) return;
-    const root = path.join(this.dir, "data/storage");
+    const root = path.dirname(this.objects());
     assert.deepEqual(fs.readdirSync(path.join(root, "tmp")), [], "nothing half written is left over");
     this.hashed ??= new Set();
     for (const shard of fs.readdirSync(path.join(root, "objects")))
