@@ -34,7 +34,7 @@ static const struct filter {
         {"documents, 5 %", " AND kind = 1", {.kinds = 1u << KIND_DOCUMENT}},
         {"media, 95 %", " AND kind = 0", {.kinds = 1u << KIND_MEDIA}},
 };
-static const char *const sort_names[] = {"picture", "text"};
+static const char *const sort_names[] = {"picture", "text", "far text"}; /* by enum query_sort */
 
 /* The rows nearest to a query among those of a filter, best first. */
 struct truth {
@@ -103,7 +103,7 @@ static void find_truth(void)
         float v[MIXTURE_DIM];
         for (size_t s = 0; s < COUNT_OF(sort_names); s++)
                 for (size_t q = 0; q < QUERIES; q++)
-                        mixture_query(q, s ? QUERY_TEXT : QUERY_PICTURE, queries[s][q]);
+                        mixture_query(q, (enum query_sort)s, queries[s][q]);
         for (uint32_t row = 0; row < rows; row++) {
                 bool pass[COUNT_OF(filters)];
                 for (size_t f = 0; f < COUNT_OF(filters); f++)

@@ -18,9 +18,14 @@
 #define EVENTS      40 /* a theme */
 #define EVENT_AWAY  0.6f
 #define ROW_AWAY    0.4f
-#define TEXT_SIGNAL 0.3f /* cosines of a text and its pictures are as low with models of this kind */
 
-enum query_sort { QUERY_PICTURE, QUERY_TEXT };
+/*
+ * TEXT: the nearest rows have a cosine of about 0.45, which with the built-in
+ * model is the least that a search shows (models/builtin/REPORT.md). FAR: about
+ * 0.25, a text that fits nothing; what it finds is cut off by the threshold.
+ */
+enum query_sort { QUERY_PICTURE, QUERY_TEXT, QUERY_FAR };
+static const float query_signal[] = {[QUERY_TEXT] = 0.6f, [QUERY_FAR] = 0.3f};
 
 static float themes[THEMES][MIXTURE_DIM], events[THEMES * EVENTS][MIXTURE_DIM];
 
@@ -82,7 +87,7 @@ static inline void mixture_query(uint64_t i, enum query_sort sort, float *v)
                 return;
         mix_direction(&s, true, away);
         for (int d = 0; d < MIXTURE_DIM; d++)
-                v[d] = TEXT_SIGNAL * v[d] + away[d];
+                v[d] = query_signal[sort] * v[d] + away[d];
         vec_normalise(v, MIXTURE_DIM);
 }
 

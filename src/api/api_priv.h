@@ -66,8 +66,6 @@ void view_search(struct http_request *r, struct json_out *j, const char *query, 
 /* Start and finish an answer: b is initialised by the first, replied and freed by the second. */
 void answer_begin(struct json_out *j, struct buf *b);
 void answer_end(struct http_request *r, unsigned status, struct buf *b);
-/* "IMG_1.jpg" without its metadata's places when EXIF_GPS is off. */
-void put_metadata(struct http_request *r, struct json_out *j, const char *metadata, const char *note);
 
 /* ---- handlers, by file ------------------------------------------------------------------ */
 

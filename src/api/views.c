@@ -74,8 +74,26 @@ static void put_without_places(struct json_out *j, const struct json *v)
         json_end(j);
 }
 
-void put_metadata(struct http_request *r, struct json_out *j, const char *metadata, const char *note)
+/* What a vision-language model has not said of a picture (yet): the fields are there all the same, and vlm_model null
+ * tells that nobody looked. */
+static void put_unsaid(struct json_out *j, const struct json *doc)
 {
+        static const struct {
+                const char *name, *value;
+        } unsaid[] = {{"exif", "{}"},          {"color_palette", "[]"},
+                      {"description", "\"\""}, {"detected_objects", "[]"},
+                      {"scene_type", "\"\""},  {"vlm_model", "null"}};
+        for (size_t i = 0; i < COUNT_OF(unsaid); i++) {
+                if (json_get(doc, unsaid[i].name))
+                        continue;
+                json_key(j, unsaid[i].name);
+                json_put_raw(j, unsaid[i].value);
+        }
+}
+
+static void put_metadata(struct http_request *r, struct json_out *j, const struct asset *a)
+{
+        const char *metadata = a->metadata, *note = a->analysis_note;
         struct err e;
         struct json *doc = metadata ? json_parse(span_of(metadata), &e) : NULL;
         json_obj(j);
@@ -93,6 +111,8 @@ void put_metadata(struct http_request *r, struct json_out *j, const char *metada
                         put_without_places(j, json_iter_value(it));
                 }
         }
+        if (a->kind == KIND_MEDIA && a->status == ASSET_DONE && !note)
+                put_unsaid(j, doc);
         json_free(doc);
         if (note) {
                 json_kv_str(j, "analysis", "skipped");
@@ -160,7 +180,7 @@ void view_asset(struct http_request *r, struct json_out *j, const struct asset *
         json_kv_id(j, "duplicate_of", a->duplicate_of);
         put_near(j, a);
         json_key(j, "metadata");
-        put_metadata(r, j, a->metadata, a->analysis_note);
+        put_metadata(r, j, a);
         json_end(j);
 }
 

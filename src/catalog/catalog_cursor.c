@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cursors: base64url of where a page ended, with a checksum so that a cursor
- * of another list, or a made-up one, is refused instead of starting anywhere.
- * It is no secret and guards nothing: owners are checked by the query itself.
+ * Cursors: where a page ended, sealed with the catalog's secret and written in
+ * base64url. Sealed, because it holds a row's number, and those are counted
+ * over all owners: read twice, they would tell how much others upload. The seal
+ * also refuses what is changed, made up or of another list. It guards nothing
+ * else: owners are checked by the query itself.
+ *
+ * The way is that of synthetic IVs (RFC 5297) with HMAC for both halves: the
+ * same place always gives the same cursor, no random number and no nonce to
+ * repeat.
  */
 #include "catalog/catalog_priv.h"
 
 #include <string.h>
 
 #define CURSOR_MAX 2048
-#define FIXED      33 /* sum 8, shape 8, n 8, key 8, is-text 1 */
+#define SEAL       16
+#define FIXED      (SEAL + 25) /* shape 8, n 8, key 8, is-text 1 */
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -33,18 +40,51 @@ uint64_t shape_int(uint64_t h, int64_t v)
         return shape_bytes(h, &v, sizeof(v));
 }
 
-/* The first half of a hash over all but the sum itself, with a constant in front. */
-static void sum_of(const unsigned char *raw, size_t n, unsigned char out[8])
+static struct span secret_span(const struct sha256 *secret)
 {
-        unsigned char text[CURSOR_MAX + 16] = "fa-cursor-1";
-        struct sha256 h;
-
-        memcpy(text + 11, raw + 8, n - 8);
-        h = sha256_of(text, 11 + n - 8);
-        memcpy(out, h.b, 8);
+        return (struct span){(const char *)secret->b, sizeof(secret->b)};
 }
 
-const char *cursor_write(struct arena *a, uint64_t shape, const struct cursor *cur)
+static void seal_of(const struct sha256 *secret, const unsigned char *raw, size_t n, unsigned char out[SEAL])
+{
+        char text[CURSOR_MAX + 4] = "seal";
+        struct sha256 h;
+
+        memcpy(text + 4, raw + SEAL, n - SEAL);
+        h = hmac_sha256(secret_span(secret), (struct span){text, 4 + n - SEAL});
+        memcpy(out, h.b, SEAL);
+}
+
+/* Its own inverse. */
+static void veil(const struct sha256 *secret, unsigned char *raw, size_t n)
+{
+        char text[4 + SEAL + 1] = "veil";
+        struct sha256 h = {{0}};
+
+        memcpy(text + 4, raw, SEAL);
+        for (size_t i = 0; SEAL + i < n; i++) {
+                if (i % sizeof(h.b) == 0) {
+                        text[4 + SEAL] = (char)(i / sizeof(h.b));
+                        h = hmac_sha256(secret_span(secret), (struct span){text, sizeof(text)});
+                }
+                raw[SEAL + i] ^= h.b[i % sizeof(h.b)];
+        }
+}
+
+int cursor_secret_load(struct catalog *c, struct db *db, struct err *e)
+{
+        struct rows *s = db_query(db, e, "SELECT value FROM secret WHERE name = 'cursor'", "");
+        int rc = s ? db_step(db, s, e) : -1;
+
+        if (rc > 0) {
+                c->cursor_secret = col_sha(s, 0);
+                db_end(s);
+                return 0;
+        }
+        return rc < 0 ? -1 : err_set(e, ERR_CORRUPT, "the catalog has lost its secret for cursors");
+}
+
+const char *cursor_write(struct arena *a, const struct sha256 *secret, uint64_t shape, const struct cursor *cur)
 {
         unsigned char raw[CURSOR_MAX];
         size_t tn = cur->text ? strlen(cur->text) : 0, n = FIXED + tn, j = 0;
@@ -52,13 +92,14 @@ const char *cursor_write(struct arena *a, uint64_t shape, const struct cursor *c
 
         if (n > sizeof(raw))
                 return NULL;
-        memcpy(raw + 8, &shape, 8);
-        memcpy(raw + 16, &cur->n, 8);
-        memcpy(raw + 24, &cur->key, 8);
-        raw[32] = cur->text != NULL;
+        memcpy(raw + SEAL, &shape, 8);
+        memcpy(raw + SEAL + 8, &cur->n, 8);
+        memcpy(raw + SEAL + 16, &cur->key, 8);
+        raw[SEAL + 24] = cur->text != NULL;
         if (tn)
                 memcpy(raw + FIXED, cur->text, tn);
-        sum_of(raw, n, raw);
+        seal_of(secret, raw, n, raw);
+        veil(secret, raw, n);
         out = arena_alloc(a, (n + 2) / 3 * 4 + 1);
         if (!out)
                 return NULL;
@@ -100,9 +141,10 @@ static size_t decode(const char *s, unsigned char *raw, size_t max)
         return bits < 6 && (acc & ((1U << bits) - 1)) == 0 ? n : 0;
 }
 
-int cursor_read(struct arena *a, uint64_t shape, const char *s, struct cursor *out, struct err *e)
+int cursor_read(struct arena *a, const struct sha256 *secret, uint64_t shape, const char *s, struct cursor *out,
+                struct err *e)
 {
-        unsigned char raw[CURSOR_MAX], sum[8];
+        unsigned char raw[CURSOR_MAX], seal[SEAL];
         uint64_t of;
         size_t n;
 
@@ -112,13 +154,14 @@ int cursor_read(struct arena *a, uint64_t shape, const char *s, struct cursor *o
         n = decode(s, raw, sizeof(raw));
         if (n < FIXED)
                 return bad(e);
-        sum_of(raw, n, sum);
-        memcpy(&of, raw + 8, 8);
-        if (memcmp(sum, raw, 8) != 0 || of != shape)
+        veil(secret, raw, n);
+        seal_of(secret, raw, n, seal);
+        memcpy(&of, raw + SEAL, 8);
+        if (!equal_constant_time(seal, raw, SEAL) || of != shape)
                 return bad(e);
-        memcpy(&out->n, raw + 16, 8);
-        memcpy(&out->key, raw + 24, 8);
-        if (raw[32]) {
+        memcpy(&out->n, raw + SEAL + 8, 8);
+        memcpy(&out->key, raw + SEAL + 16, 8);
+        if (raw[SEAL + 24]) {
                 out->text = arena_strndup(a, (struct span){(char *)raw + FIXED, n - FIXED});
                 if (!out->text)
                         return err_oom(e);

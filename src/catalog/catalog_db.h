@@ -25,6 +25,7 @@ struct catalog { /* first member of an engine's own struct */
         unsigned phash_distance;
         float folder_threshold;
         uint64_t queue_max_depth;
+        struct sha256 cursor_secret; /* see catalog_cursor.c */
 };
 void catalog_init(struct catalog *c, const struct engine *engine, const struct catalog_opts *opts);
 

@@ -84,7 +84,7 @@ int catalog_cluster_list(struct catalog *c, const struct cluster_filter *f, enum
         *n = 0;
         *total = 0;
         *next = NULL;
-        if (page_begin(&p, cursor, a, e) < 0 || !(db = read_begin(c, e)))
+        if (page_begin(&p, c, cursor, a, e) < 0 || !(db = read_begin(c, e)))
                 return -1;
         sql_init(&q, db, a);
         sql_put(&q, CLUSTER_SELECT);

@@ -100,7 +100,7 @@ int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned 
         *out = NULL;
         *n = 0;
         *next = NULL;
-        if (page_begin(&p, cursor, a, e) < 0 || !(db = read_begin(c, e)))
+        if (page_begin(&p, c, cursor, a, e) < 0 || !(db = read_begin(c, e)))
                 return -1;
         sql_init(&q, db, a);
         sql_put(&q, JOB_SELECT "WHERE true");
@@ -185,7 +185,7 @@ int catalog_dlq_list(struct catalog *c, const char *owner, const char *stage, un
         *n = 0;
         *next = NULL;
         *total = 0;
-        if (page_begin(&p, cursor, a, e) < 0 || !(db = read_begin(c, e)))
+        if (page_begin(&p, c, cursor, a, e) < 0 || !(db = read_begin(c, e)))
                 return -1;
         sql_init(&q, db, a);
         sql_put(&q, DEAD_SELECT(db, ""));

@@ -82,7 +82,7 @@ int catalog_asset_list(struct catalog *c, const struct asset_filter *f, enum ass
 
         assert((unsigned)sort < COUNT_OF(orders));
         *out = (struct asset_page){0};
-        if (page_begin(&p, cursor, a, e) < 0)
+        if (page_begin(&p, c, cursor, a, e) < 0)
                 return -1;
         db = read_begin(c, e);
         if (!db)

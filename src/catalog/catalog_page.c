@@ -8,13 +8,14 @@
 
 #define LIMIT_MAX 1000
 
-int page_begin(struct page *p, const char *cursor, struct arena *a, struct err *e)
+int page_begin(struct page *p, struct catalog *c, const char *cursor, struct arena *a, struct err *e)
 {
         int rc;
 
         if (p->limit == 0 || p->limit > LIMIT_MAX)
                 return err_set(e, ERR_INVALID, "limit: %u, allowed are 1 to %d", p->limit, LIMIT_MAX);
-        rc = cursor_read(a, p->shape, cursor, &p->after, e);
+        p->secret = &c->cursor_secret;
+        rc = cursor_read(a, p->secret, p->shape, cursor, &p->after, e);
         p->later = rc > 0;
         return rc < 0 ? -1 : 0;
 }
@@ -38,7 +39,7 @@ static const char *cursor_here(const struct page *p, const struct rows *s, struc
                 cur.text = text_fold(a, or_empty(col_str(s, p->order.column)));
         else
                 cur.key = col_i64(s, p->order.column);
-        return p->order.text && !cur.text ? NULL : cursor_write(a, p->shape, &cur);
+        return p->order.text && !cur.text ? NULL : cursor_write(a, p->secret, p->shape, &cur);
 }
 
 static int read_rows(const struct page *p, struct db *db, struct rows *s, struct arena *a, void *out, size_t *n,

@@ -72,6 +72,8 @@ static int prepare(struct pg_catalog *c, struct err *e)
         struct pg_conn *db = pg_connect(&login, e);
         int rc = db && pg_migrate(&db->base, e) == 0 ? pg_copy_check(&db->base, e) : -1;
 
+        if (rc == 0)
+                rc = cursor_secret_load(&c->base, &db->base, e);
         pg_disconnect(db);
         return rc;
 }

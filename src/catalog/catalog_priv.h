@@ -28,9 +28,13 @@ struct cursor {
         const char *text; /* NULL: key is a number */
 };
 /* shape: a hash of filter and sort; the cursor of another shape is refused. NULL on OOM. */
-const char *cursor_write(struct arena *a, uint64_t shape, const struct cursor *cur) MUST_CHECK;
+const char *cursor_write(struct arena *a, const struct sha256 *secret, uint64_t shape,
+                         const struct cursor *cur) MUST_CHECK;
 /* 1 filled, 0 there is none (NULL or ""), -1 ERR_INVALID. */
-int cursor_read(struct arena *a, uint64_t shape, const char *s, struct cursor *out, struct err *e) MUST_CHECK;
+int cursor_read(struct arena *a, const struct sha256 *secret, uint64_t shape, const char *s, struct cursor *out,
+                struct err *e) MUST_CHECK;
+/* The catalog's secret into c; after the migrations, which make it. */
+int cursor_secret_load(struct catalog *c, struct db *db, struct err *e) MUST_CHECK;
 /* FNV-1a over a value, for shapes. Start with h = 0. */
 uint64_t shape_bytes(uint64_t h, const void *p, size_t n);
 uint64_t shape_str(uint64_t h, const char *s); /* NULL differs from "" */
@@ -56,11 +60,12 @@ struct page {
         struct order order;
         unsigned limit;
         uint64_t shape; /* of filter and sort */
+        const struct sha256 *secret;
         struct cursor after;
         bool later; /* not the first page: it begins after that */
 };
 /* Reads the cursor ("" or NULL: the first page) and looks at the limit. */
-int page_begin(struct page *p, const char *cursor, struct arena *a, struct err *e) MUST_CHECK;
+int page_begin(struct page *p, struct catalog *c, const char *cursor, struct arena *a, struct err *e) MUST_CHECK;
 /* Runs q, a SELECT that ends in a condition, from the page's beginning: an array in the arena goes to *out. */
 int page_read(const struct page *p, struct sql *q, void *out, size_t *n, const char **next, struct err *e) MUST_CHECK;
 

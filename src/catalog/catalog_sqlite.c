@@ -149,8 +149,8 @@ int catalog_sqlite_open(const struct catalog_opts *opts, struct catalog **out, s
         if (!c->path || !c->data_path || !c->index) {
                 err_oom(e);
         } else if (vector_dir(c, e) == 0 && conn_open(&c->wdb, c->path, true, e) == 0 &&
-                   sqlite_migrate(&c->wdb.base, e) == 0 && pool_open(c, e) == 0 && writer_start(c, e) == 0 &&
-                   keeper_start(c, e) == 0) {
+                   sqlite_migrate(&c->wdb.base, e) == 0 && cursor_secret_load(&c->base, &c->wdb.base, e) == 0 &&
+                   pool_open(c, e) == 0 && writer_start(c, e) == 0 && keeper_start(c, e) == 0) {
                 metrics_set(METRIC_DB_CONNECTIONS, POOL_SIZE, "max");
                 *out = &c->base;
                 return 0;

@@ -212,12 +212,17 @@ void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n
 /* ---- derived ---------------------------------------------------------------------- */
 
 /* Without slashes and without a leading dot there is no way out of the object's own directory. */
-static int check_derived_name(const char *name, struct err *e)
+bool storage_derived_named(const char *name)
 {
         size_t n = strlen(name);
 
-        if (n > 0 && n <= DERIVED_NAME_MAX && name[0] != '.' &&
-            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n)
+        return n > 0 && n <= DERIVED_NAME_MAX && name[0] != '.' &&
+               strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n;
+}
+
+static int check_derived_name(const char *name, struct err *e)
+{
+        if (storage_derived_named(name))
                 return 0;
         return err_set(e, ERR_INVALID, "\"%.64s\" cannot name a derived file: 1 to %d of [a-z0-9.-], no leading dot",
                        name, DERIVED_NAME_MAX);

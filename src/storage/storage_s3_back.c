@@ -119,6 +119,39 @@ static int scan(struct s3 *s, struct err *e)
         return rc;
 }
 
+int s3_back_list(struct s3 *s, storage_found_fn *found, void *ctx, struct err *e)
+{
+        int fd = s->waiting < 0 ? -1 : openat(s->waiting, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        struct dirent *d;
+
+        if (s->waiting < 0)
+                return 0;
+        if (!dir) {
+                err_errno(e, errno, "cannot read the spool %.120s", s->spool_path);
+                fd_close(&fd);
+                return -1;
+        }
+        while (rc == 0 && (errno = 0, d = readdir(dir)) != NULL) {
+                char path[SHA256_TEXT_LEN + 3];
+                struct storage_found f = {.path = path, .regular = true};
+                struct sha256 key;
+                struct stat st;
+                if (!sha256_parse(span_of(d->d_name), &key) ||
+                    fstatat(s->waiting, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                        continue;
+                snprintf(path, sizeof(path), "%.2s/%.64s", d->d_name, d->d_name);
+                f.size = (uint64_t)st.st_size;
+                f.mtime.us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+                rc = found(ctx, &f, e);
+                errno = 0;
+        }
+        if (rc == 0 && errno)
+                rc = err_errno(e, errno, "cannot read the spool %.120s", s->spool_path);
+        closedir(dir);
+        return rc;
+}
+
 /* Not every file system lets an unnamed file have a name later. */
 static int try_link(struct s3 *s, struct err *e)
 {

@@ -35,6 +35,8 @@ test("the asset says what it is, upright and with its camera", () => {
   assert.equal(asset.embedding.dimension, 512);
   assert.equal(asset.metadata.primary_category, "cats");
   assert.ok(asset.metadata.exif.Make, "EXIF is read");
+  const { description, detected_objects, scene_type, vlm_model } = asset.metadata;
+  assert.deepEqual({ description, detected_objects, scene_type, vlm_model }, { description: "", detected_objects: [], scene_type: "", vlm_model: null });
   const tags = Object.fromEntries(asset.tags.map((t) => [t.name, t.source]));
   assert.equal(tags.pets, "human");
   assert.equal(tags.Chelsea, "human");

@@ -67,6 +67,7 @@ async function start() {
   // Down for that long, all connections cut.
   async function restartPostgres(seconds) {
     const ended = new Promise((done) => postgres.on("exit", done));
+    postgres.ref(); // on a busy machine its end may be all there is to wait for
     postgres.kill("SIGINT");
     await ended;
     await new Promise((r) => setTimeout(r, seconds * 1000));
