@@ -390,8 +390,7 @@ int catalog_task_expire(struct catalog *c, unsigned max_crashes, struct err *e)
                 read_end(c, db, began);
                 if (rc <= 0)
                         return rc < 0 ? -1 : moved;
-                if (fault_err(FAULT("task.expire"), "lease", e) < 0 ||
-                    write_do(c, LANE_RESULT, do_expire, &g, e) < 0 ||
+                if (fault_err(FAULT("task.expire"), "lease", e) < 0 || write_do(c, LANE_RESULT, do_expire, &g, e) < 0 ||
                     fault_err(FAULT("task.expire.after"), "lease", e) < 0)
                         return -1;
                 moved += g.moved;

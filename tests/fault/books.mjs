@@ -57,7 +57,7 @@ export class Installation {
     }
   }
 
-  get dead() { return this.s.code !== undefined || this.s.signal !== undefined; }
+  get dead() { return !this.s || this.s.code !== undefined || this.s.signal !== undefined; }
 
   // A request whose answer may never come: {status 0} then.
   async ask(where, options) {

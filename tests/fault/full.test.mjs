@@ -60,24 +60,31 @@ const serving = async (x, seconds = 20) => {
   assert.equal(r.status, 202, `with room again it takes files: ${r.status} ${JSON.stringify(r.body)}`);
 };
 
-async function scenario(name, { options, env = () => ({}), size = 100000, query }) {
+async function scenario(name, { options, env = () => ({}), size = 100000, query, spare }) {
   const at = volume(options), x = new Installation(env(at), undefined);
   // Either all of it is on the volume, or what env() puts there.
   if (!Object.keys(x.env).some((k) => k.endsWith("_PATH"))) { fs.rmSync(x.dir, { recursive: true }); x.dir = at; }
   await x.open();
   assert.ok(await x.start(), `${x.failure?.message}`);
+  if (spare) fs.writeFileSync(path.join(at, "spare"), Buffer.alloc(spare, 1));
   const { taken, refused } = await fill(x, size, 4000, query);
   const seen = await reads(x);
   assert.equal(seen, taken, "all of them are listed");
   // What frees room goes on: the first ones are purged, and there is room for new ones without a restart.
   const ids = [...x.assets.keys()].slice(0, Math.ceil(taken / 2));
   let purged = 0;
-  for (const id of ids) if ((await x.purge(id)).status === 204) purged++;
-  assert.ok(purged > 0, "files can be purged from a full volume");
+  for (const id of ids) {
+    const { status } = await x.purge(id);
+    assert.ok([204, 503, 507].includes(status), `a purge is done or refused: ${status}`);
+    purged += status === 204;
+  }
+  // A catalog alone has no slack: a deletion is a write, too. There somebody must make room.
+  if (spare) fs.rmSync(path.join(at, "spare"));
+  else assert.ok(purged > 0, "files can be purged from a full volume");
   await serving(x);
   // Full to the last byte, and started so.
   const give = ballast(at);
-  await fill(x, size, 40, query);
+  await fill(x, size, 4000, query);
   await reads(x);
   if (!x.dead) await x.s.kill();
   assert.ok(await x.start(), `it starts on a full volume: ${x.failure?.message}`);
@@ -97,7 +104,7 @@ async function scenario(name, { options, env = () => ({}), size = 100000, query 
 test("one volume for all of it is filled by uploads", { timeout: 600000 }, () => scenario("everything on one volume", { options: "size=24m" }));
 test("one volume is filled by small files", { timeout: 600000 }, () => scenario("everything on one volume, small files", { options: "size=12m", size: 12 }));
 test("the storage has a volume of its own", { timeout: 600000 }, () => scenario("storage on a volume of its own", { options: "size=8m", env: (at) => ({ STORAGE_PATH: path.join(at, "storage") }) }));
-test("the catalog has a volume of its own", { timeout: 600000 }, () => scenario("catalog on a volume of its own", { options: "size=14m", size: 100, query: `?comments=${"words ".repeat(600)}`, env: (at) => ({ DATA_PATH: path.join(at, "data"), STORAGE_PATH: path.join(tempDir(), "storage") }) }));
+test("the catalog has a volume of its own", { timeout: 600000 }, () => scenario("catalog on a volume of its own", { options: "size=14m", size: 100, spare: 3 << 20, query: `?comments=${"words ".repeat(600)}`, env: (at) => ({ DATA_PATH: path.join(at, "data"), STORAGE_PATH: path.join(tempDir(), "storage") }) }));
 test("the inodes run out", { timeout: 600000 }, () => scenario("no inodes left", { options: "size=64m,nr_inodes=420", size: 1000 }));
 
 test("pictures whose pipeline meets a full volume are done when there is room", { timeout: 600000 }, async () => {

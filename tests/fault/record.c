@@ -27,7 +27,18 @@
 #include <unistd.h>
 
 /* power.test.mjs reads the same. */
-enum event { EV_CREATE = 1, EV_WRITE, EV_TRUNCATE, EV_LINK, EV_RENAME, EV_UNLINK, EV_MKDIR, EV_SYNC, EV_ANSWER, EV_MAP };
+enum event {
+        EV_CREATE = 1,
+        EV_WRITE,
+        EV_TRUNCATE,
+        EV_LINK,
+        EV_RENAME,
+        EV_UNLINK,
+        EV_MKDIR,
+        EV_SYNC,
+        EV_ANSWER,
+        EV_MAP
+};
 
 /* a, b: inodes; at: an offset or a size. Then nname bytes of name, nname2 of a second one, ndata of data. */
 struct line {
@@ -157,7 +168,8 @@ static bool exists(const struct place *p)
 static void wrote(int fd, const void *p, ssize_t n, int64_t at)
 {
         if (n > 0)
-                note((struct line){.event = EV_WRITE, .a = inode(fd), .at = (uint64_t)at, .ndata = (uint32_t)n}, NULL, p);
+                note((struct line){.event = EV_WRITE, .a = inode(fd), .at = (uint64_t)at, .ndata = (uint32_t)n}, NULL,
+                     p);
 }
 
 #define WRITES(call, at)                                                                                               \

@@ -137,7 +137,7 @@ async function strike(lane, op, point, row, action, n) {
   let x = lane.x;
   if (what.fresh) { await x?.end(); x = lane.x = await new Installation().open(); }
   if (what.before) {
-    if (x.dead !== false) assert.ok(await x.start(), label);
+    if (x.dead) assert.ok(await x.start(), label);
     await what.before(x);
     await x.s.kill();
   } else if (x.s && !x.dead) await x.s.kill();
