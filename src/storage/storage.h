@@ -72,8 +72,14 @@ uint64_t storage_put_size(const struct storage_put *p);
 int64_t storage_put_peek(struct storage_put *p, uint64_t offset, void *out, size_t n, struct err *e);
 /* All bytes are written: makes them durable under a temporary name and gives the hash. No write may follow. */
 int storage_put_seal(struct storage_put *p, struct stored *out, struct err *e) MUST_CHECK;
-/* Gives the sealed bytes their content address, durably. Fills existed. */
+/* Gives the sealed bytes their content address, durably; one that is there and has another size is replaced. Fills
+ * existed. */
 int storage_put_commit(struct storage_put *p, struct stored *out, struct err *e) MUST_CHECK;
+/*
+ * After the catalog refers to the object, so that nobody removes it any more: it is there, put again if somebody
+ * removed it since the commit (or there was none). replace: in the place of one that is known to be damaged.
+ */
+int storage_put_ensure(struct storage_put *p, bool replace, struct err *e) MUST_CHECK;
 /* Frees p; what was not committed is removed. NULL is fine. Call it in every case. */
 void storage_put_end(struct storage_put *p);
 
@@ -90,14 +96,16 @@ int storage_open_object(struct storage *s, struct sha256 key, uint64_t size, int
 struct storage_read;
 int storage_read_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
                        struct err *e) MUST_CHECK;
+/* The same of what the disk or the store has, whatever copies this machine holds: for who checks it. */
+int storage_verify_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
+                         struct err *e) MUST_CHECK;
 /* Bytes, 0 at the end, -1. */
 int64_t storage_read_at(struct storage_read *r, uint64_t offset, void *out, size_t n, struct err *e) MUST_CHECK;
 void storage_read_end(struct storage_read *r); /* NULL is fine */
 /* False also when the store cannot be asked. */
 bool storage_has_object(struct storage *s, struct sha256 key);
 int storage_remove_object(struct storage *s, struct sha256 key, struct err *e)
-        MUST_CHECK; /* and all derived; absent is fine. The caller sees to it that no upload of the same bytes is
-                       between its commit and its row in the catalog. */
+        MUST_CHECK; /* and all derived; absent is fine. An upload of the same bytes looks again, storage_put_ensure */
 /* "fs://objects/ab/<sha256>", "s3://bucket/prefix/objects/ab/<sha256>" */
 void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n);
 

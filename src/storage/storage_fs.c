@@ -32,6 +32,7 @@ const struct storage_ops storage_fs_ops = {
         .put_peek = fs_put_peek,
         .put_seal = fs_put_seal,
         .put_commit = fs_put_commit,
+        .put_ensure = fs_put_ensure,
         .put_end = fs_put_end,
         .open_object = fs_open_object,
         .has_object = fs_has_object,

@@ -69,6 +69,7 @@ extern storage_put_write_fn fs_put_write;
 extern storage_put_peek_fn fs_put_peek;
 extern storage_put_seal_fn fs_put_seal;
 extern storage_put_commit_fn fs_put_commit;
+extern storage_put_ensure_fn fs_put_ensure;
 extern storage_put_end_fn fs_put_end;
 /* A new writable file in tmp/; name is "" when it has none. The descriptor, or -1 with errno. */
 int fs_temp_open(struct fs *fs, enum fs_way way, const char *prefix, char name[FS_NAME_LEN]);

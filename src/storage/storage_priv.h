@@ -45,6 +45,7 @@ typedef int storage_put_write_fn(struct storage_put *p, const void *bytes, size_
 typedef int storage_put_peek_fn(struct storage_put *p, uint64_t offset, void *out, size_t n, struct err *e);
 typedef int storage_put_seal_fn(struct storage_put *p, struct err *e);
 typedef int storage_put_commit_fn(struct storage_put *p, struct err *e);
+typedef int storage_put_ensure_fn(struct storage_put *p, bool replace, struct err *e);
 typedef void storage_put_end_fn(struct storage_put *p);
 typedef int storage_open_object_fn(struct storage *s, struct sha256 key, int *fd, uint64_t *size, struct err *e);
 typedef bool storage_has_object_fn(struct storage *s, struct sha256 key);
@@ -87,13 +88,15 @@ struct storage_ops {
         storage_put_peek_fn *put_peek;
         storage_put_seal_fn *put_seal;
         storage_put_commit_fn *put_commit;
+        storage_put_ensure_fn *put_ensure;
         storage_put_end_fn *put_end;
         storage_open_object_fn *open_object;
         storage_has_object_fn *has_object;
         storage_remove_object_fn *remove_object;
         storage_put_derived_fn *put_derived;
         storage_open_derived_fn *open_derived;
-        storage_read_begin_fn *read_begin; /* NULL with the next two: objects are files here anyway */
+        storage_read_begin_fn *read_begin; /* NULL with the next three: objects are files here anyway */
+        storage_read_begin_fn *verify_begin;
         storage_read_at_fn *read_at;
         storage_read_end_fn *read_end;
         storage_batch_begin_fn *batch_begin;

@@ -31,6 +31,7 @@ const struct storage_ops storage_s3_ops = {
         .put_peek = s3_put_peek,
         .put_seal = s3_put_seal,
         .put_commit = s3_put_commit,
+        .put_ensure = s3_put_ensure,
         .put_end = s3_put_end,
         .open_object = s3_open_object,
         .has_object = s3_has_object,
@@ -38,6 +39,7 @@ const struct storage_ops storage_s3_ops = {
         .put_derived = s3_put_derived,
         .open_derived = s3_open_derived,
         .read_begin = s3_read_begin,
+        .verify_begin = s3_verify_begin,
         .read_at = s3_read_at,
         .read_end = s3_read_end,
         .batch_begin = s3_batch_begin,
@@ -221,7 +223,7 @@ static int write_sentinel(struct s3 *s, struct err *e)
         return rc == 0 ? fault_err(FAULT("storage.sentinel.after"), "cannot write the sentinel", e) : rc;
 }
 
-static int check_sentinel(struct s3 *s, bool expect_content, struct err *e)
+static int check_sentinel(struct s3 *s, const struct storage_opts *o, struct err *e)
 {
         struct httpc_response r;
         struct err why = {0};
@@ -231,7 +233,9 @@ static int check_sentinel(struct s3 *s, bool expect_content, struct err *e)
                 rc = s3_refused(&r, "cannot read", S3_SENTINEL, &why);
         httpc_response_done(&r);
         if (rc < 0 && why.code == ERR_NOT_FOUND) {
-                if (expect_content)
+                if (o->read_only)
+                        return err_set(e, ERR_NOT_FOUND, "%.120s is no storage: it holds no %s", s->place, S3_SENTINEL);
+                if (o->expect_content)
                         return err_set(e, ERR_CONFLICT,
                                        "%.120s holds no %s although the catalog knows objects: is it the right bucket "
                                        "and prefix?",
@@ -258,7 +262,7 @@ static int s3_open(const struct storage_opts *opts, struct storage **out, struct
         cond_init(&s->changed);
         cond_init(&s->work);
         if (configure(s, opts, e) < 0 || s3_spool_open(s, e) < 0 || s3_back_open(s, e) < 0 ||
-            check_sentinel(s, opts->expect_content || opts->read_only, e) < 0 || s3_back_start(s, e) < 0)
+            check_sentinel(s, opts, e) < 0 || s3_back_start(s, e) < 0)
                 goto out;
         s->reachable = true;
         s->state_until = mono_add(mono_now(), dur_s(PROBE_SECONDS));

@@ -151,6 +151,8 @@ int s3_back_open(struct s3 *s, struct err *e) MUST_CHECK;
 int s3_back_start(struct s3 *s, struct err *e) MUST_CHECK;
 /* What is not sent stays for the next run. */
 void s3_back_close(struct s3 *s);
+/* Whether it waits to be sent; if it is being sent at this moment, the store is asked again afterwards. */
+bool s3_back_waits(struct s3 *s, struct sha256 key);
 /* Durably among what waits. promised: the bytes of the spool, 0 when it has taken them over. */
 int s3_back_put(const struct s3_body *b, uint64_t *promised, bool *existed, struct err *e) MUST_CHECK;
 /* 1 found (a descriptor of its own), 0 it does not wait here, -1. */
@@ -164,7 +166,7 @@ void s3_back_state(const struct s3 *s, struct storage_state *out);
 
 /* ---- storage_s3_put.c, storage_s3_get.c ------------------------------------------ */
 
-/* Into the store unless it is there; it is there afterwards. The caller has claimed the key. */
+/* Into the store unless it is there in the right size; it is there afterwards. The caller has claimed the key. */
 int s3_store(const struct s3_body *b, const char *key, bool *existed, struct err *e) MUST_CHECK;
 /* ERR_CORRUPT when fd's bytes are not those of key. */
 int s3_check_hash(int fd, struct sha256 key, uint64_t size, struct err *e) MUST_CHECK;
@@ -174,11 +176,12 @@ extern storage_put_write_fn s3_put_write;
 extern storage_put_peek_fn s3_put_peek;
 extern storage_put_seal_fn s3_put_seal;
 extern storage_put_commit_fn s3_put_commit;
+extern storage_put_ensure_fn s3_put_ensure;
 extern storage_put_end_fn s3_put_end;
 extern storage_put_derived_fn s3_put_derived;
 extern storage_open_object_fn s3_open_object;
 extern storage_open_derived_fn s3_open_derived;
-extern storage_read_begin_fn s3_read_begin;
+extern storage_read_begin_fn s3_read_begin, s3_verify_begin;
 extern storage_read_at_fn s3_read_at;
 extern storage_read_end_fn s3_read_end;
 

@@ -186,6 +186,43 @@ static void a_wrong_size_is_corruption(void **state)
         close(fd);
 }
 
+static struct storage_put *sealed(struct storage *s, const char *bytes, size_t n, struct stored *out)
+{
+        struct storage_put *p;
+        struct err e;
+
+        if (storage_put_begin(s, &p, &e) < 0 || storage_put_write(p, bytes, n, &e) < 0 ||
+            storage_put_seal(p, out, &e) < 0)
+                fail_msg("%s", e.msg);
+        return p;
+}
+
+static void ensured_bytes_are_there_whatever_happened_since_the_commit(void **state)
+{
+        struct fixture *f = *state;
+        char *bytes = pattern(150000, 15);
+        struct stored was;
+        struct storage_put *p = sealed(f->s, bytes, 150000, &was), *q;
+        struct err e;
+
+        assert_int_equal(storage_put_ensure(p, false, &e), 0); /* without a commit */
+        assert_holds(f->s, was.sha256, bytes, was.size);
+        assert_int_equal(storage_put_ensure(p, false, &e), 0);
+        q = sealed(f->s, bytes, 150000, &was);
+        assert_int_equal(storage_put_commit(q, &was, &e), 0);
+        assert_true(was.existed);
+        for (int i = 0; i < 4; i++) {
+                assert_int_equal(storage_remove_object(f->s, was.sha256, &e), 0);
+                assert_false(storage_has_object(f->s, was.sha256));
+                assert_int_equal(storage_put_ensure(i % 2 ? p : q, i == 2, &e), 0);
+                assert_holds(f->s, was.sha256, bytes, was.size);
+        }
+        storage_put_end(p);
+        storage_put_end(q);
+        assert_holds(f->s, was.sha256, bytes, was.size);
+        free(bytes);
+}
+
 static void removing_takes_the_derived_files_too(void **state)
 {
         struct fixture *f = *state;
@@ -322,6 +359,7 @@ int main(void)
                 EACH(equal_uploads_at_once_share_one_object),
                 EACH(a_part_can_be_read_without_the_rest),
                 EACH(a_wrong_size_is_corruption),
+                EACH(ensured_bytes_are_there_whatever_happened_since_the_commit),
                 EACH(removing_takes_the_derived_files_too),
                 EACH(derived_names_cannot_leave_their_object),
                 EACH(the_address_names_the_backend),

@@ -94,7 +94,7 @@ function request(method, template, b, n) {
     [`patch ${V1}/objects/{id}`]: { comments: "c" }, [`post ${V1}/search`]: { query: "bird" }, [`post ${V1}/clusters`]: { name: `made ${n}` },
     [`patch ${V1}/clusters/{id}`]: { action: "confirm", provisional: false }, [`post ${V1}/clusters/{id}/approve`]: {},
     [`post ${V1}/admin/clusters/{id}/rename`]: { name: `renamed ${n}` }, [`post ${V1}/admin/clusters/{id}/merge`]: { source_cluster_ids: [b.folders[1]] },
-    [`post ${V1}/admin/clusters/{id}/threshold`]: { threshold: 0.8 }, [`post ${V1}/admin/clusters/{id}/confirm`]: {}, [`post ${V1}/admin/organise`]: { dry_run: true },
+    [`post ${V1}/admin/clusters/{id}/threshold`]: { threshold: 0.8 }, [`post ${V1}/admin/clusters/{id}/confirm`]: {}, [`post ${V1}/admin/organise`]: { dry_run: true }, [`post ${V1}/admin/scrub`]: {},
     [`post ${V1}/admin/dlq/{job_id}/retry`]: {}, [`delete ${V1}/admin/dlq/{job_id}`]: {}, [`post ${V1}/admin/keys`]: { name: `by walk ${n}` }, [`post ${V1}/session`]: {},
   };
   const name = `${method} ${template}`;

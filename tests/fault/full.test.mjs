@@ -61,7 +61,7 @@ const serving = async (x, seconds = 20) => {
 };
 
 async function scenario(name, { options, env = () => ({}), size = 100000, query, spare }) {
-  const at = volume(options), x = new Installation(env(at), undefined);
+  const at = volume(options), x = new Installation({ GC_GRACE: "0s", ...env(at) });
   // Either all of it is on the volume, or what env() puts there.
   if (!Object.keys(x.env).some((k) => k.endsWith("_PATH"))) { fs.rmSync(x.dir, { recursive: true }); x.dir = at; }
   await x.open();

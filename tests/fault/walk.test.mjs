@@ -63,6 +63,12 @@ const operations = {
   trash: { before: async (x) => { x.id = await one(x); }, run: (x) => x.trash(x.id) },
   restore: { before: async (x) => { x.id = await one(x); await x.trash(x.id); }, run: (x) => x.restore(x.id) },
   purge: { before: async (x) => { x.id = await one(x); }, run: (x) => x.purge(x.id) },
+  // Bytes that nobody refers to any more are removed.
+  collect: {
+    env: { GC_GRACE: "0s" },
+    before: async (x) => { x.id = await one(x); },
+    run: async (x) => { await x.purge(x.id); for (let i = 0; i < 60 && !x.dead && !/removed 1 objects|cannot collect/.test(x.s.log); i++) await sleep(50); },
+  },
   folder: {
     before: async (x) => { x.id = await one(x); },
     run: async (x) => { const r = await x.folder(name("Folder")); if (r.status === 201) await x.move(x.id, r.body.cluster.id); },
@@ -182,7 +188,7 @@ test(`a kill or an error at every fault point loses nothing (${cornerName})`, { 
       const { point, row, op, action } = jobs.shift();
       try {
         let runs = 0, inside = 0, where;
-        const most = ["many", "large", "leave", "expired", "slow", "drain"].includes(op) ? 1 : PASSINGS[action];
+        const most = ["many", "large", "leave", "expired", "slow", "drain", "collect"].includes(op) ? 1 : PASSINGS[action];
         for (let n = 1; inside < most && (where = await strike(l, op, point, row, action, n)); n++, runs++) inside += where === "run";
         if (process.env.FA_DEBUG) console.log(`# ${op} ${point}=${action}: ${runs}, ${jobs.length} left`);
         if (inside === 0 && op !== "restart") dead.push(`${point}=${action} in ${op}`);
