@@ -13,7 +13,7 @@ import { Disk, isAnswer, isMap, isSync, readRecord, seeded } from "./disk.mjs";
 
 const run = promisify(execFile);
 const SEED = Number(process.env.FA_SEED ?? 1);
-const IMAGES = FULL ? Infinity : Number(process.env.FA_IMAGES ?? 280);
+const IMAGES = Number(process.env.FA_IMAGES ?? (FULL ? 3000 : 280));
 const BATCH = 16;
 const hex = (id) => id.replaceAll("-", "");
 const memory = fs.existsSync("/dev/shm") ? "/dev/shm" : os.tmpdir();

@@ -8,7 +8,7 @@ import { labelled, photos, root, sleep } from "../e2e/harness.mjs";
 import { FULL, Installation, LEASE, corner, cornerName, decoders, fresh, table } from "./books.mjs";
 import { points } from "./points.mjs";
 
-const PASSINGS = FULL ? { kill: 40, eio: 40, enospc: 3 } : { kill: 2, eio: 1, enospc: 1 }; // of a point, in one operation
+const PASSINGS = FULL ? { kill: 12, eio: 6, enospc: 1 } : { kill: 2, eio: 1, enospc: 1 }; // of a point, in one operation
 const LANES = Number(process.env.FA_LANES ?? 4);
 const picture = fs.readFileSync(path.join(photos, "cat.jpg"));
 const pictures = labelled(["animals", "food"], 40).filter((p) => p.path.endsWith(".png")).map((p) => fs.readFileSync(p.path));
