@@ -109,6 +109,7 @@ static int open_stores(struct app *a, struct err *e)
         char role_url[APP_ROLE_URL_MAX];
         app_storage_opts(a->c, role_url, &so);
         so.path = a->storage_path;
+        so.min_free = (uint64_t)a->c->min_free_space;
         so.expect_content = counts.objects > 0;
         return storage_open(&so, &a->storage, e);
 }

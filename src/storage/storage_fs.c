@@ -64,6 +64,7 @@ static int fs_open(const struct storage_opts *opts, struct storage **out, struct
         lock_init(&fs->state_lock, "storage state", RANK_STORAGE);
         fs->path = mem_strdup(opts->path);
         fs->read_only = opts->read_only;
+        fs->min_free = opts->min_free;
         if (!fs->path) {
                 err_oom(e);
                 goto out;
@@ -196,6 +197,9 @@ static void fs_state(struct storage *s, struct storage_state *out)
         if (rc != 0) {
                 err_errno(&e, rc, "cannot write to %.80s", fs->path);
                 snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
+        } else if (fs->min_free > 0 && out->free_bytes < fs->min_free) {
+                snprintf(out->note, sizeof(out->note),
+                         "less than MIN_FREE_SPACE is free: nothing is taken until there is room");
         } else if (suspects > 0) {
                 snprintf(out->note, sizeof(out->note),
                          "%u directories could not be synced since the start: check the disk", suspects);
