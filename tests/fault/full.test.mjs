@@ -70,7 +70,7 @@ async function collected(x) {
   throw new Error(`${n.storage.objects} objects for ${n.assets.total} files\n${x.s.log.slice(-1500)}`);
 }
 
-async function scenario(name, { options, env = () => ({}), size = 100000, query, spare }) {
+async function scenario(name, { options, env = () => ({}), size = 100000, query, spare, alone }) {
   const at = volume(options), x = new Installation({ GC_GRACE: "0s", ...env(at) });
   // Either all of it is on the volume, or what env() puts there.
   if (!Object.keys(x.env).some((k) => k.endsWith("_PATH"))) { fs.rmSync(x.dir, { recursive: true }); x.dir = at; }
@@ -88,9 +88,9 @@ async function scenario(name, { options, env = () => ({}), size = 100000, query,
     assert.ok([204, 503, 507].includes(status), `a purge is done or refused: ${status}`);
     purged += status === 204;
   }
-  // A catalog alone has no slack: a deletion is a write, too. There somebody must make room.
+  // What a catalog has grown to it keeps, so somebody must make room; one that is alone has no slack: a deletion is a write, too.
   if (spare) fs.rmSync(path.join(at, "spare"));
-  else assert.ok(purged > 0, "files can be purged from a full volume");
+  if (!alone) assert.ok(purged > 0, "files can be purged from a full volume");
   await serving(x);
   await collected(x);
   // Full to the last byte, and started so.
@@ -113,9 +113,9 @@ async function scenario(name, { options, env = () => ({}), size = 100000, query,
 }
 
 test("one volume for all of it is filled by uploads", { timeout: 600000 }, () => scenario("everything on one volume", { options: "size=32m", env: () => ({ MIN_FREE_SPACE: "12M" }) }));
-test("one volume is filled by small files", { timeout: 600000 }, () => scenario("everything on one volume, small files", { options: "size=16m", size: 12, env: () => ({ MIN_FREE_SPACE: "12M" }) }));
+test("one volume is filled by small files", { timeout: 600000 }, () => scenario("everything on one volume, small files", { options: "size=24m", size: 12, spare: 6 << 20, env: () => ({ MIN_FREE_SPACE: "10M" }) }));
 test("the storage has a volume of its own", { timeout: 600000 }, () => scenario("storage on a volume of its own", { options: "size=8m", env: (at) => ({ MIN_FREE_SPACE: "0", STORAGE_PATH: path.join(at, "storage") }) }));
-test("the catalog has a volume of its own", { timeout: 600000 }, () => scenario("catalog on a volume of its own", { options: "size=14m", size: 100, spare: 3 << 20, query: `?comments=${"words ".repeat(600)}`, env: (at) => ({ MIN_FREE_SPACE: "0", DATA_PATH: path.join(at, "data"), STORAGE_PATH: path.join(tempDir(), "storage") }) }));
+test("the catalog has a volume of its own", { timeout: 600000 }, () => scenario("catalog on a volume of its own", { options: "size=14m", size: 100, spare: 3 << 20, alone: true, query: `?comments=${"words ".repeat(600)}`, env: (at) => ({ MIN_FREE_SPACE: "0", DATA_PATH: path.join(at, "data"), STORAGE_PATH: path.join(tempDir(), "storage") }) }));
 test("the inodes run out", { timeout: 600000 }, () => scenario("no inodes left", { options: "size=64m,nr_inodes=420", size: 1000, env: () => ({ MIN_FREE_SPACE: "0" }) }));
 
 test("pictures whose pipeline meets a full volume are done when there is room", { timeout: 600000 }, async () => {
