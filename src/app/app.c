@@ -121,7 +121,8 @@ struct jail_opts app_jail_opts(const struct config *c, const struct app_paths *p
                                   .timeout = c->task_timeout,
                                   /* enough for files whose decoder uses more threads than one */
                                   .cpu = {c->task_timeout.ns * 4},
-                                  .recycle_after = 1000};
+                                  .recycle_after = 1000,
+                                  .recycle_bytes = (uint64_t)384 << 20};
 }
 
 static int open_model(struct app *a, struct err *e)

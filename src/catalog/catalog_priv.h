@@ -85,6 +85,8 @@ char *text_fts_query(struct arena *a, const char *text, const char *op, const ch
 
 /* Brings what is searched by words up to date with the assets marked by tx_text. (catalog_search.c) */
 int text_flush(struct tx *tx, struct err *e) MUST_CHECK;
+/* What the engine's words_settle promises. (catalog_search.c) */
+void words_settle(struct catalog *c);
 /* Whether any of the words begins a word of the text; both folded. words is put back as it was. */
 bool text_has_any(const char *folded, char *words);
 

@@ -85,6 +85,8 @@ struct s3 {
 /* ---- storage_s3_identity.c ---------------------------------------------------- */
 
 int s3_identity_open(struct s3 *s, const struct storage_s3_opts *o, struct err *e) MUST_CHECK;
+/* What the container's host answers: a flat JSON object. Pure: fuzzed. */
+int s3_identity_read(struct span body, struct s3_identity *id, struct err *e) MUST_CHECK;
 /* A copy of what to sign with now; may ask the container's host. */
 int s3_identity_get(struct s3 *s, struct s3_identity *id, struct err *e) MUST_CHECK;
 
