@@ -41,7 +41,10 @@ int app_open_data(struct app *a, bool lock, struct err *e)
 {
         if (dir_make(a->c->data_path, e) || absolute(a->c->data_path, a->data, sizeof a->data, e))
                 return -1;
-        return lock ? app_data_lock(a->data, &a->lock_fd, e) : 0;
+        if (!lock)
+                return 0;
+        /* Or a power cut might take the folder, with a catalog that was synced within it. */
+        return dir_sync_above(a->data, e) ? -1 : app_data_lock(a->data, &a->lock_fd, e);
 }
 
 static int prepare_folders(struct app *a, struct err *e)

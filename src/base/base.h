@@ -290,6 +290,9 @@ int file_read_all(const char *path, size_t max, char **out, size_t *n, struct er
 /* mkdir -p with mode 0700; existing directories are fine. */
 int dir_make(const char *path, struct err *e) MUST_CHECK;
 int dir_sync(const char *path, struct err *e) MUST_CHECK;
+/* Sync every directory above path, some of which may have been made just now; those that cannot be opened are passed
+ * over. */
+int dir_sync_above(const char *path, struct err *e) MUST_CHECK;
 
 /* ---- fault points ------------------------------------------------------------ */
 

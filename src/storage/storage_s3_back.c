@@ -179,7 +179,7 @@ static int make_folder(struct s3 *s, struct err *e)
                 return err_errno(e, errno, "cannot make a folder in the spool %.120s", s->spool_path);
         if (fsync(s->spool) < 0)
                 return err_errno(e, errno, "cannot sync the spool %.120s", s->spool_path);
-        return storage_sync_above(s->spool_path, e);
+        return dir_sync_above(s->spool_path, e);
 }
 
 int s3_back_open(struct s3 *s, struct err *e)

@@ -97,11 +97,14 @@ async function work(s, record, chains, rounds, from) {
   await s.quiet(60);
 }
 
+// Apart, so that neither is synced along with the other.
+const places = (root) => ({ DATA_PATH: path.join(root, "place/data"), STORAGE_PATH: path.join(root, "store/storage") });
+
 async function record(dir, log) {
   const chains = [], count = { next: 0 }, root = path.join(dir, "disk"), rounds = FULL ? 6 : 3;
   fs.mkdirSync(root);
   // The first start of an installation, and its death; a second life with a proper end.
-  const env = { DATA_PATH: path.join(root, "data"), LD_PRELOAD: path.join(build, "tests/libfault_record.so"), RECORD_LOG: log, RECORD_ROOT: root, WORKER_THREADS: "1", TASK_LEASE: "5s" };
+  const env = { ...places(root), LD_PRELOAD: path.join(build, "tests/libfault_record.so"), RECORD_LOG: log, RECORD_ROOT: root, WORKER_THREADS: "1", TASK_LEASE: "5s" };
   const first = await new Server({ dir, env }).start();
   assert.match(fs.readFileSync(`/proc/${first.child.pid}/maps`, "utf8"), /libfault_record/, "the library is in the server");
   await work(first, count, chains, rounds, 0);
@@ -126,7 +129,7 @@ async function examine(data, cut, told) {
   for (const [id, name, sha, trashed, folder] of JSON.parse(assets)) {
     assert.ok(!there.has(id), `${cut}: ${name} is there once`);
     there.set(id, { name, sha, trashed, folder });
-    const object = path.join(data, "storage/objects", sha.slice(0, 2), sha);
+    const object = path.join(data, "../../store/storage/objects", sha.slice(0, 2), sha);
     assert.ok(fs.existsSync(object), `${cut}: ${name} has its bytes`);
     assert.equal(sha256(fs.readFileSync(object)), sha, `${cut}: ${name} byte for byte`);
   }
@@ -152,7 +155,7 @@ async function examine(data, cut, told) {
 
 // The real server on it, over HTTP.
 async function serve(image, cut, told) {
-  const s = await new Server({ dir: image, env: { WORKER_THREADS: "1", TASK_LEASE: "5s" } }).start();
+  const s = await new Server({ dir: image, env: { ...places(image), WORKER_THREADS: "1", TASK_LEASE: "5s" } }).start();
   const all = await s.every("/api/v1/objects", "objects");
   for (const { steps } of told) {
     const acked = steps.filter((x) => x.acked).length;
@@ -201,11 +204,11 @@ async function replay({ events, inode, steps, chains }, todo, images, { ignore, 
   };
   const flush = async () => {
     const quick = batch.filter((b) => !b.server);
-    const lines = quick.length ? (await run(path.join(build, "tests/fault_recover"), quick.map((b) => path.join(b.image, "data")), { maxBuffer: 1 << 24 })).stdout.split("\n") : [];
+    const lines = quick.length ? (await run(path.join(build, "tests/fault_recover"), quick.map((b) => path.join(b.image, "place/data")), { maxBuffer: 1 << 24 })).stdout.split("\n") : [];
     const all = await Promise.allSettled(batch.map(async (b) => {
       if (b.server) return serve(b.image, b.cut, b.told);
       assert.equal(lines[quick.indexOf(b)], "ok", `${b.cut}: it opens`);
-      const n = await examine(path.join(b.image, "data"), b.cut, b.told);
+      const n = await examine(path.join(b.image, "place/data"), b.cut, b.told);
       sum.files += n;
     }));
     for (const b of batch) fs.rmSync(b.image, { recursive: true, force: true });
@@ -238,7 +241,7 @@ test("after a power cut at any point all that was answered is there", { timeout:
   assert.equal([...steps.values()].filter((s) => !s.acked).length, 0, "every answer is in the record");
   // A test that cannot fail proves nothing: each of the syncs that the promise rests on is left out once, and its loss must be seen.
   const late = todo.filter(([at, variant]) => variant === "nothing" && at > events.length / 2).filter((_, i) => i % 4 === 0).slice(0, BATCH);
-  for (const [what, ignore] of [["an object's directory", (it) => it.entries && /^[0-9a-f]{2}$/.test(it.name)], ["an object", (it) => !it.entries && !it.name], ["the catalog's log", (it) => it.name === "catalog.db-wal"]])
+  for (const [what, ignore] of [["an object's directory", (it) => it.entries && /^[0-9a-f]{2}$/.test(it.name)], ["an object", (it) => !it.entries && !it.name], ["the folder above DATA_PATH", (it) => it.entries && it.name === "place"], ["the catalog's log", (it) => it.name === "catalog.db-wal"]])
     await assert.rejects(replay(did, late, images, { ignore }), (e) => e instanceof assert.AssertionError, `without syncs of ${what} nothing would be lost?`);
   console.log(`# ${events.length} calls recorded, ${events.filter(isSync).length} syncs, ${steps.size} answers; ${sum.disks} disks, ${sum.served} of them under the whole server, ${sum.files} files compared`);
   table("power cuts", ["of what was not synced", "cuts", "losses"], [["nothing is there", sum.nothing, 0], ["all names and sizes, no bytes", sum.names, 0], ["some, writes torn", sum.some, 0], ["all", sum.all, 0]]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fault_recover DATA…: opens catalog and storage of each folder that a power
- * cut left, as the server does, and closes them. One line a folder: "ok", or
+ * fault_recover DATA…: opens catalog and storage (../../store/storage) of each folder
+ * that a power cut left, as the server does, and closes them. One line a folder: "ok", or
  * why it cannot be opened. Many in one process, since there are thousands.
  */
 #include "catalog/catalog.h"
@@ -19,7 +19,7 @@ static int recover(const char *data, struct err *e)
         int rc;
 
         snprintf(url, sizeof(url), "sqlite://%s/catalog.db", data);
-        snprintf(path, sizeof(path), "%s/storage", data);
+        snprintf(path, sizeof(path), "%s/../../store/storage", data);
         if (dir_make(data, e) < 0 || dir_make(path, e) < 0)
                 return -1;
         rc = catalog_open(&(struct catalog_opts){.url = url, .data_path = data}, &c, e);
