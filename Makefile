@@ -62,9 +62,9 @@ test-tsan: test-deps ## limit, queue, worker, catalog, http, storage, organise u
 	@TSAN_OPTIONS="halt_on_error=1" ctest --test-dir build/tsan -j 2 --output-on-failure --no-tests=error \
 		-R '^test_(limit|queue|worker|catalog|postgres|http|storage|organise|base|metrics|jail_hostile)'
 
-fuzz-smoke: test-deps ## every fuzzer for 10 seconds
+fuzz-smoke: test-deps ## every fuzzer for 30 seconds
 	@$(MAKE) --no-print-directory build PRESET=fuzz
-	@tools/fuzz 10
+	@tools/fuzz 30
 
 fuzz: test-deps ## every fuzzer for 10 minutes
 	@$(MAKE) --no-print-directory build PRESET=fuzz

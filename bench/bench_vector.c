@@ -10,9 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DIM     512
-#define TOP     100
-#define THREADS 2
+#define DIM 512
+#define TOP 100
 
 typedef long long i64x4 __attribute__((vector_size(32)));
 
@@ -44,51 +43,12 @@ read_sum(const void *p, size_t bytes)
 
 static volatile long long sink;
 
-struct part {
-        pthread_t thread;
-        const struct vec_index *x;
-        const float *q;
-        vec_bits *filter; /* this thread's rows; words outside are zero and cost one compare */
-        struct vec_hit hits[TOP];
-};
-
-static void *part_run(void *arg)
-{
-        struct part *p = arg;
-        vec_index_search(p->x, p->q, p->filter, TOP, p->hits);
-        return NULL;
-}
-
-/* The caller would merge the two sorted lists; that is not timed. */
-static double search_parallel(const struct vec_index *x, const float *q)
-{
-        static struct part parts[THREADS];
-        size_t words = vec_bits_words(vec_index_count(x));
-        for (size_t t = 0; t < THREADS; t++) {
-                parts[t].x = x;
-                parts[t].q = q;
-                parts[t].filter = mem_calloc(words, sizeof(vec_bits));
-                if (!parts[t].filter)
-                        exit(1);
-                for (size_t w = words * t / THREADS; w < words * (t + 1) / THREADS; w++)
-                        parts[t].filter[w] = ~(vec_bits)0;
-        }
-        struct mono start = mono_now();
-        for (size_t t = 0; t < THREADS; t++)
-                if (pthread_create(&parts[t].thread, NULL, part_run, &parts[t]))
-                        exit(1);
-        for (size_t t = 0; t < THREADS; t++)
-                pthread_join(parts[t].thread, NULL);
-        double s = dur_seconds(mono_since(start));
-        for (size_t t = 0; t < THREADS; t++)
-                mem_free(parts[t].filter);
-        return s;
-}
-
 static double least(double a, double b)
 {
         return a < b ? a : b;
 }
+
+static struct helper *helper;
 
 static struct vec_index *fill(size_t rows)
 {
@@ -126,19 +86,23 @@ static void measure(const struct vec_index *x, const char *kernel)
                 sink = read_sum(vec_index_rows(x), bytes);
                 read = least(read, dur_seconds(mono_since(start)));
                 start = mono_now();
-                vec_index_search(x, q, NULL, TOP, hits);
+                vec_index_search(x, q, NULL, TOP, hits, NULL);
                 search = least(search, dur_seconds(mono_since(start)));
-                both = least(both, search_parallel(x, q));
+                start = mono_now();
+                vec_index_search(x, q, NULL, TOP, hits, helper);
+                both = least(both, dur_seconds(mono_since(start)));
         }
         double gb = (double)bytes / 1e9;
-        printf("  %-10s search %8.3f ms  %5.1f GB/s  memory %5.1f GB/s  ratio %.2f   %d threads %8.3f ms  %5.1f GB/s\n",
-               kernel, search * 1e3, gb / search, gb / read, read / search, THREADS, both * 1e3, gb / both);
+        printf("  %-10s search %8.3f ms  %5.1f GB/s  memory %5.1f GB/s  ratio %.2f   by two %8.3f ms  %5.1f GB/s\n",
+               kernel, search * 1e3, gb / search, gb / read, read / search, both * 1e3, gb / both);
 }
 
 int main(int argc, char **argv)
 {
         static const size_t sizes[] = {10000, 100000, 1000000};
         size_t limit = argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 1000000;
+        if (helper_open("bench", &helper))
+                return 1;
         printf("dim %d, best %d, default kernel %s\n", DIM, TOP, vec_kernel_name());
         for (size_t i = 0; i < COUNT_OF(sizes) && sizes[i] <= limit; i++) {
                 struct vec_index *x = fill(sizes[i]);
@@ -147,5 +111,6 @@ int main(int argc, char **argv)
                 measure(x, "c");
                 vec_index_free(x);
         }
+        helper_close(helper);
         return 0;
 }

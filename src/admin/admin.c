@@ -1,62 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Health, readiness and the janitor of the trash. A probe may block on a sick
+ * Health and readiness. A probe may block on a sick
  * disk or database, so /live asks none of them and /ready only reads their words.
  */
 #include <string.h>
 
 #include "admin/admin_priv.h"
 #include "json/json.h"
-#include "log/log.h"
-
-#define JANITOR_EVERY 600 /* seconds */
-
-static void *janitor(void *arg)
-{
-        struct admin *a = arg;
-        lock_take(&a->lock);
-        while (!a->stop) {
-                lock_drop(&a->lock);
-                /* One instance at a time; the clocks need not agree on the last moment of the interval. */
-                struct err e;
-                if (catalog_duty_take(a->o.catalog, "trash", a->o.instance, dur_s(300), dur_s(JANITOR_EVERY * 0.9),
-                                      &e) > 0) {
-                        admin_empty_trash(a);
-                        if (catalog_duty_done(a->o.catalog, "trash", a->o.instance, &e))
-                                log_debug("admin", "the lease of the trash runs out: %s", e.msg);
-                }
-                lock_take(&a->lock);
-                if (!a->stop)
-                        cond_wait_until(&a->wake, &a->lock, mono_add(mono_now(), dur_s(JANITOR_EVERY)));
-        }
-        lock_drop(&a->lock);
-        return NULL;
-}
-
-void admin_empty_trash(struct admin *a)
-{
-        struct arena *mem = arena_new(1 << 20);
-        struct err e;
-        struct id *ids;
-        size_t n;
-        if (!mem)
-                return;
-        struct wall due = {wall_now().us - a->o.trash_after.ns / 1000};
-        if (catalog_trash_due(a->o.catalog, due, 1000, mem, &ids, &n, &e)) {
-                log_warning("admin", "cannot read the trash: %s", e.msg);
-                n = 0;
-        }
-        size_t purged = 0;
-        for (size_t i = 0; i < n; i++) {
-                if (a->o.purge(a->o.ctx, ids[i], &e) == 0)
-                        purged++;
-                else
-                        log_warning("admin", "cannot empty the trash: %s", e.msg);
-        }
-        if (purged)
-                log_info("admin", "emptied the trash of %zu files", purged);
-        arena_free(mem);
-}
 
 int admin_open(const struct admin_opts *opts, struct admin **out, struct err *e)
 {
@@ -73,13 +23,16 @@ int admin_open(const struct admin_opts *opts, struct admin **out, struct err *e)
                 admin_close(a);
                 return -1;
         }
-        if (opts->trash_after.ns > 0) {
-                if (thread_start(&a->thread, "janitor", janitor, a)) {
-                        admin_close(a);
-                        return err_set(e, ERR_UNAVAILABLE, "cannot start the janitor thread");
-                }
-                a->has_thread = true;
+        if (thread_start(&a->thread, "janitor", admin_janitor, a)) {
+                admin_close(a);
+                return err_set(e, ERR_UNAVAILABLE, "cannot start the janitor thread");
         }
+        a->has_thread = true;
+        if (thread_start(&a->scrubber, "scrubber", admin_scrubber, a)) {
+                admin_close(a);
+                return err_set(e, ERR_UNAVAILABLE, "cannot start the scrubber thread");
+        }
+        a->has_scrubber = true;
         *out = a;
         return 0;
 }
@@ -88,13 +41,14 @@ void admin_close(struct admin *a)
 {
         if (!a)
                 return;
-        if (a->has_thread) {
-                lock_take(&a->lock);
-                a->stop = true;
-                cond_broadcast(&a->wake);
-                lock_drop(&a->lock);
+        lock_take(&a->lock);
+        a->stop = true;
+        cond_broadcast(&a->wake);
+        lock_drop(&a->lock);
+        if (a->has_thread)
                 pthread_join(a->thread, NULL);
-        }
+        if (a->has_scrubber)
+                pthread_join(a->scrubber, NULL);
         cond_done(&a->wake);
         keys_done(&a->keys);
         lock_done(&a->collecting);

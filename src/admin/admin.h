@@ -19,12 +19,13 @@ struct admin_opts {
                 *probes; /* database, storage, workers, queue, model, vlm, jail: in the order of the answer */
         size_t nprobes;
         void (*config_json)(void *ctx, struct buf *out); /* effective settings with origins, secrets masked */
-        /* Removes one asset of the trash for good. */
-        int (*purge)(void *ctx, struct id asset, struct err *e);
         void *ctx;
-        const char *api_key;    /* an admin's key besides those of the catalog; "" none */
-        const char *instance;   /* this process's name among those that share the catalog */
-        struct dur trash_after; /* 0: the trash is never emptied by itself */
+        const char *api_key;     /* an admin's key besides those of the catalog; "" none */
+        const char *instance;    /* this process's name among those that share the catalog */
+        struct dur trash_after;  /* 0: the trash is never emptied by itself */
+        struct dur gc_grace;     /* how long an object stays that no asset refers to */
+        struct dur scrub_period; /* within which every object is read again; 0: only on request */
+        uint64_t scrub_rate;     /* bytes a second, unless the period asks for more */
 };
 
 int admin_open(const struct admin_opts *opts, struct admin **out, struct err *e) MUST_CHECK;
@@ -41,6 +42,15 @@ int admin_stats(struct admin *a, const char *owner, struct buf *out, struct err 
 void admin_config(struct admin *a, struct buf *out);
 /* Refresh the gauges that come from the catalog and the process; at most once a second however often it is called. */
 void admin_collect(struct admin *a);
+
+/* Removes now what no asset has referred to for gc_grace, unless another instance is at it. Also done by itself. */
+void admin_gc(struct admin *a);
+
+#define SCRUB_SHOWN 500 /* damaged objects in a report */
+/* Read these objects again next, or (NULL) all of them from now on. *found: how many of these there are. */
+int admin_scrub(struct admin *a, const struct sha256 *objects, size_t count, size_t *found, struct err *e) MUST_CHECK;
+/* The pass under way, the last one, and what is damaged, as JSON. */
+int admin_scrub_report(struct admin *a, struct buf *out, struct err *e) MUST_CHECK;
 
 /* ---- keys of the API ---------------------------------------------------------------------------- */
 

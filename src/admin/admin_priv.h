@@ -29,8 +29,9 @@ struct admin {
         struct lock lock; /* stop, last_collect */
         struct lock collecting;
         struct cond wake;
-        bool stop, has_thread;
-        pthread_t thread;
+        bool stop, has_thread, has_scrubber;
+        pthread_t thread, scrubber;
+        atomic_bool scrub_soon; /* somebody asked for it here */
         struct mono last_collect;
         struct keys keys;
 };
@@ -40,6 +41,28 @@ struct process_usage {
         double cpu_seconds;
 };
 void process_usage(struct process_usage *u);
-void admin_empty_trash(struct admin *a);
+/* The thread that empties the trash and collects garbage. (upkeep.c) */
+void *admin_janitor(void *admin);
+void *admin_scrubber(void *admin); /* (scrub.c) */
+/* False when the service ends before. */
+bool admin_pause(struct admin *a, struct dur d);
+/* Removes some objects that no asset has referred to for grace: how many, -1. (gc.c) */
+int gc_batch(struct catalog *catalog, struct storage *storage, struct dur grace, struct err *e) MUST_CHECK;
+/* Bytes that were found without a row: 1 removed, 0 there is one, -1. */
+int gc_remove_stray(struct catalog *catalog, struct storage *storage, struct sha256 object, uint64_t size,
+                    struct err *e) MUST_CHECK;
+
+/*
+ * Objects in the storage that are older than age and that the catalog does not know. 0 to go on, 1 to stop, -1; the
+ * walk returns the same. (strays.c)
+ */
+typedef int stray_fn(void *ctx, struct sha256 object, uint64_t size, struct err *e);
+int strays_walk(struct catalog *catalog, struct storage *storage, struct dur age, stray_fn *fn, void *ctx,
+                struct err *e) MUST_CHECK;
+/* What is younger may belong to an upload under way. */
+static inline struct dur stray_age(struct dur grace)
+{
+        return grace.ns > dur_s(3600).ns ? grace : dur_s(3600);
+}
 
 #endif

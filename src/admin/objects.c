@@ -26,6 +26,7 @@ enum did { COPIED, THERE, CHECKED, HASHED };
 struct done {
         enum did did;
         unsigned derived;
+        bool mended;
 };
 
 /* ---- one object --------------------------------------------------------------------------- */
@@ -67,14 +68,13 @@ static int same_hash(struct sha256 key, struct sha256 found, struct err *e)
                                      : err_set(e, ERR_CORRUPT, "object %s holds other bytes", sha256_format(key, hex));
 }
 
-static int check(struct run *run, struct sha256 key, uint64_t size, char *chunk, struct done *d, struct err *e)
+static int check(struct run *run, struct storage *s, struct sha256 key, uint64_t size, char *chunk, struct err *e)
 {
         struct sha256_ctx *sha = NULL;
         struct reader r;
         int64_t n = 0;
-        int rc = reader_open(&r, run->o->from, key, size, e);
+        int rc = reader_open(&r, s, key, size, e);
 
-        d->did = run->o->hash ? HASHED : CHECKED;
         if (rc == 0 && run->o->hash) {
                 sha = sha256_new();
                 while (sha && (n = reader_next(&r, chunk, e)) > 0)
@@ -86,18 +86,18 @@ static int check(struct run *run, struct sha256 key, uint64_t size, char *chunk,
         return rc;
 }
 
-/* 1 the target has it in this size, 0 not, -1. */
-static int is_there(struct storage *to, struct sha256 key, uint64_t size, struct err *e)
+/* 1 the target has it, 0 not (any more), -1. */
+static int is_there(struct run *run, struct sha256 key, uint64_t size, char *chunk, struct done *d, struct err *e)
 {
         struct err why = {0};
-        struct reader r;
-        int rc = reader_open(&r, to, key, size, &why);
+        int rc = check(run, run->o->to, key, size, chunk, &why);
 
-        reader_close(&r);
-        if (rc < 0 && why.code != ERR_NOT_FOUND) {
-                err_set(e, why.code, "at the target: %s; remove it there and run again", why.msg);
-                return -1;
+        if (rc < 0 && why.code == ERR_CORRUPT && run->o->replace) {
+                d->mended = true;
+                return storage_remove_object(run->o->to, key, e);
         }
+        if (rc < 0 && why.code != ERR_NOT_FOUND)
+                return err_set(e, why.code, "at the target: %.150s; remove it there and run again", why.msg);
         return rc == 0;
 }
 
@@ -159,19 +159,43 @@ static int copy_bytes(struct run *run, struct reader *r, struct sha256 key, char
         return rc;
 }
 
-/* What is derived goes first: an object that is there needs no second look. */
-static int copy(struct run *run, struct sha256 key, uint64_t size, char *chunk, struct done *d, struct err *e)
+static bool has_derived(struct storage *s, struct sha256 key, const char *name)
+{
+        struct err ignored;
+        uint64_t size;
+        int fd = -1;
+        bool has = storage_open_derived(s, key, name, &fd, &size, &ignored) == 0;
+
+        fd_close(&fd);
+        return has;
+}
+
+static int copy_all_derived(struct run *run, struct sha256 key, struct done *d, struct err *e)
 {
         static const char *const derived[] = {STORAGE_DERIVED_NAMES};
-        struct reader r;
-        int rc = is_there(run->o->to, key, size, e);
+        int rc = 0;
 
-        d->did = rc > 0 ? THERE : COPIED;
+        for (size_t i = 0; i < COUNT_OF(derived) && rc == 0; i++)
+                if (d->did == COPIED || !has_derived(run->o->to, key, derived[i]))
+                        rc = copy_derived(run, key, derived[i], d, e);
+        return rc;
+}
+
+/* What is derived goes first: an object that is there needs no second look, unless all is wanted. */
+static int copy(struct run *run, struct sha256 key, uint64_t size, bool derived, char *chunk, struct done *d,
+                struct err *e)
+{
+        struct reader r;
+        int rc = is_there(run, key, size, chunk, d, e);
+
+        d->did = rc > 0 ? run->o->hash ? HASHED : THERE : COPIED;
+        if (rc > 0 && derived && run->o->derived == DERIVED_ALL)
+                return copy_all_derived(run, key, d, e);
         if (rc != 0)
                 return rc < 0 ? -1 : 0;
         rc = reader_open(&r, run->o->from, key, size, e);
-        for (size_t i = 0; i < COUNT_OF(derived) && rc == 0; i++)
-                rc = copy_derived(run, key, derived[i], d, e);
+        if (rc == 0 && derived)
+                rc = copy_all_derived(run, key, d, e);
         if (rc == 0)
                 rc = copy_bytes(run, &r, key, chunk, e);
         reader_close(&r);
@@ -186,25 +210,42 @@ static bool is_objects_own(enum err_code code)
 }
 
 /* Lock held. */
-static void note(struct run *run, uint64_t size, int rc, const struct done *d, const struct err *e)
+static void end_run(struct run *run, const struct err *e)
+{
+        if (run->e.code == ERR_NONE)
+                run->e = *e;
+        run->stop = true;
+}
+
+/* Lock held. */
+static void note_lost(struct run *run, struct sha256 key, uint64_t size, const struct err *why)
+{
+        struct err e;
+
+        run->r->bad++;
+        if (run->o->lost && run->o->lost(run->o->ctx, key, size, why, &e) < 0)
+                end_run(run, &e);
+        else if (!run->o->lost && run->o->bad)
+                run->o->bad(run->o->ctx, why->msg);
+}
+
+/* Lock held. */
+static void note(struct run *run, struct sha256 key, uint64_t size, int rc, const struct done *d, const struct err *e)
 {
         struct objects_report *r = run->r;
 
         if (rc < 0 && !is_objects_own(e->code)) {
-                if (run->e.code == ERR_NONE)
-                        run->e = *e;
-                run->stop = true;
+                end_run(run, e);
                 return;
         }
         r->seen++;
         r->bytes += size;
         r->derived += d->derived;
         if (rc < 0) {
-                r->bad++;
-                if (run->o->bad)
-                        run->o->bad(run->o->ctx, e->msg);
+                note_lost(run, key, size, e);
         } else if (d->did == COPIED) {
                 r->copied++;
+                r->mended += d->mended;
                 r->copied_bytes += size;
         } else {
                 r->there++;
@@ -225,7 +266,7 @@ static void *work(void *arg)
                 err_oom(&e);
         lock_take(&run->lock);
         if (!chunk)
-                note(run, 0, -1, &(struct done){0}, &e);
+                note(run, (struct sha256){{0}}, 0, -1, &(struct done){0}, &e);
         while (more && !run->stop) {
                 struct sha256 key;
                 uint64_t size;
@@ -237,10 +278,12 @@ static void *work(void *arg)
                 if (!more)
                         break;
                 lock_drop(&run->lock);
-                struct done d = {0};
-                rc = run->o->to ? copy(run, key, size, chunk, &d, &e) : check(run, key, size, chunk, &d, &e);
+                struct done d = {.did = run->o->hash ? HASHED : CHECKED};
+                bool derived = rc == 1 && run->o->derived != DERIVED_NONE;
+                rc = run->o->to ? copy(run, key, size, derived, chunk, &d, &e)
+                                : check(run, run->o->from, key, size, chunk, &e);
                 lock_take(&run->lock);
-                note(run, size, rc, &d, &e);
+                note(run, key, size, rc, &d, &e);
         }
         lock_drop(&run->lock);
         mem_free(chunk);

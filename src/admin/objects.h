@@ -8,18 +8,27 @@
 struct objects_report {
         uint64_t seen, bytes; /* so far, whatever became of them */
         uint64_t copied, copied_bytes, there, hashed, derived;
-        uint64_t bad; /* missing, or not what their name says */
+        uint64_t mended; /* of those copied: the target had one that was damaged */
+        uint64_t bad;    /* missing, or not what their name says */
 };
+
+/* Derived files go with objects that are copied; with ALL also those that the target lacks of objects it has. */
+enum objects_derived { DERIVED_WITH_NEW, DERIVED_ALL, DERIVED_NONE };
 
 struct objects_opts {
         struct storage *from;
         struct storage *to; /* NULL: those of from are only checked */
-        bool hash;          /* of a check: read every byte, not only sizes */
+        bool hash;          /* read every byte, not only sizes: of a check, or of what the target has already */
+        bool replace;       /* what the target has damaged, instead of ending there */
+        enum objects_derived derived;
         unsigned threads;
-        /* The objects wanted: 1, 0 at the end, -1. Called by one thread at a time, as are the two below. */
+        /* The objects wanted: 1, 2 one without derived files, 0 at the end, -1. One thread at a time calls it, as those
+         * below. */
         int (*next)(void *ctx, struct sha256 *object, uint64_t *size, struct err *e);
         void (*progress)(void *ctx, const struct objects_report *r); /* may be NULL */
         void (*bad)(void *ctx, const char *why);                     /* may be NULL */
+        /* Instead of bad, for who can do something about it; -1 ends the run. May be NULL. */
+        int (*lost)(void *ctx, struct sha256 object, uint64_t size, const struct err *why, struct err *e);
         void *ctx;
 };
 

@@ -109,6 +109,18 @@ int admin_stats(struct admin *a, const char *owner, struct buf *out, struct err 
         return 0;
 }
 
+static void collect_scrub(struct admin *a)
+{
+        struct scrub_state st;
+        struct err e;
+        if (catalog_scrub_state(a->o.catalog, &st, &e)) {
+                log_warning("admin", "cannot read the scrubber's state for the metrics: %s", e.msg);
+                return;
+        }
+        metrics_set(METRIC_SCRUB_BAD, (double)st.bad);
+        metrics_set(METRIC_SCRUB_LAST, (double)st.last.finished.us * 1e-6);
+}
+
 static void collect_catalog(struct admin *a)
 {
         struct catalog_counts c;
@@ -141,6 +153,7 @@ void admin_collect(struct admin *a)
                 struct process_usage u;
                 struct storage_state st;
                 collect_catalog(a);
+                collect_scrub(a);
                 process_usage(&u);
                 storage_state(a->o.storage, &st);
                 metrics_set(METRIC_STORAGE_FREE, (double)st.free_bytes);

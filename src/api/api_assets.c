@@ -247,7 +247,7 @@ void delete_object(struct http_request *r)
                 http_reply_error(r, 403, "forbidden", NULL, "permanent: needs a key of scope admin");
                 return;
         }
-        int rc = permanent ? ingest_purge(api_of(r)->o.ingest, id, bound_owner(r), actor_of(r), &e)
+        int rc = permanent ? catalog_asset_purge(api_of(r)->o.catalog, id, bound_owner(r), actor_of(r), &e)
                            : catalog_asset_trash(api_of(r)->o.catalog, id, bound_owner(r), actor_of(r), &e);
         if (rc)
                 http_reply_err(r, &e);

@@ -9,12 +9,17 @@
 
 static bool inline_safe(const char *mime)
 {
-        static const char *const raster[] = {"image/jpeg", "image/png",  "image/webp", "image/gif",
-                                             "image/avif", "image/heic", "image/heif", "image/tiff"};
-        for (size_t i = 0; i < COUNT_OF(raster); i++)
-                if (!strcmp(mime, raster[i]))
+        static const char *const shown[] = {
+                "image/jpeg",     "image/png",   "image/webp", "image/gif",       "image/avif",      "image/heic",
+                "image/heif",     "image/tiff",  "video/mp4",  "video/quicktime", "video/webm",      "video/ogg",
+                "video/mpeg",     "video/mp2t",  "video/3gpp", "video/x-m4v",     "video/x-msvideo", "video/x-matroska",
+                "video/x-ms-asf", "video/x-flv", "audio/mpeg", "audio/mp4",       "audio/aac",       "audio/ogg",
+                "audio/flac",     "audio/wav",   "audio/aiff", "audio/amr",       "audio/midi",
+        };
+        for (size_t i = 0; i < COUNT_OF(shown); i++)
+                if (!strcmp(mime, shown[i]))
                         return true;
-        return !strncmp(mime, "video/", 6) || !strncmp(mime, "audio/", 6);
+        return false;
 }
 
 /* What a browser may be told a stored file is: anything it could run in our origin becomes plain bytes. */

@@ -232,7 +232,10 @@ static void begin_session(struct http_request *r, struct span key)
                         http_reply_err(r, &e);
                         return;
                 }
-                http_key_refused(r, key_split(key, prefix) ? prefix : "");
+                char shown[KEY_PREFIX_LEN + 3] = ""; /* as the gate shows it */
+                if (key_split(key, prefix))
+                        snprintf(shown, sizeof shown, "fa_%s", prefix);
+                http_key_refused(r, shown);
                 http_reply_error(r, 401, "unauthorized", NULL, "%s", e.msg);
                 return;
         }

@@ -78,7 +78,7 @@ http_handle_fn get_clusters, get_cluster, post_cluster, delete_cluster, patch_cl
 http_handle_fn get_admin_clusters, get_cluster_statistics, get_merge_candidates, get_admin_cluster, post_cluster_rename,
         post_cluster_merge, post_cluster_threshold, post_cluster_confirm, post_organise;
 http_handle_fn get_dlq, get_dlq_job, retry_dlq_job, delete_dlq_job, retry_dlq_all, delete_dlq_all, get_stats,
-        get_config;
+        get_config, get_scrub, post_scrub;
 http_handle_fn get_keys, post_key, delete_key, post_session, delete_session;
 extern const struct http_stream ingest_stream, put_file_stream, search_image_stream;
 

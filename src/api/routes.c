@@ -38,6 +38,14 @@
                  .statuses = st,                                                                                       \
                  .unbound = true,                                                                                      \
                  .while_draining = true}
+#define BODY_UNBOUND(m, p, fn, st)                                                                                     \
+        .http = {.method = m,                                                                                          \
+                 .path = p,                                                                                            \
+                 .scope = AD,                                                                                          \
+                 .body = HTTP_BODY_JSON,                                                                               \
+                 .handle = fn,                                                                                         \
+                 .statuses = st,                                                                                       \
+                 .unbound = true}
 /* Open, and small: anybody may send it. */
 #define OPEN_BODY(m, p, fn, st)                                                                                        \
         .http = {.method = m, .path = p, .body = HTTP_BODY_JSON, .max_body = 4096, .handle = fn, .statuses = st}
@@ -167,6 +175,10 @@ const struct api_route api_route_table[] = {
         {GET(V1 "/admin/stats", AD, get_stats, "200"), "Admin", "Counts", NULL, NULL, "Stats"},
         {GET_UNBOUND(V1 "/admin/config", get_config, "200"), "Admin", "Settings with their origin, secrets masked",
          NULL, NULL, "Any"},
+        {GET_UNBOUND(V1 "/admin/scrub", get_scrub, "200"), "Admin", "What reading the stored objects again has found",
+         NULL, NULL, "Scrub"},
+        {BODY_UNBOUND(HTTP_POST, V1 "/admin/scrub", post_scrub, "202 400 415"), "Admin",
+         "Read all objects again now, or those named", NULL, "ScrubRequest", "Scrub"},
         {GET(V1 "/admin/keys", AD, get_keys, "200 400"), "Keys", "Keys, newest first; never the key itself",
          "revoked boolean Revoked ones too\n", NULL, "KeyPage"},
         {BODY(HTTP_POST, V1 "/admin/keys", AD, post_key, "201 400 409 415"), "Keys",

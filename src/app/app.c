@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "admin/backup.h"
 #include "app/app_priv.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -45,7 +46,7 @@ int app_open_data(struct app *a, bool lock, struct err *e)
 
 static int prepare_folders(struct app *a, struct err *e)
 {
-        if (app_open_data(a, true, e) || dir_make(a->c->storage_path, e) ||
+        if (app_open_data(a, true, e) || backup_restore_check(a->data, e) || dir_make(a->c->storage_path, e) ||
             absolute(a->c->storage_path, a->storage_path, sizeof a->storage_path, e))
                 return -1;
         name_instance(a);
@@ -65,7 +66,7 @@ static void raise_fd_limit(void)
 }
 
 /* A relative path in DATABASE_URL means relative to where the service was started. */
-static int catalog_url(struct app *a, struct err *e)
+int app_catalog_url(struct app *a, struct err *e)
 {
         char cwd[PATH_MAX] = "";
         const char *path = a->c->database_path;
@@ -82,7 +83,7 @@ static int catalog_url(struct app *a, struct err *e)
 
 int app_open_catalog(struct app *a, struct err *e)
 {
-        if (catalog_url(a, e))
+        if (app_catalog_url(a, e))
                 return -1;
         struct catalog_opts co = {
                 .url = a->catalog_url,
@@ -119,7 +120,8 @@ struct jail_opts app_jail_opts(const struct config *c, const struct app_paths *p
                                   .timeout = c->task_timeout,
                                   /* enough for files whose decoder uses more threads than one */
                                   .cpu = {c->task_timeout.ns * 4},
-                                  .recycle_after = 1000};
+                                  .recycle_after = 1000,
+                                  .recycle_bytes = (uint64_t)384 << 20};
 }
 
 static int open_model(struct app *a, struct err *e)
@@ -198,11 +200,6 @@ static void config_json(void *ctx, struct buf *out)
         config_show(((struct app *)ctx)->c, out, true);
 }
 
-static int purge(void *ctx, struct id asset, struct err *e)
-{
-        return ingest_purge(((struct app *)ctx)->ingest, asset, NULL, "service", e);
-}
-
 static int open_front(struct app *a, struct err *e)
 {
         const struct config *c = a->c;
@@ -211,11 +208,13 @@ static int open_front(struct app *a, struct err *e)
                                 .probes = a->probes,
                                 .nprobes = APP_PROBES,
                                 .config_json = config_json,
-                                .purge = purge,
                                 .ctx = a,
                                 .api_key = c->api_key,
                                 .instance = a->instance,
-                                .trash_after = dur_s((double)c->trash_days * 86400)};
+                                .trash_after = dur_s((double)c->trash_days * 86400),
+                                .gc_grace = c->gc_grace,
+                                .scrub_period = dur_s((double)c->scrub_days * 86400),
+                                .scrub_rate = (uint64_t)c->scrub_rate};
         app_probes_init(a);
         if (admin_open(&ao, &a->admin, e))
                 return -1;

@@ -28,7 +28,6 @@ struct copy {
         const struct app_copy_opts *o;
         char path[PATH_MAX], data[PATH_MAX]; /* the source's file and data folder */
         char to[1024], spool[PATH_MAX];
-        bool own_spool;
         int lock_fd;
         struct place from_place, to_place;
         struct catalog_copy *catalog;
@@ -92,25 +91,9 @@ static int find_target(struct copy *k, struct err *e)
 
 /* ---- storages ----------------------------------------------------------------------------------- */
 
-/* Uploads to a store are spooled: into SPOOL_PATH when it is set, never into the source's data folder. */
-static int make_spool(struct copy *k, struct place *p, struct err *e)
-{
-        const char *tmp = getenv("TMPDIR");
-        if (k->c->origin[CONFIG_SPOOL_PATH] != ORIGIN_DEFAULT)
-                return 0;
-        if (!k->own_spool) {
-                snprintf(k->spool, sizeof k->spool, "%s/file-allocator-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-                if (!mkdtemp(k->spool))
-                        return err_errno(e, errno, "cannot make a folder for uploads, %s", k->spool);
-                k->own_spool = true;
-        }
-        p->opts.s3.spool_path = k->spool;
-        return 0;
-}
-
 static int place_open(struct copy *k, struct place *p, bool read_only, struct err *e)
 {
-        if (strncmp(p->opts.url, "s3://", 5) == 0 && make_spool(k, p, e))
+        if (app_spool_apart(k->c, true, k->spool, &p->opts, e))
                 return -1;
         p->opts.read_only = read_only;
         return storage_open(&p->opts, &p->s, e);
@@ -276,7 +259,7 @@ int app_copy(const struct config *c, const struct app_copy_opts *opts, struct er
         catalog_copy_close(k->catalog);
         storage_close(k->from_place.s);
         storage_close(k->to_place.s);
-        if (k->own_spool)
+        if (*k->spool)
                 rmdir(k->spool);
         fd_close(&k->lock_fd);
         mem_free(k);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -50,6 +51,23 @@ int app_data_lock_if_any(const char *data, int *fd, struct err *e)
                 return 0;
         *fd = open(path, O_RDONLY | O_CLOEXEC);
         return *fd < 0 ? err_errno(e, errno, "cannot open %s", path) : hold(*fd, data, e);
+}
+
+int app_spool_apart(const struct config *c, bool set, char own[PATH_MAX], struct storage_opts *o, struct err *e)
+{
+        const char *tmp = getenv("TMPDIR");
+        if (strncmp(o->url, "s3://", 5) != 0 || (set && c->origin[CONFIG_SPOOL_PATH] != ORIGIN_DEFAULT))
+                return 0;
+        if (!*own) {
+                snprintf(own, PATH_MAX, "%s/file-allocator-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+                if (!mkdtemp(own)) {
+                        err_errno(e, errno, "cannot make a folder for uploads, %.160s", own);
+                        *own = '\0';
+                        return -1;
+                }
+        }
+        o->s3.spool_path = own;
+        return 0;
 }
 
 void app_storage_opts(const struct config *c, char role_url[APP_ROLE_URL_MAX], struct storage_opts *out)

@@ -44,6 +44,8 @@ struct app {
 
 /* DATA_PATH made, found and, when lock, taken for this process alone. */
 int app_open_data(struct app *a, bool lock, struct err *e) MUST_CHECK;
+/* Fills a->catalog_url from the settings. */
+int app_catalog_url(struct app *a, struct err *e) MUST_CHECK;
 int app_open_catalog(struct app *a, struct err *e) MUST_CHECK;
 /* Opens a->limit if a rate limit is set. */
 int app_limit_open(struct app *a, struct err *e) MUST_CHECK;
@@ -63,6 +65,13 @@ int app_data_lock(const char *data, int *fd, struct err *e) MUST_CHECK;
 int app_data_lock_if_any(const char *data, int *fd, struct err *e) MUST_CHECK;
 
 #define APP_ROLE_URL_MAX 1024
+/*
+ * Who works on a storage beside or without the server keeps out of its spool: uploads go through a folder of their own
+ * under TMPDIR, made when own is "" and removed by the caller; with set through SPOOL_PATH where that is set. Nothing
+ * to do for a directory. (app_parts.c)
+ */
+int app_spool_apart(const struct config *c, bool set, char own[PATH_MAX], struct storage_opts *o,
+                    struct err *e) MUST_CHECK;
 /* The storage that the settings name; out points into c and role_url. */
 void app_storage_opts(const struct config *c, char role_url[APP_ROLE_URL_MAX], struct storage_opts *out);
 

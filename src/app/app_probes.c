@@ -36,12 +36,23 @@ static const char *probe_database(void *ctx, struct buf *out)
         return finish(&j, st.ok ? "healthy" : "unhealthy", st.note);
 }
 
+/* What is wrong with the disk itself comes first. */
+static void note_damage(struct app *a, char note[160])
+{
+        struct scrub_state st;
+        struct err ignored;
+        if (!*note && catalog_scrub_state(a->catalog, &st, &ignored) == 0 && st.bad)
+                snprintf(note, 160, "%llu stored objects are damaged or missing: GET /api/v1/admin/scrub names them",
+                         (unsigned long long)st.bad);
+}
+
 static const char *probe_storage(void *ctx, struct buf *out)
 {
         struct app *a = ctx;
         struct storage_state st;
         struct json_out j;
         storage_state(a->storage, &st);
+        note_damage(a, st.note);
         json_out_init(&j, out);
         json_obj(&j);
         json_kv_str(&j, "backend", storage_backend_name(a->storage));

@@ -235,6 +235,7 @@ enum lock_rank {
         RANK_STORAGE = 70,
         RANK_LIMIT = 75,
         RANK_HTTP = 80,
+        RANK_HELPER = 85,
         RANK_METRICS = 90,
         RANK_LOG = 95,
 };
@@ -265,6 +266,20 @@ void cond_broadcast(struct cond *c);
 
 /* Start a named thread with all signals blocked and a 1 MiB stack. 0 or -1. */
 int thread_start(pthread_t *t, const char *name, void *(*run)(void *), void *arg) MUST_CHECK;
+
+/*
+ * A second pair of hands: one thread that takes over a part of somebody's work
+ * while he does the rest. It is lent to one at a time, never waited for before
+ * it has begun, and so costs a busy machine next to nothing.
+ */
+struct helper;
+int helper_open(const char *name, struct helper **out) MUST_CHECK; /* 0 or -1 */
+void helper_close(struct helper *h);                               /* nobody has it; NULL is fine */
+/* fn(arg) on the helper's thread, as soon as that comes to run. False: it is lent already, or h is NULL; nothing will
+ * happen. */
+bool helper_lend(struct helper *h, void (*fn)(void *arg), void *arg) MUST_CHECK;
+/* Gives it back. True: fn has run, to its end. False: it had not begun and will not. */
+bool helper_end(struct helper *h) MUST_CHECK;
 
 /* ---- fds ------------------------------------------------------------------- */
 

@@ -208,8 +208,6 @@ struct asset_args {
         const char *fold; /* of the new name */
         struct tag *tags;
         struct id *operation;
-        struct sha256 *object;
-        bool *orphan;
 };
 
 static int rename_to(struct tx *tx, const struct row *r, const struct asset_args *g, struct err *e)
@@ -359,6 +357,24 @@ static int tasks_drop(struct tx *tx, int64_t asset, struct err *e)
         return 0;
 }
 
+static int purge_row(struct tx *tx, const struct row *r, const char *actor, struct err *e)
+{
+        if (!r->trashed && !id_is_nil(r->cluster) && folder_member(tx, r->cluster, r->n, -1, e) < 0)
+                return -1;
+        if (counter_add(tx, r->owner, r->kind, r->trashed ? ASSET_STATUS_COUNT : (int)r->status, -1, -(int64_t)r->size,
+                        e) < 0 ||
+            job_count(tx, r->job, r->status, -1, e) < 0 || tasks_drop(tx, r->n, e) < 0 ||
+            lineage_add(tx, r->n, "purged", actor, NULL, e) < 0)
+                return -1;
+        if (db_run(tx->db, e, "UPDATE asset SET duplicate_of = NULL WHERE sha256 = ? AND duplicate_of = ?", "hu",
+                   &r->sha256, &r->id) < 0 ||
+            db_run(tx->db, e, "DELETE FROM asset WHERE n = ?", "l", r->n) < 0 ||
+            object_release(tx, &r->sha256, e) < 0 ||
+            tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e) < 0)
+                return -1;
+        return tx_text(tx, r->n, e);
+}
+
 static int do_purge(struct tx *tx, void *arg, struct err *e)
 {
         struct asset_args *g = arg;
@@ -367,30 +383,50 @@ static int do_purge(struct tx *tx, void *arg, struct err *e)
         if (lock_owner_of_asset(tx, g->id, e) < 0 || tasks_lock(tx, g->id, e) < 0 ||
             row_find(tx, g->id, g->owner, &r, e) < 0)
                 return -1;
-        if (!r.trashed && !id_is_nil(r.cluster) && folder_member(tx, r.cluster, r.n, -1, e) < 0)
-                return -1;
-        if (counter_add(tx, r.owner, r.kind, r.trashed ? ASSET_STATUS_COUNT : (int)r.status, -1, -(int64_t)r.size, e) <
-                    0 ||
-            job_count(tx, r.job, r.status, -1, e) < 0 || tasks_drop(tx, r.n, e) < 0 ||
-            lineage_add(tx, r.n, "purged", g->actor, NULL, e) < 0)
-                return -1;
-        if (db_run(tx->db, e, "UPDATE asset SET duplicate_of = NULL WHERE sha256 = ? AND duplicate_of = ?", "hu",
-                   &r.sha256, &r.id) < 0 ||
-            db_run(tx->db, e, "DELETE FROM asset WHERE n = ?", "l", r.n) < 0 ||
-            object_drop(tx, &r.sha256, g->orphan, e) < 0)
-                return -1;
-        *g->object = r.sha256;
-        if (tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r.n}, e) < 0)
-                return -1;
-        return tx_text(tx, r.n, e);
+        return purge_row(tx, &r, g->actor, e);
 }
 
-int catalog_asset_purge(struct catalog *c, struct id id, const char *owner, const char *actor, struct sha256 *object,
-                        bool *orphan, struct err *e)
+int catalog_asset_purge(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e)
 {
-        struct asset_args g = {.id = id, .owner = owner, .actor = actor, .object = object, .orphan = orphan};
+        struct asset_args g = {.id = id, .owner = owner, .actor = actor};
 
         return write_do(c, LANE_RESULT, do_purge, &g, e);
+}
+
+/* The next asset of the job that is left: 1, 0 none, -1. */
+static int next_of_job(struct tx *tx, struct id job, struct id *out, struct err *e)
+{
+        struct rows *s = db_query(
+                tx->db, e, "SELECT a.id FROM asset a JOIN job j ON j.n = a.job WHERE j.id = ? ORDER BY a.n LIMIT 1",
+                "u", &job);
+        int rc = s ? db_step(tx->db, s, e) : -1;
+
+        if (rc > 0) {
+                *out = col_id(s, 0);
+                db_end(s);
+        }
+        return rc;
+}
+
+static int do_undo(struct tx *tx, void *arg, struct err *e)
+{
+        struct asset_args *g = arg;
+        struct asset_args one = {.actor = "service"};
+        int rc;
+
+        while ((rc = next_of_job(tx, g->id, &one.id, e)) > 0)
+                if (do_purge(tx, &one, e) < 0)
+                        return -1;
+        if (rc < 0 || db_run(tx->db, e, "DELETE FROM idempotency WHERE job = ?", "u", &g->id) < 0)
+                return -1;
+        return db_run(tx->db, e, "DELETE FROM job WHERE id = ?", "u", &g->id);
+}
+
+int catalog_ingest_undo(struct catalog *c, struct id job, struct err *e)
+{
+        struct asset_args g = {.id = job};
+
+        return write_do(c, LANE_RESULT, do_undo, &g, e);
 }
 
 static int do_reprocess(struct tx *tx, void *arg, struct err *e)

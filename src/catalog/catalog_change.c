@@ -278,18 +278,6 @@ int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tag
         return 0;
 }
 
-int object_drop(struct tx *tx, const struct sha256 *h, bool *orphan, struct err *e)
-{
-        int64_t size;
-        int rc = db_int(tx->db, e, &size,
-                        "DELETE FROM object WHERE sha256 = ?1 AND NOT EXISTS (SELECT 1 FROM asset WHERE sha256 = ?1) "
-                        "RETURNING size",
-                        "h", h);
-
-        *orphan = rc > 0;
-        return rc <= 0 ? rc : counter_add(tx, "", COUNTER_OBJECTS, 0, -1, -size, e);
-}
-
 /* ---- locks ---------------------------------------------------------------------------- */
 
 /* Owners are told from other things that are locked by name by the second number. */

@@ -16,7 +16,7 @@
 #define TELL_ROWS   1000
 
 const struct copy_table copy_tables[] = {
-        {"object", "sha256, size, created", "bll", "sha256"},
+        {"object", "sha256, size, created, orphaned, collecting, scrubbed, bad, bad_since", "bllllltl", "sha256"},
         {"job", "n, id, owner, comments, status, queued, processing, done, failed, created, updated, completed",
          "luttilllllll", "n"},
         {"cluster",
@@ -271,7 +271,7 @@ int catalog_copy_load(struct catalog_copy *c, struct err *e)
 
         if (c->state == COPY_FINISHED)
                 return 0;
-        rc = copy_target_begin(c->target, copy_source_origin(c->source), &source, e);
+        rc = copy_target_begin(c->target, 0, copy_source_origin(c->source), &source, e);
         buf_init(&b, ROW_MAX);
         c->done = 0;
         for (size_t i = 0; i < NTABLES && rc == 0; i++)

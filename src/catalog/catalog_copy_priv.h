@@ -55,8 +55,9 @@ int copy_target_open(const char *url, const char *password, struct copy_target *
 void copy_target_close(struct copy_target *t); /* NULL is fine */
 /* Changes nothing. ERR_CONFLICT: foreign content, or a server at work. */
 int copy_target_look(struct copy_target *t, struct copy_found *out, struct err *e) MUST_CHECK;
-/* Tables up to date, and the copy remembered; rows and hashes are for people to look at. */
-int copy_target_begin(struct copy_target *t, int64_t origin, const struct sha256 *source, struct err *e) MUST_CHECK;
+/* Tables of that version (0: up to date), and the copy remembered. */
+int copy_target_begin(struct copy_target *t, int version, int64_t origin, const struct sha256 *source,
+                      struct err *e) MUST_CHECK;
 /* Rows of a table that are there already. */
 int copy_target_copied(struct copy_target *t, const struct copy_table *table, uint64_t *rows, struct err *e) MUST_CHECK;
 /* One batch is one transaction: begin, put any number of tuples, commit with the number of rows then there. */

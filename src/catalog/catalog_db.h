@@ -187,6 +187,8 @@ typedef int use_model_fn(struct catalog *c, const char *id, int64_t model, uint3
 typedef int model_fn(struct catalog *c, int64_t *model, uint32_t *dim, struct err *e);
 /* What is searchable of the asset by words, as it is now; nothing if it is gone. */
 typedef int text_put_fn(struct db *db, int64_t asset, struct arena *a, struct err *e);
+/* Before a read that finds assets by their words: none that is committed now will be missing. */
+typedef void words_settle_fn(struct catalog *c);
 typedef int text_search_fn(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                            struct text_match *out, size_t *n, struct err *e);
 
@@ -224,6 +226,7 @@ struct engine {
         __typeof__(catalog_vector_search) *vector_search;
         __typeof__(catalog_prototype_search) *prototype_search;
         text_search_fn *text_search;
+        words_settle_fn *words_settle; /* NULL: words are indexed with the asset */
 };
 
 #define MODEL_ID_MAX 256

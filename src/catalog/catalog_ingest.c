@@ -16,6 +16,7 @@ struct ingest_args {
         struct id *assets;
         struct duplicate *duplicates;
         struct tag *tags;
+        bool *damaged;
 };
 
 static const char *scope_of(const struct new_job *job)
@@ -142,18 +143,6 @@ static int find_duplicate(struct tx *tx, const char *owner, const struct sha256 
         return rc < 0 ? -1 : 0;
 }
 
-/* Before duplicates are looked for: of two uploads of the same new bytes the second waits here for the first. */
-static int object_put(struct tx *tx, const struct new_asset *f, struct err *e)
-{
-        if (db_run(tx->db, e,
-                   "INSERT INTO object (sha256, size, created) VALUES (?, ?, ?) ON CONFLICT (sha256) DO NOTHING", "hll",
-                   &f->sha256, (int64_t)f->size, tx->now.us) < 0)
-                return -1;
-        if (db_changes(tx->db) > 0 && counter_add(tx, "", COUNTER_OBJECTS, 0, 1, (int64_t)f->size, e) < 0)
-                return -1;
-        return 0;
-}
-
 static int asset_insert(struct tx *tx, const struct ingest_args *g, size_t i, int64_t job_n, const struct id *cluster,
                         const struct id *of, int64_t *n, struct err *e)
 {
@@ -183,7 +172,10 @@ static int add_asset(struct tx *tx, const struct ingest_args *g, size_t i, int64
         struct id of;
         int64_t n;
 
-        if (object_put(tx, f, e) < 0 || find_duplicate(tx, job->owner, &f->sha256, &of, e) < 0 ||
+        /* Before duplicates are looked for: of two uploads of the same new bytes the second waits here for the first.
+         */
+        if (object_acquire(tx, &f->sha256, f->size, &g->damaged[i], e) < 0 ||
+            find_duplicate(tx, job->owner, &f->sha256, &of, e) < 0 ||
             asset_insert(tx, g, i, job_n, cluster, &of, &n, e) < 0 ||
             counter_add(tx, job->owner, f->kind, status, 1, (int64_t)f->size, e) < 0)
                 return -1;
@@ -251,7 +243,8 @@ static int do_ingest(struct tx *tx, void *arg, struct err *e)
                                        .created = job->created.us ? job->created : tx->now,
                                        .assets = g->assets,
                                        .nassets = job->nassets,
-                                       .duplicates = g->duplicates};
+                                       .duplicates = g->duplicates,
+                                       .damaged = g->damaged};
         if (add_job(tx, job, g->out->created, &n, e) < 0)
                 return -1;
         if (job->folder && *job->folder) {
@@ -281,7 +274,8 @@ int catalog_ingest(struct catalog *c, const struct new_job *job, struct arena *a
         g.duplicates = arena_array(a, job->nassets, sizeof(*g.duplicates));
         g.fold = arena_array(a, job->nassets, sizeof(*g.fold));
         g.tags = human_tags(a, job->tags, job->ntags);
-        if (!g.assets || !g.duplicates || !g.fold || !g.tags)
+        g.damaged = arena_array(a, job->nassets, sizeof(*g.damaged));
+        if (!g.assets || !g.duplicates || !g.fold || !g.tags || !g.damaged)
                 return err_oom(e);
         for (size_t i = 0; i < job->nassets; i++)
                 if (!(g.fold[i] = text_fold(a, job->assets[i].filename)))

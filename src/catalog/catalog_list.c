@@ -84,6 +84,8 @@ int catalog_asset_list(struct catalog *c, const struct asset_filter *f, enum ass
         *out = (struct asset_page){0};
         if (page_begin(&p, c, cursor, a, e) < 0)
                 return -1;
+        if (f->name)
+                words_settle(c);
         db = read_begin(c, e);
         if (!db)
                 return -1;

@@ -28,11 +28,11 @@ static int remember(struct copy_target *t, int64_t origin, const struct sha256 *
         return pg_exec(t->db, "COMMIT", e);
 }
 
-int copy_target_begin(struct copy_target *t, int64_t origin, const struct sha256 *source, struct err *e)
+int copy_target_begin(struct copy_target *t, int version, int64_t origin, const struct sha256 *source, struct err *e)
 {
         struct copy_found found;
 
-        if (pg_migrate(t->db, e) < 0 || copy_target_look(t, &found, e) < 0)
+        if (pg_migrate_to(t->db, version, e) < 0 || copy_target_look(t, &found, e) < 0)
                 return -1;
         return found.begun ? 0 : remember(t, origin, source, e);
 }

@@ -104,8 +104,8 @@ static int expect_empty(struct db *db, struct err *e)
                         rc = pg_word(db, sql, word, sizeof(word), e);
                 if (rc > 0)
                         return err_set(e, ERR_CONFLICT,
-                                       "database %.60s holds rows of a table \"%s\" that no copy began: give the copy "
-                                       "an empty database",
+                                       "database %.60s holds rows of a table \"%s\" that no copy began: an empty "
+                                       "database is needed",
                                        PQdb(pg_of(db)->h), t->name);
                 if (rc < 0)
                         return -1;
@@ -141,7 +141,7 @@ int pg_copy_check(struct db *db, struct err *e)
                 return -1;
         return found.begun && !found.finished
                        ? err_set(e, ERR_CONFLICT,
-                                 "the catalog is the target of a copy that was not finished: run \"file-allocator "
-                                 "migrate copy\" again")
+                                 "the catalog was copied or restored, and that was not finished: run the "
+                                 "\"migrate copy\" or \"backup restore\" again that began it")
                        : 0;
 }

@@ -129,17 +129,42 @@ static int apply(struct db *db, const struct catalog_migration *m, struct err *e
         return -1;
 }
 
-static int upgrade(struct db *db, struct err *e)
+/* The list cut off behind version. */
+static int run_list(struct db *db, int version, struct err *e)
+{
+        struct catalog_migration *list;
+        size_t n = 0;
+        int rc;
+
+        if (version == 0)
+                return migrations_run(db, catalog_migrations_postgres, apply, e);
+        while (catalog_migrations_postgres[n].version && catalog_migrations_postgres[n].version <= version)
+                n++;
+        list = mem_calloc(n + 1, sizeof(*list));
+        if (!list)
+                return err_oom(e);
+        memcpy(list, catalog_migrations_postgres, n * sizeof(*list));
+        rc = migrations_run(db, list, apply, e);
+        mem_free(list);
+        return rc;
+}
+
+static int upgrade(struct db *db, int version, struct err *e)
 {
         if (pg_exec(db,
                     "CREATE TABLE IF NOT EXISTS schema_version (version integer PRIMARY KEY, name text NOT NULL, "
                     "at bigint NOT NULL)",
                     e) < 0)
                 return -1;
-        return migrations_run(db, catalog_migrations_postgres, apply, e);
+        return run_list(db, version, e);
 }
 
 int pg_migrate(struct db *db, struct err *e)
+{
+        return pg_migrate_to(db, 0, e);
+}
+
+int pg_migrate_to(struct db *db, int version, struct err *e)
 {
         struct err ignored;
         int rc;
@@ -150,7 +175,7 @@ int pg_migrate(struct db *db, struct err *e)
         if (pg_exec(db, "SET statement_timeout = 0; SET lock_timeout = 0", e) < 0 ||
             pg_exec(db, "SELECT pg_advisory_lock(" MIGRATION_LOCK ")", e) < 0)
                 return -1;
-        rc = check_vector(db, e) < 0 || upgrade(db, e) < 0 ? -1 : 0;
+        rc = check_vector(db, e) < 0 || upgrade(db, version, e) < 0 ? -1 : 0;
         if (!pg_of(db)->broken && pg_exec(db, "SELECT pg_advisory_unlock(" MIGRATION_LOCK ")", &ignored) < 0)
                 pg_of(db)->broken = true;
         return rc;

@@ -107,6 +107,8 @@ __typeof__(catalog_warm) pg_warm;
 
 /* Refuses a server that does not keep what it acknowledged, sees to pgvector, brings the tables up to date. */
 int pg_migrate(struct db *db, struct err *e) MUST_CHECK;
+/* The same, no further than this version; 0: the newest. For what was copied from an older catalog. */
+int pg_migrate_to(struct db *db, int version, struct err *e) MUST_CHECK;
 /* Refuses a catalog into which a copy is not finished (catalog_postgres_copy_open.c). */
 int pg_copy_check(struct db *db, struct err *e) MUST_CHECK;
 /* The url as libpq takes it, which knows nothing of SQLAlchemy's "postgresql+driver://". The caller's; NULL on OOM. */

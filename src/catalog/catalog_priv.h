@@ -85,6 +85,8 @@ char *text_fts_query(struct arena *a, const char *text, const char *op, const ch
 
 /* Brings what is searched by words up to date with the assets marked by tx_text. (catalog_search.c) */
 int text_flush(struct tx *tx, struct err *e) MUST_CHECK;
+/* What the engine's words_settle promises. (catalog_search.c) */
+void words_settle(struct catalog *c);
 /* Whether any of the words begins a word of the text; both folded. words is put back as it was. */
 bool text_has_any(const char *folded, char *words);
 
@@ -132,8 +134,10 @@ int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *ac
                 struct err *e) MUST_CHECK;
 /* Human tags are replaced when human, else all the others. */
 int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e) MUST_CHECK;
-/* Give a purged asset's object back: *orphan when nothing refers to it. */
-int object_drop(struct tx *tx, const struct sha256 *h, bool *orphan, struct err *e) MUST_CHECK;
+/* After one of its assets is gone: from now on it is unreferenced, if it is. (catalog_gc.c) */
+int object_release(struct tx *tx, const struct sha256 *h, struct err *e) MUST_CHECK;
+/* Before an asset refers to it; made when new. ERR_STALE: it is being collected. *damaged: it is known to be bad. */
+int object_acquire(struct tx *tx, const struct sha256 *h, uint64_t size, bool *damaged, struct err *e) MUST_CHECK;
 
 /*
  * Folders, sums and who is where are changed by one write of an owner at a

@@ -133,6 +133,12 @@ int catalog_prototype_search(struct catalog *c, const char *owner, const float *
         return k == 0 ? 0 : c->engine->prototype_search(c, owner, q, k, a, out, n, e);
 }
 
+void words_settle(struct catalog *c)
+{
+        if (c->engine->words_settle)
+                c->engine->words_settle(c);
+}
+
 int catalog_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
                         struct text_match *out, size_t *n, struct err *e)
 {
@@ -149,6 +155,7 @@ int catalog_text_search(struct catalog *c, const char *text, const struct asset_
         a = arena_new(64 << 20);
         if (!a)
                 return err_oom(e);
+        words_settle(c);
         db = read_begin(c, e);
         if (db) {
                 rc = c->engine->text_search(db, text, &live, k, a, out, n, e);

@@ -8,6 +8,7 @@
 #include "metrics/metrics.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 /* ---- the keeper --------------------------------------------------------------------- */
 
@@ -96,6 +97,7 @@ void sqlite_close(struct catalog *base)
         pool_close(c);
         /* The last connection moves the WAL into the database and removes it. */
         conn_close(&c->wdb);
+        helper_close(c->helper);
         index_free(c->index);
         lock_done(&c->wlock);
         lock_done(&c->plock);
@@ -149,6 +151,8 @@ int catalog_sqlite_open(const struct catalog_opts *opts, struct catalog **out, s
         } else if (vector_dir(c, e) == 0 && conn_open(&c->wdb, c->path, true, e) == 0 &&
                    sqlite_migrate(&c->wdb.base, e) == 0 && cursor_secret_load(&c->base, &c->wdb.base, e) == 0 &&
                    pool_open(c, e) == 0 && writer_start(c, e) == 0 && keeper_start(c, e) == 0) {
+                if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && helper_open("catalog-scan", &c->helper) < 0)
+                        c->helper = NULL; /* then each scans alone */
                 metrics_set(METRIC_DB_CONNECTIONS, POOL_SIZE, "max");
                 *out = &c->base;
                 return 0;

@@ -41,7 +41,8 @@ int db_error(struct conn *db, int rc, struct err *e)
 int conn_open(struct conn *db, const char *path, bool writer, struct err *e)
 {
         int rc = sqlite3_open_v2(path, &db->h,
-                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (writer ? SQLITE_OPEN_CREATE : 0), NULL);
+                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (writer ? SQLITE_OPEN_CREATE : 0),
+                                 writer ? sqlite_writer_vfs() : NULL);
 
         if (rc == SQLITE_OK) {
                 sqlite3_extended_result_codes(db->h, 1);
@@ -273,5 +274,6 @@ const struct engine sqlite_engine = {
         .vector_search = sqlite_vector_search,
         .text_put = sqlite_text_put,
         .text_search = sqlite_text_search,
+        .words_settle = sqlite_words_settle,
         .prototype_search = sqlite_prototype_search,
 };

@@ -357,8 +357,11 @@ void index_load(struct sqlite_catalog *c)
                 return;
         db = read_begin(&c->base, &e);
         t = db ? load_table(c, db, model_id, model, dim, true, &from_cache, &e) : NULL;
-        if (db)
+        if (db) {
+                struct conn *conn = conn_of(db);
+                sqlite3_db_release_memory(conn->h); /* pages of all assets, which nobody asks for */
                 read_end(&c->base, db, began);
+        }
         if (t && install(c, t, generation, &e) == 0) {
                 atomic_store(&x->changes, 0);
                 x->saved_epoch = from_cache;

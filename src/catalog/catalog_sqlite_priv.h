@@ -37,6 +37,8 @@ void conn_close(struct conn *db);
 /* What SQLite's code means to us. -1. */
 int db_error(struct conn *db, int rc, struct err *e);
 extern const struct engine sqlite_engine;
+/* The VFS a writing connection opens; NULL: SQLite's own. (catalog_sqlite_vfs.c) */
+const char *sqlite_writer_vfs(void);
 
 /* ---- the engine ------------------------------------------------------------------ */
 
@@ -59,8 +61,9 @@ struct sqlite_catalog {
         struct write_queue lanes[LANE_COUNT];
         bool stop;
         atomic_uint writes_waiting;
-        int wal_pages;   /* the writer's */
-        int64_t waiting; /* tasks ready or leased; the writer's */
+        int wal_pages;                            /* the writer's */
+        int64_t waiting;                          /* tasks ready or leased; the writer's */
+        _Atomic int64_t words_done, words_newest; /* assets up to here: committed with their words indexed, committed */
 
         struct lock plock; /* guards the pool */
         struct cond pcond;
@@ -76,6 +79,7 @@ struct sqlite_catalog {
         bool want_load, want_checkpoint, want_save;
 
         struct index *index;
+        struct helper *helper; /* scans along; NULL on one core */
 };
 
 static inline struct sqlite_catalog *self_of(struct catalog *c)
@@ -100,12 +104,24 @@ struct sqlite_tx {
         struct tx base;
         struct event *events; /* changes of the index to make after the commit; the truth is read again then */
         size_t nevents, events_cap;
+        int64_t words_done, words_newest; /* as they will be when this is committed */
 };
 __typeof__(write_do) sqlite_write;
 __typeof__(tx_event) sqlite_event;
 waiting_fn sqlite_waiting;
 int writer_start(struct sqlite_catalog *c, struct err *e) MUST_CHECK;
 void writer_stop(struct sqlite_catalog *c); /* after all queued writes */
+
+/* ---- words of new assets (catalog_sqlite_words.c) -------------------------------------- */
+
+int words_open(struct sqlite_catalog *c, struct err *e) MUST_CHECK;
+/* How many asset numbers are committed and not indexed; some may be of assets that are gone. */
+int64_t words_due(struct sqlite_catalog *c);
+/* Before a commit: takes the new assets off the list of those to index now. */
+void words_leave(struct sqlite_tx *all);
+/* A write: indexes the next few hundred that are due. */
+write_fn words_catch_up;
+words_settle_fn sqlite_words_settle;
 
 /* ---- searching (catalog_sqlite_search.c, _text.c) ------------------------------------ */
 

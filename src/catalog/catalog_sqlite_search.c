@@ -42,6 +42,8 @@ static int choose(struct sqlite_catalog *c, const struct asset_filter *f, struct
         a = arena_new(1 << 20);
         if (!a)
                 return err_oom(e);
+        if (f->name)
+                sqlite_words_settle(&c->base);
         db = read_begin(&c->base, e);
         if (!db) {
                 arena_free(a);
@@ -112,8 +114,8 @@ static void take_all(const struct table *t, const vec_bits *bits, struct candida
 }
 
 /* Under the read lock: the rows worth an exact score first, *exact of them, then those whose int8 score must do. */
-static int gather(struct table *t, const float *q, const struct asset_filter *f, const struct chosen *ch, size_t k,
-                  struct candidate **out, size_t *n, size_t *exact, struct err *e)
+static int gather(struct table *t, struct helper *h, const float *q, const struct asset_filter *f,
+                  const struct chosen *ch, size_t k, struct candidate **out, size_t *n, size_t *exact, struct err *e)
 {
         size_t want = k + SPARE, left;
         vec_bits *bits = mem_calloc(vec_bits_words(t->rows) + 1, sizeof(*bits));
@@ -133,7 +135,7 @@ static int gather(struct table *t, const float *q, const struct asset_filter *f,
         } else if (!(hits = mem_alloc(want * sizeof(*hits)))) {
                 rc = err_oom(e);
         } else {
-                size_t found = vec_index_search(t->vec, q, bits, want, hits);
+                size_t found = vec_index_search(t->vec, q, bits, want, hits, h);
                 for (size_t i = 0; i < found; i++) {
                         const struct row_name *name = &t->names[hits[i].row];
                         (*out)[(*n)++] = (struct candidate){.n = name->n, .match = {name->id, hits[i].score}};
@@ -195,7 +197,7 @@ static int search(struct sqlite_catalog *c, const float *q, const struct asset_f
         } else {
                 model = x->table->model;
                 dim = x->table->dim;
-                rc = gather(x->table, q, f, ch, k, cand, n, &exact, e);
+                rc = gather(x->table, c->helper, q, f, ch, k, cand, n, &exact, e);
         }
         assert(pthread_rwlock_unlock(&x->lock) == 0);
         if (rc < 0 || *n == 0)

@@ -6,6 +6,7 @@
  * hears "done" of what is not on disk.
  */
 #include "catalog/catalog_sqlite_priv.h"
+#include "log/log.h"
 #include "metrics/metrics.h"
 
 #define BATCH_MAX    512
@@ -14,6 +15,9 @@
 #define WAL_SOON     2000  /* pages: ask the keeper for a checkpoint */
 #define WAL_NOW      16000 /* pages: the keeper cannot keep up, do it here */
 #define IDLE_SECONDS 30
+#define WORDS_MS     50  /* without a write: the words of new assets are indexed then */
+#define WORDS_MAX    256 /* or when so many are due */
+#define WORDS_RETRY  10  /* seconds, after a failure */
 
 struct write {
         write_fn *fn;
@@ -100,28 +104,64 @@ static void roll_back(struct tx *tx)
         sqlite3_exec(conn_of(tx->db)->h, "ROLLBACK", NULL, NULL, NULL);
 }
 
+/* Takes back what it did in this transaction beside the database's pages. */
+struct before {
+        size_t nevents, ntexts;
+        int64_t waiting, words_done;
+};
+
+static void forget(struct sqlite_tx *all, const struct before *b)
+{
+        struct tx *tx = &all->base;
+
+        all->nevents = b->nevents;
+        all->words_done = b->words_done;
+        tx->ntexts = b->ntexts;
+        tx->waiting = b->waiting;
+        tx->ndeltas = tx->njobs = 0;
+}
+
+static int run_write(struct tx *tx, struct write *w)
+{
+        int rc = w->fn(tx, w->arg, &w->err);
+
+        return rc >= 0 && !lost(tx) && count_flush(tx, &w->err) < 0 ? -1 : rc;
+}
+
+/* Nothing is in the transaction yet, so its end is the way back, and keeping a copy of each page is saved. */
+static void run_first(struct sqlite_tx *all, struct write *w)
+{
+        struct tx *tx = &all->base;
+        struct before before = {all->nevents, tx->ntexts, tx->waiting, all->words_done};
+        struct err ignored;
+
+        w->rc = run_write(tx, w);
+        if (w->rc >= 0 && !lost(tx))
+                return;
+        forget(all, &before);
+        if (lost(tx))
+                return;
+        roll_back(tx);
+        if (lost(tx) && db_run(tx->db, &ignored, "BEGIN IMMEDIATE", "") < 0)
+                w->rc = -1; /* and the batch notices */
+}
+
 static void run_one(struct sqlite_tx *all, struct write *w)
 {
         struct tx *tx = &all->base;
-        size_t nevents = all->nevents, ntexts = tx->ntexts;
-        int64_t waiting = tx->waiting;
+        struct before before = {all->nevents, tx->ntexts, tx->waiting, all->words_done};
         struct err ignored;
 
         w->rc = db_run(tx->db, &w->err, "SAVEPOINT one", "");
         if (w->rc == 0)
-                w->rc = w->fn(tx, w->arg, &w->err);
-        if (w->rc >= 0 && !lost(tx) && count_flush(tx, &w->err) < 0)
-                w->rc = -1;
+                w->rc = run_write(tx, w);
         if (w->rc >= 0 && !lost(tx)) {
                 int released = db_run(tx->db, &w->err, "RELEASE one", "");
                 if (released == 0)
                         return;
                 w->rc = -1;
         }
-        all->nevents = nevents;
-        tx->ntexts = ntexts;
-        tx->waiting = waiting;
-        tx->ndeltas = tx->njobs = 0;
+        forget(all, &before);
         if (lost(tx))
                 return;
         /* If even this fails the whole transaction cannot be trusted: end it, which the batch notices. */
@@ -152,6 +192,7 @@ static int commit(struct sqlite_tx *all, struct err *e)
         struct mono began = mono_now();
         int fault;
 
+        words_leave(all);
         if (tx->ntexts && text_flush(tx, e) < 0)
                 return -1;
         for (size_t i = 0; i < all->nevents; i++) {
@@ -190,18 +231,22 @@ static void run_batch(struct sqlite_catalog *c, struct sqlite_tx *all)
         struct mono began = mono_now();
         struct err e = {0};
         struct write *w;
+        bool empty = true;
         size_t n = 0;
         int rc;
 
         all->nevents = tx->ntexts = 0;
         tx->waiting = 0;
+        all->words_done = atomic_load(&c->words_done);
+        all->words_newest = atomic_load(&c->words_newest);
         tx->now = tx->db->now = wall_now();
         rc = db_run(tx->db, &e, "BEGIN IMMEDIATE", "");
         while ((w = next_write(c, began, n))) {
                 queue_put(&batch, w);
                 n++;
                 if (rc == 0) {
-                        run_one(all, w);
+                        (empty ? run_first : run_one)(all, w);
+                        empty &= w->rc < 0;
                         if (lost(tx)) {
                                 rc = -1;
                                 e = w->err.code ? w->err
@@ -223,6 +268,8 @@ static void run_batch(struct sqlite_catalog *c, struct sqlite_tx *all)
                         }
         } else {
                 c->waiting += tx->waiting;
+                atomic_store(&c->words_newest, all->words_newest);
+                atomic_store(&c->words_done, all->words_done);
                 if (all->nevents)
                         index_apply(c, all->events, all->nevents);
         }
@@ -252,33 +299,78 @@ static bool nothing_waits(const struct sqlite_catalog *c)
         return !c->lanes[LANE_ACK].head && !c->lanes[LANE_RESULT].head && !c->lanes[LANE_BULK].head;
 }
 
+/* The writer's own write, which indexes what is due; in its queue again once the last one is answered. */
+struct own {
+        struct write w;
+        struct mono not_before; /* after a failure */
+};
+
+static bool words_wait(struct sqlite_catalog *c, const struct own *own)
+{
+        return words_due(c) > 0 && mono_reached(own->not_before);
+}
+
+static void words_ask(struct sqlite_catalog *c, struct own *own)
+{
+        lock_assert_held(&c->wlock);
+        own->w.done = false;
+        queue_put(&c->lanes[LANE_BULK], &own->w);
+        atomic_fetch_add(&c->writes_waiting, 1);
+}
+
+static void words_look(struct own *own)
+{
+        if (!own->w.done || own->w.rc >= 0)
+                return;
+        log_warning("catalog", "words of new files are not indexed yet: %s", own->w.err.msg);
+        own->not_before = mono_add(mono_now(), dur_s(WORDS_RETRY));
+        own->w.rc = 0;
+}
+
+/* Called with the lock, returns with it and with something to do. What nobody waits for is done in quiet moments. */
+static void wait_for_work(struct sqlite_catalog *c, struct own *own)
+{
+        bool idle = false;
+
+        lock_assert_held(&c->wlock);
+        while (nothing_waits(c) && !c->stop) {
+                if (words_wait(c, own)) {
+                        if (!cond_wait_until(&c->wcond, &c->wlock, mono_add(mono_now(), dur_ms(WORDS_MS))) &&
+                            nothing_waits(c) && !c->stop)
+                                words_ask(c, own);
+                } else if (idle) {
+                        cond_wait(&c->wcond, &c->wlock);
+                } else if (!cond_wait_until(&c->wcond, &c->wlock, mono_add(mono_now(), dur_s(IDLE_SECONDS)))) {
+                        idle = true;
+                        lock_drop(&c->wlock);
+                        keeper_ask(c, &c->want_save);
+                        lock_take(&c->wlock);
+                }
+        }
+        if (own->w.done && words_due(c) >= WORDS_MAX && mono_reached(own->not_before))
+                words_ask(c, own);
+}
+
 static void *writer_main(void *arg)
 {
         struct sqlite_catalog *c = arg;
         struct sqlite_tx tx = {.base = {.c = &c->base, .db = &c->wdb.base}};
-        bool idle = false, stop = false;
+        struct own own = {.w = {.fn = words_catch_up, .done = true}};
+        bool stop = false;
 
+        cond_init(&own.w.answered);
         while (!stop) {
                 lock_take(&c->wlock);
-                while (nothing_waits(c) && !c->stop) {
-                        if (idle)
-                                cond_wait(&c->wcond, &c->wlock);
-                        else if (!cond_wait_until(&c->wcond, &c->wlock, mono_add(mono_now(), dur_s(IDLE_SECONDS))))
-                                idle = true;
-                        if (idle && nothing_waits(c) && !c->stop) {
-                                lock_drop(&c->wlock);
-                                keeper_ask(c, &c->want_save);
-                                lock_take(&c->wlock);
-                        }
-                }
+                wait_for_work(c, &own);
                 stop = c->stop && nothing_waits(c);
                 lock_drop(&c->wlock);
-                idle = false;
                 if (!stop) {
                         run_batch(c, &tx);
+                        words_look(&own);
                         tend_wal(c);
                 }
         }
+        cond_done(&own.w.answered);
         tx_done(&tx.base);
         mem_free(tx.events);
         return NULL;
@@ -289,6 +381,8 @@ int writer_start(struct sqlite_catalog *c, struct err *e)
         if (db_int(&c->wdb.base, e, &c->waiting,
                    "SELECT (SELECT count(*) FROM task WHERE state = 0) + (SELECT count(*) FROM task WHERE state = 1)",
                    "") < 0)
+                return -1;
+        if (words_open(c, e) < 0)
                 return -1;
         sqlite3_wal_hook(c->wdb.h, wal_grew, c);
         if (thread_start(&c->writer, "catalog-writer", writer_main, c) < 0)

@@ -101,6 +101,21 @@ static const struct cli_option migrate_options[] = {
         END,
 };
 
+static const struct cli_option backup_options[] = {
+        {"backup", 'b', "NAME", "verify: only this one; restore: this one instead of the newest complete one."},
+        {"keep", 0, "N", "create: keep the newest N complete backups, remove older ones and what only they needed."},
+        {"verify", 0, NULL,
+         "create: also read again what is there already, replace what is damaged; restore --dry-run: read every byte."},
+        {"no-derived", 0, NULL, "create, restore: leave thumbnails and previews out."},
+        {"dry-run", 'n', NULL, "restore: check that all is there and could be restored, change nothing."},
+        {"reuse-objects", 0, NULL, "restore: into a storage that is not empty; what is whole in it stays."},
+        {"partial", 0, NULL, "restore: go on without objects that are missing or damaged."},
+        {"jobs", 'j', "N", "Objects at a time, 1 to 32 (4)."},
+        {"quiet", 'q', NULL, "No progress."},
+        {"data", 'd', "PATH", "Short for --set DATA_PATH=PATH."},
+        END,
+};
+
 static const struct cli_option apikey_options[] = {
         {"scope", 0, "SCOPE", "create: read (the default), write or admin; each includes the ones before it."},
         {"owner", 'o', "NAME", "create: bind the key to this owner; else it is for all."},
@@ -175,6 +190,17 @@ const struct cli_command cli_commands[] = {
          "counts as finished; cut off, or run again, it completes what is missing. Code 0: all is equal; 3: the "
          "catalogs are, but objects are missing or damaged; 1: it failed, or something differs.",
          migrate_options, 1, 1, run_migrate},
+        {"backup", "back up files and catalog, check backups, restore them", "create|list|verify|restore DIR",
+         "file-allocator backup create /mnt/backup --keep 30\n"
+         "file-allocator backup verify /mnt/backup\n"
+         "file-allocator backup restore /mnt/backup --dry-run --data /srv/files\n"
+         "file-allocator backup restore /mnt/backup --data /srv/files",
+         "create works while the server serves; a file is only copied once into DIR, however many backups hold it. "
+         "restore fills an empty installation, the one that the settings name, and can be run again. Codes of create: "
+         "0 "
+         "all is in it; 3 objects were missing at the source; 1 there is no new backup. Of verify: 1 something is "
+         "damaged, and named.",
+         backup_options, 2, 2, run_backup},
         {"apikey", "make, list and revoke API keys", "create|list|revoke [ID]",
          "file-allocator apikey create --scope admin --direct\n"
          "file-allocator apikey create --scope read,write --owner ann --expires 90d\n"

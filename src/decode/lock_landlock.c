@@ -29,27 +29,46 @@ static struct rights all_rights(int abi)
 }
 
 /* What may still be opened until seccomp forbids that too: libraries and the modules of libvips, which it loads. */
-static const struct {
+#define READ_ALL (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+
+struct place {
         const char *path;
         uint64_t rights;
-} readable[] = {
-        {"/usr", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR},
-        {"/lib", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR},
-        {"/lib64", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR},
+};
+static const struct place libraries[] = {
+        {"/usr", READ_ALL},
+        {"/lib", READ_ALL},
+        {"/lib64", READ_ALL},
         {"/etc/ld.so.cache", LANDLOCK_ACCESS_FS_READ_FILE},
+};
+
+/* What drawing and reading text needs, at times that nobody can foresee: a page may ask for any font. */
+static const struct place of_documents[] = {
+        {"/usr/share/fonts", READ_ALL},         {"/usr/local/share/fonts", READ_ALL}, {"/etc/fonts", READ_ALL},
+        {"/usr/share/fontconfig", READ_ALL},    {"/var/cache/fontconfig", READ_ALL},  {"/usr/share/poppler", READ_ALL},
+        {"/usr/share/tesseract-ocr", READ_ALL},
 };
 
 static int allow(int ruleset, const char *path, uint64_t rights)
 {
         struct landlock_path_beneath_attr at = {.allowed_access = rights, .parent_fd = open(path, O_PATH | O_CLOEXEC)};
         if (at.parent_fd < 0)
-                return errno == ENOENT ? 0 : -1; /* /lib64 is not everywhere */
+                return errno == ENOENT ? 0 : -1; /* not every system has them all */
         int r = (int)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &at, 0);
         close(at.parent_fd);
         return r;
 }
 
-int lock_files(unsigned *locks, struct err *e)
+static int allow_all(int ruleset, const struct place *places, size_t n)
+{
+        int r = 0;
+        for (size_t i = 0; !r && i < n; i++)
+                r = allow(ruleset, places[i].path, places[i].rights);
+        return r;
+}
+
+/* 1 locked, 0 the kernel does not offer it. Rulesets add up: what may be opened must be in each of them. */
+static int restrict_to(bool with_libraries, bool with_documents, struct err *e)
 {
         int abi = jail_landlock_abi();
         if (!abi)
@@ -57,14 +76,29 @@ int lock_files(unsigned *locks, struct err *e)
         struct rights rights = all_rights(abi);
         int ruleset = (int)syscall(SYS_landlock_create_ruleset, &rights, sizeof rights, 0);
         int r = ruleset < 0 ? -1 : 0;
-        for (size_t i = 0; !r && i < COUNT_OF(readable); i++)
-                r = allow(ruleset, readable[i].path, readable[i].rights);
+        if (!r && with_libraries)
+                r = allow_all(ruleset, libraries, COUNT_OF(libraries));
+        if (!r && with_documents)
+                r = allow_all(ruleset, of_documents, COUNT_OF(of_documents));
         if (!r)
                 r = (int)syscall(SYS_landlock_restrict_self, ruleset, 0);
         if (r)
                 err_set(e, ERR_UNAVAILABLE, "Landlock (ABI %d) refuses: %s", abi, strerror(errno));
-        else
-                *locks |= JAIL_LOCK_FILES;
         fd_close(&ruleset);
-        return r;
+        return r ? -1 : 1;
+}
+
+int lock_files(enum jail_profile profile, unsigned *locks, struct err *e)
+{
+        int r = restrict_to(true, profile == JAIL_DOCUMENTS, e);
+        if (r > 0)
+                *locks |= JAIL_LOCK_FILES;
+        return r < 0 ? -1 : 0;
+}
+
+int lock_files_of(enum jail_profile profile, struct err *e)
+{
+        if (profile == JAIL_MEDIA)
+                return 0;
+        return restrict_to(false, true, e) < 0 ? -1 : 0;
 }

@@ -67,26 +67,64 @@ static const int harmless[] = {
 /* Asked by libraries in passing; they get on without an answer. */
 static const struct {
         int call, answer;
+        bool by_name; /* of a file: what documents may ask */
 } declined[] = {
-        {SCMP_SYS(open), ENOENT},       {SCMP_SYS(openat), ENOENT},     {SCMP_SYS(access), ENOENT},
-        {SCMP_SYS(faccessat), ENOENT},  {SCMP_SYS(faccessat2), ENOENT}, {SCMP_SYS(readlink), ENOENT},
-        {SCMP_SYS(readlinkat), ENOENT}, {SCMP_SYS(stat), ENOENT},       {SCMP_SYS(lstat), ENOENT},
-        {SCMP_SYS(statx), ENOSYS},      {SCMP_SYS(ioctl), ENOTTY},      {SCMP_SYS(clone3), ENOSYS}, /* then clone */
+        {SCMP_SYS(open), ENOENT, true},       {SCMP_SYS(openat), ENOENT, true},
+        {SCMP_SYS(access), ENOENT, true},     {SCMP_SYS(faccessat), ENOENT, true},
+        {SCMP_SYS(faccessat2), ENOENT, true}, {SCMP_SYS(readlink), ENOENT, true},
+        {SCMP_SYS(readlinkat), ENOENT, true}, {SCMP_SYS(stat), ENOENT, true},
+        {SCMP_SYS(lstat), ENOENT, true},      {SCMP_SYS(statx), ENOSYS, false},
+        {SCMP_SYS(ioctl), ENOTTY, false},     {SCMP_SYS(clone3), ENOSYS, false}, /* then clone */
 };
 
 /* 0 or a negative errno, as libseccomp has it. */
-static int fill(scmp_filter_ctx f)
+static int fill(scmp_filter_ctx f, bool by_name)
 {
         int r = 0;
         for (size_t i = 0; !r && i < COUNT_OF(harmless); i++)
                 r = seccomp_rule_add(f, SCMP_ACT_ALLOW, harmless[i], 0);
         for (size_t i = 0; !r && i < COUNT_OF(declined); i++)
-                r = seccomp_rule_add(f, SCMP_ACT_ERRNO((uint16_t)declined[i].answer), declined[i].call, 0);
+                if (!by_name || !declined[i].by_name)
+                        r = seccomp_rule_add(f, SCMP_ACT_ERRNO((uint16_t)declined[i].answer), declined[i].call, 0);
         return r;
 }
 
+/* Flags of an open that is for more than reading; O_PATH too, at which Landlock does not look. */
+static const scmp_datum_t not_reading[] = {
+        O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND, O_PATH, O_TMPFILE & ~(unsigned)O_DIRECTORY};
+
+/* One open: with none of the flags it is Landlock's business, with any of them it is refused without it. */
+static int fill_open(scmp_filter_ctx f, int call, unsigned argument)
+{
+        scmp_datum_t all = 0;
+        int r = 0;
+        for (size_t i = 0; !r && i < COUNT_OF(not_reading); i++) {
+                struct scmp_arg_cmp has = SCMP_CMP(argument, SCMP_CMP_MASKED_EQ, not_reading[i], not_reading[i]);
+                all |= not_reading[i];
+                r = seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EACCES), call, 1, &has);
+        }
+        struct scmp_arg_cmp reads = SCMP_CMP(argument, SCMP_CMP_MASKED_EQ, all, 0);
+        return r ? r : seccomp_rule_add_array(f, SCMP_ACT_ALLOW, call, 1, &reads);
+}
+
+static int fill_by_name(scmp_filter_ctx f)
+{
+        static const int free_ones[] = {
+                SCMP_SYS(access),     SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(readlink),
+                SCMP_SYS(readlinkat), SCMP_SYS(stat),      SCMP_SYS(lstat),      SCMP_SYS(newfstatat),
+                SCMP_SYS(getdents64), SCMP_SYS(fadvise64), SCMP_SYS(fstatfs),    SCMP_SYS(statfs),
+        };
+        const struct scmp_arg_cmp close_on_exec = SCMP_CMP(1, SCMP_CMP_EQ, F_SETFD); /* of what was opened */
+        int r = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, &close_on_exec);
+        for (size_t i = 0; !r && i < COUNT_OF(free_ones); i++)
+                r = seccomp_rule_add(f, SCMP_ACT_ALLOW, free_ones[i], 0);
+        if (!r)
+                r = fill_open(f, SCMP_SYS(open), 1);
+        return r ? r : fill_open(f, SCMP_SYS(openat), 2);
+}
+
 /* Calls of which only some uses are left. */
-static int fill_narrow(scmp_filter_ctx f)
+static int fill_narrow(scmp_filter_ctx f, bool by_name)
 {
         const struct {
                 int call;
@@ -108,13 +146,14 @@ static int fill_narrow(scmp_filter_ctx f)
                 {SCMP_SYS(newfstatat), SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, 0), SCMP_ACT_ERRNO(ENOENT)},
         };
         int r = 0;
-        for (size_t i = 0; !r && i < COUNT_OF(rules); i++)
+        for (size_t i = 0; !r && i < COUNT_OF(rules) - (by_name ? 2 : 0); i++) /* the last two are about names */
                 r = seccomp_rule_add_array(f, rules[i].action, rules[i].call, 1, &rules[i].when);
         return r;
 }
 
-int lock_calls(unsigned *locks, struct err *e)
+int lock_calls(enum jail_profile profile, unsigned *locks, struct err *e)
 {
+        bool by_name = profile == JAIL_DOCUMENTS && *locks & JAIL_LOCK_FILES;
         if (!(jail_kernel_locks() & JAIL_LOCK_CALLS))
                 return 0;
         scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
@@ -122,9 +161,11 @@ int lock_calls(unsigned *locks, struct err *e)
         if (!r) /* a call of another architecture's table, such as 32-bit code makes */
                 r = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
         if (!r)
-                r = fill(f);
+                r = fill(f, by_name);
         if (!r)
-                r = fill_narrow(f);
+                r = fill_narrow(f, by_name);
+        if (!r && by_name)
+                r = fill_by_name(f);
         if (!r)
                 r = seccomp_load(f);
         seccomp_release(f);

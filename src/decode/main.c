@@ -25,20 +25,21 @@ static bool on_jail_socket(void)
         return !getsockopt(JAIL_FD, SOL_SOCKET, SO_TYPE, &type, &n) && type == SOCK_SEQPACKET;
 }
 
-static int lock_in(const char *program, unsigned cpu_seconds, unsigned *locks, struct err *e)
+static int lock_in(const char *program, unsigned cpu_seconds, enum jail_profile profile, unsigned *locks, struct err *e)
 {
         struct decode_warm_up w;
         if (lock_identity(e))
                 return -1;
         /* while there is one thread: Landlock does not reach those that already run, and the warm-up starts some */
-        if (lock_files(locks, e) || decode_init(program, e) || decode_warm_up_open(&w, e))
+        if (lock_files(profile, locks, e) || decode_init(program, e) || lock_files_of(profile, e) ||
+            decode_warm_up_open(&w, e))
                 return -1;
         int rc = decode_warm_up(&w, e);
         /* only now: loading takes more descriptors, memory and calls than decoding */
         if (!rc)
                 rc = lock_limits(cpu_seconds, e);
         if (!rc)
-                rc = lock_calls(locks, e);
+                rc = lock_calls(profile, locks, e);
         /* again: should this system's libraries need a call that the lock forbids, no user's file shall pay for it */
         if (!rc)
                 rc = decode_warm_up(&w, e);
@@ -143,23 +144,35 @@ static int serve(struct job *job)
         return send(JAIL_FD, &r, sizeof r, MSG_NOSIGNAL) == sizeof r ? 0 : -1;
 }
 
+static bool profile_parse(const char *word, enum jail_profile *out)
+{
+        static const char *const names[] = JAIL_PROFILE_NAMES;
+        for (size_t i = 0; i < COUNT_OF(names); i++)
+                if (!strcmp(word, names[i])) {
+                        *out = (enum jail_profile)i;
+                        return true;
+                }
+        return false;
+}
+
 int main(int argc, char **argv)
 {
         struct err e = {0};
         uint64_t cpu_seconds;
+        enum jail_profile profile;
         struct jail_hello hello = {.magic = JAIL_MAGIC, .version = JAIL_VERSION};
         if (argc == 2 && !strcmp(argv[1], "--version")) {
                 printf("file-allocator-decode %s\n", FA_VERSION);
                 return 0;
         }
-        if (argc != 2 || !span_u64(span_of(argv[1]), &cpu_seconds) || cpu_seconds > CPU_SECONDS_MOST ||
-            !on_jail_socket()) {
+        if (argc != 3 || !span_u64(span_of(argv[1]), &cpu_seconds) || cpu_seconds > CPU_SECONDS_MOST ||
+            !profile_parse(argv[2], &profile) || !on_jail_socket()) {
                 fprintf(stderr,
                         "file-allocator-decode: started by the server only; it needs a socket as descriptor %d\n",
                         JAIL_FD);
                 return 2;
         }
-        if (lock_in(argv[0], (unsigned)cpu_seconds, &hello.locks, &e)) {
+        if (lock_in(argv[0], (unsigned)cpu_seconds, profile, &hello.locks, &e)) {
                 fprintf(stderr, "file-allocator-decode: cannot start: %s\n", e.msg);
                 _exit(1);
         }

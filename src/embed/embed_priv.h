@@ -38,6 +38,8 @@ struct manifest {
         struct calibration image_image, text_image;
 };
 
+/* The text of a model.json. Pure: fuzzed. */
+int manifest_parse(struct span text, struct manifest *m, struct err *e) MUST_CHECK;
 int manifest_read(const char *model_dir, struct manifest *m, struct err *e) MUST_CHECK;
 /* Sizes always; hashes when asked. */
 int manifest_check_files(const struct manifest *m, const char *model_dir, bool hashes, struct err *e) MUST_CHECK;
@@ -77,6 +79,7 @@ int session_run(struct session *s, const struct tensor_in *in, size_t nin, const
 /* ---- labels --------------------------------------------------------------------- */
 
 struct labels;
+int labels_parse(struct span text, struct labels **out, struct err *e) MUST_CHECK;
 int labels_open(const char *path, struct labels **out, struct err *e) MUST_CHECK;
 void labels_close(struct labels *l);
 size_t labels_classes(const struct labels *l);

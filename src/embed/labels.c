@@ -153,25 +153,28 @@ static int read_labels(struct labels *l, struct err *e)
         return 0;
 }
 
+int labels_parse(struct span text, struct labels **out, struct err *e)
+{
+        struct labels *l = mem_calloc(1, sizeof *l);
+        if (!l)
+                return err_oom(e);
+        l->doc = json_parse(text, e);
+        if (!l->doc || read_labels(l, e)) {
+                labels_close(l);
+                return -1;
+        }
+        *out = l;
+        return 0;
+}
+
 int labels_open(const char *path, struct labels **out, struct err *e)
 {
         char *text = NULL;
         size_t n;
-        int rc = -1;
-        struct labels *l = mem_calloc(1, sizeof *l);
-        if (!l)
-                return err_oom(e);
         if (file_read_all(path, LABELS_MAX_BYTES, &text, &n, e))
-                goto out;
-        l->doc = json_parse((struct span){text, n}, e);
-        if (!l->doc || read_labels(l, e))
-                goto out;
-        *out = l;
-        l = NULL;
-        rc = 0;
-out:
+                return -1;
+        int rc = labels_parse((struct span){text, n}, out, e);
         mem_free(text);
-        labels_close(l);
         return rc;
 }
 

@@ -168,7 +168,7 @@ static int read_calibration(const struct json *v, struct calibration *c, const c
  * The image weights' hash stands for the whole model, because the stored
  * vectors come from there. Who changes only the text tower or the
  * preprocessing raises "version". The id is a file name too: others than
- * letters, digits, dot and dash become dashes.
+ * letters, digits, dot and dash become dashes, and so does a dot in front.
  */
 static int make_id(const struct json *doc, struct manifest *m, struct err *e)
 {
@@ -186,7 +186,7 @@ static int make_id(const struct json *doc, struct manifest *m, struct err *e)
         if (n < 0 || (size_t)n >= sizeof m->id)
                 return missing(e, "image.precision");
         for (char *p = m->id; *p; p++)
-                if (!isalnum((unsigned char)*p) && *p != '.')
+                if (!isalnum((unsigned char)*p) && (*p != '.' || p == m->id))
                         *p = '-';
         return 0;
 }
@@ -219,17 +219,23 @@ int model_path(const char *model_dir, const char *name, char *out, size_t cap, s
         return 0;
 }
 
+int manifest_parse(struct span text, struct manifest *m, struct err *e)
+{
+        *m = (struct manifest){0};
+        struct json *doc = json_parse(text, e);
+        int rc = doc ? read_all(doc, m, e) : -1;
+        json_free(doc);
+        return rc;
+}
+
 int manifest_read(const char *model_dir, struct manifest *m, struct err *e)
 {
         char path[1024], *text = NULL;
         size_t n;
-        *m = (struct manifest){0};
         if (model_path(model_dir, "model.json", path, sizeof path, e) ||
             file_read_all(path, MANIFEST_MAX_BYTES, &text, &n, e))
                 return -1;
-        struct json *doc = json_parse((struct span){text, n}, e);
-        int rc = doc ? read_all(doc, m, e) : -1;
-        json_free(doc);
+        int rc = manifest_parse((struct span){text, n}, m, e);
         mem_free(text);
         return rc;
 }

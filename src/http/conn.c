@@ -10,26 +10,50 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "http/http_priv.h"
+#include "metrics/metrics.h"
 
 #define DRAIN_BYTES ((size_t)64 << 20)
+
+static struct conn_slot *longest_idle(struct conn_table *t)
+{
+        struct conn_slot *found = NULL;
+        for (size_t i = 0; i < t->n + CONN_SLACK; i++) {
+                struct conn_slot *s = &t->slots[i];
+                if (s->used && !s->busy && !s->leaving && (!found || s->since.ns < found->since.ns))
+                        found = s;
+        }
+        return found;
+}
+
+static bool make_room(struct conn_table *t)
+{
+        struct conn_slot *s = t->leaving < CONN_SLACK ? longest_idle(t) : NULL;
+        if (!s)
+                return false;
+        s->leaving = true;
+        t->leaving++;
+        shutdown(s->fd, SHUT_RDWR);
+        metrics_add(METRIC_HTTP_REJECTED_CONNECTIONS, 1);
+        return true;
+}
 
 bool conn_admit(struct conn_table *t, const struct sockaddr *from)
 {
         struct in6_addr ip = address_of(from);
         size_t same = 0;
         lock_take(&t->lock);
-        bool room = t->used < t->n;
-        for (size_t i = 0; t->per_ip && i < t->n; i++)
-                same += t->slots[i].used && memcmp(&t->slots[i].ip, &ip, sizeof ip) == 0;
+        for (size_t i = 0; t->per_ip && i < t->n + CONN_SLACK; i++)
+                same += t->slots[i].used && !t->slots[i].leaving && memcmp(&t->slots[i].ip, &ip, sizeof ip) == 0;
+        bool room = (!t->per_ip || same < t->per_ip) && (t->used - t->leaving < t->n || make_room(t));
         lock_drop(&t->lock);
-        return room && (!t->per_ip || same < t->per_ip);
+        return room;
 }
 
 struct conn_slot *http_conn_open(struct conn_table *t, const struct sockaddr *from, int fd)
 {
         struct conn_slot *found = NULL;
         lock_take(&t->lock);
-        for (size_t i = 0; !found && i < t->n; i++) {
+        for (size_t i = 0; !found && i < t->n + CONN_SLACK; i++) {
                 if (!t->slots[i].used)
                         found = &t->slots[i];
         }
@@ -49,6 +73,7 @@ void http_conn_close(struct conn_table *t, struct conn_slot *slot)
         assert(slot->used);
         slot->used = false;
         t->used--;
+        t->leaving -= slot->leaving;
         lock_drop(&t->lock);
 }
 
@@ -70,7 +95,7 @@ static void *reap(void *arg)
         lock_take(&t->lock);
         while (!t->stopping) {
                 cond_wait_until(&t->wake, &t->lock, mono_add(mono_now(), step));
-                for (size_t i = 0; i < t->n; i++) {
+                for (size_t i = 0; i < t->n + CONN_SLACK; i++) {
                         struct conn_slot *s = &t->slots[i];
                         if (s->used && !s->busy && mono_since(s->since).ns > t->head_window.ns)
                                 shutdown(s->fd, SHUT_RDWR); /* the lock keeps the fd ours: http_conn_close comes before
@@ -84,7 +109,7 @@ static void *reap(void *arg)
 int conn_table_init(struct conn_table *t, size_t n, size_t per_ip, struct dur head_window, struct err *e)
 {
         *t = (struct conn_table){.n = n, .per_ip = per_ip, .head_window = head_window};
-        t->slots = mem_calloc(n, sizeof *t->slots);
+        t->slots = mem_calloc(n + CONN_SLACK, sizeof *t->slots);
         if (!t->slots)
                 return err_oom(e);
         lock_init(&t->lock, "http.connections", RANK_HTTP);

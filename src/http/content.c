@@ -7,6 +7,8 @@
 #include "http/http_priv.h"
 #include "http/range.h"
 
+#include <string.h>
+
 static bool client_has_it(const struct http_request *r, const struct http_content *c)
 {
         const char *list = http_header(r, "If-None-Match");
@@ -49,9 +51,18 @@ static void add_validators(struct http_request *r, const struct http_content *c)
 
 static void add_disposition(struct http_request *r, const struct http_content *c)
 {
+        /*
+         * Opened as a page of its own it runs no script and shows nothing but
+         * itself. A browser wraps films and sound into a page that fetches them
+         * again, which it refuses a page of no origin.
+         */
+        static const char bytes[] = "sandbox; default-src 'none'",
+                          image[] = "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'",
+                          film[] = "sandbox allow-same-origin; default-src 'none'; media-src 'self'; style-src "
+                                   "'unsafe-inline'";
+        bool is_image = c->content_type && !strncmp(c->content_type, "image/", 6);
         struct buf b;
-        if (c->attachment)
-                http_add_header(r, "Content-Security-Policy", "sandbox; default-src 'none'");
+        http_add_header(r, "Content-Security-Policy", c->attachment ? bytes : is_image ? image : film);
         if (!c->filename && !c->attachment)
                 return;
         buf_init(&b, 8192);

@@ -280,7 +280,7 @@ static bool check_key(const struct gate_config *c, const struct gate_request *q,
         bool cookie;
         /* An open route that does something is for our own pages: nobody else may log a browser in or out. */
         if (route->scope == HTTP_OPEN)
-                return route->method == HTTP_GET || gate_check_cookie(q, v);
+                return route->method == HTTP_GET || gate_check_origin(q, v);
         if (!gate_keys_required(c)) {
                 v->caller.scope = HTTP_SCOPE_ADMIN;
                 return true;
@@ -290,7 +290,7 @@ static bool check_key(const struct gate_config *c, const struct gate_request *q,
         if (keys > 1 || auths > 1)
                 return gate_refuse(v, 400, "bad_header", "the request has more than one key header of a kind");
         struct span key = key_of(q, &cookie);
-        if (!check_known(c, key, v) || (cookie && !gate_check_cookie(q, v)))
+        if (!check_known(c, key, v) || (cookie && !gate_check_origin(q, v)))
                 return false;
         return check_scope(route, v);
 }

@@ -83,9 +83,8 @@ bool gate_keys_required(const struct gate_config *c);
 bool gate_check_host(const struct gate_request *q, struct gate_verdict *v);
 bool gate_check_site(const struct gate_config *c, const struct gate_request *q, struct arena *a,
                      struct gate_verdict *v);
-/* The rule for a page of another site alone. */
+/* The rule for pages of another origin alone: also what a session's cookie is held to, which a browser sends by itself,
+ * to all ports of a host. */
 bool gate_check_origin(const struct gate_request *q, struct gate_verdict *v);
-/* The stricter one for session cookies, which a browser sends by itself, and takes all ports of a host for one site. */
-bool gate_check_cookie(const struct gate_request *q, struct gate_verdict *v);
 
 #endif

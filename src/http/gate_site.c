@@ -124,19 +124,10 @@ bool gate_check_origin(const struct gate_request *q, struct gate_verdict *v)
         if (count > 1 || (origin && (!host || !same_origin(origin->value, host->value))))
                 return gate_refuse(v, 403, "origin_not_allowed",
                                    "a page of another origin may not ask; list it in ALLOWED_ORIGINS to permit it");
-        if (site && span_ieq(site->value, "cross-site"))
-                return gate_refuse(v, 403, "origin_not_allowed", "a page of another site may not ask");
+        /* images, forms and links send no Origin; "same-site" is another port of this host, another's program */
+        if (site && !span_ieq(site->value, "same-origin") && !span_ieq(site->value, "none"))
+                return gate_refuse(v, 403, "origin_not_allowed", "a page of another origin may not ask");
         return true;
-}
-
-bool gate_check_cookie(const struct gate_request *q, struct gate_verdict *v)
-{
-        const struct gate_field *site = gate_field(q, "Sec-Fetch-Site", NULL);
-        if (!gate_check_origin(q, v))
-                return false;
-        if (v->cors_origin || !site || span_ieq(site->value, "same-origin") || span_ieq(site->value, "none"))
-                return true;
-        return gate_refuse(v, 403, "origin_not_allowed", "a page of another origin may not use the session");
 }
 
 bool gate_check_site(const struct gate_config *c, const struct gate_request *q, struct arena *a, struct gate_verdict *v)

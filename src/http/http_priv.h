@@ -33,13 +33,16 @@ struct conn_slot {
         struct mono since;  /* begin of the wait for a request */
         int fd;
         bool used, busy;
+        bool leaving; /* shut down to make room; its thread has yet to notice */
 };
+
+#define CONN_SLACK 64 /* connections that may be leaving at once */
 
 struct conn_table {
         struct lock lock;
         struct cond wake;
-        struct conn_slot *slots;
-        size_t n, used, per_ip; /* per_ip 0: no limit */
+        struct conn_slot *slots;         /* n and CONN_SLACK more */
+        size_t n, used, leaving, per_ip; /* per_ip 0: no limit */
         struct dur head_window;
         bool stopping;
         pthread_t reaper;
@@ -47,6 +50,11 @@ struct conn_table {
 
 int conn_table_init(struct conn_table *t, size_t n, size_t per_ip, struct dur head_window, struct err *e) MUST_CHECK;
 void conn_table_done(struct conn_table *t);
+/*
+ * May one more come? At the cap the connection that has been idle longest is
+ * shut down for it; so those who only hold connections cannot keep others out.
+ * False when all are at work, or from has too many.
+ */
 bool conn_admit(struct conn_table *t, const struct sockaddr *from);
 struct conn_slot *http_conn_open(struct conn_table *t, const struct sockaddr *from, int fd); /* NULL when full */
 void http_conn_close(struct conn_table *t, struct conn_slot *slot);

@@ -53,6 +53,16 @@ void http_key_refused(const struct http_request *r, const char *what)
         struct log_field fields[] = {LOG_STR("client", address_format(&r->verdict.client, text)), LOG_STR("key", what)};
         log_write(LOG_WARNING, "http", fields, COUNT_OF(fields), "an unknown key%s%s from %s was refused",
                   *what ? " " : "", what, text);
+        metrics_add(METRIC_HTTP_AUTH_FAILURES, 1, "unknown_key");
+}
+
+/* What the gate refused for who asked or from where. An unknown key is counted where it is logged. */
+static void count_refusal(const struct gate_verdict *v)
+{
+        if (v->status == 401 && !v->key_refused)
+                metrics_add(METRIC_HTTP_AUTH_FAILURES, 1, "no_key");
+        if (v->status == 403)
+                metrics_add(METRIC_HTTP_AUTH_FAILURES, 1, v->code);
 }
 
 /* A proxy on this machine speaks for others; it says so in one of these. */
@@ -221,6 +231,7 @@ static void judge(struct http_request *r, const char *method, const char *versio
         gate_judge(&c, &q, r->arena, &r->verdict);
         if (r->verdict.key_refused)
                 http_key_refused(r, r->verdict.refused_key);
+        count_refusal(&r->verdict);
         r->charged = 1; /* that is what the gate asks for when the length is not known */
         reply_limits(r);
         if (r->verdict.status)

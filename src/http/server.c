@@ -15,10 +15,11 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-#define CONNECTION_MEMORY ((size_t)32 << 10)
+/* Past 32 KiB the library maps it: it is given back when the connection ends, and only what is used is there. */
+#define CONNECTION_MEMORY ((size_t)36 << 10)
 #define CONNECTION_STACK  ((size_t)512 << 10)
 /* Above our own cap, so that ours refuses first and counts. */
-#define LIMIT_SLACK 16
+#define LIMIT_SLACK (CONN_SLACK + 16)
 
 const struct http_tuning http_tuning_default = {
         .body_window = {30000000000},

@@ -16,6 +16,8 @@ static void take_value(struct span *s, struct buf *out)
         bool quoted = s->n > 0 && s->p[0] == '"';
         size_t i = quoted ? 1 : 0;
 
+        if (s->n == 0) /* p may be NULL then */
+                return;
         for (; i < s->n; i++) {
                 if (quoted ? s->p[i] == '"' : s->p[i] == ';')
                         break;

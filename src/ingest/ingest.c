@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The service object, the purge, and what kind of asset a file type becomes. */
-#include <errno.h>
+/* The service object, and what kind of asset a file type becomes. */
 #include <string.h>
 
 #include "ingest/ingest_priv.h"
-#include "log/log.h"
 
 int ingest_open(const struct ingest_opts *opts, struct ingest **out, struct err *e)
 {
@@ -12,20 +10,12 @@ int ingest_open(const struct ingest_opts *opts, struct ingest **out, struct err 
         if (!ing)
                 return err_oom(e);
         ing->o = *opts;
-        int rc = pthread_rwlock_init(&ing->object_gate, NULL);
-        if (rc) {
-                mem_free(ing);
-                return err_errno(e, rc, "cannot create a lock");
-        }
         *out = ing;
         return 0;
 }
 
 void ingest_close(struct ingest *ing)
 {
-        if (!ing)
-                return;
-        pthread_rwlock_destroy(&ing->object_gate);
         mem_free(ing);
 }
 
@@ -69,18 +59,4 @@ void ingest_classify(const struct ingest *ing, const struct sniff_type *t, uint6
                                                   (unsigned long long)ing->o.max_image_bytes);
         else if (!out->has_task)
                 out->analysis_note = not_analysed(t->kind);
-}
-
-int ingest_purge(struct ingest *ing, struct id asset, const char *owner, const char *actor, struct err *e)
-{
-        struct sha256 object;
-        bool orphan = false;
-        pthread_rwlock_wrlock(&ing->object_gate);
-        int rc = catalog_asset_purge(ing->o.catalog, asset, owner, actor, &object, &orphan, e);
-        struct err ignored;
-        if (rc == 0 && orphan && storage_remove_object(ing->o.storage, object, &ignored))
-                /* The asset is gone as promised; the bytes are left for the collector of unreferenced objects. */
-                log_warning("ingest", "purged asset's object could not be removed: %s", ignored.msg);
-        pthread_rwlock_unlock(&ing->object_gate);
-        return rc;
 }

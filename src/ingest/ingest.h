@@ -74,8 +74,4 @@ int ingest_probe_data(struct ingest_probe *p, struct span bytes, struct err *e) 
 int ingest_probe_image(struct ingest_probe *p, float *vector, struct err *e) MUST_CHECK;
 void ingest_probe_free(struct ingest_probe *p);
 
-/* Remove an asset for good, and its object when nothing refers to it; safe against an upload of the same bytes at the
- * same moment. */
-int ingest_purge(struct ingest *ing, struct id asset, const char *owner, const char *actor, struct err *e) MUST_CHECK;
-
 #endif

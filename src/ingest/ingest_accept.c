@@ -7,12 +7,15 @@
 #include <string.h>
 
 #include "ingest/ingest_priv.h"
+#include "log/log.h"
 #include "metrics/metrics.h"
 
 #define MAX_TAGS          100
 #define MAX_TAG_BYTES     100
 #define MAX_COMMENT_BYTES 10000
 #define MAX_KEY_BYTES     255
+#define REMOVAL_TRIES     8 /* in all 3 s */
+#define REMOVAL_MS        20
 
 struct file_part {
         struct storage_put *put;
@@ -278,20 +281,78 @@ static struct new_job job_of(struct ingest_request *r, struct new_asset *assets)
         return job;
 }
 
-/* Names first, then the catalog: a crash between the two leaves an object nobody refers to, never an asset without
- * bytes. */
+/* Bytes that are being removed at this moment can be referred to in a moment. */
+static int refer(struct ingest_request *r, const struct new_job *job, struct arena *a, struct job_receipt *out,
+                 struct err *e)
+{
+        for (int tried = 0;; tried++) {
+                if (catalog_ingest(r->ing->o.catalog, job, a, out, e) == 0)
+                        return 0;
+                if (e->code != ERR_STALE)
+                        return -1;
+                if (tried == REMOVAL_TRIES)
+                        return err_set(e, ERR_BUSY, "%s; try again", e->msg);
+                sleep_for(dur_ms((int64_t)REMOVAL_MS << (tried < 5 ? tried : 5)));
+        }
+}
+
+/* From here on nobody removes the objects; somebody may have between their commit and the catalog's transaction. */
+static int hold(struct ingest_request *r, const struct job_receipt *out, struct err *e)
+{
+        for (size_t i = 0; i < r->nfiles; i++) {
+                bool damaged = out->damaged && out->damaged[i];
+                if (storage_put_ensure(r->files[i].put, damaged, e))
+                        return -1;
+                if (damaged && catalog_object_mended(r->ing->o.catalog, r->files[i].stored.sha256, e))
+                        return -1;
+        }
+        return 0;
+}
+
+/* The answer of an earlier request, which may have ended between its transaction and its look at the bytes. What was
+ * deleted since stays so. */
+static int hold_replayed(struct ingest_request *r, const struct job_receipt *out, struct arena *a, struct err *e)
+{
+        struct asset *left;
+        size_t n;
+        bool missing = false;
+        for (size_t i = 0; i < r->nfiles; i++)
+                missing |= !storage_has_object(r->ing->o.storage, r->files[i].asset.sha256);
+        if (!missing)
+                return 0;
+        if (catalog_asset_get_many(r->ing->o.catalog, out->assets, out->nassets, NULL, a, &left, &n, e))
+                return -1;
+        return n == out->nassets ? hold(r, out, e) : 0;
+}
+
+/*
+ * Names first, then the catalog, then a look: a crash before the second leaves an object nobody refers to, one before
+ * the third at worst an asset that nobody was told of.
+ */
 static int keep(struct ingest_request *r, const struct new_job *job, struct arena *a, struct job_receipt *out,
                 struct err *e)
 {
-        struct ingest *ing = r->ing;
-        int rc = 0;
-        pthread_rwlock_rdlock(&ing->object_gate);
-        for (size_t i = 0; i < r->nfiles && rc == 0; i++)
-                rc = storage_put_commit(r->files[i].put, &r->files[i].stored, e);
-        if (rc == 0)
-                rc = catalog_ingest(ing->o.catalog, job, a, out, e);
-        pthread_rwlock_unlock(&ing->object_gate);
-        return rc;
+        struct err why;
+        for (size_t i = 0; i < r->nfiles; i++)
+                if (storage_put_commit(r->files[i].put, &r->files[i].stored, e))
+                        return -1;
+        int fault = FAULT("ingest.committed");
+        if (fault)
+                return err_errno(e, fault, "cannot accept");
+        if (refer(r, job, a, out, e))
+                return -1;
+        if (out->replayed)
+                return hold_replayed(r, out, a, e);
+        fault = FAULT("ingest.referred");
+        if (fault || hold(r, out, e)) {
+                if (fault)
+                        err_errno(e, fault, "cannot accept");
+                if (catalog_ingest_undo(r->ing->o.catalog, job->id, &why))
+                        log_error("ingest", "a refused upload stays in the catalog, maybe without its bytes: %s",
+                                  why.msg);
+                return -1;
+        }
+        return 0;
 }
 
 int ingest_commit(struct ingest_request *r, struct arena *a, struct job_receipt *out, struct err *e)
@@ -303,10 +364,10 @@ int ingest_commit(struct ingest_request *r, struct arena *a, struct job_receipt 
                 return err_oom(e);
         struct new_job job = job_of(r, assets);
         if (job.idempotency_key) {
-                /* A repeat must not even touch the store. */
+                /* A repeat writes nothing. */
                 int found = catalog_idempotency_find(r->ing->o.catalog, &job, a, out, e);
                 if (found)
-                        return found < 0 ? -1 : 0;
+                        return found < 0 ? -1 : hold_replayed(r, out, a, e);
         }
         if (keep(r, &job, a, out, e))
                 return -1;

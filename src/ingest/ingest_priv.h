@@ -7,12 +7,6 @@
 
 struct ingest {
         struct ingest_opts o;
-        /*
-         * Held for reading from the moment an object has its name until the
-         * catalog refers to it; for writing while a purge decides that nothing
-         * refers to it and removes it.
-         */
-        pthread_rwlock_t object_gate;
 };
 
 /* What was learnt of one picture; kept per object so that the same bytes are never decoded or embedded twice. */

@@ -77,9 +77,11 @@ static int spawn_attributes(posix_spawnattr_t *at)
 }
 
 /* 0 or an errno. */
-static int spawn(const char *path, int sock, struct dur cpu, pid_t *pid)
+static int spawn(const struct jail_opts *o, int sock, pid_t *pid)
 {
-        char seconds[24], *env[16], *argv[] = {(char *)"file-allocator-decode", seconds, NULL};
+        static const char *const profiles[] = JAIL_PROFILE_NAMES;
+        char seconds[24], *env[16],
+                *argv[] = {(char *)"file-allocator-decode", seconds, (char *)(uintptr_t)profiles[o->profile], NULL};
         posix_spawn_file_actions_t fa;
         posix_spawnattr_t at;
         int r = posix_spawn_file_actions_init(&fa);
@@ -87,13 +89,13 @@ static int spawn(const char *path, int sock, struct dur cpu, pid_t *pid)
                 return r;
         r = posix_spawnattr_init(&at);
         if (!r) {
-                snprintf(seconds, sizeof seconds, "%.0f", ceil(dur_seconds(cpu)));
+                snprintf(seconds, sizeof seconds, "%.0f", ceil(dur_seconds(o->cpu)));
                 fill_environment(env, COUNT_OF(env));
                 r = spawn_actions(&fa, sock);
                 if (!r)
                         r = spawn_attributes(&at);
                 if (!r)
-                        r = posix_spawn(pid, path, &fa, &at, argv, env);
+                        r = posix_spawn(pid, o->decoder_path, &fa, &at, argv, env);
                 posix_spawnattr_destroy(&at);
         }
         posix_spawn_file_actions_destroy(&fa);
@@ -134,6 +136,19 @@ static const char *ending(int status)
         }
         const char *signal = sigdescr_np(WTERMSIG(status));
         return signal ? signal : "a signal without a name";
+}
+
+uint64_t child_resident(const struct child *c)
+{
+        char path[32];
+        unsigned long long size, resident = 0;
+        snprintf(path, sizeof path, "/proc/%d/statm", c->pid);
+        FILE *f = fopen(path, "re"); /* readable for all, also of a process that is not dumpable */
+        if (f && fscanf(f, "%llu %llu", &size, &resident) != 2)
+                resident = 0;
+        if (f)
+                fclose(f);
+        return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 struct dur child_cpu(const struct child *c)
@@ -184,18 +199,18 @@ static int await_hello(struct child *c, struct err *e)
         return 0;
 }
 
-int child_start(struct child *c, const char *path, struct dur cpu, struct err *e)
+int child_start(struct child *c, const struct jail_opts *o, struct err *e)
 {
         int sv[2];
         *c = (struct child){.fd = -1};
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
                 return err_set(e, ERR_UNAVAILABLE, "no socket for a decoder: %s", strerror(errno));
         pid_t pid;
-        int r = spawn(path, sv[1], cpu, &pid);
+        int r = spawn(o, sv[1], &pid);
         fd_close(&sv[1]);
         if (r) {
                 fd_close(&sv[0]);
-                return err_set(e, ERR_UNAVAILABLE, "cannot start the decoder %s: %s", path, strerror(r));
+                return err_set(e, ERR_UNAVAILABLE, "cannot start the decoder %s: %s", o->decoder_path, strerror(r));
         }
         c->pid = pid;
         c->fd = sv[0];

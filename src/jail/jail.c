@@ -27,9 +27,7 @@ struct slot {
 };
 
 struct jail {
-        char *path;
-        struct dur timeout, cpu;
-        unsigned n, recycle_after;
+        struct jail_opts opts; /* decoder_path is a copy of ours */
         atomic_uint serial;
 
         struct lock lock; /* all below, except the child of a busy slot */
@@ -49,17 +47,14 @@ int jail_open(const struct jail_opts *opts, struct jail **out, struct err *e)
         struct jail *j = mem_calloc(1, sizeof *j + opts->children * sizeof j->slot[0]);
         if (!j)
                 return err_oom(e);
-        j->path = mem_strdup(opts->decoder_path);
-        if (!j->path) {
+        j->opts = *opts;
+        j->opts.decoder_path = mem_strdup(opts->decoder_path);
+        if (!j->opts.decoder_path) {
                 mem_free(j);
                 return err_oom(e);
         }
-        j->timeout = opts->timeout;
-        j->cpu = opts->cpu;
-        j->n = opts->children;
-        j->recycle_after = opts->recycle_after;
         j->locks = jail_kernel_locks();
-        for (unsigned i = 0; i < j->n; i++)
+        for (unsigned i = 0; i < j->opts.children; i++)
                 j->slot[i].child.fd = -1;
         lock_init(&j->lock, "jail", RANK_JAIL);
         cond_init(&j->freed);
@@ -71,13 +66,13 @@ void jail_close(struct jail *j)
 {
         if (!j)
                 return;
-        for (unsigned i = 0; i < j->n; i++) {
+        for (unsigned i = 0; i < j->opts.children; i++) {
                 assert(!j->slot[i].busy); /* the callers' threads end first */
                 child_kill(&j->slot[i].child);
         }
         cond_done(&j->freed);
         lock_done(&j->lock);
-        mem_free(j->path);
+        mem_free((void *)(uintptr_t)j->opts.decoder_path);
         mem_free(j);
 }
 
@@ -87,7 +82,7 @@ void jail_close(struct jail *j)
 static struct slot *slot_find(struct jail *j)
 {
         struct slot *empty = NULL;
-        for (unsigned i = 0; i < j->n; i++) {
+        for (unsigned i = 0; i < j->opts.children; i++) {
                 struct slot *s = &j->slot[i];
                 if (!s->busy && s->child.pid)
                         return s;
@@ -153,9 +148,9 @@ static int slot_start(struct jail *j, struct slot *s, struct err *e)
                 return -1;
         /* One that was killed while it got ready says nothing of the next: try again before the file has to wait. */
         struct mono began = mono_now();
-        int r = child_start(&s->child, j->path, j->cpu, &why);
+        int r = child_start(&s->child, &j->opts, &why);
         for (int again = 0; r && again < QUICK_STARTS && mono_since(began).ns < dur_s(QUICK_START_S).ns; again++)
-                r = child_start(&s->child, j->path, j->cpu, &why);
+                r = child_start(&s->child, &j->opts, &why);
         start_noted(j, r ? NULL : &s->child, &why);
         return r ? err_set(e, ERR_UNAVAILABLE, "%s", why.msg) : 0;
 }
@@ -225,8 +220,8 @@ static int take_reply(struct jail *j, struct slot *s, const struct jail_request 
         struct jail_reply r;
         size_t n;
         uint64_t size = 0;
-        if (child_receive(&s->child, mono_add(mono_now(), j->timeout), &r, &n, e) || seal_output(memfd, &size, e) ||
-            jail_check_reply(&r, n, req, size, e))
+        if (child_receive(&s->child, mono_add(mono_now(), j->opts.timeout), &r, &n, e) ||
+            seal_output(memfd, &size, e) || jail_check_reply(&r, n, req, size, e))
                 return -1;
         return r.status == JAIL_OK ? map_result(&r, memfd, size, out, e) : reply_error(&r, e);
 }
@@ -247,15 +242,22 @@ static int hand_over(struct jail *j, struct slot *s, const struct jail_request *
         }
 }
 
+/* Not broken, but replaced before it makes a file pay for those before it. */
+static bool worn(const struct jail *j, struct child *c)
+{
+        const struct jail_opts *o = &j->opts;
+        c->files++;
+        return (o->recycle_after && c->files >= o->recycle_after) || child_cpu(c).ns >= o->cpu.ns / 2 ||
+               (o->recycle_bytes && child_resident(c) > o->recycle_bytes);
+}
+
 /* What the file's end means for the child and for the counters. */
 static void settle(struct jail *j, struct slot *s, int rc, const struct err *e)
 {
         bool crashed = rc && e->code == ERR_CRASHED, late = rc && e->code == ERR_TIMEOUT;
         if (crashed || late)
                 metrics_add(METRIC_WORKER_CRASHES, 1);
-        bool worn = s->child.pid && ((j->recycle_after && ++s->child.files >= j->recycle_after) ||
-                                     child_cpu(&s->child).ns >= j->cpu.ns / 2);
-        if (crashed || late || worn)
+        if (crashed || late || (s->child.pid && worn(j, &s->child)))
                 child_kill(&s->child);
         lock_take(&j->lock);
         j->files++;
@@ -306,7 +308,7 @@ void jail_state(struct jail *j, struct jail_state *out)
 {
         lock_take(&j->lock);
         *out = (struct jail_state){.files = j->files, .crashes = j->crashes, .timeouts = j->timeouts};
-        for (unsigned i = 0; i < j->n; i++) {
+        for (unsigned i = 0; i < j->opts.children; i++) {
                 out->busy += j->slot[i].busy;
                 out->running += j->slot[i].busy || j->slot[i].child.pid;
         }

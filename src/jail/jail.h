@@ -9,6 +9,7 @@
 #define FA_JAIL_H
 
 #include "base/base.h"
+#include "jail/protocol.h"
 
 struct jail_opts {
         const char *decoder_path; /* of file-allocator-decode */
@@ -16,6 +17,8 @@ struct jail_opts {
         struct dur timeout;       /* wall clock per file */
         struct dur cpu;           /* a child may use in its life; one that used half is replaced between two files */
         unsigned recycle_after;   /* files per child; 0 = never */
+        uint64_t recycle_bytes;   /* a child that holds more resident memory is replaced between two files; 0 = never */
+        enum jail_profile profile;
 };
 
 struct jail;

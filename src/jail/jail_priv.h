@@ -18,10 +18,12 @@ struct child {
         unsigned locks; /* enum jail_lock */
 };
 
-/* Start the program and await its hello; it may use so much CPU time. On failure nothing is left running. */
-int child_start(struct child *c, const char *path, struct dur cpu, struct err *e) MUST_CHECK;
+/* Start the program and await its hello. On failure nothing is left running. */
+int child_start(struct child *c, const struct jail_opts *o, struct err *e) MUST_CHECK;
 /* SIGKILL to its process group, reap, close. Fine on a child that does not run. How it ended, as waitpid has it. */
 int child_kill(struct child *c);
+/* Its resident memory in bytes; 0 when the kernel does not say. */
+uint64_t child_resident(const struct child *c);
 /* CPU time it has used since its start, in all its threads. */
 struct dur child_cpu(const struct child *c);
 /*

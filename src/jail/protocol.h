@@ -5,6 +5,7 @@
  * travel as they are; magic and version catch a mismatched pair of programs.
  *
  *   argv[1]                                              seconds of CPU time for all the child's files together
+ *   argv[2]                                              "media" or "documents": what it may open after the lock
  *   child  → parent  jail_hello                          once, after warm-up, locked in
  *   parent → child   jail_request + 2 fds (input, memfd)
  *   child  → parent  jail_reply; products lie in the memfd, back to back
@@ -18,9 +19,16 @@
 #include <stdint.h>
 
 #define JAIL_MAGIC      0x4a4c4146u /* "FALJ" */
-#define JAIL_VERSION    2
+#define JAIL_VERSION    3
 #define JAIL_FD         3
 #define JAIL_OUTPUT_MAX (64u << 20)
+
+/* Media opens nothing after the lock; documents read fonts and tables of characters, which Landlock guards. */
+enum jail_profile { JAIL_MEDIA, JAIL_DOCUMENTS };
+#define JAIL_PROFILE_NAMES                                                                                             \
+        {                                                                                                              \
+                "media", "documents"                                                                                   \
+        }
 
 /* What the kernel let a child lock. It tells before it has read any file, so a file cannot make it lie. */
 enum jail_lock {

@@ -120,6 +120,14 @@ int storage_put_commit(struct storage_put *p, struct stored *out, struct err *e)
         return 0;
 }
 
+int storage_put_ensure(struct storage_put *p, bool replace, struct err *e)
+{
+        assert(p->stage == PUT_SEALED || p->stage == PUT_COMMITTED || p->stage == PUT_FAILED);
+        if (p->stage == PUT_FAILED)
+                return failed_before(e);
+        return settle(p, p->storage->ops->put_ensure(p, replace, e), PUT_COMMITTED);
+}
+
 void storage_put_end(struct storage_put *p)
 {
         if (p)
@@ -152,16 +160,16 @@ int storage_open_object(struct storage *s, struct sha256 key, uint64_t size, int
         return 0;
 }
 
-int storage_read_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
-                       struct err *e)
+static int begin_read(struct storage *s, storage_read_begin_fn *begin, struct sha256 key, uint64_t size, int *fd,
+                      struct storage_read **out, struct err *e)
 {
         uint64_t found;
 
         *fd = -1;
         *out = NULL;
-        if (!s->ops->read_begin)
+        if (!begin)
                 return storage_open_object(s, key, size, fd, e);
-        if (s->ops->read_begin(s, key, fd, &found, out, e) < 0)
+        if (begin(s, key, fd, &found, out, e) < 0)
                 return -1;
         if (*out)
                 (*out)->storage = s;
@@ -174,6 +182,18 @@ int storage_read_begin(struct storage *s, struct sha256 key, uint64_t size, int 
         if (*fd >= 0)
                 metrics_add(METRIC_STORAGE_BYTES, (double)found, "read");
         return 0;
+}
+
+int storage_read_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
+                       struct err *e)
+{
+        return begin_read(s, s->ops->read_begin, key, size, fd, out, e);
+}
+
+int storage_verify_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
+                         struct err *e)
+{
+        return begin_read(s, s->ops->verify_begin, key, size, fd, out, e);
 }
 
 int64_t storage_read_at(struct storage_read *r, uint64_t offset, void *out, size_t n, struct err *e)
@@ -212,12 +232,17 @@ void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n
 /* ---- derived ---------------------------------------------------------------------- */
 
 /* Without slashes and without a leading dot there is no way out of the object's own directory. */
-static int check_derived_name(const char *name, struct err *e)
+bool storage_derived_named(const char *name)
 {
         size_t n = strlen(name);
 
-        if (n > 0 && n <= DERIVED_NAME_MAX && name[0] != '.' &&
-            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n)
+        return n > 0 && n <= DERIVED_NAME_MAX && name[0] != '.' &&
+               strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n;
+}
+
+static int check_derived_name(const char *name, struct err *e)
+{
+        if (storage_derived_named(name))
                 return 0;
         return err_set(e, ERR_INVALID, "\"%.64s\" cannot name a derived file: 1 to %d of [a-z0-9.-], no leading dot",
                        name, DERIVED_NAME_MAX);

@@ -6,6 +6,7 @@
  *
  * Layout of the directory backend under its path:
  *   objects/aa/<sha256> (0440)   derived/aa/<sha256>/<name>   tmp/   sentinel file
+ *   sidecar/assets/aa/<id>.json (aa: the id's last byte)      sidecar/folders/<id>.json
  * The S3 backend has the same names as keys under its prefix, less tmp/.
  */
 #ifndef FA_STORAGE_H
@@ -71,8 +72,14 @@ uint64_t storage_put_size(const struct storage_put *p);
 int64_t storage_put_peek(struct storage_put *p, uint64_t offset, void *out, size_t n, struct err *e);
 /* All bytes are written: makes them durable under a temporary name and gives the hash. No write may follow. */
 int storage_put_seal(struct storage_put *p, struct stored *out, struct err *e) MUST_CHECK;
-/* Gives the sealed bytes their content address, durably. Fills existed. */
+/* Gives the sealed bytes their content address, durably; one that is there and has another size is replaced. Fills
+ * existed. */
 int storage_put_commit(struct storage_put *p, struct stored *out, struct err *e) MUST_CHECK;
+/*
+ * After the catalog refers to the object, so that nobody removes it any more: it is there, put again if somebody
+ * removed it since the commit (or there was none). replace: in the place of one that is known to be damaged.
+ */
+int storage_put_ensure(struct storage_put *p, bool replace, struct err *e) MUST_CHECK;
 /* Frees p; what was not committed is removed. NULL is fine. Call it in every case. */
 void storage_put_end(struct storage_put *p);
 
@@ -89,14 +96,16 @@ int storage_open_object(struct storage *s, struct sha256 key, uint64_t size, int
 struct storage_read;
 int storage_read_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
                        struct err *e) MUST_CHECK;
+/* The same of what the disk or the store has, whatever copies this machine holds: for who checks it. */
+int storage_verify_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
+                         struct err *e) MUST_CHECK;
 /* Bytes, 0 at the end, -1. */
 int64_t storage_read_at(struct storage_read *r, uint64_t offset, void *out, size_t n, struct err *e) MUST_CHECK;
 void storage_read_end(struct storage_read *r); /* NULL is fine */
 /* False also when the store cannot be asked. */
 bool storage_has_object(struct storage *s, struct sha256 key);
 int storage_remove_object(struct storage *s, struct sha256 key, struct err *e)
-        MUST_CHECK; /* and all derived; absent is fine. The caller sees to it that no upload of the same bytes is
-                       between its commit and its row in the catalog. */
+        MUST_CHECK; /* and all derived; absent is fine. An upload of the same bytes looks again, storage_put_ensure */
 /* "fs://objects/ab/<sha256>", "s3://bucket/prefix/objects/ab/<sha256>" */
 void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n);
 
@@ -111,6 +120,63 @@ int storage_put_derived(struct storage *s, struct sha256 key, const char *name, 
                         struct err *e) MUST_CHECK;
 int storage_open_derived(struct storage *s, struct sha256 key, const char *name, int *fd, uint64_t *size,
                          struct err *e) MUST_CHECK;
+
+/* ---- sidecars: what the catalog decided about an asset or a folder, so that it can be made again -------- */
+
+#define STORAGE_SIDECAR_NAME_LEN 64
+#define STORAGE_SIDECAR_MAX      ((size_t)4 << 20) /* bytes of one */
+#define STORAGE_BATCH_MAX        512
+
+/* "assets/aa/<id>.json", "folders/<id>.json": the names there are. */
+const char *storage_asset_sidecar(struct id asset, char out[STORAGE_SIDECAR_NAME_LEN]);
+const char *storage_folder_sidecar(struct id folder, char out[STORAGE_SIDECAR_NAME_LEN]);
+/* False for any other name. */
+bool storage_sidecar_parse(struct span name, bool *folder, struct id *id);
+
+/*
+ * Some of them at once, since being durable costs a directory a few syncs however many there are. After a commit that
+ * returned 0 each would survive a power cut under its name, or is gone if it was to be removed. Without it, or when it
+ * failed, each is as it was or as it was to become, never in between. One thread at a time.
+ */
+struct storage_batch;
+int storage_batch_begin(struct storage *s, struct storage_batch **out, struct err *e) MUST_CHECK;
+/* Replaces what is there. Each name once, STORAGE_BATCH_MAX names at most. */
+int storage_batch_put(struct storage_batch *b, const char *name, struct span bytes, struct err *e) MUST_CHECK;
+int storage_batch_remove(struct storage_batch *b, const char *name, struct err *e) MUST_CHECK; /* absent is fine */
+int storage_batch_commit(struct storage_batch *b, struct err *e) MUST_CHECK;
+void storage_batch_end(struct storage_batch *b); /* in every case; NULL is fine */
+
+/* One alone, as durable as a batch. */
+int storage_put_sidecar(struct storage *s, const char *name, struct span bytes, struct err *e) MUST_CHECK;
+int storage_remove_sidecar(struct storage *s, const char *name, struct err *e) MUST_CHECK;
+/* Appends to out, whose cap counts: ERR_TOO_LARGE. ERR_NOT_FOUND. */
+int storage_get_sidecar(struct storage *s, const char *name, struct buf *out, struct err *e) MUST_CHECK;
+
+/* ---- listing ------------------------------------------------------------------------- */
+
+enum storage_area { STORAGE_OBJECTS, STORAGE_DERIVED, STORAGE_SIDECARS };
+
+struct storage_item {
+        /* Its name does not fit the scheme, or it is no regular file: sha256 and id mean nothing. */
+        bool stray;
+        struct sha256 sha256; /* of objects and derived files */
+        bool folder;          /* of sidecars: of a folder, else of an asset */
+        struct id id;         /* of sidecars */
+        /* Derived: its name; sidecars: as storage_get_sidecar takes it; strays: all that follows the area; objects:
+         * the hash. For as long as the call lasts. */
+        const char *name;
+        uint64_t size;
+        struct wall mtime; /* when it was written */
+};
+/* 0 to go on, 1 to stop, -1 with e. */
+typedef int storage_item_fn(void *ctx, const struct storage_item *item, struct err *e);
+/*
+ * Tells each thing in an area, in no order, holding none of them in memory; what is there all along is told, what
+ * comes or goes meanwhile may be. With write-back what waits in this instance's spool is told as well, and twice when
+ * it is sent meanwhile; what another instance has yet to send is not. fn may use s, also to remove what it is told.
+ * 1 when fn stopped it.
+ */
+int storage_list(struct storage *s, enum storage_area area, storage_item_fn *fn, void *ctx, struct err *e) MUST_CHECK;
 
 /* ---- state --------------------------------------------------------------------------- */
 

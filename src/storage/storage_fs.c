@@ -32,12 +32,20 @@ const struct storage_ops storage_fs_ops = {
         .put_peek = fs_put_peek,
         .put_seal = fs_put_seal,
         .put_commit = fs_put_commit,
+        .put_ensure = fs_put_ensure,
         .put_end = fs_put_end,
         .open_object = fs_open_object,
         .has_object = fs_has_object,
         .remove_object = fs_remove_object,
         .put_derived = fs_put_derived,
         .open_derived = fs_open_derived,
+        .batch_begin = fs_batch_begin,
+        .batch_put = fs_batch_put,
+        .batch_remove = fs_batch_remove,
+        .batch_commit = fs_batch_commit,
+        .batch_end = fs_batch_end,
+        .get_sidecar = fs_get_sidecar,
+        .list = fs_list,
         .state = fs_state,
 };
 
@@ -52,7 +60,7 @@ static int fs_open(const struct storage_opts *opts, struct storage **out, struct
         if (!fs)
                 return err_oom(e);
         fs->base.ops = &storage_fs_ops;
-        fs->root = fs->tmp = fs->objects = fs->derived = -1;
+        fs->root = fs->tmp = fs->objects = fs->derived = fs->sidecar = -1;
         lock_init(&fs->state_lock, "storage state", RANK_STORAGE);
         fs->path = mem_strdup(opts->path);
         fs->read_only = opts->read_only;
@@ -82,6 +90,7 @@ static void fs_close(struct storage *s)
         fd_close(&fs->tmp);
         fd_close(&fs->objects);
         fd_close(&fs->derived);
+        fd_close(&fs->sidecar);
         lock_done(&fs->state_lock);
         mem_free(fs->path);
         mem_free(fs);

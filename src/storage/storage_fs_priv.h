@@ -2,7 +2,8 @@
 /*
  * What the files of the directory backend share: storage_fs.c opens and
  * reads, storage_fs_tree.c lays out the tree, storage_fs_put.c writes objects,
- * storage_fs_sync.c syncs their directories, storage_fs_derived.c the rest.
+ * storage_fs_sync.c syncs their directories, storage_fs_derived.c and storage_fs_sidecar.c the rest,
+ * storage_fs_list.c tells what is there.
  */
 #ifndef FA_STORAGE_FS_PRIV_H
 #define FA_STORAGE_FS_PRIV_H
@@ -39,6 +40,7 @@ struct fs {
         char *path;
         bool read_only; /* then tmp is -1 */
         int root, tmp, objects, derived;
+        int sidecar; /* -1: read only, and there is none */
         enum fs_way way;
         struct fs_shard shards[FS_SHARDS];
         unsigned shard_count; /* set up so far */
@@ -67,9 +69,19 @@ extern storage_put_write_fn fs_put_write;
 extern storage_put_peek_fn fs_put_peek;
 extern storage_put_seal_fn fs_put_seal;
 extern storage_put_commit_fn fs_put_commit;
+extern storage_put_ensure_fn fs_put_ensure;
 extern storage_put_end_fn fs_put_end;
 /* A new writable file in tmp/; name is "" when it has none. The descriptor, or -1 with errno. */
 int fs_temp_open(struct fs *fs, enum fs_way way, const char *prefix, char name[FS_NAME_LEN]);
+
+/* storage_fs_sidecar.c, storage_fs_list.c */
+extern storage_batch_begin_fn fs_batch_begin;
+extern storage_batch_put_fn fs_batch_put;
+extern storage_batch_remove_fn fs_batch_remove;
+extern storage_batch_commit_fn fs_batch_commit;
+extern storage_batch_end_fn fs_batch_end;
+extern storage_get_sidecar_fn fs_get_sidecar;
+extern storage_list_fn fs_list;
 
 /* storage_fs_derived.c */
 extern storage_put_derived_fn fs_put_derived;

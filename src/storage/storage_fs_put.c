@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define CHUNK        ((size_t)64 << 10)
+#define TRIES        3
 #define WRITE_BEHIND ((uint64_t)4 << 20) /* written back in such steps, so that the final fsync has little left */
 
 struct fs_put {
@@ -26,6 +27,10 @@ struct fs_put {
         uint64_t flushed; /* bytes hashed and handed to the kernel */
         uint64_t started; /* bytes whose write-back was started */
         size_t held;      /* bytes in chunk */
+        bool placed;      /* it has, or had, its address */
+        dev_t dev;        /* of the entry that was synced at the commit, with ino and ctime */
+        ino_t ino;
+        struct timespec ctime;
         char chunk[CHUNK];
 };
 
@@ -239,43 +244,143 @@ static int replace(struct fs_put *p, int dir, const char *hex)
         if (renameat(p->fs->tmp, p->name, dir, hex) < 0)
                 return -1;
         p->name[0] = '\0';
+        p->placed = true;
         return 0;
 }
 
-static int check_existing(struct fs_put *p, int dir, const char *hex, struct err *e)
+static bool right_size(const struct fs_put *p, const struct stat *st)
+{
+        return S_ISREG(st->st_mode) && (uint64_t)st->st_size == p->base.size;
+}
+
+static void remember(struct fs_put *p, const struct stat *st)
+{
+        p->dev = st->st_dev;
+        p->ino = st->st_ino;
+        p->ctime = st->st_ctim;
+}
+
+static bool remembered(const struct fs_put *p, const struct stat *st)
+{
+        return p->ino == st->st_ino && p->dev == st->st_dev && p->ctime.tv_sec == st->st_ctim.tv_sec &&
+               p->ctime.tv_nsec == st->st_ctim.tv_nsec;
+}
+
+/* The name is taken. These bytes are right, so they also take the place of what has another size. 0 or an errno. */
+static int meet_existing(struct fs_put *p, struct fs_shard *d, const char *hex, bool over)
+{
+        struct stat st;
+
+        if (fstatat(d->fd, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno;
+        if (!S_ISREG(st.st_mode))
+                return EEXIST;
+        if (over || !right_size(p, &st) || fs_shard_suspect(d))
+                return replace(p, d->fd, hex) < 0 ? errno : 0;
+        return 0;
+}
+
+/* What a sync of the directory will be about; known before it, so that a later look tells whether it was. */
+static int look(struct fs_put *p, int dir, const char *hex)
 {
         struct stat st;
 
         if (fstatat(dir, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return err_errno(e, errno, "cannot look at object %s", hex);
-        if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != p->base.size)
-                return err_set(e, ERR_CORRUPT, "object %s is damaged: it has %lld bytes instead of %llu", hex,
-                               (long long)st.st_size, (unsigned long long)p->base.size);
+                return errno;
+        remember(p, &st);
         return 0;
 }
 
-int fs_put_commit(struct storage_put *base, struct err *e)
+/* 0 or an errno. Once more where what stood in the way was removed meanwhile. */
+static int take_address(struct fs_put *p, struct fs_shard *d, const char *hex, bool over)
 {
-        struct fs_put *p = (struct fs_put *)base;
-        struct fs_shard *d = fs_shard_of(p->fs, base->is.sha256);
+        int rc = ENOENT;
+
+        for (int tries = 0; rc == ENOENT && tries < TRIES; tries++) {
+                p->placed = place(p, d->fd, hex) == 0;
+                rc = p->placed ? 0 : errno;
+                p->base.is.existed = rc == EEXIST;
+                if (rc == EEXIST)
+                        rc = meet_existing(p, d, hex, over);
+        }
+        return rc;
+}
+
+static int give_address(struct fs_put *p, bool over, struct err *e)
+{
+        struct fs_shard *d = fs_shard_of(p->fs, p->base.is.sha256);
         char hex[SHA256_TEXT_LEN];
         int rc = FAULT("storage.link");
 
-        sha256_format(base->is.sha256, hex);
-        if (rc == 0 && place(p, d->fd, hex) < 0)
-                rc = errno;
-        if (rc == EEXIST) {
-                base->is.existed = true;
-                if (check_existing(p, d->fd, hex, e) < 0)
-                        return -1;
-                rc = fs_shard_suspect(d) && replace(p, d->fd, hex) < 0 ? errno : 0;
-        }
+        sha256_format(p->base.is.sha256, hex);
+        if (rc == 0)
+                rc = take_address(p, d, hex, over);
         if (rc == 0)
                 rc = FAULT("storage.link.after");
+        /* Gone again already: that is for the look after the catalog's transaction. */
+        if (rc == 0 && (rc = look(p, d->fd, hex)) == ENOENT)
+                rc = 0;
         if (rc)
                 return err_errno(e, rc, "cannot name object %s", hex);
         /* Also when it existed: the upload that made the entry may not have synced it yet. */
         return fs_shard_sync(p->fs, d, e);
+}
+
+int fs_put_commit(struct storage_put *base, struct err *e)
+{
+        return give_address((struct fs_put *)base, false, e);
+}
+
+/* A file whose last name was removed cannot have another one: the bytes go to a new file. */
+static int renew(struct fs_put *p, struct err *e)
+{
+        char name[FS_NAME_LEN], *piece;
+        int fd, rc = 0;
+
+        fd = fs_temp_open(p->fs, p->fs->way, "up-", name);
+        if (fd < 0)
+                return err_errno(e, errno, "cannot begin a file in %.100s/tmp", p->fs->path);
+        piece = mem_alloc(CHUNK);
+        if (!piece)
+                rc = err_oom(e);
+        for (uint64_t at = 0; rc == 0 && at < p->base.size;) {
+                ssize_t n = pread(p->fd, piece, CHUNK, (off_t)at);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                rc = n <= 0 ? err_errno(e, n < 0 ? errno : EIO, "cannot read an upload back")
+                            : fd_write_all(fd, piece, (size_t)n, e);
+                at += n > 0 ? (uint64_t)n : 0;
+        }
+        mem_free(piece);
+        if (p->name[0])
+                unlinkat(p->fs->tmp, p->name, 0);
+        fd_close(&p->fd);
+        p->fd = fd;
+        memcpy(p->name, name, sizeof(name));
+        p->placed = false;
+        if (rc < 0 || check_file(p, e) < 0)
+                return -1;
+        return fsync(fd) < 0 ? err_errno(e, errno, "cannot sync an upload in %.100s; it is not kept", p->fs->path) : 0;
+}
+
+int fs_put_ensure(struct storage_put *base, bool over, struct err *e)
+{
+        struct fs_put *p = (struct fs_put *)base;
+        struct fs_shard *d = fs_shard_of(p->fs, base->is.sha256);
+        char hex[SHA256_TEXT_LEN];
+        struct stat st, mine;
+        bool there = fstatat(d->fd, sha256_format(base->is.sha256, hex), &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+        if (!there && errno != ENOENT)
+                return err_errno(e, errno, "cannot look at object %s", hex);
+        /* Its own file was hashed while it was written. */
+        if (there && p->placed && fstat(p->fd, &mine) == 0 && mine.st_ino == st.st_ino && mine.st_dev == st.st_dev)
+                return 0;
+        if (there && !over && right_size(p, &st))
+                return remembered(p, &st) ? 0 : fs_shard_sync(p->fs, d, e); /* another's, who may not have synced it */
+        if (p->placed && renew(p, e) < 0)
+                return -1;
+        return give_address(p, over, e);
 }
 
 void fs_put_end(struct storage_put *base)

@@ -215,9 +215,13 @@ int fs_tree_open(struct fs *fs, bool expect_content, struct err *e)
         if ((fs->objects = open_dir(fs, fs->root, "objects", &made, e)) < 0 ||
             (fs->derived = open_dir(fs, fs->root, "derived", &made, e)) < 0 || open_shards(fs, first, e) < 0)
                 return -1;
-        if (fs->read_only)
+        if (fs->read_only) {
+                /* One of an earlier version has none. */
+                fs->sidecar = openat(fs->root, "sidecar", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
                 return 0;
-        if ((fs->tmp = open_dir(fs, fs->root, "tmp", &made, e)) < 0)
+        }
+        if ((fs->sidecar = open_dir(fs, fs->root, "sidecar", &made, e)) < 0 ||
+            (fs->tmp = open_dir(fs, fs->root, "tmp", &made, e)) < 0)
                 return -1;
         sweep(fs);
         if (choose_way(fs, e) < 0 || (made && sync_dir(fs, fs->root, e) < 0))

@@ -15,7 +15,6 @@
 #define PROBE_SECONDS 10
 #define SPOOL_DEFAULT ((uint64_t)2 << 30)
 #define PREFIX_MAX    256
-#define PAGES_MAX     1000 /* of a listing; an object has a handful of derived files */
 
 static storage_open_fn s3_open;
 static storage_close_fn s3_close;
@@ -32,6 +31,7 @@ const struct storage_ops storage_s3_ops = {
         .put_peek = s3_put_peek,
         .put_seal = s3_put_seal,
         .put_commit = s3_put_commit,
+        .put_ensure = s3_put_ensure,
         .put_end = s3_put_end,
         .open_object = s3_open_object,
         .has_object = s3_has_object,
@@ -39,8 +39,16 @@ const struct storage_ops storage_s3_ops = {
         .put_derived = s3_put_derived,
         .open_derived = s3_open_derived,
         .read_begin = s3_read_begin,
+        .verify_begin = s3_verify_begin,
         .read_at = s3_read_at,
         .read_end = s3_read_end,
+        .batch_begin = s3_batch_begin,
+        .batch_put = s3_batch_put,
+        .batch_remove = s3_batch_remove,
+        .batch_commit = s3_batch_commit,
+        .batch_end = s3_batch_end,
+        .get_sidecar = s3_get_sidecar,
+        .list = s3_list,
         .state = s3_state,
 };
 
@@ -211,7 +219,7 @@ static int write_sentinel(struct s3 *s, struct err *e)
         return rc;
 }
 
-static int check_sentinel(struct s3 *s, bool expect_content, struct err *e)
+static int check_sentinel(struct s3 *s, const struct storage_opts *o, struct err *e)
 {
         struct httpc_response r;
         struct err why = {0};
@@ -221,7 +229,9 @@ static int check_sentinel(struct s3 *s, bool expect_content, struct err *e)
                 rc = s3_refused(&r, "cannot read", S3_SENTINEL, &why);
         httpc_response_done(&r);
         if (rc < 0 && why.code == ERR_NOT_FOUND) {
-                if (expect_content)
+                if (o->read_only)
+                        return err_set(e, ERR_NOT_FOUND, "%.120s is no storage: it holds no %s", s->place, S3_SENTINEL);
+                if (o->expect_content)
                         return err_set(e, ERR_CONFLICT,
                                        "%.120s holds no %s although the catalog knows objects: is it the right bucket "
                                        "and prefix?",
@@ -248,7 +258,7 @@ static int s3_open(const struct storage_opts *opts, struct storage **out, struct
         cond_init(&s->changed);
         cond_init(&s->work);
         if (configure(s, opts, e) < 0 || s3_spool_open(s, e) < 0 || s3_back_open(s, e) < 0 ||
-            check_sentinel(s, opts->expect_content || opts->read_only, e) < 0 || s3_back_start(s, e) < 0)
+            check_sentinel(s, opts, e) < 0 || s3_back_start(s, e) < 0)
                 goto out;
         s->reachable = true;
         s->state_until = mono_add(mono_now(), dur_s(PROBE_SECONDS));
@@ -299,7 +309,7 @@ static bool s3_has_object(struct storage *base, struct sha256 key)
         return found > 0 || s3_head(s, path, &size, NULL) == 0;
 }
 
-static int remove_key(struct s3 *s, const char *key, struct err *e)
+int s3_remove_key(struct s3 *s, const char *key, struct err *e)
 {
         struct httpc_response r;
         int rc = s3_do(s, &(struct s3_request){.method = "DELETE", .key = key}, &r, e);
@@ -310,66 +320,30 @@ static int remove_key(struct s3 *s, const char *key, struct err *e)
         return rc;
 }
 
-/* Only the last segment of a listed key is trusted: the rest is known. */
-static int remove_listed(struct s3 *s, struct sha256 key, struct span list, struct err *e)
-{
-        char found[2048], path[S3_KEY_MAX];
-        int rc = 0;
+struct removal {
+        struct s3 *s;
+        struct sha256 key;
+};
 
-        while (rc == 0 && s3_xml_next(&list, "Key", found, sizeof(found))) {
-                const char *name = strrchr(found, '/');
-                name = name ? name + 1 : found;
-                if (!*name || strlen(name) > 64 || name[0] == '.')
-                        continue;
-                s3_derived_key(key, name, path);
-                rc = remove_key(s, path, e);
-        }
-        return rc;
-}
-
-static void list_query(const struct s3 *s, const char *folder, const char *token, struct buf *q)
+/* What cannot have been written by us stays. */
+static int remove_found(void *ctx, const struct storage_found *f, struct err *e)
 {
-        buf_reset(q);
-        if (*token) {
-                buf_puts(q, "continuation-token=");
-                httpc_escape(q, token);
-                buf_putc(q, '&');
-        }
-        buf_puts(q, "list-type=2&prefix=");
-        httpc_escape(q, s->prefix);
-        httpc_escape(q, folder);
+        const struct removal *r = ctx;
+        char path[S3_KEY_MAX];
+
+        if (!storage_derived_named(f->path))
+                return 0;
+        s3_derived_key(r->key, f->path, path);
+        return s3_remove_key(r->s, path, e);
 }
 
 static int remove_derived(struct s3 *s, struct sha256 key, struct err *e)
 {
-        char folder[S3_KEY_MAX], token[2048] = "", more[8] = "";
-        struct buf q;
-        int rc = 0;
+        char folder[S3_KEY_MAX];
 
         s3_derived_key(key, "", folder);
         s3_copy_drop(s, folder);
-        buf_init(&q, 16384);
-        for (int page = 0; page < PAGES_MAX; page++) {
-                struct httpc_response r;
-                list_query(s, folder, token, &q);
-                if (buf_failed(&q)) {
-                        rc = err_oom(e);
-                        break;
-                }
-                rc = s3_do(s, &(struct s3_request){.method = "GET", .query = buf_str(&q)}, &r, e);
-                if (rc == 0 && r.status != 200)
-                        rc = s3_refused(&r, "cannot list", folder, e);
-                if (rc == 0)
-                        rc = remove_listed(s, key, buf_span(&r.body), e);
-                struct span cut = buf_span(&r.body), next = cut;
-                bool last = rc < 0 || !s3_xml_next(&cut, "IsTruncated", more, sizeof(more)) || strcmp(more, "true") ||
-                            !s3_xml_next(&next, "NextContinuationToken", token, sizeof(token));
-                httpc_response_done(&r);
-                if (last)
-                        break;
-        }
-        buf_done(&q);
-        return rc;
+        return s3_list_keys(s, folder, remove_found, &(struct removal){s, key}, e);
 }
 
 static int s3_remove_object(struct storage *base, struct sha256 key, struct err *e)
@@ -382,7 +356,7 @@ static int s3_remove_object(struct storage *base, struct sha256 key, struct err 
         s3_object_key(key, path);
         s3_claim(s, &claim, path);
         s3_copy_drop(s, path);
-        rc = s3_back_remove(s, key, e) < 0 || remove_derived(s, key, e) < 0 || remove_key(s, path, e) < 0 ? -1 : 0;
+        rc = s3_back_remove(s, key, e) < 0 || remove_derived(s, key, e) < 0 || s3_remove_key(s, path, e) < 0 ? -1 : 0;
         s3_unclaim(s, &claim);
         return rc;
 }

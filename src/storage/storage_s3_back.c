@@ -33,7 +33,8 @@ struct s3_waiting {
         struct wall since;
         struct mono not_before; /* after failures of its own */
         unsigned failures;
-        bool busy; /* a thread sends it */
+        bool busy;  /* a thread sends it */
+        bool again; /* and asks once more whether the store has it */
         struct s3_waiting *next;
 };
 
@@ -116,6 +117,39 @@ static int scan(struct s3 *s, struct err *e)
                 s->used += all[i]->size;
         }
         mem_free(all);
+        return rc;
+}
+
+int s3_back_list(struct s3 *s, storage_found_fn *found, void *ctx, struct err *e)
+{
+        int fd = s->waiting < 0 ? -1 : openat(s->waiting, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        struct dirent *d;
+
+        if (s->waiting < 0)
+                return 0;
+        if (!dir) {
+                err_errno(e, errno, "cannot read the spool %.120s", s->spool_path);
+                fd_close(&fd);
+                return -1;
+        }
+        while (rc == 0 && (errno = 0, d = readdir(dir)) != NULL) {
+                char path[SHA256_TEXT_LEN + 3];
+                struct storage_found f = {.path = path, .regular = true};
+                struct sha256 key;
+                struct stat st;
+                if (!sha256_parse(span_of(d->d_name), &key) ||
+                    fstatat(s->waiting, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                        continue;
+                snprintf(path, sizeof(path), "%.2s/%.64s", d->d_name, d->d_name);
+                f.size = (uint64_t)st.st_size;
+                f.mtime.us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+                rc = found(ctx, &f, e);
+                errno = 0;
+        }
+        if (rc == 0 && errno)
+                rc = err_errno(e, errno, "cannot read the spool %.120s", s->spool_path);
+        closedir(dir);
         return rc;
 }
 
@@ -224,6 +258,24 @@ int s3_back_put(const struct s3_body *b, uint64_t *promised, bool *existed, stru
         return sync_waiting(s, e);
 }
 
+bool s3_back_waits(struct s3 *s, struct sha256 key)
+{
+        char hex[SHA256_TEXT_LEN];
+        struct stat st;
+        bool waits;
+
+        if (s->waiting < 0)
+                return false;
+        sha256_format(key, hex);
+        lock_take(&s->lock);
+        waits = fstatat(s->waiting, hex, &st, AT_SYMLINK_NOFOLLOW) == 0;
+        for (struct s3_waiting *w = s->first; waits && w; w = w->next)
+                if (w->busy && sha256_eq(w->sha256, key))
+                        w->again = true;
+        lock_drop(&s->lock);
+        return waits;
+}
+
 /* ---- until it is sent --------------------------------------------------------------------- */
 
 int s3_back_find(struct s3 *s, struct sha256 key, int *fd, uint64_t *size, struct err *e)
@@ -297,11 +349,29 @@ void s3_back_state(const struct s3 *s, struct storage_state *out)
 
 /* ---- sending -------------------------------------------------------------------------------- */
 
+/* Lock held. Somebody referred to it while it was sent: what the store said before may not hold any more. */
+static bool asked_again(struct s3 *s, struct sha256 sha256)
+{
+        bool again = false;
+
+        for (struct s3_waiting *w = s->first; w; w = w->next)
+                if (sha256_eq(w->sha256, sha256)) {
+                        again |= w->again;
+                        w->again = false;
+                }
+        return again;
+}
+
+/* 1 the store is to be asked again. */
 static int sent(struct s3 *s, struct sha256 sha256, const char *key, int *fd, uint64_t size, struct err *e)
 {
         int rc;
 
         lock_take(&s->lock);
+        if (asked_again(s, sha256)) {
+                lock_drop(&s->lock);
+                return 1;
+        }
         rc = take_name(s, sha256, size) < 0 ? errno : 0;
         if (rc == 0 && s3_copy_add(s, key, *fd, size, (struct dur){0}))
                 *fd = -1;
@@ -322,11 +392,9 @@ static int send_one(struct s3 *s, struct sha256 sha256, struct err *e)
         rc = s3_back_find(s, sha256, &b.fd, &b.size, e);
         if (rc > 0) {
                 flock(b.fd, LOCK_UN); /* it will be the copy's, which readers lock and not the copy itself */
-                rc = s3_check_hash(b.fd, sha256, b.size, e);
-                if (rc == 0)
-                        rc = s3_store(&b, key, &existed, e);
-                if (rc == 0)
-                        rc = sent(s, sha256, key, &b.fd, b.size, e);
+                rc = s3_check_hash(b.fd, sha256, b.size, e) < 0 ? -1 : 1;
+                while (rc > 0)
+                        rc = s3_store(&b, key, &existed, e) < 0 ? -1 : sent(s, sha256, key, &b.fd, b.size, e);
                 fd_close(&b.fd);
         }
         s3_unclaim(s, &claim);

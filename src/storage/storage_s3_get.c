@@ -191,17 +191,10 @@ struct s3_read {
         uint64_t next_size;
 };
 
-int s3_read_begin(struct storage *base, struct sha256 key, int *fd, uint64_t *size, struct storage_read **out,
-                  struct err *e)
+static int read_there(struct s3 *s, const char *path, uint64_t *size, struct storage_read **out, struct err *e)
 {
-        struct s3 *s = (struct s3 *)base;
         struct s3_read *r;
-        char path[S3_KEY_MAX];
 
-        s3_object_key(key, path);
-        int found = find_here(s, key, path, fd, size, e);
-        if (found)
-                return found < 0 ? -1 : 0;
         if (find_there(s, path, size, e) < 0)
                 return -1;
         r = mem_calloc(1, sizeof(*r));
@@ -214,6 +207,30 @@ int s3_read_begin(struct storage *base, struct sha256 key, int *fd, uint64_t *si
         buf_init(&r->window, 1);
         *out = &r->base;
         return 0;
+}
+
+int s3_read_begin(struct storage *base, struct sha256 key, int *fd, uint64_t *size, struct storage_read **out,
+                  struct err *e)
+{
+        struct s3 *s = (struct s3 *)base;
+        char path[S3_KEY_MAX];
+        int found;
+
+        s3_object_key(key, path);
+        found = find_here(s, key, path, fd, size, e);
+        return found ? (found < 0 ? -1 : 0) : read_there(s, path, size, out, e);
+}
+
+/* What waits to be sent is nowhere else yet. */
+int s3_verify_begin(struct storage *base, struct sha256 key, int *fd, uint64_t *size, struct storage_read **out,
+                    struct err *e)
+{
+        struct s3 *s = (struct s3 *)base;
+        char path[S3_KEY_MAX];
+        int found = s3_back_find(s, key, fd, size, e);
+
+        s3_object_key(key, path);
+        return found ? (found < 0 ? -1 : 0) : read_there(s, path, size, out, e);
 }
 
 static int fetch_window(struct s3_read *r, uint64_t offset, struct err *e)

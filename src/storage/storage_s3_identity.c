@@ -84,14 +84,14 @@ static bool json_text(struct span in, const char *name, char *out, size_t n)
                 }
                 if (in.p[i] == '\\' && (++i == in.n || !strchr("/\\\"", in.p[i])))
                         return false;
-                if ((unsigned char)in.p[i] <= ' ')
+                if ((unsigned char)in.p[i] <= ' ' || in.p[i] == 0x7f)
                         return false;
                 out[at++] = in.p[i];
         }
         return false;
 }
 
-static int understand(struct span body, struct s3_identity *id, struct err *e)
+int s3_identity_read(struct span body, struct s3_identity *id, struct err *e)
 {
         char until[64];
         struct wall now = wall_now();
@@ -136,7 +136,7 @@ static int ask_host(struct s3 *s, struct s3_identity *id, struct err *e)
                 sleep_for(dur_ms((int64_t)(random_u64() % 500)));
         }
         if (rc == 0)
-                rc = r.status == 200 ? understand(buf_span(&r.body), id, e)
+                rc = r.status == 200 ? s3_identity_read(buf_span(&r.body), id, e)
                                      : err_set(e, ERR_UNAVAILABLE,
                                                "the container's host lends no S3 key: it answers %u", r.status);
         httpc_response_done(&r);

@@ -3,8 +3,8 @@
  * What the files of the S3 backend share: storage_s3.c opens, removes and
  * answers for its health, storage_s3_identity.c has the keys,
  * storage_s3_call.c makes requests, storage_s3_spool.c keeps local copies within a bound, storage_s3_put.c and
- * storage_s3_get.c move objects, storage_s3_back.c sends later what was acknowledged before, storage_s3_xml.c reads the
- * little of XML that is needed.
+ * storage_s3_get.c move objects, storage_s3_list.c lists keys and has the sidecars, storage_s3_back.c sends later what
+ * was acknowledged before, storage_s3_xml.c reads the little of XML that is needed.
  */
 #ifndef FA_STORAGE_S3_PRIV_H
 #define FA_STORAGE_S3_PRIV_H
@@ -85,6 +85,8 @@ struct s3 {
 /* ---- storage_s3_identity.c ---------------------------------------------------- */
 
 int s3_identity_open(struct s3 *s, const struct storage_s3_opts *o, struct err *e) MUST_CHECK;
+/* What the container's host answers: a flat JSON object. Pure: fuzzed. */
+int s3_identity_read(struct span body, struct s3_identity *id, struct err *e) MUST_CHECK;
 /* A copy of what to sign with now; may ask the container's host. */
 int s3_identity_get(struct s3 *s, struct s3_identity *id, struct err *e) MUST_CHECK;
 
@@ -151,18 +153,22 @@ int s3_back_open(struct s3 *s, struct err *e) MUST_CHECK;
 int s3_back_start(struct s3 *s, struct err *e) MUST_CHECK;
 /* What is not sent stays for the next run. */
 void s3_back_close(struct s3 *s);
+/* Whether it waits to be sent; if it is being sent at this moment, the store is asked again afterwards. */
+bool s3_back_waits(struct s3 *s, struct sha256 key);
 /* Durably among what waits. promised: the bytes of the spool, 0 when it has taken them over. */
 int s3_back_put(const struct s3_body *b, uint64_t *promised, bool *existed, struct err *e) MUST_CHECK;
 /* 1 found (a descriptor of its own), 0 it does not wait here, -1. */
 int s3_back_find(struct s3 *s, struct sha256 key, int *fd, uint64_t *size, struct err *e) MUST_CHECK;
 /* The caller has claimed its key. Absent is fine. */
 int s3_back_remove(struct s3 *s, struct sha256 key, struct err *e) MUST_CHECK;
+/* Tells what waits, as "aa/<sha256>". */
+int s3_back_list(struct s3 *s, storage_found_fn *found, void *ctx, struct err *e) MUST_CHECK;
 /* Lock held: what waits. */
 void s3_back_state(const struct s3 *s, struct storage_state *out);
 
 /* ---- storage_s3_put.c, storage_s3_get.c ------------------------------------------ */
 
-/* Into the store unless it is there; it is there afterwards. The caller has claimed the key. */
+/* Into the store unless it is there in the right size; it is there afterwards. The caller has claimed the key. */
 int s3_store(const struct s3_body *b, const char *key, bool *existed, struct err *e) MUST_CHECK;
 /* ERR_CORRUPT when fd's bytes are not those of key. */
 int s3_check_hash(int fd, struct sha256 key, uint64_t size, struct err *e) MUST_CHECK;
@@ -172,19 +178,37 @@ extern storage_put_write_fn s3_put_write;
 extern storage_put_peek_fn s3_put_peek;
 extern storage_put_seal_fn s3_put_seal;
 extern storage_put_commit_fn s3_put_commit;
+extern storage_put_ensure_fn s3_put_ensure;
 extern storage_put_end_fn s3_put_end;
 extern storage_put_derived_fn s3_put_derived;
 extern storage_open_object_fn s3_open_object;
 extern storage_open_derived_fn s3_open_derived;
-extern storage_read_begin_fn s3_read_begin;
+extern storage_read_begin_fn s3_read_begin, s3_verify_begin;
 extern storage_read_at_fn s3_read_at;
 extern storage_read_end_fn s3_read_end;
+
+/* ---- storage_s3_list.c ---------------------------------------------------------- */
+
+/* Each key that begins with folder below the prefix; path is what follows. Stops with what found returns. */
+int s3_list_keys(struct s3 *s, const char *folder, storage_found_fn *found, void *ctx, struct err *e) MUST_CHECK;
+/* Absent is fine. storage_s3.c */
+int s3_remove_key(struct s3 *s, const char *key, struct err *e) MUST_CHECK;
+
+extern storage_batch_begin_fn s3_batch_begin;
+extern storage_batch_put_fn s3_batch_put;
+extern storage_batch_remove_fn s3_batch_remove;
+extern storage_batch_commit_fn s3_batch_commit;
+extern storage_batch_end_fn s3_batch_end;
+extern storage_get_sidecar_fn s3_get_sidecar;
+extern storage_list_fn s3_list;
 
 /* ---- storage_s3_xml.c ---------------------------------------------------------- */
 
 /* The text of the next <tag> in *rest, entities decoded, which is cut off; false when there is none or it is longer
  * than out. */
 bool s3_xml_next(struct span *rest, const char *tag, char *out, size_t n);
+/* What is between the next <tag> and its end, as it stands there. */
+bool s3_xml_part(struct span *rest, const char *tag, struct span *inside);
 bool s3_xml_has(struct span xml, const char *tag);
 
 #endif

@@ -353,9 +353,8 @@ int s3_store(const struct s3_body *b, const char *key, bool *existed, struct err
         int rc = s3_head(b->s, key, &size, &why);
 
         *existed = rc == 0;
-        if (rc == 0)
-                rc = check_stored(b, key, size, &why);
-        else if (why.code == ERR_NOT_FOUND)
+        /* What is there in another size is damaged, and these bytes are right. */
+        if (rc == 0 ? size != b->size : why.code == ERR_NOT_FOUND)
                 rc = send_and_check(b, key, &why);
         if (rc < 0 && e)
                 *e = why;
@@ -388,6 +387,28 @@ int s3_put_commit(struct storage_put *base, struct err *e)
         rc = s3_store(&body, key, &base->is.existed, e);
         if (rc == 0)
                 keep_copy(p, key);
+        s3_unclaim(p->s, &claim);
+        return rc;
+}
+
+int s3_put_ensure(struct storage_put *base, bool replace, struct err *e)
+{
+        struct s3_put *p = (struct s3_put *)base;
+        struct s3_body body = {.s = p->s, .fd = p->fd, .sha256 = base->is.sha256, .size = base->size};
+        char key[S3_KEY_MAX];
+        struct s3_claim claim;
+        bool existed;
+        int rc;
+
+        if (base->stage == PUT_SEALED && s3_put_commit(base, e) < 0)
+                return -1;
+        if (!replace && s3_back_waits(p->s, base->is.sha256))
+                return 0;
+        s3_object_key(base->is.sha256, key);
+        s3_claim(p->s, &claim, key);
+        rc = replace ? send_and_check(&body, key, e) : s3_store(&body, key, &existed, e);
+        if (replace)
+                s3_copy_drop(p->s, key); /* of what was there before */
         s3_unclaim(p->s, &claim);
         return rc;
 }

@@ -101,7 +101,7 @@ static bool decode(struct span text, char *out, size_t n)
         return good;
 }
 
-bool s3_xml_next(struct span *rest, const char *tag, char *out, size_t n)
+bool s3_xml_part(struct span *rest, const char *tag, struct span *inside)
 {
         char close[48];
         size_t len = (size_t)snprintf(close, sizeof(close), "</%s>", tag);
@@ -111,7 +111,15 @@ bool s3_xml_next(struct span *rest, const char *tag, char *out, size_t n)
         if (!rest->p || !find_open(*rest, tag, &text) || !(end = find(text, close, len)))
                 return false;
         *rest = (struct span){end + len, text.n - (size_t)(end + len - text.p)};
-        return decode((struct span){text.p, (size_t)(end - text.p)}, out, n);
+        *inside = (struct span){text.p, (size_t)(end - text.p)};
+        return true;
+}
+
+bool s3_xml_next(struct span *rest, const char *tag, char *out, size_t n)
+{
+        struct span text;
+
+        return s3_xml_part(rest, tag, &text) && decode(text, out, n);
 }
 
 bool s3_xml_has(struct span xml, const char *tag)

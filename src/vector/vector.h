@@ -63,9 +63,10 @@ struct vec_hit {
 /*
  * The k rows of highest score among those whose bit is set, best first, ties
  * by lower row. Returns the number written (≤ k). q has dim floats, unit length.
+ * h (may be NULL) is asked to scan along; the answer is the same.
  */
 size_t vec_index_search(const struct vec_index *x, const float *q, const vec_bits *filter, size_t k,
-                        struct vec_hit *out);
+                        struct vec_hit *out, struct helper *h);
 
 /* "avx512vnni", "avx2" or "c": the kernel chosen at run time. */
 const char *vec_kernel_name(void);

@@ -20,6 +20,9 @@ static vec_kernel_fn vec_kernel_avx512_emulated;
 #endif
 
 #ifdef KERNEL
+/* Bytes, as for AVX2: from memory a scan without it is a tenth slower, by the processors' own prefetching alone. */
+#define PREFETCH_AHEAD 2048
+
 static inline __m512i dot64(__m512i sum, const int8_t *row, __m512i q, __m512i flip)
 {
         return _mm512_dpbusd_epi32(sum, _mm512_xor_si512(_mm512_load_si512((const void *)row), flip), q);
@@ -41,6 +44,8 @@ static inline int32_t row_dot(const struct vec_query *q, const int8_t *row)
         __m512i even = _mm512_setzero_si512(), odd = even;
         size_t d = 0;
         for (; d + 128 <= q->stride; d += 128) {
+                __builtin_prefetch(row + d + PREFETCH_AHEAD);
+                __builtin_prefetch(row + d + PREFETCH_AHEAD + 64);
                 even = dot64(even, row + d, _mm512_load_si512((const void *)(q->q + d)), flip);
                 odd = dot64(odd, row + d + 64, _mm512_load_si512((const void *)(q->q + d + 64)), flip);
         }

@@ -13,6 +13,9 @@
 #define BLOCK 64
 /* With more bits set than this, scoring the whole block beats picking rows. */
 #define BLOCK_DENSE 40
+/* Rows that one of two takes at a time, and bytes from which on a second one is worth waking. */
+#define PIECE      2048
+#define WORTH_HELP ((size_t)8 << 20)
 
 /* ---- kernels ------------------------------------------------------------------- */
 
@@ -171,11 +174,10 @@ static void block_scan(struct scan *s, size_t first, size_t n, uint64_t bits)
         }
 }
 
-static void scan_all(struct scan *s, const vec_bits *filter)
+static void scan_rows(struct scan *s, const vec_bits *filter, size_t from, size_t to)
 {
-        size_t count = s->x->count;
-        for (size_t first = 0; first < count; first += BLOCK) {
-                size_t n = count - first < BLOCK ? count - first : BLOCK;
+        for (size_t first = from; first < to; first += BLOCK) {
+                size_t n = to - first < BLOCK ? to - first : BLOCK;
                 uint64_t bits = filter ? filter[first / BLOCK] : ~(uint64_t)0;
                 if (n < BLOCK)
                         bits &= ((uint64_t)1 << n) - 1;
@@ -184,8 +186,49 @@ static void scan_all(struct scan *s, const vec_bits *filter)
         }
 }
 
+/* ---- the scan by two ------------------------------------------------------------------ */
+
+/* Both take the next piece until none is left: whoever is slower, or never begins, does less. */
+struct shared {
+        struct scan half; /* the helper's */
+        const vec_bits *filter;
+        atomic_size_t next;
+};
+
+static void scan_pieces(struct scan *s, struct shared *all)
+{
+        for (size_t from; (from = atomic_fetch_add(&all->next, PIECE)) < s->x->count;)
+                scan_rows(s, all->filter, from, s->x->count - from < PIECE ? s->x->count : from + PIECE);
+}
+
+static void help(void *arg)
+{
+        struct shared *all = arg;
+        scan_pieces(&all->half, all);
+}
+
+/* False: there is no help or not enough to do, nothing was scanned. */
+static bool scan_by_two(struct scan *s, const vec_bits *filter, struct helper *h)
+{
+        size_t k = s->best.k < s->x->count ? s->best.k : s->x->count;
+        struct shared all = {.half = *s, .filter = filter};
+        if (!h || s->x->count * s->query.stride < WORTH_HELP)
+                return false;
+        all.half.best = (struct best){.hit = mem_alloc(k * sizeof(struct vec_hit)), .k = k};
+        if (!all.half.best.hit || !helper_lend(h, help, &all)) {
+                mem_free(all.half.best.hit);
+                return false;
+        }
+        scan_pieces(s, &all);
+        if (helper_end(h))
+                for (size_t i = 0; i < all.half.best.n; i++)
+                        best_add(&s->best, all.half.best.hit[i]);
+        mem_free(all.half.best.hit);
+        return true;
+}
+
 size_t vec_index_search(const struct vec_index *x, const float *q, const vec_bits *filter, size_t k,
-                        struct vec_hit *out)
+                        struct vec_hit *out, struct helper *h)
 {
         _Alignas(VECTOR_ROW_ALIGN) int8_t values[VECTOR_MAX_DIM];
         _Alignas(VECTOR_ROW_ALIGN) uint8_t mag[VECTOR_MAX_DIM];
@@ -202,7 +245,8 @@ size_t vec_index_search(const struct vec_index *x, const float *q, const vec_bit
                 sum += values[i];
         }
         s.query = (struct vec_query){values, mag, 128 * sum, x->stride};
-        scan_all(&s, filter);
+        if (!scan_by_two(&s, filter, h))
+                scan_rows(&s, filter, 0, x->count);
         best_sort(&s.best);
         return s.best.n;
 }

@@ -33,7 +33,7 @@ function list(res, q) {
   const from = q.has("continuation-token") ? q.get("continuation-token").slice("&é=/+".length) : "";
   const keys = [...objects.keys()].filter((k) => k.startsWith(q.get("prefix") ?? "") && k > from).sort();
   const page = keys.slice(0, PAGE), more = keys.length > PAGE;
-  answer(res, 200, `<?xml version="1.0"?>\n<ListBucketResult xmlns="x"><Prefix>${xml(q.get("prefix"))}</Prefix>` + page.map((k) => `<Contents><Key>${xml(k)}</Key></Contents>`).join("") +
+  answer(res, 200, `<?xml version="1.0"?>\n<ListBucketResult xmlns="x"><Prefix>${xml(q.get("prefix"))}</Prefix>` + page.map((k) => `<Contents><Size>${objects.get(k).length}</Size><LastModified>2026-01-02T03:04:05.678Z</LastModified><Key>${xml(k)}</Key></Contents>`).join("") +
     `<IsTruncated>${more}</IsTruncated>` + (more ? `<NextContinuationToken>${xml("&é=/+" + page.at(-1))}</NextContinuationToken>` : "") + "</ListBucketResult>");
 }
 

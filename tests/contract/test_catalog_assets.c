@@ -186,9 +186,7 @@ static void another_owners_asset_does_not_exist(void **state)
         struct cluster_change ch = {.kind = CHANGE_LOCK, .locked = true};
         struct lineage_entry *l;
         struct cluster cl;
-        struct sha256 h;
         struct asset a, *many;
-        bool orphan;
         size_t n;
 
         OK(catalog_cluster_create(f->c, "ann", "A", 0.5f, "user", &c1, &f->e));
@@ -197,7 +195,7 @@ static void another_owners_asset_does_not_exist(void **state)
         FAILS(ERR_NOT_FOUND, catalog_asset_patch(f->c, id, "bob", &p, "user", NULL, &f->e));
         FAILS(ERR_NOT_FOUND, catalog_asset_trash(f->c, id, "bob", "user", &f->e));
         FAILS(ERR_NOT_FOUND, catalog_asset_restore(f->c, id, "bob", "user", &f->e));
-        FAILS(ERR_NOT_FOUND, catalog_asset_purge(f->c, id, "bob", "user", &h, &orphan, &f->e));
+        FAILS(ERR_NOT_FOUND, catalog_asset_purge(f->c, id, "bob", "user", &f->e));
         FAILS(ERR_NOT_FOUND, catalog_asset_reprocess(f->c, id, "bob", "user", &f->e));
         FAILS(ERR_NOT_FOUND, catalog_lineage(f->c, id, "bob", f->a, &l, &n, &f->e));
         FAILS(ERR_NOT_FOUND, catalog_cluster_get(f->c, c1, "bob", f->a, &cl, NULL, &f->e));
@@ -222,10 +220,9 @@ static void purging_gives_the_object_back_when_it_was_the_last(void **state)
         struct catalog_counts n;
         struct job_receipt r;
         struct asset gone;
-        struct sha256 h;
+        struct doomed *o;
         struct id *due;
-        size_t ndue;
-        bool orphan;
+        size_t ndue, no;
 
         OK(catalog_ingest(f->c, &j, f->a, &r, &f->e));
         y.id = id_new();
@@ -235,12 +232,15 @@ static void purging_gives_the_object_back_when_it_was_the_last(void **state)
         OK(catalog_asset_trash(f->c, x.id, "ann", "user", &f->e));
         OK(catalog_trash_due(f->c, wall_add(wall_now(), dur_s(1)), 10, f->a, &due, &ndue, &f->e));
         assert_int_equal(ndue, 1);
-        OK(catalog_asset_purge(f->c, x.id, "ann", "user", &h, &orphan, &f->e));
-        assert_false(orphan);
+        OK(catalog_asset_purge(f->c, x.id, "ann", "user", &f->e));
+        OK(catalog_gc_begin(f->c, dur_s(0), dur_s(60), 10, f->a, &o, &no, &f->e));
+        assert_int_equal(no, 0);
         assert_true(id_is_nil(get(f, y.id).duplicate_of));
-        OK(catalog_asset_purge(f->c, y.id, "ann", "user", &h, &orphan, &f->e));
-        assert_true(orphan);
-        assert_true(sha256_eq(h, x.sha256));
+        OK(catalog_asset_purge(f->c, y.id, "ann", "user", &f->e));
+        OK(catalog_gc_begin(f->c, dur_s(0), dur_s(60), 10, f->a, &o, &no, &f->e));
+        assert_int_equal(no, 1);
+        assert_true(sha256_eq(o[0].sha256, x.sha256));
+        OK(catalog_gc_end(f->c, o, no, &f->e));
         FAILS(ERR_NOT_FOUND, catalog_asset_get(f->c, y.id, NULL, f->a, &gone, &f->e));
         OK(catalog_counts(f->c, NULL, &n, &f->e));
         assert_int_equal(n.objects + n.object_bytes + n.asset_bytes + n.trashed, 0);

@@ -280,9 +280,7 @@ static void one_step(struct fix *f, struct world *w)
 {
         struct id a = w->nassets ? w->assets[roll(w, (unsigned)w->nassets)] : (struct id){{0}};
         struct id c = w->nfolders ? w->folders[roll(w, (unsigned)w->nfolders)] : (struct id){{0}};
-        struct sha256 h;
         float v[DIM];
-        bool orphan;
         char name[16];
         unsigned what = roll(w, 12);
 
@@ -301,7 +299,7 @@ static void one_step(struct fix *f, struct world *w)
         } else if (what == 7 && w->nassets) {
                 OK(catalog_asset_restore(f->c, a, "ann", "user", &f->e));
         } else if (what == 8 && w->nassets && roll(w, 3) == 0) {
-                OK(catalog_asset_purge(f->c, a, "ann", "user", &h, &orphan, &f->e));
+                OK(catalog_asset_purge(f->c, a, "ann", "user", &f->e));
                 for (size_t i = 0; i < w->nassets; i++)
                         if (id_eq(w->assets[i], a))
                                 w->assets[i] = w->assets[--w->nassets];

@@ -4,163 +4,7 @@
  * backends. The hard thing is to ask only what the header promises: nothing
  * here looks behind it.
  */
-#include "contract/s3_peers.h"
-#include "storage/storage.h"
-
-#include <fcntl.h>
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-#define MIB ((size_t)1 << 20)
-
-struct backend {
-        const char *label;
-        const char *name;
-        const char *place; /* in an address, before the object's own path */
-        const char *url;
-        enum peer { NONE, S3RVER, STRICT, SWIFT } peer;
-        bool parts; /* objects from 100,000 bytes on go in parts */
-        bool later; /* with write-back */
-};
-
-static const struct backend backends[] = {
-        {"fs", "fs", "", "fs://", NONE, false},
-        {"s3 on s3rver", "s3", S3_BUCKET "/some/prefix/", "s3://" S3_BUCKET "/some/prefix", S3RVER, false},
-        {"s3 in parts on s3rver", "s3", S3_BUCKET "/parts/", "s3://" S3_BUCKET "/parts/", S3RVER, true},
-        {"s3 on a strict store", "s3", S3_BUCKET "/", "s3://" S3_BUCKET, STRICT, false},
-        {"s3 in parts on a strict store", "s3", S3_BUCKET "/a b/\xc3\xa9+&=/",
-         "s3://" S3_BUCKET "/a b/\xc3\xa9+&=", STRICT, true},
-        {"s3 with write-back on s3rver", "s3", S3_BUCKET "/later/", "s3://" S3_BUCKET "/later", S3RVER, false, true},
-        {"s3 with write-back in parts on a strict store", "s3", S3_BUCKET "/later/", "s3://" S3_BUCKET "/later", STRICT,
-         true, true},
-        {"s3 on Swift", "s3", S3_BUCKET "/", "s3://" S3_BUCKET, SWIFT, false},
-        {"s3 in parts on Swift", "s3", S3_BUCKET "/a b/\xc3\xa9+&=/", "s3://" S3_BUCKET "/a b/\xc3\xa9+&=", SWIFT,
-         true},
-};
-
-struct fixture {
-        const struct backend *backend;
-        char path[64], endpoint[64];
-        struct storage *s;
-};
-
-static struct storage_opts opts_of(struct fixture *f)
-{
-        struct storage_opts o = {.url = f->backend->url, .path = f->path};
-
-        switch (f->backend->peer) {
-        case NONE:
-                return o;
-        case S3RVER:
-                o.s3 = s3_s3rver_opts(f->endpoint, s3_peers.s3rver, f->path);
-                break;
-        case STRICT:
-                o.s3 = s3_strict_opts(f->endpoint, s3_peers.strict, f->path);
-                break;
-        case SWIFT:
-                o.s3 = s3_swift_opts(f->endpoint, s3_peers.swift, f->path);
-                break;
-        }
-        o.s3.write_back = f->backend->later;
-        if (f->backend->parts) {
-                o.s3.multipart_from = 100000;
-                o.s3.part_size = f->backend->peer == SWIFT ? 5 << 20 : 1 << 20; /* Swift takes no less, as Amazon */
-        }
-        return o;
-}
-
-/* Who has its name from the catalog may have to wait for another instance to send it. */
-static enum err_code absent(const struct fixture *f)
-{
-        return f->backend->later ? ERR_UNAVAILABLE : ERR_NOT_FOUND;
-}
-
-static int unlink_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-        (void)st, (void)kind, (void)at;
-        return remove(path);
-}
-
-static int set_up(void **state)
-{
-        struct fixture *f = test_calloc(1, sizeof(*f));
-        struct err e = {0};
-
-        f->backend = *state;
-        snprintf(f->path, sizeof(f->path), "storage-suite-XXXXXX");
-        assert_non_null(mkdtemp(f->path));
-        struct storage_opts o = opts_of(f);
-        if (storage_open(&o, &f->s, &e) < 0)
-                fail_msg("%s", e.msg);
-        *state = f;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        struct fixture *f = *state;
-
-        mem_fail_after(-1);
-        storage_close(f->s);
-        nftw(f->path, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
-        test_free(f);
-        return 0;
-}
-
-static char *pattern(size_t n, unsigned seed)
-{
-        char *p = malloc(n ? n : 1);
-        uint64_t x = seed * 2654435761u + 1;
-
-        for (size_t i = 0; i < n; i++) {
-                x = x * 6364136223846793005u + 1442695040888963407u;
-                p[i] = (char)(x >> 56);
-        }
-        return p;
-}
-
-/* In pieces of step bytes; 0: all at once. */
-static int put(struct storage *s, const char *bytes, size_t n, size_t step, struct stored *out, struct err *e)
-{
-        struct storage_put *p;
-        int rc = storage_put_begin(s, &p, e);
-
-        for (size_t at = 0; rc == 0 && at < n;) {
-                size_t part = step && step < n - at ? step : n - at;
-                rc = storage_put_write(p, bytes + at, part, e);
-                at += part;
-        }
-        if (rc == 0)
-                rc = storage_put_seal(p, out, e);
-        if (rc == 0)
-                rc = storage_put_commit(p, out, e);
-        storage_put_end(p);
-        return rc;
-}
-
-static void assert_holds(struct storage *s, struct sha256 key, const char *bytes, size_t n)
-{
-        struct err e = {0};
-        int fd = -1;
-        char *got = malloc(n + 1);
-
-        if (storage_open_object(s, key, n, &fd, &e) < 0)
-                fail_msg("%s", e.msg);
-        size_t have = 0;
-        for (ssize_t k; have <= n && (k = read(fd, got + have, n + 1 - have)) > 0;)
-                have += (size_t)k;
-        assert_int_equal(have, n);
-        assert_memory_equal(got, bytes, n);
-        free(got);
-        close(fd);
-}
+#include "contract/storage_suite.h"
 
 static void round_trip_of_every_size(void **state)
 {
@@ -342,6 +186,43 @@ static void a_wrong_size_is_corruption(void **state)
         close(fd);
 }
 
+static struct storage_put *sealed(struct storage *s, const char *bytes, size_t n, struct stored *out)
+{
+        struct storage_put *p;
+        struct err e;
+
+        if (storage_put_begin(s, &p, &e) < 0 || storage_put_write(p, bytes, n, &e) < 0 ||
+            storage_put_seal(p, out, &e) < 0)
+                fail_msg("%s", e.msg);
+        return p;
+}
+
+static void ensured_bytes_are_there_whatever_happened_since_the_commit(void **state)
+{
+        struct fixture *f = *state;
+        char *bytes = pattern(150000, 15);
+        struct stored was;
+        struct storage_put *p = sealed(f->s, bytes, 150000, &was), *q;
+        struct err e;
+
+        assert_int_equal(storage_put_ensure(p, false, &e), 0); /* without a commit */
+        assert_holds(f->s, was.sha256, bytes, was.size);
+        assert_int_equal(storage_put_ensure(p, false, &e), 0);
+        q = sealed(f->s, bytes, 150000, &was);
+        assert_int_equal(storage_put_commit(q, &was, &e), 0);
+        assert_true(was.existed);
+        for (int i = 0; i < 4; i++) {
+                assert_int_equal(storage_remove_object(f->s, was.sha256, &e), 0);
+                assert_false(storage_has_object(f->s, was.sha256));
+                assert_int_equal(storage_put_ensure(i % 2 ? p : q, i == 2, &e), 0);
+                assert_holds(f->s, was.sha256, bytes, was.size);
+        }
+        storage_put_end(p);
+        storage_put_end(q);
+        assert_holds(f->s, was.sha256, bytes, was.size);
+        free(bytes);
+}
+
 static void removing_takes_the_derived_files_too(void **state)
 {
         struct fixture *f = *state;
@@ -469,11 +350,6 @@ static void unknown_urls_are_refused(void **state)
         storage_close(NULL);
 }
 
-#define EACH(test)                                                                                                     \
-        {                                                                                                              \
-#test, test, set_up, tear_down, NULL                                                                   \
-        }
-
 int main(void)
 {
         static const struct CMUnitTest suite[] = {
@@ -483,6 +359,7 @@ int main(void)
                 EACH(equal_uploads_at_once_share_one_object),
                 EACH(a_part_can_be_read_without_the_rest),
                 EACH(a_wrong_size_is_corruption),
+                EACH(ensured_bytes_are_there_whatever_happened_since_the_commit),
                 EACH(removing_takes_the_derived_files_too),
                 EACH(derived_names_cannot_leave_their_object),
                 EACH(the_address_names_the_backend),
@@ -490,20 +367,7 @@ int main(void)
                 EACH(any_allocation_may_fail),
         };
         const struct CMUnitTest once[] = {cmocka_unit_test(unknown_urls_are_refused)};
-        struct CMUnitTest tests[COUNT_OF(suite)];
         int failed = cmocka_run_group_tests_name("storage", once, NULL, NULL);
 
-        if (s3_peers_start() < 0)
-                return 1;
-        for (size_t b = 0; b < COUNT_OF(backends); b++) {
-                if ((backends[b].peer == SWIFT) != (s3_peers.swift != 0)) /* FA_S3=swift: only that */
-                        continue;
-                for (size_t i = 0; i < COUNT_OF(suite); i++) {
-                        tests[i] = suite[i];
-                        tests[i].initial_state = (void *)(uintptr_t)&backends[b];
-                }
-                failed += cmocka_run_group_tests_name(backends[b].label, tests, NULL, NULL);
-        }
-        s3_peers_stop();
-        return failed;
+        return failed + run_on_each_backend(suite, COUNT_OF(suite));
 }

@@ -366,6 +366,30 @@ static void damage_in_the_store_is_found(void **state)
         storage_close(s);
 }
 
+static void who_verifies_is_not_given_a_copy(void **state)
+{
+        struct storage *s = must_open(opts_at(s3_peers.strict));
+        struct stored was = must_put(s, 1000);
+        struct storage_read *r;
+        char path[128], hex[SHA256_TEXT_LEN], got[1000];
+        int64_t n;
+        struct err e;
+        int fd;
+
+        (void)state;
+        snprintf(path, sizeof(path), "/damage?%s", sha256_format(was.sha256, hex));
+        control(path, NULL);
+        assert_int_equal(storage_read_begin(s, was.sha256, 1000, &fd, &r, &e), 0);
+        assert_true(fd >= 0); /* the spool still has what was uploaded */
+        close(fd);
+        assert_int_equal(storage_verify_begin(s, was.sha256, UINT64_MAX, &fd, &r, &e), 0);
+        assert_true(fd < 0);
+        n = storage_read_at(r, 0, got, sizeof(got), &e);
+        assert_true(n > 0 && got[0] == '!');
+        storage_read_end(r);
+        storage_close(s);
+}
+
 /* ---- the spool ---------------------------------------------------------------------------- */
 
 static void what_was_just_written_is_not_fetched(void **state)
@@ -597,6 +621,7 @@ int main(void)
                 EACH(a_store_that_asks_for_rest_gets_it),
                 EACH(a_store_that_is_down_is_told_in_time),
                 EACH(damage_in_the_store_is_found),
+                EACH(who_verifies_is_not_given_a_copy),
                 EACH(what_was_just_written_is_not_fetched),
                 EACH(a_range_fetches_no_more_than_it_needs),
                 EACH(readers_of_one_object_share_one_download),

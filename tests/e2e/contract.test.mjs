@@ -106,6 +106,9 @@ test("the dead-letter queue and the rest of admin answer as promised", async () 
   assert.equal((await s.json(`${v1}/objects/${job.system_ids[0]}`)).status, 200, "discarding never deletes the file");
   await call("get", `${v1}/admin/stats`);
   await call("get", `${v1}/admin/config`);
+  assert.equal((await call("post", `${v1}/admin/scrub`, { body: { objects: [job.system_ids[0]] } })).status, 202);
+  await call("post", `${v1}/admin/scrub`, { body: {} });
+  await call("get", `${v1}/admin/scrub`);
 });
 
 test("unknown ids are 404 in the promised shape on every route that takes one", async () => {

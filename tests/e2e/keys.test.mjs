@@ -94,7 +94,7 @@ function request(method, template, b, n) {
     [`patch ${V1}/objects/{id}`]: { comments: "c" }, [`post ${V1}/search`]: { query: "bird" }, [`post ${V1}/clusters`]: { name: `made ${n}` },
     [`patch ${V1}/clusters/{id}`]: { action: "confirm", provisional: false }, [`post ${V1}/clusters/{id}/approve`]: {},
     [`post ${V1}/admin/clusters/{id}/rename`]: { name: `renamed ${n}` }, [`post ${V1}/admin/clusters/{id}/merge`]: { source_cluster_ids: [b.folders[1]] },
-    [`post ${V1}/admin/clusters/{id}/threshold`]: { threshold: 0.8 }, [`post ${V1}/admin/clusters/{id}/confirm`]: {}, [`post ${V1}/admin/organise`]: { dry_run: true },
+    [`post ${V1}/admin/clusters/{id}/threshold`]: { threshold: 0.8 }, [`post ${V1}/admin/clusters/{id}/confirm`]: {}, [`post ${V1}/admin/organise`]: { dry_run: true }, [`post ${V1}/admin/scrub`]: {},
     [`post ${V1}/admin/dlq/{job_id}/retry`]: {}, [`delete ${V1}/admin/dlq/{job_id}`]: {}, [`post ${V1}/admin/keys`]: { name: `by walk ${n}` }, [`post ${V1}/session`]: {},
   };
   const name = `${method} ${template}`;
@@ -302,6 +302,19 @@ describe("keys", () => {
     const before = await count();
     await ask(s, "GET", `${V1}/objects`, bearing(keys.wrong));
     assert.equal(await count(), before + 1);
+    // By reason, each from 0 on: no key, an unknown one, one that may not, a foreign page.
+    const failures = async () => Object.fromEntries([...(await ask(s, "GET", "/metrics")).text.matchAll(/http_auth_failures_total\{reason="(\w+)"\} (\d+)/g)].map((m) => [m[1], Number(m[2])]));
+    const was = await failures();
+    await ask(s, "GET", `${V1}/objects`);
+    await ask(s, "GET", `${V1}/objects`, bearing(keys.wrong));
+    await askJson(s, "POST", `${V1}/session`, { Origin: origin(s) }, { key: keys.wrong });
+    await ask(s, "GET", `${V1}/admin/keys`, bearing(keys["ann read"]));
+    await ask(s, "GET", `${V1}/admin/config`, bearing(keys["ann admin"]));
+    await ask(s, "DELETE", `${V1}/session`, { Origin: "https://evil.example" });
+    const now = await failures();
+    assert.deepEqual(Object.keys(now).sort(), ["host_not_allowed", "no_key", "origin_not_allowed", "owner", "scope", "unknown_key"]);
+    const grew = (reason) => now[reason] - was[reason];
+    assert.deepEqual(["no_key", "unknown_key", "scope", "owner", "origin_not_allowed", "host_not_allowed"].map(grew), [1, 2, 1, 1, 1, 0]);
     await sleep(50);
     const line = s.log.split("\n").filter((l) => l.includes("was refused")).at(-1);
     assert.match(line, /"client":"127\.0\.0\.1"/);

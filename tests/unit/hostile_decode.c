@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <vips/vips.h>
 #include "decode/decode.h"
 
 int __real_decode_file(int fd, const struct jail_request *req, struct decode_products *out, struct err *e);
@@ -36,6 +37,58 @@ static long t_open(void)
 static long t_open_library(void)
 {
         return open("/usr/lib", O_RDONLY | O_DIRECTORY);
+}
+static long t_open_font_settings(void)
+{
+        return open("/etc/fonts/fonts.conf", O_RDONLY | O_CLOEXEC);
+}
+static long t_list_fonts(void)
+{
+        char room[1024];
+        int fd = open("/usr/share/fonts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        long r = fd < 0 ? -1 : syscall(SYS_getdents64, fd, room, sizeof room);
+        if (fd >= 0)
+                close(fd);
+        return r;
+}
+static int text_width(const char *text)
+{
+        VipsImage *im = NULL;
+        int w = vips_text(&im, text, "dpi", 200, NULL) ? -1 : im->Xsize;
+        if (im)
+                g_object_unref(im);
+        return w;
+}
+/* Text becomes a picture: fontconfig finds a font, FreeType reads it. Without one all letters are the same box. */
+static long t_draw_text(void)
+{
+        int narrow = text_width("iiii"), wide = text_width("WWWW");
+        errno = ENOENT;
+        return narrow > 0 && wide > narrow ? 0 : -1;
+}
+static long t_write_font_settings(void)
+{
+        return open("/etc/fonts/fonts.conf", O_WRONLY);
+}
+static long t_empty_font_settings(void)
+{
+        return open("/etc/fonts/fonts.conf", O_RDONLY | O_TRUNC);
+}
+static long t_create_font(void)
+{
+        return open("/usr/share/fonts/hostile-decoder-was-here", O_CREAT | O_WRONLY, 0600);
+}
+static long t_unnamed_file(void)
+{
+        return open("/usr/share/fonts", O_TMPFILE | O_RDWR, 0600);
+}
+static long t_path_only(void)
+{
+        return open("/etc/passwd", O_PATH);
+}
+static long t_beside_fonts(void)
+{
+        return open("/usr/share/fonts/../../lib", O_RDONLY | O_DIRECTORY);
 }
 static long t_create(void)
 {
@@ -230,6 +283,15 @@ static long t_descriptors(void)
         return 0;
 }
 
+/* 400 MB that stay until the process ends. */
+static long t_hold_memory(void)
+{
+        void *p = mmap(NULL, 400 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p != MAP_FAILED)
+                memset(p, 1, 400 << 20);
+        return p == MAP_FAILED ? 0 : -1;
+}
+
 /* Half a second of CPU time, then all is well. */
 static long t_burn(void)
 {
@@ -286,6 +348,16 @@ static const struct {
 } tricks[] = {
         {"open", t_open},
         {"open-library", t_open_library},
+        {"open-font-settings", t_open_font_settings},
+        {"list-fonts", t_list_fonts},
+        {"draw-text", t_draw_text},
+        {"write-font-settings", t_write_font_settings},
+        {"empty-font-settings", t_empty_font_settings},
+        {"create-font", t_create_font},
+        {"unnamed-file", t_unnamed_file},
+        {"path-only", t_path_only},
+        {"beside-fonts", t_beside_fonts},
+        {"hold-memory", t_hold_memory},
         {"create", t_create},
         {"proc-fd", t_proc_fd},
         {"stat", t_stat},

@@ -34,7 +34,11 @@ static inline struct jail *open_jail(const char *program, unsigned children, dou
 {
         struct jail *j;
         struct err e;
-        const struct jail_opts o = {program, children, dur_s(seconds), dur_s(240), recycle};
+        const struct jail_opts o = {.decoder_path = program,
+                                    .children = children,
+                                    .timeout = dur_s(seconds),
+                                    .cpu = dur_s(240),
+                                    .recycle_after = recycle};
         if (jail_open(&o, &j, &e))
                 fail_msg("%s", e.msg);
         return j;

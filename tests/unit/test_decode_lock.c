@@ -52,13 +52,14 @@ static uint64_t deaths(struct jail *j)
         return s.crashes + s.timeouts;
 }
 
-/* One file ended so, at the cost of so many children, and the next one works. */
+/* One file ended so, at the cost of so many children, and the next one works. A line of the table. */
 static void costs_one_file(struct jail *j, const char *word, enum err_code code, const char *says,
                            unsigned children_lost)
 {
         struct err e;
         uint64_t before = deaths(j);
         enum err_code got = provoke(j, word, &e);
+        print_message("| %s | %s | %s |\n", word, e.msg, children_lost ? "one child, one file" : "one file");
         if (got != code || !strstr(e.msg, says))
                 fail_msg("%s: %s: %s", word, err_name(got), e.msg);
         if (deaths(j) - before != children_lost)
@@ -105,6 +106,79 @@ static void files_are_not_there(void **state)
                 costs_one_file(jail, words[i], ERR_INTERNAL, "ENOENT", 0);
         costs_one_file(jail, "clone3", ERR_INTERNAL, "ENOSYS", 0);
         assert_int_equal(access("/tmp/hostile-decoder-was-here", F_OK), -1);
+}
+
+static struct jail *open_documents(void)
+{
+        const struct jail_opts o = {.decoder_path = HOSTILE,
+                                    .children = 1,
+                                    .timeout = dur_s(120),
+                                    .cpu = dur_s(240),
+                                    .profile = JAIL_DOCUMENTS};
+        struct jail *j;
+        struct err e;
+        assert_int_equal(jail_open(&o, &j, &e), 0);
+        return j;
+}
+
+static void documents_read_fonts_and_nothing_else(void **state)
+{
+        static const char *const refused[] = {"open",
+                                              "open-library",
+                                              "proc-fd",
+                                              "beside-fonts",
+                                              "create",
+                                              "write-font-settings",
+                                              "empty-font-settings",
+                                              "create-font",
+                                              "unnamed-file",
+                                              "path-only",
+                                              "thread-open",
+                                              "thread-create-font"};
+        static const char *const forbidden[] = {"socket", "fork", "exec", "ptrace", "map-exec", "unlink", "mkdir"};
+        static const char *const allowed[] = {"open-font-settings", "list-fonts", "draw-text", "thread-list-fonts"};
+        (void)state;
+        need(JAIL_LOCK_ALL);
+        struct jail *j = open_documents();
+        for (size_t i = 0; i < COUNT_OF(refused); i++)
+                costs_one_file(j, refused[i], ERR_INTERNAL, "EACCES", 0);
+        for (size_t i = 0; i < COUNT_OF(forbidden); i++)
+                costs_one_file(j, forbidden[i], ERR_CRASHED, "a system call that is forbidden", 1);
+        if (access("/etc/fonts/fonts.conf", R_OK) || access("/usr/share/fonts", R_OK))
+                print_message("no fonts here: what may be read was not tried\n");
+        else
+                for (size_t i = 0; i < COUNT_OF(allowed); i++)
+                        costs_one_file(j, allowed[i], ERR_CORRUPT, "went through", 0);
+        jail_close(j);
+        /* the same words under the other profile */
+        for (size_t i = 0; i < COUNT_OF(allowed); i++)
+                costs_one_file(jail, allowed[i], ERR_INTERNAL, "ENOENT", 0);
+}
+
+static void child_that_holds_much_memory_is_replaced_between_files(void **state)
+{
+        const struct jail_opts o = {.decoder_path = HOSTILE,
+                                    .children = 1,
+                                    .timeout = dur_s(120),
+                                    .cpu = dur_s(240),
+                                    .recycle_bytes = 384 << 20};
+        struct jail *j;
+        struct err e;
+        pid_t first = 0, now = 0;
+        (void)state;
+        jail_close(jail);
+        assert_int_equal(jail_open(&o, &j, &e), 0);
+        for (int i = 0; i < 3; i++) /* one that holds little stays */
+                assert_int_equal(decode_fd(j, open_data("images/small.jpg"), &everything, &e), ERR_NONE);
+        assert_int_equal(children(&first), 1);
+        assert_int_equal(decode_fd(j, open_data("images/small.jpg"), &everything, &e), ERR_NONE);
+        assert_true(children(&now) == 1 && now == first);
+        assert_int_equal(provoke(j, "hold-memory", &e), ERR_INTERNAL);
+        assert_int_equal(children(&now), 0);
+        assert_int_equal(decode_fd(j, open_data("images/small.jpg"), &everything, &e), ERR_NONE);
+        assert_int_equal(deaths(j), 0); /* nobody is charged */
+        jail_close(j);
+        jail = open_jail(HOSTILE, 1, 120, 0);
 }
 
 static void limits_hold(void **state)
@@ -287,7 +361,8 @@ static int landlock_alone(void)
         pthread_t t;
         void *in_thread;
         struct err e;
-        if (tcp < 0 || open_passwd(NULL) || lock_identity(&e) || lock_files(&locks, &e) || locks != JAIL_LOCK_FILES)
+        if (tcp < 0 || open_passwd(NULL) || lock_identity(&e) || lock_files(JAIL_MEDIA, &locks, &e) ||
+            locks != JAIL_LOCK_FILES)
                 return 1;
         if (open_passwd(NULL) != (void *)EACCES)
                 return 2;
@@ -330,7 +405,7 @@ static int deny(const int *calls, size_t n)
 
 static int decodes_and_says(const char *isolation)
 {
-        const struct jail_opts o = {REAL, 1, dur_s(120), dur_s(240), 0};
+        const struct jail_opts o = {.decoder_path = REAL, .children = 1, .timeout = dur_s(120), .cpu = dur_s(240)};
         struct decode_result r;
         struct jail_state s;
         struct jail *j;
@@ -385,6 +460,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(forbidden_calls_end_the_process),
                 cmocka_unit_test(files_are_not_there),
+                cmocka_unit_test(documents_read_fonts_and_nothing_else),
+                cmocka_unit_test(child_that_holds_much_memory_is_replaced_between_files),
                 cmocka_unit_test(limits_hold),
                 cmocka_unit_test(deaths_are_told_apart),
                 cmocka_unit_test(endless_work_meets_the_wall_clock),

@@ -206,22 +206,72 @@ static int count_refused(uint16_t to, int n)
 
 static void connections_over_a_cap_are_closed_and_counted(void **state)
 {
+        enum { N = 10 };
         struct http_opts o = server_opts();
+        pthread_t threads[N];
+        int status[N] = {0};
+        uint16_t before_port = port;
         (void)state;
-        o.max_connections = 10;
+        o.max_connections = N;
         double before = metrics_get(METRIC_HTTP_REJECTED_CONNECTIONS);
         struct http_server *s = server_start(&o, NULL);
-        assert_int_equal(count_refused(http_server_port(s), 15), 5);
+        port = http_server_port(s);
+        atomic_store(&hold, true); /* all at work: nobody gives way */
+        for (int i = 0; i < N; i++)
+                assert_int_equal(thread_start(&threads[i], "client", ask_held, &status[i]), 0);
+        for (int i = 0; i < 500 && http_server_wait_idle(s, mono_now()) < N; i++)
+                sleep_for(dur_ms(10));
+        assert_int_equal(http_server_wait_idle(s, mono_now()), N);
+        assert_int_equal(count_refused(port, 5), 5);
         assert_true(metrics_get(METRIC_HTTP_REJECTED_CONNECTIONS) == before + 5);
+        atomic_store(&hold, false);
+        for (int i = 0; i < N; i++) {
+                pthread_join(threads[i], NULL);
+                assert_int_equal(status[i], 200);
+        }
         int refused = 1;
         for (int i = 0; i < 100 && refused; i++, sleep_for(dur_ms(10))) /* room again once those are gone */
-                refused = count_refused(http_server_port(s), 10);
+                refused = count_refused(port, N);
         assert_int_equal(refused, 0);
         http_server_stop(s);
         o.max_connections = 100;
         o.max_connections_per_ip = 3;
         s = server_start(&o, NULL);
         assert_int_equal(count_refused(http_server_port(s), 5), 2);
+        http_server_stop(s);
+        port = before_port;
+}
+
+/* Who only holds connections keeps nobody out: the one idle longest gives way to each newcomer. */
+static void idle_connections_give_way(void **state)
+{
+        enum { N = 10, MORE = 25 };
+        struct http_opts o = server_opts();
+        int fds[N + MORE];
+        char c;
+        (void)state;
+        o.max_connections = N;
+        double before = metrics_get(METRIC_HTTP_REJECTED_CONNECTIONS);
+        struct http_server *s = server_start(&o, NULL);
+        for (int i = 0; i < N + MORE; i++) {
+                fds[i] = client_open(http_server_port(s));
+                if (i % 2) { /* has asked and been answered, or has said half of a head */
+                        client_say(fds[i], "GET /live HTTP/1.1\r\n" HOST "\r\n");
+                        assert_int_equal(client_read(fds[i], false)->status, 200);
+                } else {
+                        client_say(fds[i], "GET /live HTTP/1.1\r\nX-Slow: ");
+                        sleep_for(dur_ms(2));
+                }
+        }
+        assert_true(metrics_get(METRIC_HTTP_REJECTED_CONNECTIONS) == before + MORE);
+        for (int i = 0; i < MORE; i++) /* the oldest are closed, in order */
+                assert_true(recv(fds[i], &c, 1, 0) <= 0);
+        for (int i = MORE + 1; i < N + MORE; i++) {
+                assert_int_equal(recv(fds[i], &c, 1, MSG_DONTWAIT), -1);
+                assert_int_equal(errno, EAGAIN);
+        }
+        for (int i = 0; i < N + MORE; i++)
+                close(fds[i]);
         http_server_stop(s);
 }
 
@@ -282,6 +332,7 @@ int main(void)
                 cmocka_unit_test(a_slow_body_is_refused),
                 cmocka_unit_test(two_hundred_connections_are_served_at_once),
                 cmocka_unit_test(connections_over_a_cap_are_closed_and_counted),
+                cmocka_unit_test(idle_connections_give_way),
                 cmocka_unit_test(a_draining_server_finishes_what_it_has),
                 cmocka_unit_test(stopping_closes_what_is_open),
         };

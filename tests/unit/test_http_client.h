@@ -131,7 +131,8 @@ static inline struct answer *client_read(int fd, bool head)
 static inline bool client_closed(int fd)
 {
         char c;
-        return recv(fd, &c, 1, 0) <= 0 && errno != EAGAIN;
+        ssize_t n = recv(fd, &c, 1, 0);
+        return n == 0 || (n < 0 && errno != EAGAIN);
 }
 
 static inline struct answer *client_ask(uint16_t port, const char *request)

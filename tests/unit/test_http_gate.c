@@ -246,6 +246,7 @@ static void without_keys_foreign_pages_are_refused(void **state)
                 {"GET /api/v1/things", HOST "Origin: http://evil.example\n", 403},
                 {"GET /api/v1/nowhere", HOST "Origin: http://evil.example\n", 403},
                 {"GET /api/v1/things", HOST "Sec-Fetch-Site: cross-site\n", 403},
+                {"GET /api/v1/things", HOST "Sec-Fetch-Site: same-site\n", 403},
                 {"GET /api/v1/things", HOST "Sec-Fetch-Site: same-origin\n", 0},
                 {"GET /api/v1/things", HOST "Sec-Fetch-Site: none\n", 0},
                 {"GET /live", HOST "Sec-Fetch-Site: cross-site\n", 0},

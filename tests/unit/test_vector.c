@@ -65,7 +65,7 @@ static void unit_vectors_find_themselves(void **state)
                 struct vec_hit hit;
                 random_unit(v, dims[d]);
                 vec_index_set(x, 31, v);
-                assert_int_equal(vec_index_search(x, v, NULL, 1, &hit), 1);
+                assert_int_equal(vec_index_search(x, v, NULL, 1, &hit, NULL), 1);
                 if (dims[d] > 3)
                         assert_int_equal(hit.row, 31);
                 assert_float_equal(hit.score, 1, 0.01);
@@ -89,14 +89,46 @@ static void a_filter_equals_filtering_afterwards(void **state)
                                 filter[r / 64] |= (vec_bits)1 << r % 64;
                 filter[ROWS / 64] |= ~(vec_bits)0 << ROWS % 64; /* bits past the end mean nothing */
                 random_unit(q, DIM);
-                assert_int_equal(vec_index_search(x, q, NULL, ROWS, all), ROWS);
+                assert_int_equal(vec_index_search(x, q, NULL, ROWS, all, NULL), ROWS);
                 for (size_t i = 0; i < ROWS && n < k; i++)
                         if (filter[all[i].row / 64] >> all[i].row % 64 & 1)
                                 want[n++] = all[i];
-                assert_int_equal(vec_index_search(x, q, filter, k, some), n);
+                assert_int_equal(vec_index_search(x, q, filter, k, some, NULL), n);
                 assert_same_hits(some, want, n);
         }
         vec_index_free(x);
+}
+
+/* Fifty different vectors, so most rows tie with hundreds of others, in both one's pieces. */
+static void two_find_what_one_finds(void **state)
+{
+        enum { ROWS = 20000, DIM = 512, KINDS = 50, K = 1064 };
+        static float kinds[KINDS][DIM];
+        static struct vec_hit one[K], two[K];
+        vec_bits *filter = mem_calloc(ROWS / 64 + 1, sizeof *filter);
+        struct vec_index *x = vec_index_new(DIM);
+        struct helper *h;
+        uint32_t row;
+        (void)state;
+        assert_int_equal(helper_open("helper", &h), 0);
+        for (size_t i = 0; i < KINDS; i++)
+                random_unit(kinds[i], DIM);
+        for (size_t i = 0; i < ROWS; i++)
+                assert_int_equal(vec_index_add(x, kinds[(size_t)(uniform() * KINDS) % KINDS], &row), 0);
+        for (int t = 0; t < 40; t++) {
+                float q[DIM];
+                size_t k = t % 2 ? K : 10;
+                random_unit(q, DIM);
+                for (size_t r = 0; r < ROWS; r++)
+                        if (uniform() < 0.5)
+                                filter[r / 64] ^= (vec_bits)1 << r % 64;
+                size_t n = vec_index_search(x, q, t % 4 < 2 ? filter : NULL, k, one, NULL);
+                assert_int_equal(vec_index_search(x, q, t % 4 < 2 ? filter : NULL, k, two, h), n);
+                assert_same_hits(two, one, n);
+        }
+        helper_close(h);
+        vec_index_free(x);
+        mem_free(filter);
 }
 
 static void hits_come_best_first_and_ties_by_row(void **state)
@@ -113,13 +145,13 @@ static void hits_come_best_first_and_ties_by_row(void **state)
                 assert_int_equal(vec_index_add(x, v, &row), 0);
         }
         for (size_t k = 1; k <= ROWS + 5; k += 19) {
-                size_t n = vec_index_search(x, q, NULL, k, hits);
+                size_t n = vec_index_search(x, q, NULL, k, hits, NULL);
                 assert_int_equal(n, k < ROWS ? k : ROWS);
                 for (size_t i = 1; i < n; i++)
                         assert_true(hits[i - 1].score > hits[i].score ||
                                     (hits[i - 1].score == hits[i].score && hits[i - 1].row < hits[i].row));
         }
-        assert_int_equal(vec_index_search(x, q, NULL, 0, hits), 0);
+        assert_int_equal(vec_index_search(x, q, NULL, 0, hits, NULL), 0);
         vec_index_free(x);
 }
 
@@ -133,13 +165,13 @@ static void cleared_rows_are_never_returned_until_set(void **state)
         for (uint32_t r = 0; r < ROWS; r += 2)
                 vec_index_clear(x, r);
         random_unit(q, DIM);
-        assert_int_equal(vec_index_search(x, q, NULL, ROWS, hits), ROWS / 2);
+        assert_int_equal(vec_index_search(x, q, NULL, ROWS, hits, NULL), ROWS / 2);
         for (size_t i = 0; i < ROWS / 2; i++)
                 assert_int_equal(hits[i].row % 2, 1);
         vec_index_get(x, 4, v);
         assert_true(vec_dot(v, v, DIM) == 0);
         vec_index_set(x, 4, q);
-        assert_int_equal(vec_index_search(x, q, NULL, 1, hits), 1);
+        assert_int_equal(vec_index_search(x, q, NULL, 1, hits, NULL), 1);
         assert_int_equal(hits[0].row, 4);
         assert_int_equal(vec_index_count(x), ROWS);
         vec_index_free(x);
@@ -157,17 +189,17 @@ static void what_is_no_vector_does_no_harm(void **state)
         inf_row[3] = INFINITY;
         tiny[3] = 1e-42f;
         random_unit(q, DIM);
-        assert_int_equal(vec_index_search(x, q, NULL, 8, hits), 0);
+        assert_int_equal(vec_index_search(x, q, NULL, 8, hits, NULL), 0);
         assert_int_equal(vec_index_add(x, zero, &row), 0);
         assert_int_equal(vec_index_add(x, nan_row, &row), 0);
         assert_int_equal(vec_index_add(x, inf_row, &row), 0);
         assert_int_equal(vec_index_add(x, tiny, &row), 0);
         assert_int_equal(vec_index_add(x, q, &row), 0);
-        assert_int_equal(vec_index_search(x, q, NULL, 8, hits), 3); /* q, and two of score 0 */
+        assert_int_equal(vec_index_search(x, q, NULL, 8, hits, NULL), 3); /* q, and two of score 0 */
         assert_int_equal(hits[0].row, 4);
         assert_true(hits[1].score == 0 && hits[2].score == 0);
-        assert_int_equal(vec_index_search(x, nan_row, NULL, 8, hits), 0);
-        assert_int_equal(vec_index_search(x, zero, NULL, 2, hits), 2);
+        assert_int_equal(vec_index_search(x, nan_row, NULL, 8, hits, NULL), 0);
+        assert_int_equal(vec_index_search(x, zero, NULL, 2, hits, NULL), 2);
         assert_false(vec_normalise(zero, DIM));
         assert_false(vec_normalise(nan_row, DIM));
         assert_false(vec_normalise(inf_row, DIM));
@@ -199,7 +231,7 @@ static void int8_with_rescore_recalls_the_exact_ten(void **state)
                 for (size_t i = 0; i < DIM; i++)
                         q[i] = centres[t % CENTRES][i] + 0.03f * normal();
                 vec_normalise(q, DIM);
-                assert_int_equal(vec_index_search(x, q, NULL, 4 * K, rough), 4 * K);
+                assert_int_equal(vec_index_search(x, q, NULL, 4 * K, rough, NULL), 4 * K);
                 float cut = 2; /* the K-th best exact score */
                 for (size_t i = 0; i < K; i++) {
                         float next = -2;
@@ -235,8 +267,8 @@ static void rows_survive_growth_and_a_cache_file(void **state)
         assert_int_equal(vec_index_load(y, vec_index_rows(x), vec_index_scales(x), ROWS), 0);
         assert_int_equal(vec_index_count(y), ROWS);
         random_unit(q, DIM);
-        assert_int_equal(vec_index_search(x, q, NULL, 50, a), 50);
-        assert_int_equal(vec_index_search(y, q, NULL, 50, b), 50);
+        assert_int_equal(vec_index_search(x, q, NULL, 50, a, NULL), 50);
+        assert_int_equal(vec_index_search(y, q, NULL, 50, b, NULL), 50);
         assert_same_hits(a, b, 50);
         vec_index_free(x);
         vec_index_free(y);
@@ -253,7 +285,7 @@ static void a_damaged_cache_is_put_right(void **state)
         memset(rows, -128, sizeof rows);
         random_unit(q, DIM);
         assert_int_equal(vec_index_load(x, rows, scales, ROWS), 0);
-        assert_int_equal(vec_index_search(x, q, NULL, ROWS, hits), 1);
+        assert_int_equal(vec_index_search(x, q, NULL, ROWS, hits, NULL), 1);
         vec_index_get(x, 0, v);
         for (size_t i = 0; i < DIM; i++)
                 assert_true(v[i] == -127);
@@ -279,6 +311,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(unit_vectors_find_themselves),
                 cmocka_unit_test(a_filter_equals_filtering_afterwards),
+                cmocka_unit_test(two_find_what_one_finds),
                 cmocka_unit_test(hits_come_best_first_and_ties_by_row),
                 cmocka_unit_test(cleared_rows_are_never_returned_until_set),
                 cmocka_unit_test(what_is_no_vector_does_no_harm),

@@ -152,7 +152,7 @@ static void the_kernel_never_shows_in_the_result(void **state)
                 if (!vec_kernel_force(names[i]))
                         continue;
                 assert_string_equal(vec_kernel_name(), names[i]);
-                assert_int_equal(vec_index_search(x, v, NULL, K, hits), K);
+                assert_int_equal(vec_index_search(x, v, NULL, K, hits, NULL), K);
                 if (i)
                         assert_memory_equal(hits, first, sizeof hits);
                 memcpy(first, hits, sizeof hits);

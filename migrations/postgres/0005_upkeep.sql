@@ -1,0 +1,27 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Keeping an installation for years: objects that no asset refers to any more, and what reading them again tells.
+ALTER TABLE object ADD COLUMN orphaned bigint NOT NULL DEFAULT 0;   -- since when no asset refers to it; 0: one does
+ALTER TABLE object ADD COLUMN collecting bigint NOT NULL DEFAULT 0; -- until when its collector may remove the bytes; 0: there is none
+ALTER TABLE object ADD COLUMN scrubbed bigint NOT NULL DEFAULT 0;   -- when its bytes were last hashed; 0: to be read next
+ALTER TABLE object ADD COLUMN bad text;                              -- what was wrong with them then
+ALTER TABLE object ADD COLUMN bad_since bigint NOT NULL DEFAULT 0;
+UPDATE object SET scrubbed = created;
+CREATE INDEX object_orphaned ON object (orphaned) WHERE orphaned > 0;
+CREATE INDEX object_scrubbed ON object (scrubbed);
+CREATE INDEX object_bad ON object (bad_since) WHERE bad_since > 0;
+
+-- The pass of the scrubber that is under way, and the last one. One row.
+CREATE TABLE scrub (
+        n integer PRIMARY KEY CHECK (n = 1),
+        began bigint NOT NULL DEFAULT 0,  -- objects not read since then belong to it; 0: none was ever begun
+        hurry bigint NOT NULL DEFAULT 0,  -- 1: somebody asked for it, it is not spread over days
+        objects bigint NOT NULL DEFAULT 0, -- read so far, and their bytes
+        bytes bigint NOT NULL DEFAULT 0,
+        bad bigint NOT NULL DEFAULT 0,
+        finished bigint NOT NULL DEFAULT 0, -- the last pass that came to its end
+        last_began bigint NOT NULL DEFAULT 0,
+        last_objects bigint NOT NULL DEFAULT 0,
+        last_bytes bigint NOT NULL DEFAULT 0,
+        last_bad bigint NOT NULL DEFAULT 0
+);
+INSERT INTO scrub (n) VALUES (1);

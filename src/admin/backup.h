@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Backups of an installation in a folder: what the catalog said at one moment,
+ * and every object that it named then. Objects are shared by all backups of the
+ * folder, each file proves itself by a hash, and a backup without a manifest is
+ * none. docs/internals/backup.md has the layout and the argument.
+ */
+#ifndef FA_BACKUP_H
+#define FA_BACKUP_H
+
+#include "admin/objects.h"
+#include "catalog/catalog_backup.h"
+
+#define BACKUP_FORMAT   1
+#define BACKUP_NAME_LEN 32
+
+struct backup_info { /* what a manifest says, without its files */
+        char name[BACKUP_NAME_LEN];
+        char program[32], engine[16];
+        struct wall taken;
+        int schema_version;
+        bool complete; /* nothing that the snapshot refers to was missing or damaged */
+        bool derived;  /* made with thumbnails and previews */
+        uint64_t files, trash, folders, tasks, failed, keys;
+        uint64_t objects, object_bytes;
+        uint64_t missing, gone; /* gone: purged since the snapshot, or unreferenced and collected */
+};
+
+typedef void backup_progress_fn(void *ctx, const char *what, uint64_t done, uint64_t total);
+typedef void backup_say_fn(void *ctx, const char *what); /* a line about something that is wrong */
+
+struct backup_create_opts {
+        const char *dir;
+        const char *catalog_url, *catalog_password;
+        const char *program; /* its version */
+        struct storage *storage;
+        unsigned threads, keep; /* keep 0: all */
+        bool verify;            /* hash also the objects that are there already */
+        bool no_derived;
+        struct dur patience; /* for objects that an instance has still to send to the store */
+        backup_progress_fn *progress;
+        backup_say_fn *say;
+        void *ctx;
+};
+struct backup_created {
+        struct backup_info info;
+        struct objects_report objects;
+        unsigned snapshots; /* more than one: files were purged meanwhile, and it began again */
+        uint64_t removed_backups, removed_objects, removed_bytes;
+        bool not_removed; /* keep was not obeyed: somebody reads the folder */
+};
+/*
+ * 0 also when objects were missing or damaged at the source: then info.complete
+ * is false. ERR_CONFLICT: another one is under way. Whatever goes wrong, no
+ * backup appears that is not one.
+ */
+int backup_create(const struct backup_create_opts *o, struct backup_created *out, struct err *e) MUST_CHECK;
+
+/* Newest first. A backup that cannot be read is told through say, and left out. */
+typedef int backup_list_fn(void *ctx, const struct backup_info *b, struct err *e);
+int backup_list(const char *dir, backup_list_fn *fn, backup_say_fn *say, void *ctx, struct err *e) MUST_CHECK;
+
+struct backup_verify_opts {
+        const char *dir, *name; /* name NULL: all of them */
+        unsigned threads;
+        backup_progress_fn *progress;
+        backup_say_fn *say; /* each thing that is wrong */
+        void *ctx;
+};
+struct backup_verified {
+        uint64_t backups, incomplete; /* read; of them honest about what they lack */
+        uint64_t wrong;               /* manifests, catalog files and lists */
+        struct objects_report objects;
+};
+/* 0 also when something is wrong: see wrong and objects.bad. */
+int backup_verify(const struct backup_verify_opts *o, struct backup_verified *out, struct err *e) MUST_CHECK;
+
+struct backup_restore_opts {
+        const char *dir, *name; /* name NULL: the newest that is complete */
+        const char *catalog_url, *catalog_password;
+        const char *data_path; /* there, and locked by the caller */
+        /* ERR_NOT_FOUND: read-only, and there is none yet. */
+        int (*open_storage)(void *ctx, bool read_only, struct storage **out, struct err *e);
+        unsigned threads;
+        bool dry_run, verify; /* of a dry run: read every byte */
+        bool reuse;           /* a storage that holds something already is taken, its objects hashed */
+        bool partial;         /* go on without objects that are missing or damaged */
+        bool no_derived;
+        backup_progress_fn *progress;
+        backup_say_fn *say;
+        void *ctx;
+};
+struct backup_restored {
+        struct backup_info info;
+        struct objects_report objects; /* of a dry run: those of the backup, checked */
+        bool again;                    /* it goes on where one was cut off, or has nothing to do */
+        bool done_before;
+        uint64_t free_bytes; /* of the storage's disk; 0: unknown */
+};
+/* Into an empty installation; nothing is changed before all that can be refused was looked at. */
+int backup_restore(const struct backup_restore_opts *o, struct backup_restored *out, struct err *e) MUST_CHECK;
+
+/* Before a server starts on this folder. ERR_CONFLICT: a restore into it was not finished. */
+int backup_restore_check(const char *data_path, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The janitor: empties the trash and collects garbage, each as a duty that one instance at a time has. */
+#include "admin/admin_priv.h"
+#include "log/log.h"
+
+#define TRASH_EVERY 600 /* seconds */
+#define GC_EVERY    60  /* and each second where the grace is shorter than that */
+
+bool admin_pause(struct admin *a, struct dur d)
+{
+        struct mono until = mono_add(mono_now(), d);
+        bool stop;
+        lock_take(&a->lock);
+        while (!a->stop && !mono_reached(until))
+                cond_wait_until(&a->wake, &a->lock, until);
+        stop = a->stop;
+        lock_drop(&a->lock);
+        return !stop;
+}
+
+static void empty_trash(struct admin *a)
+{
+        struct arena *mem = arena_new(1 << 20);
+        struct err e;
+        struct id *ids;
+        size_t n;
+        if (!mem)
+                return;
+        struct wall due = {wall_now().us - a->o.trash_after.ns / 1000};
+        if (catalog_trash_due(a->o.catalog, due, 1000, mem, &ids, &n, &e)) {
+                log_warning("admin", "cannot read the trash: %s", e.msg);
+                n = 0;
+        }
+        size_t purged = 0;
+        for (size_t i = 0; i < n; i++) {
+                if (catalog_asset_purge(a->o.catalog, ids[i], NULL, "service", &e) == 0)
+                        purged++;
+                else
+                        log_warning("admin", "cannot empty the trash: %s", e.msg);
+        }
+        if (purged)
+                log_info("admin", "emptied the trash of %zu files", purged);
+        arena_free(mem);
+}
+
+static void trash_duty(struct admin *a)
+{
+        struct err e;
+        /* The clocks need not agree on the last moment of the interval. */
+        if (catalog_duty_take(a->o.catalog, "trash", a->o.instance, dur_s(300), dur_s(TRASH_EVERY * 0.9), &e) <= 0)
+                return;
+        empty_trash(a);
+        if (catalog_duty_done(a->o.catalog, "trash", a->o.instance, &e))
+                log_debug("admin", "the lease of the trash runs out: %s", e.msg);
+}
+
+void *admin_janitor(void *arg)
+{
+        struct admin *a = arg;
+        struct mono trash = mono_now();
+        struct dur pause = dur_s(a->o.gc_grace.ns < dur_s(GC_EVERY).ns ? 1 : GC_EVERY);
+        struct err e;
+        if (catalog_gc_recover(a->o.catalog, &e))
+                log_warning("admin", "cannot take over from an earlier collector: %s", e.msg);
+        do {
+                if (a->o.trash_after.ns > 0 && mono_reached(trash)) {
+                        trash_duty(a);
+                        trash = mono_add(mono_now(), dur_s(TRASH_EVERY));
+                }
+                admin_gc(a);
+        } while (admin_pause(a, pause));
+        return NULL;
+}
