@@ -443,9 +443,19 @@ static int make(struct create *k, struct err *e)
                 return -1;
         fill_info(k);
         k->m.info.complete = k->m.info.missing == 0;
-        rc = backup_manifest_write(&k->dir, &k->m, e);
-        k->out->info = k->m.info;
-        return rc;
+        return backup_manifest_write(&k->dir, &k->m, e);
+}
+
+/* Gives back what a failed backup's catalog takes; its objects are the next one's. */
+static int give_up(struct create *k, struct err *e)
+{
+        struct err why = *e, ignored;
+        int left = k->m.info.name[0] ? backup_remove(&k->dir, k->m.info.name, &ignored) : 0;
+
+        (void)left; /* swept by the next one */
+        if (why.code == ERR_NO_SPACE)
+                err_set(e, ERR_NO_SPACE, "%.90s is full, there is no new backup: %.100s", k->o->dir, why.msg);
+        return -1;
 }
 
 int backup_create(const struct backup_create_opts *o, struct backup_created *out, struct err *e)
@@ -460,6 +470,10 @@ int backup_create(const struct backup_create_opts *o, struct backup_created *out
         k->out = out;
         rc = make(k, e);
         storage_close(k->to);
+        if (rc < 0)
+                rc = give_up(k, e);
+        else
+                out->info = k->m.info;
         /* An incomplete one is no reason to remove the good ones before it. */
         if (rc == 0 && o->keep && out->info.complete)
                 rc = backup_prune(&k->dir, o->keep, out, e);

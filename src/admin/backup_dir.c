@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The folder of the backups: its locks, names, and files that appear whole or
- * not at all. Two locks, so that reading for hours holds no backup up: the file
- * "lock" is the writer's, the folder itself is shared by readers, and only who
- * removes must have it alone.
+ * not at all. Two locks, so that reading for hours holds no backup up: "lock"
+ * is the writer's, "readers" is shared by readers, and only who removes must
+ * have it alone. Both are files: over NFS a folder cannot be locked.
  */
 #include "admin/backup_priv.h"
 
@@ -162,60 +162,77 @@ static int take_lock(struct backup_dir *d, struct err *e)
                                     : err_errno(e, errno, "cannot lock %.160s/lock", d->path);
 }
 
-static int open_folder(struct backup_dir *d, struct err *e)
+static int open_folder(struct backup_dir *d, const char *path, struct err *e)
 {
-        d->fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return d->fd < 0 ? err_errno(e, errno, "cannot open the folder %.160s", d->path) : 0;
+        *d = (struct backup_dir){.path = path, .fd = -1, .lock_fd = -1, .readers_fd = -1};
+        if (strlen(path) > PATH_MAX - 200)
+                return err_set(e, ERR_INVALID, "the path of the folder is too long");
+        d->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return d->fd < 0 ? err_errno(e, errno, "cannot open the folder %.160s", path) : 0;
 }
 
 int backup_dir_make(struct backup_dir *d, const char *path, struct err *e)
 {
-        *d = (struct backup_dir){.path = path, .fd = -1, .lock_fd = -1};
-        if (strlen(path) > PATH_MAX - 200)
-                return err_set(e, ERR_INVALID, "the path of the folder is too long");
-        if (dir_make(path, e) < 0 || open_folder(d, e) < 0 || expect_ours(d, e) < 0)
+        *d = (struct backup_dir){.fd = -1, .lock_fd = -1, .readers_fd = -1};
+        if (dir_make(path, e) < 0 || open_folder(d, path, e) < 0 || expect_ours(d, e) < 0)
                 return -1;
         if (mkdirat(d->fd, "backups", 0700) < 0 && errno != EEXIST)
                 return err_errno(e, errno, "cannot make %.160s/backups", path);
         if (take_lock(d, e) < 0)
                 return -1;
+        d->readers_fd = openat(d->fd, "readers", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (d->readers_fd < 0)
+                return err_errno(e, errno, "cannot make %.160s/readers", path);
         if (faccessat(d->fd, "README.txt", F_OK, 0) < 0)
                 return backup_write_file(path, "README.txt", SPAN(README), e);
         return 0;
 }
 
-int backup_dir_open(struct backup_dir *d, const char *path, struct err *e)
+/* Where locks are not known, as on some file systems over the net, nobody could remove either. */
+static int share(struct backup_dir *d, struct err *e)
 {
-        *d = (struct backup_dir){.path = path, .fd = -1, .lock_fd = -1};
-        if (open_folder(d, e) < 0)
-                return -1;
-        if (strlen(path) > PATH_MAX - 200 || faccessat(d->fd, "backups", F_OK, 0) < 0)
-                return err_set(e, ERR_NOT_FOUND, "%.160s holds no backups", path);
-        if (flock(d->fd, LOCK_SH | LOCK_NB) == 0)
+        d->readers_fd = openat(d->fd, "readers", O_RDONLY | O_CLOEXEC);
+        if (d->readers_fd < 0 || flock(d->readers_fd, LOCK_SH | LOCK_NB) == 0 || errno == ENOSYS || errno == ENOTSUP)
                 return 0;
         return errno == EWOULDBLOCK ? err_set(e, ERR_CONFLICT,
-                                              "old backups are being removed from %.140s just now: "
-                                              "come again",
-                                              path)
-                                    : err_errno(e, errno, "cannot lock %.160s", path);
+                                              "old backups are being removed from %.140s just now: come again", d->path)
+                                    : err_errno(e, errno, "cannot lock %.160s/readers", d->path);
+}
+
+int backup_dir_open(struct backup_dir *d, const char *path, struct err *e)
+{
+        if (open_folder(d, path, e) < 0)
+                return -1;
+        if (faccessat(d->fd, "backups", F_OK, 0) < 0)
+                return err_set(e, ERR_NOT_FOUND, "%.160s holds no backups", path);
+        return share(d, e);
 }
 
 void backup_dir_close(struct backup_dir *d)
 {
         fd_close(&d->lock_fd);
+        fd_close(&d->readers_fd);
         fd_close(&d->fd);
 }
 
-bool backup_dir_alone(struct backup_dir *d)
+int backup_dir_alone(struct backup_dir *d, struct err *e)
 {
-        return flock(d->fd, LOCK_EX | LOCK_NB) == 0;
+        if (flock(d->readers_fd, LOCK_EX | LOCK_NB) == 0)
+                return 1;
+        return errno == EWOULDBLOCK ? 0 : err_errno(e, errno, "cannot lock %.160s/readers", d->path);
 }
 
 int backup_dir_storage(const struct backup_dir *d, bool read_only, struct storage **out, struct err *e)
 {
-        const struct storage_opts o = {.url = "fs://", .path = d->path, .read_only = read_only};
+        const struct storage_opts as_it_is = {.url = "fs://", .path = d->path, .read_only = true};
+        const struct storage_opts made = {.url = "fs://", .path = d->path};
+        struct err why;
 
-        return storage_open(&o, out, e);
+        if (!read_only)
+                return storage_open(&made, out, e);
+        if (storage_open(&as_it_is, out, e) == 0)
+                return 0;
+        return storage_open(&made, out, &why);
 }
 
 /* ---- files ------------------------------------------------------------------------------------------ */

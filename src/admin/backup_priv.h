@@ -3,7 +3,8 @@
  * What the files of the backup share. Under its folder DIR:
  *   objects/aa/<sha256>, derived/, tmp/, .file-allocator   a storage like any other
  *   backups/<UTC time>-<id>/   manifest.json, manifest.sha256, objects.txt, absent.txt, and the catalog's files
- *   lock   held by who writes; DIR itself is locked, shared, by who reads, and alone, by who removes
+ *   lock      held by who writes
+ *   readers   held by who reads, shared, and alone by who removes
  */
 #ifndef FA_BACKUP_PRIV_H
 #define FA_BACKUP_PRIV_H
@@ -23,16 +24,17 @@
 
 struct backup_dir {
         const char *path;
-        int fd, lock_fd;
+        int fd, lock_fd, readers_fd; /* readers_fd -1: there is no such file, so nobody removes */
 };
 /* Made if it is not there; refuses a folder of something else. Takes the writer's lock. */
 int backup_dir_make(struct backup_dir *d, const char *path, struct err *e) MUST_CHECK;
 /* For reading: shared with other readers, kept from those who remove. */
 int backup_dir_open(struct backup_dir *d, const char *path, struct err *e) MUST_CHECK;
 void backup_dir_close(struct backup_dir *d);
-/* For removing: false when somebody reads. */
-bool backup_dir_alone(struct backup_dir *d);
-/* The storage in it; read-only for readers. */
+/* For removing: 1, 0 when somebody reads, -1. */
+int backup_dir_alone(struct backup_dir *d, struct err *e) MUST_CHECK;
+/* The storage in it; read-only for readers, who do not mind what ways of copying leave behind (empty folders, names
+ * that begin with a dot). */
 int backup_dir_storage(const struct backup_dir *d, bool read_only, struct storage **out, struct err *e) MUST_CHECK;
 /* Path of a file of a backup; file NULL: its folder. */
 void backup_path(char out[PATH_MAX], const struct backup_dir *d, const char *name, const char *file);

@@ -161,11 +161,11 @@ static int remove_unnamed(struct prune *p, struct err *e)
 int backup_prune(struct backup_dir *d, unsigned keep, struct backup_created *out, struct err *e)
 {
         struct prune p = {.dir = d, .out = out};
-        int rc;
+        int rc = backup_dir_alone(d, e);
 
-        out->not_removed = !backup_dir_alone(d);
-        if (out->not_removed)
-                return 0;
+        out->not_removed = rc == 0;
+        if (rc <= 0)
+                return rc;
         rc = merge_new(&p.named, e);
         if (rc == 0)
                 rc = remove_old(&p, keep, e);

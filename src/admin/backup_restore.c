@@ -322,7 +322,7 @@ int backup_restore(const struct backup_restore_opts *o, struct backup_restored *
                 return err_oom(e);
         k->o = o;
         k->out = out;
-        k->dir.fd = k->dir.lock_fd = -1;
+        k->dir = (struct backup_dir){.fd = -1, .lock_fd = -1, .readers_fd = -1};
         rc = run(k, e);
         storage_close(k->from);
         storage_close(k->to);

@@ -179,7 +179,7 @@ int backup_verify(const struct backup_verify_opts *o, struct backup_verified *ou
                 return err_oom(e);
         v->o = o;
         v->out = out;
-        v->dir.fd = v->dir.lock_fd = -1;
+        v->dir = (struct backup_dir){.fd = -1, .lock_fd = -1, .readers_fd = -1};
         rc = run(v, e);
         merge_free(v->objects);
         backup_dir_close(&v->dir);

@@ -183,11 +183,26 @@ static int check_whole(struct conn *db, const struct catalog_backup_opts *o, str
         }
 }
 
+/* Where it is restored there are no sidecars: all are to be written. The table came later than the first version. */
+static const char sidecars_sql[] = "INSERT OR IGNORE INTO sidecar_mark (kind, id, at, change) SELECT 0, id, updated, 0 "
+                                   "FROM asset UNION ALL SELECT "
+                                   "1, id, updated, 0 FROM cluster UNION ALL SELECT 2, zeroblob(16), max(created), 0 "
+                                   "FROM api_key HAVING count(*) > "
+                                   "0";
+
 static int settle(struct conn *db, const struct catalog_backup_opts *o, struct err *e)
 {
-        int rc = sqlite3_exec(db->h, settle_sql, NULL, NULL, NULL);
+        int rc = sqlite3_exec(db->h, settle_sql, NULL, NULL, NULL), sidecars;
+        char word[8];
 
-        return rc == SQLITE_OK ? check_whole(db, o, e) : db_error(db, rc, e);
+        if (rc != SQLITE_OK)
+                return db_error(db, rc, e);
+        sidecars = first_word(db, "SELECT 1 FROM sqlite_schema WHERE name = 'sidecar_mark'", word, sizeof(word), e);
+        if (sidecars > 0)
+                rc = sqlite3_exec(db->h, sidecars_sql, NULL, NULL, NULL);
+        if (rc != SQLITE_OK)
+                return db_error(db, rc, e);
+        return sidecars < 0 ? -1 : check_whole(db, o, e);
 }
 
 /* ---- what is in it ------------------------------------------------------------------------- */

@@ -126,6 +126,27 @@ int cache_load(struct sqlite_catalog *c, const char *model_id, int64_t epoch, st
         return loaded;
 }
 
+int cache_whole(const char *path)
+{
+        int fd = open(path, O_RDONLY | O_CLOEXEC), whole = -1;
+        void *p = MAP_FAILED;
+        struct stat st;
+
+        if (fd >= 0 && fstat(fd, &st) == 0) {
+                whole = 0;
+                if ((size_t)st.st_size >= sizeof(struct header))
+                        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        }
+        if (p != MAP_FAILED) {
+                const struct header *h = p;
+                whole = memcmp(h->magic, magic, sizeof(magic)) == 0 && h->count < NO_ROW && h->row_bytes < UINT32_MAX &&
+                        (size_t)st.st_size == sizeof(*h) + body_size(h) && sum_fits(h, (const char *)p + sizeof(*h));
+                munmap(p, (size_t)st.st_size);
+        }
+        fd_close(&fd);
+        return whole;
+}
+
 struct out {
         struct sqlite_catalog *c;
         bool (*go_on)(struct sqlite_catalog *c);

@@ -19,12 +19,14 @@
 #include "metrics/metrics.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define CACHE_ENTRIES 256
 
 struct search {
         struct search_opts opts;
         struct query_cache *cache;
+        struct helper *helper; /* looks words up while the text model runs; NULL on one core */
 };
 
 /* One search on its way. */
@@ -51,6 +53,8 @@ int search_open(const struct search_opts *opts, struct search **out, struct err 
                 mem_free(s);
                 return -1;
         }
+        if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && helper_open("search-words", &s->helper))
+                s->helper = NULL; /* then it is done one after the other */
         *out = s;
         return 0;
 }
@@ -59,6 +63,7 @@ void search_close(struct search *s)
 {
         if (!s)
                 return;
+        helper_close(s->helper);
         query_cache_close(s->cache);
         mem_free(s);
 }
@@ -122,15 +127,36 @@ static int vector_list(struct run *r, const float *v, struct err *e)
         return 0;
 }
 
-static int text_list(struct run *r, struct err *e)
+/* The list by words, which may be read on another thread. */
+struct words {
+        struct run *r;
+        const char *text;
+        int rc;
+        struct err err;
+};
+
+static int words_begin(struct run *r, struct words *w, struct err *e)
 {
-        const char *text = arena_strndup(r->tmp, r->text);
+        *w = (struct words){.r = r, .text = arena_strndup(r->tmp, r->text)};
         r->t = arena_array(r->tmp, SEARCH_DEPTH, sizeof *r->t);
-        if (!text || !r->t)
-                return err_oom(e);
-        if (catalog_text_search(r->s->opts.catalog, text, &r->q->filter, SEARCH_DEPTH, r->t, &r->nt, e))
-                return -1;
-        return in_time(r, e);
+        return w->text && r->t ? 0 : err_oom(e);
+}
+
+/* Touches nothing of the run but its list. */
+static void words_read(void *arg)
+{
+        struct words *w = arg;
+        struct run *r = w->r;
+        w->rc = catalog_text_search(r->s->opts.catalog, w->text, &r->q->filter, SEARCH_DEPTH, r->t, &r->nt, &w->err);
+}
+
+static int words_end(struct words *w, struct err *e)
+{
+        if (!w->rc)
+                return in_time(w->r, e);
+        if (e)
+                *e = w->err;
+        return -1;
 }
 
 /* ---- hits -------------------------------------------------------------------------------- */
@@ -228,18 +254,45 @@ static int meaning_list(struct run *r, struct search_result *out, struct err *e)
         return -1;
 }
 
+/* The two know nothing of each other, so words are looked up beside the model where a core is free for it. */
+static int both_lists(struct run *r, struct search_result *out, struct err *e)
+{
+        struct words w;
+        if (words_begin(r, &w, e))
+                return -1;
+        bool lent = helper_lend(r->s->helper, words_read, &w);
+        int rc = meaning_list(r, out, e);
+        bool read = lent && helper_end(r->s->helper);
+        if (rc)
+                return -1;
+        if (!read)
+                words_read(&w);
+        return words_end(&w, e);
+}
+
+static int words_list(struct run *r, struct err *e)
+{
+        struct words w;
+        if (words_begin(r, &w, e))
+                return -1;
+        words_read(&w);
+        return words_end(&w, e);
+}
+
 static int text_run(struct run *r, struct search_result *out, struct err *e)
 {
         enum search_mode mode = r->q->mode;
+        int rc;
         if (!r->text.n)
                 return err_set(e, ERR_INVALID, "query: it is empty; say what to look for");
         r->text_calibration = true;
-        if (mode == SEARCH_VECTOR || (mode == SEARCH_HYBRID && !query_is_name(r->text)))
-                if (meaning_list(r, out, e))
-                        return -1;
-        if (mode != SEARCH_VECTOR && text_list(r, e))
-                return -1;
-        return answer(r, out, e);
+        if (mode == SEARCH_VECTOR)
+                rc = meaning_list(r, out, e);
+        else if (mode == SEARCH_TEXT || query_is_name(r->text))
+                rc = words_list(r, e);
+        else
+                rc = both_lists(r, out, e);
+        return rc ? -1 : answer(r, out, e);
 }
 
 int search_text(struct search *s, const struct search_query *q, struct arena *a, struct search_result *out,

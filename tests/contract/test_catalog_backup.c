@@ -4,7 +4,9 @@
 #include "catalog/catalog_priv.h"
 #include "contract/catalog_backend.h"
 
+#include <fcntl.h>
 #include <ftw.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 struct world {
@@ -13,6 +15,9 @@ struct world {
         char dir[64], objects[80], target[80], into[80]; /* a folder; in it: storage, storage to restore to, backups */
         struct err e;
         void (*on_object)(struct world *w); /* called while objects are copied, once */
+        void (*on_wait)(struct world *w);   /* called while objects are waited for, once */
+        struct dur patience;
+        unsigned keep;
         struct id victim;
         char said[4096];
 };
@@ -133,14 +138,15 @@ static void say(void *ctx, const char *what)
 static void progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
         struct world *w = ctx;
-        void (*fn)(struct world *) = w->on_object;
+        bool copying = strcmp(what, "copying objects") == 0, waiting = strcmp(what, "waiting for objects") == 0;
+        void (*fn)(struct world *) = copying ? w->on_object : waiting ? w->on_wait : NULL;
 
         (void)done;
         (void)total;
-        if (fn && strcmp(what, "copying objects") == 0) {
-                w->on_object = NULL;
-                fn(w);
-        }
+        if (!fn)
+                return;
+        *(copying ? &w->on_object : &w->on_wait) = NULL;
+        fn(w);
 }
 
 static int create(struct world *w, struct backup_created *out)
@@ -150,6 +156,8 @@ static int create(struct world *w, struct backup_created *out)
                                              .program = "test",
                                              .storage = w->storage,
                                              .threads = 1,
+                                             .patience = w->patience,
+                                             .keep = w->keep,
                                              .progress = progress,
                                              .say = say,
                                              .ctx = w};
@@ -450,6 +458,33 @@ static void what_is_lost_meanwhile_makes_it_incomplete(void **state)
         assert_non_null(strstr(w->e.msg, "no complete backup"));
 }
 
+/* An instance that sends what it acknowledged later (write-back). */
+static void send_late(struct world *w)
+{
+        char bytes[32];
+
+        for (int i = 0; i < 5; i++) {
+                snprintf(bytes, sizeof(bytes), "file %d 0", i);
+                put_object(w, bytes);
+        }
+}
+
+static void what_comes_late_is_waited_for(void **state)
+{
+        struct world *w = *state;
+        struct backup_created r;
+
+        put_five(w);
+        w->victim = last_one(w);
+        w->on_object = lose;
+        w->on_wait = send_late;
+        w->patience = dur_s(30);
+        r = create_whole(w);
+        assert_null(w->on_wait);
+        assert_int_equal(r.info.objects, 5);
+        expect_good(w);
+}
+
 /* ---- restoring ------------------------------------------------------------------------------------------ */
 
 static void a_place_with_content_is_refused(void **state)
@@ -520,6 +555,45 @@ static void cut_off_anywhere_it_goes_on(void **state)
         restore_whole(w);
         assert_int_equal(backup_restore_check(w->to.data, &w->e), 0);
         expect_consistent(w);
+}
+
+/* ---- who holds the folder ---- */
+
+static int hold(struct world *w, const char *name, int how)
+{
+        char path[128];
+        int fd;
+
+        snprintf(path, sizeof(path), "%s/%s", w->into, name);
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(flock(fd, how | LOCK_NB), 0);
+        return fd;
+}
+
+static void writers_exclude_each_other_and_removers_readers(void **state)
+{
+        struct world *w = *state;
+        struct backup_created r;
+        int fd;
+
+        put_five(w);
+        create_whole(w);
+        fd = hold(w, "lock", LOCK_EX);
+        assert_int_equal(create(w, &r), -1);
+        assert_int_equal(w->e.code, ERR_CONFLICT);
+        expect_good(w); /* reading goes on beside a writer */
+        fd_close(&fd);
+        w->keep = 1;
+        fd = hold(w, "readers", LOCK_SH);
+        r = create_whole(w);
+        assert_true(r.not_removed);
+        assert_int_equal(r.removed_backups, 0);
+        fd_close(&fd);
+        r = create_whole(w);
+        assert_false(r.not_removed);
+        assert_int_equal(r.removed_backups, 2);
+        expect_good(w);
 }
 
 /* ---- old and damaged ones ------------------------------------------------------------------------------------ */
@@ -716,9 +790,11 @@ int main(void)
                 TEST(what_is_purged_meanwhile_costs_a_new_snapshot),
                 TEST(an_orphan_may_go_meanwhile),
                 TEST(what_is_lost_meanwhile_makes_it_incomplete),
+                TEST(what_comes_late_is_waited_for),
                 TEST(a_place_with_content_is_refused),
                 TEST(a_storage_in_use_is_refused),
                 TEST(cut_off_anywhere_it_goes_on),
+                TEST(writers_exclude_each_other_and_removers_readers),
 #ifndef SUITE_POSTGRES
                 TEST(an_old_catalog_is_kept_as_it_is),
                 TEST(a_damaged_catalog_is_not_backed_up),

@@ -176,6 +176,11 @@ test("one flipped bit anywhere is found and named", async () => {
     fs.writeFileSync(file, was);
   }
   assert.equal((await backup(d, ["verify", d])).code, 0);
+  // Ways of copying leave empty folders and names with a dot behind.
+  for (const x of fs.readdirSync(`${d}/objects`)) if (!fs.readdirSync(`${d}/objects/${x}`).length) fs.rmdirSync(`${d}/objects/${x}`);
+  for (const x of [".file-allocator", "lock", "readers"]) fs.rmSync(`${d}/${x}`);
+  fs.rmdirSync(`${d}/tmp`);
+  assert.equal((await backup(d, ["verify", d])).code, 0);
   fs.rmSync(objectFile(d, object));
   assert.match((await backup(d, ["verify", d])).stderr, new RegExp(`object ${object} is not in the storage`));
   // A backup that lost an object is not restored, unless one insists; the next create mends it.
@@ -197,18 +202,19 @@ test("one flipped bit anywhere is found and named", async () => {
 test("killed or out of space at any point, there is no backup that looks like one, and the next is whole", async () => {
   const d = path.join(dir(), "b");
   let ends = 0;
-  const points = ["backup.catalog=kill@1", "backup.list=kill@1", "storage.link=kill@5", "storage.dirsync=kill@3", "backup.list=kill@2", "backup.list=kill@3", "backup.file=kill@1",
-    "backup.file=kill@2", "backup.catalog=enospc@1", "backup.list=enospc@2", "storage.write=enospc@2", "backup.file=enospc@1", "backup.file=enospc@2"];
+  const points = ["backup.catalog=kill@1", "backup.list=kill@1", "storage.link=kill@5", "storage.dirsync=kill@3", "backup.list=kill@3", "backup.file=kill@1", "backup.file=kill@2",
+    "backup.catalog=enospc@1", "backup.list=enospc@2", "storage.write=enospc@2", "backup.file=enospc@2"];
   for (const fault of points) {
     const r = await backup(source.dir, ["create", d, "--jobs", "2"], { FILE_ALLOCATOR_FAULT: fault });
     if (r.signal === "SIGKILL" || r.code === 1) ends++;
-    if (r.code === 1) assert.match(r.stderr, /No space left|no space/i, fault);
+    if (r.code === 1) assert.match(r.stderr, new RegExp(`${d} is full, there is no new backup`), fault);
+    if (r.code === 1) assert.deepEqual(names(d), [], fault);
     assert.equal(whole(d).length, r.code === 0 ? 1 : 0, fault);
     if (r.code === 0) fs.rmSync(`${d}/backups/${names(d)[0]}`, { recursive: true });
   }
   assert.ok(ends >= points.length - 2, `${ends} of ${points.length}`);
   // And at moments that nobody chose.
-  for (let i = 0; i < 6; i++) {
+  for (let i = 0; i < 3; i++) {
     const other = path.join(d, "..", `r${i}`);
     const r = await backup(source.dir, ["create", other], { FILE_ALLOCATOR_FAULT: `storage.write=kill@${1 + crypto.randomInt(40)}` });
     assert.deepEqual(whole(other), r.signal ? [] : names(other));
@@ -266,10 +272,9 @@ test("what is missing at the source makes a backup incomplete, and nothing else"
   const to = dir();
   assert.match((await backup(to, ["restore", fresh])).stderr, /no complete backup/);
   assert.match((await backup(to, ["restore", fresh, "--backup", json(r).backup])).stderr, /incomplete, it lacks 2 objects/);
-  assert.equal((await backup(to, ["restore", fresh, "--partial"])).code, 3);
-  const half = await new Server({ dir: to }).start();
-  assert.equal((await half.every("/api/v1/objects", "objects")).length, 3);
-  await half.stop();
+  const half = await backup(to, ["restore", fresh, "--partial", "--json"]);
+  assert.equal(half.code, 3);
+  assert.deepEqual([json(half).files, json(half).copied], [3, 1]);
   assert.equal(whole.complete, true);
   await s.stop();
 });

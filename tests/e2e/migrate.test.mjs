@@ -103,6 +103,19 @@ test("moved to PostgreSQL and S3, it answers the same from there", async () => {
   await s.stop();
 });
 
+test("a backup of it moves to PostgreSQL as well", async () => {
+  const b = path.join(tempDir(), "b"), to = tempDir(), env = { ...(await productionEnv("from a backup")), STORAGE_BACKEND: "fs://", STORAGE_PATH: to };
+  const made = await run(["backup", "create", b, "--json"], { env: { LSAN_OPTIONS: "", DATA_PATH: path.join(dir, "data") } });
+  assert.equal(made.code, 0, made.stderr);
+  const from = path.join(b, "backups", JSON.parse(made.stdout).backup);
+  const moved = await run(["migrate", "copy", "--json", "--from", from, "--storage-from", b, ...target(env), "--storage-to", to], { env: { LSAN_OPTIONS: "" } });
+  assert.equal(moved.code, 0, moved.stderr);
+  const s = await new Server({ env }).start();
+  assert.deepEqual(await tell(s), wanted);
+  await s.stop();
+  for (const d of [path.dirname(b), to]) fs.rmSync(d, { recursive: true, force: true });
+});
+
 test("killed anywhere, it goes on and ends the same; a damaged object is named", async () => {
   const env = { ...(await productionEnv("killed")), STORAGE_BACKEND: "fs://" }, to = tempDir();
   let kills = 0, last;
