@@ -268,7 +268,8 @@ static int do_patch(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (p->set_cluster && move_to(tx, &r, g, e) < 0)
                 return -1;
-        if (db_run(tx->db, e, "UPDATE asset SET updated = ? WHERE n = ?", "ll", tx->now.us, r.n) < 0)
+        if (db_run(tx->db, e, "UPDATE asset SET updated = ? WHERE n = ?", "ll", tx->now.us, r.n) < 0 ||
+            tx_mark(tx, KEPT_ASSET, r.id, e) < 0)
                 return -1;
         return tx_text(tx, r.n, e);
 }
@@ -357,6 +358,23 @@ static int tasks_drop(struct tx *tx, int64_t asset, struct err *e)
         return 0;
 }
 
+/* Each by itself, for its mark. */
+static int duplicates_forget(struct tx *tx, const struct row *r, struct err *e)
+{
+        struct rows *s = db_query(tx->db, e,
+                                  "UPDATE asset SET duplicate_of = NULL WHERE sha256 = ? AND duplicate_of = ? "
+                                  "RETURNING id",
+                                  "hu", &r->sha256, &r->id);
+        int rc = -1;
+
+        while (s && (rc = db_step(tx->db, s, e)) > 0)
+                if (tx_mark(tx, KEPT_ASSET, col_id(s, 0), e) < 0) {
+                        db_end(s);
+                        return -1;
+                }
+        return rc;
+}
+
 static int purge_row(struct tx *tx, const struct row *r, const char *actor, struct err *e)
 {
         if (!r->trashed && !id_is_nil(r->cluster) && folder_member(tx, r->cluster, r->n, -1, e) < 0)
@@ -366,8 +384,7 @@ static int purge_row(struct tx *tx, const struct row *r, const char *actor, stru
             job_count(tx, r->job, r->status, -1, e) < 0 || tasks_drop(tx, r->n, e) < 0 ||
             lineage_add(tx, r->n, "purged", actor, NULL, e) < 0)
                 return -1;
-        if (db_run(tx->db, e, "UPDATE asset SET duplicate_of = NULL WHERE sha256 = ? AND duplicate_of = ?", "hu",
-                   &r->sha256, &r->id) < 0 ||
+        if (duplicates_forget(tx, r, e) < 0 || tx_mark(tx, KEPT_ASSET, r->id, e) < 0 ||
             db_run(tx->db, e, "DELETE FROM asset WHERE n = ?", "l", r->n) < 0 ||
             object_release(tx, &r->sha256, e) < 0 ||
             tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e) < 0)
