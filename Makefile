@@ -44,12 +44,14 @@ test-matrix: test-deps ## the same on every corner of backends, and on OpenStack
 	@$(MAKE) --no-print-directory build
 	@FA_BUILD=$(abspath $(BUILD)) tools/test-matrix $(CORNER)
 
-test-fault: test-deps ## calls that fail one by one, and what must hold after each
+test-fault: test-deps ## kills, errors, full disks, power cuts, and what must hold after each
 	@$(MAKE) --no-print-directory build
 	@FA_BUILD=$(abspath $(BUILD)) node --test tests/fault/*.test.mjs
 
-torture: ## the same for every n-th call there is; takes long
+torture: ## the same at every point there is, and on PostgreSQL and S3; takes long
 	@FA_TORTURE=full $(MAKE) --no-print-directory test-fault
+	@FA_BUILD=$(abspath $(BUILD)) FA_TORTURE=full FA_STACK=postgres,s3 node --test tests/fault/walk.test.mjs
+	@FA_BUILD=$(abspath $(BUILD)) FA_TORTURE=full FA_STACK=s3 FA_WRITE_BACK=1 node --test tests/fault/walk.test.mjs
 
 check: test-deps ## layers, banned calls, sizes, format
 	@tools/check

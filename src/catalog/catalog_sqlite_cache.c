@@ -189,8 +189,8 @@ static int write_file(struct out *o, const char *model_id, int64_t epoch, const 
 {
         struct header h = header_of(model_id, epoch, t);
 
-        if (put(o, &h, sizeof(h), e) < 0 || put_numbers(o, t, h.count, e) < 0 ||
-            put(o, vec_index_scales(t->vec), h.count * sizeof(float), e) < 0 ||
+        if (fault_err(FAULT("catalog.cache"), "vector cache", e) < 0 || put(o, &h, sizeof(h), e) < 0 ||
+            put_numbers(o, t, h.count, e) < 0 || put(o, vec_index_scales(t->vec), h.count * sizeof(float), e) < 0 ||
             put(o, vec_index_rows(t->vec), h.count * (h.row_bytes - sizeof(float)), e) < 0)
                 return -1;
         h.sum = sha256_final(o->sum);
@@ -220,5 +220,7 @@ int cache_save(struct sqlite_catalog *c, const char *model_id, int64_t epoch, co
         fd_close(&o.fd);
         if (rc < 0)
                 unlink(tmp);
+        else
+                rc = fault_err(FAULT("catalog.cache.after"), "vector cache", e);
         return rc;
 }
