@@ -249,9 +249,12 @@ static void what_a_person_restores_at_the_last_moment_stays(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                T(what_is_restored_is_as_it_was),          T(a_folder_that_is_gone_is_not_missed),
-                T(results_reach_what_is_in_the_trash),     T(purging_takes_a_leased_task_along),
-                T(the_next_duplicate_takes_the_firsts_place), T(what_came_meanwhile_is_near_what_comes_back),
+                T(what_is_restored_is_as_it_was),
+                T(a_folder_that_is_gone_is_not_missed),
+                T(results_reach_what_is_in_the_trash),
+                T(purging_takes_a_leased_task_along),
+                T(the_next_duplicate_takes_the_firsts_place),
+                T(what_came_meanwhile_is_near_what_comes_back),
                 T(the_oldest_in_the_trash_go_first),
                 T(what_a_person_restores_at_the_last_moment_stays),
         };
