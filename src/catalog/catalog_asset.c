@@ -269,7 +269,8 @@ static int do_patch(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (p->set_cluster && move_to(tx, &r, g, e) < 0)
                 return -1;
-        if (db_run(tx->db, e, "UPDATE asset SET updated = ? WHERE n = ?", "ll", tx->now.us, r.n) < 0)
+        if (db_run(tx->db, e, "UPDATE asset SET updated = ? WHERE n = ?", "ll", tx->now.us, r.n) < 0 ||
+            tx_mark(tx, KEPT_ASSET, r.id, e) < 0)
                 return -1;
         return tx_text(tx, r.n, e);
 }
@@ -360,7 +361,7 @@ static int tasks_drop(struct tx *tx, int64_t asset, struct err *e)
         return 0;
 }
 
-/* The oldest of its duplicates takes its place for the others. */
+/* The oldest of its duplicates takes its place for the others. Each is marked. */
 static int duplicates_pass_on(struct tx *tx, const struct row *r, struct err *e)
 {
         struct rows *s =
@@ -373,10 +374,17 @@ static int duplicates_pass_on(struct tx *tx, const struct row *r, struct err *e)
                 return rc;
         next = col_id(s, 0);
         db_end(s);
-        return db_run(tx->db, e,
-                      "UPDATE asset SET duplicate_of = CASE WHEN id = ?3 THEN NULL ELSE ?3 END WHERE sha256 = ?1 AND "
-                      "duplicate_of = ?2",
-                      "huu", &r->sha256, &r->id, &next);
+        s = db_query(tx->db, e,
+                     "UPDATE asset SET duplicate_of = CASE WHEN id = ?3 THEN NULL ELSE ?3 END WHERE sha256 = ?1 AND "
+                     "duplicate_of = ?2 RETURNING id",
+                     "huu", &r->sha256, &r->id, &next);
+        rc = -1;
+        while (s && (rc = db_step(tx->db, s, e)) > 0)
+                if (tx_mark(tx, KEPT_ASSET, col_id(s, 0), e) < 0) {
+                        db_end(s);
+                        return -1;
+                }
+        return rc;
 }
 
 static int purge_row(struct tx *tx, const struct row *r, const char *actor, struct err *e)
@@ -388,7 +396,8 @@ static int purge_row(struct tx *tx, const struct row *r, const char *actor, stru
             job_count(tx, r->job, r->status, -1, e) < 0 || tasks_drop(tx, r->n, e) < 0 ||
             lineage_add(tx, r->n, "purged", actor, NULL, e) < 0)
                 return -1;
-        if (duplicates_pass_on(tx, r, e) < 0 || db_run(tx->db, e, "DELETE FROM asset WHERE n = ?", "l", r->n) < 0 ||
+        if (duplicates_pass_on(tx, r, e) < 0 || tx_mark(tx, KEPT_ASSET, r->id, e) < 0 ||
+            db_run(tx->db, e, "DELETE FROM asset WHERE n = ?", "l", r->n) < 0 ||
             object_release(tx, &r->sha256, e) < 0 ||
             tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e) < 0)
                 return -1;

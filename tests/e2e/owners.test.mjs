@@ -1,7 +1,7 @@
 // Another owner's identical file changes nothing that a key can see or count: answers while it waits and when it is done,
 // work done for it, what deleting it says, and which calls to the disk an upload takes.
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -130,7 +130,7 @@ async function durableCalls(s, act) {
 const shape = (line) => line.replace(/^\d+ +/, "").replace(/[0-9a-f]{64}/g, "HASH").replace(/objects\/[0-9a-f]{2}/g, "objects/XX").replace(/#\d+|fd\/\d+|\b\d+</g, (m) => m.replace(/\d+/, "N"))
   .replace(/up-[0-9a-f-]+/g, "up-ID").replace(/= -1 EEXIST.*|= \d+.*/, "").replace(/\(deleted\)/g, "").replace(/\s+/g, " ").trim();
 
-describe("calls to the disk", { skip: onS3 ? "the bytes are on S3" : spawnSync("strace", ["-V"]).error ? "no strace" : false }, () => {
+describe("calls to the disk", { skip: onS3 ? "the bytes are on S3" : false }, () => {
   test("an upload takes the same ones whether another owner holds the bytes or not", { timeout: 120000 * slow }, async (t) => {
     const { s, as } = await withOwners({ WORKER_THREADS: "0", MIN_BODY_RATE: "0" });
     try {
