@@ -110,6 +110,14 @@ static int near_find(struct tx *tx, const struct row *r, uint64_t phash, bool tr
         return 0;
 }
 
+int near_again(struct tx *tx, const struct row *r, struct err *e)
+{
+        int64_t phash = 0;
+        int rc = db_int(tx->db, e, &phash, "SELECT phash FROM asset WHERE n = ?", "l", r->n);
+
+        return rc > 0 && tx->c->phash_distance ? near_find(tx, r, (uint64_t)phash, false, e) : rc;
+}
+
 int phash_put(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, struct err *e)
 {
         if (db_run(tx->db, e, "UPDATE asset SET phash = ? WHERE n = ?", "ll", (int64_t)phash, r->n) < 0 ||
