@@ -30,11 +30,11 @@ test-deps:
 
 test-unit: test-deps ## unit and contract tests, fuzz corpora
 	@$(MAKE) --no-print-directory build
-	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+	@ctest --test-dir $(BUILD) -j 2 --output-on-failure --no-tests=error
 
 test-e2e: test-deps ## end to end, against the real program
 	@$(MAKE) --no-print-directory build
-	@FA_BUILD=$(abspath $(BUILD)) node --test tests/e2e/*.test.mjs
+	@FA_BUILD=$(abspath $(BUILD)) node --test --test-concurrency=2 tests/e2e/*.test.mjs
 
 test-production: test-deps ## the same scenarios on PostgreSQL with pgvector, Redis and an S3 store
 	@$(MAKE) --no-print-directory build
@@ -44,12 +44,14 @@ test-matrix: test-deps ## the same on every corner of backends, and on OpenStack
 	@$(MAKE) --no-print-directory build
 	@FA_BUILD=$(abspath $(BUILD)) tools/test-matrix $(CORNER)
 
-test-fault: test-deps ## calls that fail one by one, and what must hold after each
+test-fault: test-deps ## kills, errors, full disks, power cuts, and what must hold after each
 	@$(MAKE) --no-print-directory build
 	@FA_BUILD=$(abspath $(BUILD)) node --test tests/fault/*.test.mjs
 
-torture: ## the same for every n-th call there is; takes long
+torture: ## the same at every point there is, and on PostgreSQL and S3; takes long
 	@FA_TORTURE=full $(MAKE) --no-print-directory test-fault
+	@FA_BUILD=$(abspath $(BUILD)) FA_TORTURE=full FA_STACK=postgres,s3 node --test tests/fault/walk.test.mjs
+	@FA_BUILD=$(abspath $(BUILD)) FA_TORTURE=full FA_STACK=s3 FA_WRITE_BACK=1 node --test tests/fault/walk.test.mjs
 
 check: test-deps ## layers, banned calls, sizes, format
 	@tools/check
@@ -57,10 +59,10 @@ check: test-deps ## layers, banned calls, sizes, format
 test-asan: ## everything under AddressSanitizer and UBSan
 	@FA_KILLS=$(or $(FA_KILLS),12) $(MAKE) --no-print-directory test-unit test-e2e PRESET=asan
 
-test-tsan: test-deps ## limit, queue, worker, catalog, http, storage, organise under ThreadSanitizer
+test-tsan: test-deps ## limit, queue, worker, catalog, vector, http, storage, organise under ThreadSanitizer
 	@$(MAKE) --no-print-directory build PRESET=tsan
-	@TSAN_OPTIONS="halt_on_error=1" ctest --test-dir build/tsan --output-on-failure --no-tests=error \
-		-R '^test_(limit|queue|worker|catalog|postgres|http|storage|organise|base|metrics|jail_hostile)'
+	@TSAN_OPTIONS="halt_on_error=1" ctest --test-dir build/tsan -j 2 --output-on-failure --no-tests=error \
+		-R '^test_(limit|queue|worker|catalog|postgres|sqlite|vector|helper|http|storage|organise|base|metrics|jail_hostile)'
 
 fuzz-smoke: test-deps ## every fuzzer for 30 seconds
 	@$(MAKE) --no-print-directory build PRESET=fuzz

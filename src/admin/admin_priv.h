@@ -53,16 +53,28 @@ int gc_remove_stray(struct catalog *catalog, struct storage *storage, struct sha
                     struct err *e) MUST_CHECK;
 
 /*
- * Objects in the storage that are older than age and that the catalog does not know. 0 to go on, 1 to stop, -1; the
- * walk returns the same. (strays.c)
+ * Objects (or objects of which there are derived files) in the storage that are older than age and that the catalog
+ * does not know. 0 to go on, 1 to stop, -1; the walk returns the same. (strays.c)
  */
 typedef int stray_fn(void *ctx, struct sha256 object, uint64_t size, struct err *e);
-int strays_walk(struct catalog *catalog, struct storage *storage, struct dur age, stray_fn *fn, void *ctx,
-                struct err *e) MUST_CHECK;
+int strays_walk(struct catalog *catalog, struct storage *storage, enum storage_area area, struct dur age, stray_fn *fn,
+                void *ctx, struct err *e) MUST_CHECK;
 /* What is younger may belong to an upload under way. */
 static inline struct dur stray_age(struct dur grace)
 {
         return grace.ns > dur_s(3600).ns ? grace : dur_s(3600);
 }
+
+/* (verify.c) */
+struct verify {
+        struct storage *storage;
+        struct sha256 object;
+        uint64_t size;
+        bool quick;                         /* there, and of this size */
+        bool (*go_on)(void *ctx, size_t n); /* after so many more bytes; NULL: always */
+        void *ctx;
+};
+/* 0, -1 (*damaged: the object is, and e says how; else it could not be told), 1 go_on said no. */
+int verify_object(const struct verify *v, bool *damaged, struct err *e) MUST_CHECK;
 
 #endif

@@ -5,22 +5,15 @@
  * share of the days asks for, slowly, past the page cache, on one instance.
  */
 #include "admin/admin_priv.h"
-
 #include "json/json.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
 
 #define DUTY     "scrub"
 #define LEASE    300 /* seconds */
 #define RENEW    60
 #define TICK     5
 #define BATCH    64
-#define PIECE    ((size_t)256 << 10)
 #define SHARE    0.9 /* of SCRUB_DAYS: the rest is for days on which the service was off */
 #define NOTE_MAX 300
 
@@ -30,93 +23,32 @@ struct scrub {
         struct mono began; /* of the work at hand, and what it has read since */
         double bytes;
         struct mono renewed; /* the duty's lease */
-        char *piece;
 };
 
 /* ---- one object ---------------------------------------------------------------------- */
 
-static bool slow_down(struct scrub *s, size_t n)
+static bool slow_down(void *ctx, size_t n)
 {
+        struct scrub *s = ctx;
         double ahead;
         s->bytes += (double)n;
         ahead = s->bytes / s->rate - dur_seconds(mono_since(s->began));
         return admin_pause(s->a, dur_s(ahead > 0.01 ? ahead : 0));
 }
 
-static int64_t read_piece(struct scrub *s, int fd, struct storage_read *r, uint64_t at, struct err *e)
-{
-        ssize_t n;
-        if (fd < 0)
-                return storage_read_at(r, at, s->piece, PIECE, e);
-        do
-                n = pread(fd, s->piece, PIECE, (off_t)at);
-        while (n < 0 && errno == EINTR);
-        if (n < 0)
-                return err_errno(e, errno, "cannot read it");
-        return n;
-}
-
-/* 0, -1 with what is wrong, 1 when the service ends before. */
-static int read_all(struct scrub *s, int fd, struct storage_read *r, const struct scrub_item *it, struct err *e)
-{
-        struct sha256_ctx *sha = sha256_new();
-        uint64_t at = 0;
-        int64_t n = 0;
-        bool go_on = true;
-        if (!sha)
-                return err_oom(e);
-        while (go_on && (n = read_piece(s, fd, r, at, e)) > 0) {
-                sha256_update(sha, s->piece, (size_t)n);
-                at += (uint64_t)n;
-                go_on = slow_down(s, (size_t)n);
-        }
-        bool same = sha256_eq(sha256_final(sha), it->sha256) && at == it->size;
-        sha256_free(sha);
-        if (!go_on)
-                return 1;
-        if (n < 0)
-                return -1;
-        return same ? 0 : err_set(e, ERR_CORRUPT, "its bytes are not those of its name");
-}
-
-/* What the object itself is to blame for. */
-static bool is_damage(enum err_code code, bool opened)
-{
-        return code == ERR_NOT_FOUND || code == ERR_CORRUPT || (code == ERR_IO && opened);
-}
-
-/* As read_all; *opened tells whether it came so far. */
-static int check_once(struct scrub *s, const struct scrub_item *it, bool *opened, struct err *e)
-{
-        struct storage_read *r;
-        int fd, rc;
-        *opened = storage_verify_begin(s->a->o.storage, it->sha256, it->size, &fd, &r, e) == 0;
-        if (!*opened)
-                return -1;
-        /* From the disk, and without pushing out what others read. */
-        if (fd >= 0)
-                posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-        rc = read_all(s, fd, r, it, e);
-        if (fd >= 0)
-                posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-        fd_close(&fd);
-        storage_read_end(r);
-        return rc;
-}
-
-/* Fills the result; false when the service ends before. A damaged one is read twice before it is called so. */
+/* Fills the result; false when the service ends before. */
 static bool check(struct scrub *s, struct scrub_item *it, struct arena *mem)
 {
         char hex[SHA256_TEXT_LEN];
         struct err e = {.msg = ""};
-        bool opened;
-        int rc = check_once(s, it, &opened, &e);
-        if (rc < 0 && is_damage(e.code, opened))
-                rc = check_once(s, it, &opened, &e);
+        struct verify v = {
+                .storage = s->a->o.storage, .object = it->sha256, .size = it->size, .go_on = slow_down, .ctx = s};
+        bool damaged;
+        int rc = verify_object(&v, &damaged, &e);
         if (rc > 0)
                 return false;
         it->bad = NULL;
-        if (rc < 0 && is_damage(e.code, opened)) {
+        if (damaged) {
                 it->bad = arena_printf(mem, "%.*s", NOTE_MAX, e.code == ERR_NOT_FOUND ? "it is missing" : e.msg);
                 it->skipped = !it->bad;
         } else if (rc < 0) {
@@ -213,7 +145,8 @@ static int remove_stray(void *ctx, struct sha256 object, uint64_t size, struct e
 static void end_pass(struct scrub *s, const struct scrub_state *st)
 {
         struct err e = {.msg = ""};
-        int rc = strays_walk(s->a->o.catalog, s->a->o.storage, stray_age(s->a->o.gc_grace), remove_stray, s, &e);
+        int rc = strays_walk(s->a->o.catalog, s->a->o.storage, STORAGE_OBJECTS, stray_age(s->a->o.gc_grace),
+                             remove_stray, s, &e);
         if (rc > 0)
                 return; /* another day, or another instance */
         if (rc < 0)
@@ -285,16 +218,15 @@ static void turn(struct scrub *s)
 
 void *admin_scrubber(void *arg)
 {
-        struct scrub s = {.a = arg, .piece = mem_alloc(PIECE)};
+        struct scrub s = {.a = arg};
         int waited = 0;
         /* Asked for here it begins at once, elsewhere within a tick. */
-        while (s.piece && admin_pause(s.a, dur_ms(500))) {
+        while (admin_pause(s.a, dur_ms(500))) {
                 if (!atomic_exchange(&s.a->scrub_soon, false) && ++waited < 2 * TICK)
                         continue;
                 waited = 0;
                 turn(&s);
         }
-        mem_free(s.piece);
         return NULL;
 }
 

@@ -30,13 +30,15 @@ static int look_at(void *ctx, const struct storage_item *item, struct err *e)
         struct walk *w = ctx;
         if (item->stray || item->mtime.us > w->before.us)
                 return 0;
+        if (w->n && sha256_eq(w->objects[w->n - 1], item->sha256))
+                return 0; /* another file derived from it */
         w->objects[w->n] = item->sha256;
         w->sizes[w->n++] = item->size;
         return w->n < BATCH ? 0 : flush(w, e);
 }
 
-int strays_walk(struct catalog *catalog, struct storage *storage, struct dur age, stray_fn *fn, void *ctx,
-                struct err *e)
+int strays_walk(struct catalog *catalog, struct storage *storage, enum storage_area area, struct dur age, stray_fn *fn,
+                void *ctx, struct err *e)
 {
         struct walk *w = mem_calloc(1, sizeof *w);
         if (!w)
@@ -45,7 +47,7 @@ int strays_walk(struct catalog *catalog, struct storage *storage, struct dur age
         w->before.us = wall_now().us - age.ns / 1000;
         w->fn = fn;
         w->ctx = ctx;
-        int rc = storage_list(storage, STORAGE_OBJECTS, look_at, w, e);
+        int rc = storage_list(storage, area, look_at, w, e);
         if (rc == 0)
                 rc = flush(w, e);
         mem_free(w);

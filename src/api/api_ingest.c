@@ -90,6 +90,8 @@ static int part_data(void *ctx, struct span bytes, struct err *e)
                 return u->skip ? err_set(e, ERR_INVALID, "files: a part has bytes but an empty filename")
                                : ingest_file_data(u->req, bytes, e);
         buf_put(&u->value, bytes.p, bytes.n);
+        if (buf_failed(&u->value) && u->value.n + bytes.n <= FIELD_MAX)
+                return err_oom(e);
         return buf_failed(&u->value)
                        ? err_set(e, ERR_TOO_LARGE, "field '%s' is larger than %u bytes", u->field, FIELD_MAX)
                        : 0;

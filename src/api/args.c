@@ -155,7 +155,10 @@ struct json *body_object(struct http_request *r)
         struct span text = http_body(r);
         struct json *doc = json_parse(text.n ? text : SPAN("{}"), &e);
         if (!doc) {
-                http_reply_error(r, 400, "invalid_json", NULL, "body: %s", e.msg);
+                if (e.code == ERR_OOM)
+                        http_reply_err(r, &e);
+                else
+                        http_reply_error(r, 400, "invalid_json", NULL, "body: %s", e.msg);
                 return NULL;
         }
         if (!json_is_object(doc)) {

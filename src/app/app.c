@@ -41,7 +41,10 @@ int app_open_data(struct app *a, bool lock, struct err *e)
 {
         if (dir_make(a->c->data_path, e) || absolute(a->c->data_path, a->data, sizeof a->data, e))
                 return -1;
-        return lock ? app_data_lock(a->data, &a->lock_fd, e) : 0;
+        if (!lock)
+                return 0;
+        /* Or a power cut might take the folder, with a catalog that was synced within it. */
+        return dir_sync_above(a->data, e) ? -1 : app_data_lock(a->data, &a->lock_fd, e);
 }
 
 static int prepare_folders(struct app *a, struct err *e)
@@ -109,6 +112,7 @@ static int open_stores(struct app *a, struct err *e)
         char role_url[APP_ROLE_URL_MAX];
         app_storage_opts(a->c, role_url, &so);
         so.path = a->storage_path;
+        so.min_free = (uint64_t)a->c->min_free_space;
         so.expect_content = counts.objects > 0;
         return storage_open(&so, &a->storage, e);
 }

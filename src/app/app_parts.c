@@ -14,7 +14,8 @@ static int write_pid(int fd, const char *path, struct err *e)
 {
         char pid[24];
         int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-        if (ftruncate(fd, 0) || pwrite(fd, pid, (size_t)n, 0) != n)
+        /* It is for people; the lock itself needs no room, and a full disk is no reason to stay closed. */
+        if (ftruncate(fd, 0) || (pwrite(fd, pid, (size_t)n, 0) != n && errno != ENOSPC && errno != EDQUOT))
                 return err_errno(e, errno, "cannot write %s", path);
         return 0;
 }

@@ -290,6 +290,9 @@ int file_read_all(const char *path, size_t max, char **out, size_t *n, struct er
 /* mkdir -p with mode 0700; existing directories are fine. */
 int dir_make(const char *path, struct err *e) MUST_CHECK;
 int dir_sync(const char *path, struct err *e) MUST_CHECK;
+/* Sync every directory above path, some of which may have been made just now; those that cannot be opened are passed
+ * over. */
+int dir_sync_above(const char *path, struct err *e) MUST_CHECK;
 
 /* ---- fault points ------------------------------------------------------------ */
 
@@ -297,12 +300,15 @@ int dir_sync(const char *path, struct err *e) MUST_CHECK;
  * Named places where tests make things go wrong:
  *   FILE_ALLOCATOR_FAULT="storage.link=kill@3,catalog.commit=eio@1"
  * kill: SIGKILL oneself at the n-th passing; eio, enospc: FAULT() returns that
- * errno at the n-th passing and 0 else; stall: sleeps 1 h. Without the variable
- * the cost is one relaxed load.
+ * errno at the n-th passing and 0 else; stall: sleeps 1 h. A line on standard
+ * error tells that it happened. Without the variable the cost is one relaxed
+ * load. Every name has a row in tests/fault/points.mjs, whose test walks them all.
  */
 extern atomic_bool fault_armed;
 int fault_hit(const char *name);
 void fault_init(void); /* reads the environment, once, in main() */
+/* What FAULT() gave: 0, or -1 with that error; what: the step that it stands for. */
+int fault_err(int errnum, const char *what, struct err *e) MUST_CHECK;
 #define FAULT(name) (atomic_load_explicit(&fault_armed, memory_order_relaxed) ? fault_hit(name) : 0)
 
 #endif

@@ -50,12 +50,19 @@ int fault_hit(const char *name)
         for (size_t i = 0; i < point_count; i++) {
                 struct point *p = &points[i];
                 if (strcmp(p->name, name) == 0 && atomic_fetch_add(&p->passed, 1) + 1 == p->at) {
-                        int rc = act(p->action);
+                        int rc;
+                        fprintf(stderr, "fault: %s=%s@%llu\n", name, actions[p->action], (unsigned long long)p->at);
+                        rc = act(p->action);
                         if (rc)
                                 return rc;
                 }
         }
         return 0;
+}
+
+int fault_err(int errnum, const char *what, struct err *e)
+{
+        return errnum ? err_errno(e, errnum, "%s", what) : 0;
 }
 
 /* "name=action" or "name=action@n" */

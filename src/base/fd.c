@@ -130,3 +130,33 @@ int dir_sync(const char *path, struct err *e)
         fd_close(&fd);
         return rc;
 }
+
+static int sync_ancestor(const char *path, struct err *e)
+{
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+
+        if (fd < 0)
+                return 0; /* not readable for us, so not made by us */
+        if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
+                rc = err_errno(e, errno, "cannot sync the directory %.120s", path);
+        fd_close(&fd);
+        return rc;
+}
+
+/* All of them, since dir_make may have made some in an earlier run that was cut short. */
+int dir_sync_above(const char *path, struct err *e)
+{
+        char part[PATH_MAX];
+        size_t n = strlen(path);
+        int rc = path[0] == '/' ? 0 : sync_ancestor(".", e);
+
+        if (n >= sizeof(part))
+                return err_set(e, ERR_INVALID, "a path is longer than %zu bytes", sizeof(part) - 1);
+        for (size_t i = 0; i < n && rc == 0; i++) {
+                part[i] = path[i];
+                part[i + 1] = '\0';
+                if (path[i] == '/')
+                        rc = sync_ancestor(part, e);
+        }
+        return rc;
+}

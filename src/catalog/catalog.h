@@ -314,7 +314,7 @@ int catalog_vector_get(struct catalog *c, struct id asset, float *out, struct er
 
 struct text_match {
         struct id asset;
-        float rank; /* bm25, smaller is better */
+        float rank; /* smaller is better; nothing of it depends on other owners' texts */
         bool in_filename, in_tags, in_text;
 };
 /* Full text over names, tags, descriptions and comments; words are prefixes, all must occur. Never a syntax error,

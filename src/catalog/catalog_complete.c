@@ -299,5 +299,8 @@ int catalog_task_complete(struct catalog *c, const struct task_result *r, struct
 
         if (result_check(r, e) < 0)
                 return -1;
-        return write_do(c, LANE_RESULT, do_complete, pass.arg, e);
+        if (fault_err(FAULT("task.complete"), "result", e) < 0 ||
+            write_do(c, LANE_RESULT, do_complete, pass.arg, e) < 0)
+                return -1;
+        return fault_err(FAULT("task.complete.after"), "result", e);
 }

@@ -62,7 +62,11 @@ struct rows *sql_run(struct sql *q, struct err *e)
 {
         if (!q->failed && !buf_failed(&q->text))
                 return q->db->engine->query_binds(q->db, buf_str(&q->text), q->binds, q->n, e);
-        err_set(e, ERR_INVALID, "filter: too many conditions");
+        /* A text that is far from its cap failed for want of memory. */
+        if (!q->failed && q->text.n < SQL_MAX / 2)
+                err_oom(e);
+        else
+                err_set(e, ERR_INVALID, "filter: too many conditions");
         return NULL;
 }
 

@@ -119,10 +119,10 @@ static int apply(struct db *db, const struct catalog_migration *m, struct err *e
 
         if (pg_exec(db, "BEGIN", e) < 0)
                 return -1;
-        if (pg_exec(db, m->sql, &why) == 0 &&
+        if (fault_err(FAULT("catalog.migrate"), "fault", &why) == 0 && pg_exec(db, m->sql, &why) == 0 &&
             db_run(db, &why, "INSERT INTO schema_version (version, name, at) VALUES (?, ?, " DB_NOW ")", "it",
                    m->version, m->name) == 0)
-                return pg_exec(db, "COMMIT", e);
+                return pg_exec(db, "COMMIT", e) < 0 ? -1 : fault_err(FAULT("catalog.migrated"), "migration", e);
         err_set(e, why.code, "migration %s: %s", m->name, why.msg);
         if (pg_exec(db, "ROLLBACK", &why) < 0)
                 pg_of(db)->broken = true;

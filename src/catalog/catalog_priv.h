@@ -136,6 +136,8 @@ int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *ac
 int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e) MUST_CHECK;
 /* After one of its assets is gone: from now on it is unreferenced, if it is. (catalog_gc.c) */
 int object_release(struct tx *tx, const struct sha256 *h, struct err *e) MUST_CHECK;
+/* Assets that were failed because this object's bytes were lost are done again. (catalog_check_objects.c) */
+int assets_found_again(struct tx *tx, const struct sha256 *h, uint64_t *moved, struct err *e) MUST_CHECK;
 /* Before an asset refers to it; made when new. ERR_STALE: it is being collected. *damaged: it is known to be bad. */
 int object_acquire(struct tx *tx, const struct sha256 *h, uint64_t size, bool *damaged, struct err *e) MUST_CHECK;
 

@@ -201,8 +201,12 @@ int catalog_scrub_seen(struct catalog *c, const struct scrub_item *items, size_t
 
 static int do_mended(struct tx *tx, void *arg, struct err *e)
 {
-        return db_run(tx->db, e, "UPDATE object SET scrubbed = ?2, bad = NULL, bad_since = 0 WHERE sha256 = ?1", "hl",
-                      (const struct sha256 *)arg, tx->now.us);
+        uint64_t moved;
+
+        if (db_run(tx->db, e, "UPDATE object SET scrubbed = ?2, bad = NULL, bad_since = 0 WHERE sha256 = ?1", "hl",
+                   (const struct sha256 *)arg, tx->now.us) < 0)
+                return -1;
+        return assets_found_again(tx, arg, &moved, e);
 }
 
 int catalog_object_mended(struct catalog *c, struct sha256 object, struct err *e)

@@ -34,6 +34,8 @@ static void checkpoint(struct sqlite_catalog *c, struct conn *db)
 
         if (!db->h && conn_open(db, c->path, true, &e) < 0)
                 return;
+        if (FAULT("catalog.checkpoint"))
+                return; /* the next commit asks again */
         sqlite3_wal_checkpoint_v2(db->h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 

@@ -126,6 +126,27 @@ int cache_load(struct sqlite_catalog *c, const char *model_id, int64_t epoch, st
         return loaded;
 }
 
+int cache_whole(const char *path)
+{
+        int fd = open(path, O_RDONLY | O_CLOEXEC), whole = -1;
+        void *p = MAP_FAILED;
+        struct stat st;
+
+        if (fd >= 0 && fstat(fd, &st) == 0) {
+                whole = 0;
+                if ((size_t)st.st_size >= sizeof(struct header))
+                        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        }
+        if (p != MAP_FAILED) {
+                const struct header *h = p;
+                whole = memcmp(h->magic, magic, sizeof(magic)) == 0 && h->count < NO_ROW && h->row_bytes < UINT32_MAX &&
+                        (size_t)st.st_size == sizeof(*h) + body_size(h) && sum_fits(h, (const char *)p + sizeof(*h));
+                munmap(p, (size_t)st.st_size);
+        }
+        fd_close(&fd);
+        return whole;
+}
+
 struct out {
         struct sqlite_catalog *c;
         bool (*go_on)(struct sqlite_catalog *c);
@@ -168,8 +189,8 @@ static int write_file(struct out *o, const char *model_id, int64_t epoch, const 
 {
         struct header h = header_of(model_id, epoch, t);
 
-        if (put(o, &h, sizeof(h), e) < 0 || put_numbers(o, t, h.count, e) < 0 ||
-            put(o, vec_index_scales(t->vec), h.count * sizeof(float), e) < 0 ||
+        if (fault_err(FAULT("catalog.cache"), "vector cache", e) < 0 || put(o, &h, sizeof(h), e) < 0 ||
+            put_numbers(o, t, h.count, e) < 0 || put(o, vec_index_scales(t->vec), h.count * sizeof(float), e) < 0 ||
             put(o, vec_index_rows(t->vec), h.count * (h.row_bytes - sizeof(float)), e) < 0)
                 return -1;
         h.sum = sha256_final(o->sum);
@@ -199,5 +220,7 @@ int cache_save(struct sqlite_catalog *c, const char *model_id, int64_t epoch, co
         fd_close(&o.fd);
         if (rc < 0)
                 unlink(tmp);
+        else
+                rc = fault_err(FAULT("catalog.cache.after"), "vector cache", e);
         return rc;
 }

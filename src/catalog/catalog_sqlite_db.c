@@ -50,6 +50,8 @@ int conn_open(struct conn *db, const char *path, bool writer, struct err *e)
                 sqlite3_db_config(db->h, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
                 rc = sqlite3_exec(db->h, PRAGMAS, NULL, NULL, NULL);
         }
+        if (rc == SQLITE_OK)
+                rc = rank_register(db->h);
         if (rc == SQLITE_OK && !writer)
                 rc = sqlite3_exec(db->h, "PRAGMA query_only = ON; PRAGMA cache_size = -4096", NULL, NULL, NULL);
         db->base.engine = &sqlite_engine;

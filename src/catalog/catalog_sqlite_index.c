@@ -8,6 +8,7 @@
 #include "catalog/catalog_sqlite_index_priv.h"
 #include "log/log.h"
 
+#include <malloc.h>
 #include <stdio.h>
 
 #define SAVE_CHANGES 10000 /* vectors since the last cache file that make a new one worth it */
@@ -361,6 +362,7 @@ void index_load(struct sqlite_catalog *c)
                 struct conn *conn = conn_of(db);
                 sqlite3_db_release_memory(conn->h); /* pages of all assets, which nobody asks for */
                 read_end(&c->base, db, began);
+                malloc_trim(0);
         }
         if (t && install(c, t, generation, &e) == 0) {
                 atomic_store(&x->changes, 0);

@@ -92,6 +92,8 @@ int table_folder_put(struct table *t, struct id id, const char *owner, bool lock
 
 /* The cache file: 1 loaded into t (vectors and numbers, no keys yet), 0 not usable. */
 int cache_load(struct sqlite_catalog *c, const char *model_id, int64_t epoch, struct table *t);
+/* Whether a file is a whole cache, of whatever model and epoch: 1, 0, -1 it cannot be read. */
+int cache_whole(const char *path);
 /* go_on: asked between pieces; false gives up. */
 int cache_save(struct sqlite_catalog *c, const char *model_id, int64_t epoch, const struct table *t,
                bool (*go_on)(struct sqlite_catalog *c), struct err *e) MUST_CHECK;

@@ -17,6 +17,8 @@ static int apply(struct db *db, const struct catalog_migration *m, struct err *e
 {
         struct err why;
 
+        if (fault_err(FAULT("catalog.migrate"), "migration", e) < 0)
+                return -1;
         if (exec(db, m->sql, &why) < 0)
                 return err_set(e, why.code, "migration %s: %s", m->name, why.msg);
         return db_run(db, e, "INSERT INTO schema_version (version, name, at) VALUES (?, ?, ?)", "itl", m->version,
@@ -32,7 +34,7 @@ static int apply_locked(struct db *db, const struct catalog_migration *m, struct
                 return -1;
         if (db_int(db, e, &version, "SELECT max(version) FROM schema_version", "") >= 0 &&
             (version >= m->version || apply(db, m, e) == 0) && exec(db, "COMMIT", e) == 0)
-                return 0;
+                return fault_err(FAULT("catalog.migrated"), "migration", e);
         sqlite3_exec(conn_of(db)->h, "ROLLBACK", NULL, NULL, NULL);
         return -1;
 }

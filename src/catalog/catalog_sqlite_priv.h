@@ -33,6 +33,8 @@ static inline struct conn *conn_of(struct db *db)
 }
 
 int conn_open(struct conn *db, const char *path, bool writer, struct err *e) MUST_CHECK;
+/* The function own_rank for this connection. A result code of SQLite. (catalog_sqlite_rank.c) */
+int rank_register(sqlite3 *h) MUST_CHECK;
 void conn_close(struct conn *db);
 /* What SQLite's code means to us. -1. */
 int db_error(struct conn *db, int rc, struct err *e);

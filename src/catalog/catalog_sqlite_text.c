@@ -109,8 +109,9 @@ static int run(struct db *db, const char *expr, const struct asset_filter *f, si
 
         sql_init(&q, db, a);
         /* A word that half of all names hold ranks nothing: only the newest hits are scored then. */
-        sql_put(&q, "SELECT id, score, n FROM (SELECT a.id AS id, bm25(asset_fts, 4.0, 3.0, 1.0) AS score, a.n AS n "
-                    "FROM asset_fts CROSS JOIN asset a ON a.n = asset_fts.rowid");
+        sql_put(&q,
+                "SELECT id, score, n FROM (SELECT a.id AS id, own_rank(asset_fts, 4.0, 3.0, 1.0) AS score, a.n AS n "
+                "FROM asset_fts CROSS JOIN asset a ON a.n = asset_fts.rowid");
         if (sql_filter(&q, f, e) == 0) {
                 sql_text(&q, " AND asset_fts MATCH ? ORDER BY asset_fts.rowid DESC", expr);
                 sql_int(&q, " LIMIT ?) ORDER BY score, n", k < SCORED_MAX ? SCORED_MAX : (int64_t)k);

@@ -261,6 +261,8 @@ static void run_batch(struct sqlite_catalog *c, struct sqlite_tx *all)
         if (rc < 0) {
                 if (!lost(tx))
                         roll_back(tx);
+                if (e.code == ERR_NO_SPACE) /* what the log holds is copied, so that it may begin anew in its place */
+                        keeper_ask(c, &c->want_checkpoint);
                 for (w = batch.head; w; w = w->next)
                         if (w->rc >= 0) {
                                 w->rc = -1;

@@ -132,7 +132,8 @@ int catalog_task_claim(struct catalog *c, const char *worker, struct dur lease, 
         read_end(c, db, began);
         if (rc < 0 || g.ndue == 0)
                 return rc;
-        if (write_do(c, LANE_RESULT, do_claim, &g, e) < 0)
+        if (fault_err(FAULT("task.claim"), "claim", e) < 0 || write_do(c, LANE_RESULT, do_claim, &g, e) < 0 ||
+            (g.got && fault_err(FAULT("task.claim.after"), "claim", e) < 0))
                 return -1;
         return g.got;
 }
@@ -198,7 +199,9 @@ int catalog_task_extend(struct catalog *c, const struct task *t, struct dur leas
 {
         struct lease_args g = {.task = t, .lease = lease};
 
-        return write_do(c, LANE_RESULT, do_extend, &g, e);
+        if (fault_err(FAULT("task.extend"), "heartbeat", e) < 0 || write_do(c, LANE_RESULT, do_extend, &g, e) < 0)
+                return -1;
+        return fault_err(FAULT("task.extend.after"), "heartbeat", e);
 }
 
 /* Back to ready; the asset waits again. */
@@ -234,7 +237,9 @@ int catalog_task_release(struct catalog *c, const struct task *t, struct dur del
 {
         struct lease_args g = {.task = t, .lease = delay};
 
-        return write_do(c, LANE_RESULT, do_release, &g, e);
+        if (fault_err(FAULT("task.release"), "handing back", e) < 0 || write_do(c, LANE_RESULT, do_release, &g, e) < 0)
+                return -1;
+        return fault_err(FAULT("task.release.after"), "handing back", e);
 }
 
 /* ---- failure ------------------------------------------------------------------------------- */
@@ -316,7 +321,9 @@ int catalog_task_fail(struct catalog *c, const struct task *t, const struct task
 {
         struct fail_args g = {.task = t, .f = f};
 
-        return write_do(c, LANE_RESULT, do_fail, &g, e);
+        if (fault_err(FAULT("task.fail"), "failure", e) < 0 || write_do(c, LANE_RESULT, do_fail, &g, e) < 0)
+                return -1;
+        return fault_err(FAULT("task.fail.after"), "failure", e);
 }
 
 struct expire_args {
@@ -383,7 +390,8 @@ int catalog_task_expire(struct catalog *c, unsigned max_crashes, struct err *e)
                 read_end(c, db, began);
                 if (rc <= 0)
                         return rc < 0 ? -1 : moved;
-                if (write_do(c, LANE_RESULT, do_expire, &g, e) < 0)
+                if (fault_err(FAULT("task.expire"), "lease", e) < 0 || write_do(c, LANE_RESULT, do_expire, &g, e) < 0 ||
+                    fault_err(FAULT("task.expire.after"), "lease", e) < 0)
                         return -1;
                 moved += g.moved;
                 if (g.moved == 0)

@@ -204,6 +204,7 @@ int run_status(const struct cli *c);
 int run_dlq(const struct cli *c);
 int run_migrate(const struct cli *c);
 int run_backup(const struct cli *c);
+int run_fsck(const struct cli *c);
 int run_apikey(const struct cli *c);
 
 #endif

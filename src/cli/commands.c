@@ -101,6 +101,15 @@ static const struct cli_option migrate_options[] = {
         END,
 };
 
+static const struct cli_option fsck_options[] = {
+        {"repair", 0, NULL,
+         "Mend what can be mended without guessing. An embedded installation's server must not run."},
+        {"quick", 0, NULL, "Look whether objects are there and have their size; do not read them."},
+        {"quiet", 'q', NULL, "No progress."},
+        {"data", 'd', "PATH", "Short for --set DATA_PATH=PATH."},
+        END,
+};
+
 static const struct cli_option backup_options[] = {
         {"backup", 'b', "NAME", "verify: only this one; restore: this one instead of the newest complete one."},
         {"keep", 0, "N", "create: keep the newest N complete backups, remove older ones and what only they needed."},
@@ -201,6 +210,15 @@ const struct cli_command cli_commands[] = {
          "all is in it; 3 objects were missing at the source; 1 there is no new backup. Of verify: 1 something is "
          "damaged, and named.",
          backup_options, 2, 2, run_backup},
+        {"fsck", "check that everything stored is there and right, and repair", "",
+         "file-allocator fsck\n"
+         "file-allocator fsck --quick --json\n"
+         "file-allocator fsck --repair --data /srv/files",
+         "Compares the catalog with itself and with the stored objects, whose hashes are computed again. Without "
+         "--repair nothing is changed and a server may be at work; what it changes meanwhile may be told. Repairing "
+         "recounts, indexes and derives again and removes leftovers; it deletes no file. Codes: 0 clean; 3 all that "
+         "was found is repaired; 1 problems are left, or it could not be checked.",
+         fsck_options, 0, 0, run_fsck},
         {"apikey", "make, list and revoke API keys", "create|list|revoke [ID]",
          "file-allocator apikey create --scope admin --direct\n"
          "file-allocator apikey create --scope read,write --owner ann --expires 90d\n"

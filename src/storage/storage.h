@@ -48,6 +48,7 @@ struct storage_opts {
         /* Only read: a directory is taken as it is, nothing is made or swept in it, and what is no storage is refused.
          */
         bool read_only;
+        uint64_t min_free; /* fs: bytes of its volume that uploads leave free; 0: none */
 };
 
 /* Makes and syncs the directory tree at first use, removes leftovers in tmp/. */

@@ -64,6 +64,7 @@ static int fs_open(const struct storage_opts *opts, struct storage **out, struct
         lock_init(&fs->state_lock, "storage state", RANK_STORAGE);
         fs->path = mem_strdup(opts->path);
         fs->read_only = opts->read_only;
+        fs->min_free = opts->min_free;
         if (!fs->path) {
                 err_oom(e);
                 goto out;
@@ -137,10 +138,12 @@ static int fs_remove_object(struct storage *s, struct sha256 key, struct err *e)
         struct fs_shard *d = fs_shard_of(fs, key);
         char hex[SHA256_TEXT_LEN];
 
-        if (fs_remove_derived(fs, key, e) < 0)
+        if (fault_err(FAULT("storage.remove"), "cannot remove an object", e) < 0 || fs_remove_derived(fs, key, e) < 0)
                 return -1;
         if (unlinkat(d->fd, sha256_format(key, hex), 0) < 0)
                 return errno == ENOENT ? 0 : err_errno(e, errno, "cannot remove object %s", hex);
+        if (fault_err(FAULT("storage.remove.after"), "cannot remove an object", e) < 0)
+                return -1;
         return fs_shard_sync(fs, d, e);
 }
 
@@ -194,6 +197,9 @@ static void fs_state(struct storage *s, struct storage_state *out)
         if (rc != 0) {
                 err_errno(&e, rc, "cannot write to %.80s", fs->path);
                 snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
+        } else if (fs->min_free > 0 && out->free_bytes < fs->min_free) {
+                snprintf(out->note, sizeof(out->note),
+                         "less than MIN_FREE_SPACE is free: nothing is taken until there is room");
         } else if (suspects > 0) {
                 snprintf(out->note, sizeof(out->note),
                          "%u directories could not be synced since the start: check the disk", suspects);

@@ -57,7 +57,9 @@ int fs_put_derived(struct storage *s, struct sha256 key, const char *name, struc
 
         if (fd < 0)
                 return err_errno(e, errno, "cannot begin a file in %.100s/tmp", fs->path);
-        rc = fd_write_all(fd, bytes.p, bytes.n, e);
+        rc = fault_err(FAULT("storage.derived"), "cannot write a derived file", e) < 0
+                     ? -1
+                     : fd_write_all(fd, bytes.p, bytes.n, e);
         fd_close(&fd);
         path_of(key, name, path);
         /* The directory is there already for all but an object's first; its removal may come in between. */
@@ -66,6 +68,8 @@ int fs_put_derived(struct storage *s, struct sha256 key, const char *name, struc
                 rc = err_errno(e, errno, "cannot name the derived file %s", name);
         if (rc < 0)
                 unlinkat(fs->tmp, temp, 0);
+        else
+                rc = fault_err(FAULT("storage.derived.after"), "cannot name a derived file", e);
         return rc;
 }
 

@@ -39,6 +39,7 @@ struct fs {
         struct storage base;
         char *path;
         bool read_only; /* then tmp is -1 */
+        uint64_t min_free;
         int root, tmp, objects, derived;
         int sidecar; /* -1: read only, and there is none */
         enum fs_way way;

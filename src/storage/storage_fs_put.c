@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define CHUNK        ((size_t)64 << 10)
@@ -54,11 +55,32 @@ int storage_link_unnamed(int fd, int dir, const char *name)
         return linkat(AT_FDCWD, proc, dir, name, AT_SYMLINK_FOLLOW);
 }
 
+/*
+ * What uploads leave is for the catalog on the same volume, without which
+ * nothing could be deleted either, and so no room be made.
+ */
+static int check_room(struct fs *fs, struct err *e)
+{
+        struct statvfs v;
+        uint64_t free_bytes;
+
+        if (fs->min_free == 0 || fstatvfs(fs->root, &v) < 0)
+                return 0;
+        free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
+        if (free_bytes >= fs->min_free)
+                return 0;
+        return err_set(e, ERR_NO_SPACE, "%.80s has %llu bytes free, less than MIN_FREE_SPACE (%llu)", fs->path,
+                       (unsigned long long)free_bytes, (unsigned long long)fs->min_free);
+}
+
 int fs_put_begin(struct storage *s, struct storage_put **out, struct err *e)
 {
         struct fs *fs = (struct fs *)s;
-        struct fs_put *p = mem_alloc(sizeof(*p));
+        struct fs_put *p;
 
+        if (check_room(fs, e) < 0)
+                return -1;
+        p = mem_alloc(sizeof(*p));
         if (!p)
                 return err_oom(e);
         memset(p, 0, offsetof(struct fs_put, chunk));
@@ -95,6 +117,8 @@ static int flush(struct fs_put *p, const void *bytes, size_t n, struct err *e)
                 /* A hint: its failure shows at the fsync. */
                 sync_file_range(p->fd, (off_t)p->started, (off_t)(p->flushed - p->started), SYNC_FILE_RANGE_WRITE);
                 p->started = p->flushed;
+                if (check_room(p->fs, e) < 0)
+                        return -1;
         }
         rc = FAULT("storage.write.after");
         return rc ? err_errno(e, rc, "cannot write an upload in %.100s", p->fs->path) : 0;

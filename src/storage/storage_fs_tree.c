@@ -17,36 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int sync_ancestor(const char *path, struct err *e)
-{
-        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-
-        if (fd < 0)
-                return 0; /* not readable for us, so not made by us */
-        if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
-                rc = err_errno(e, errno, "cannot sync the directory %.120s", path);
-        fd_close(&fd);
-        return rc;
-}
-
-/* All of them, since dir_make may have made some in an earlier run that was cut short. */
-int storage_sync_above(const char *path, struct err *e)
-{
-        char part[PATH_MAX];
-        size_t n = strlen(path);
-        int rc = path[0] == '/' ? 0 : sync_ancestor(".", e);
-
-        if (n >= sizeof(part))
-                return err_set(e, ERR_INVALID, "the storage path is longer than %zu bytes", sizeof(part) - 1);
-        for (size_t i = 0; i < n && rc == 0; i++) {
-                part[i] = path[i];
-                part[i + 1] = '\0';
-                if (path[i] == '/')
-                        rc = sync_ancestor(part, e);
-        }
-        return rc;
-}
-
 /* The directory's descriptor; *made tells that it was not there. */
 static int open_dir(struct fs *fs, int parent, const char *name, bool *made, struct err *e)
 {
@@ -94,6 +64,8 @@ static int write_sentinel(struct fs *fs, struct err *e)
         char text[128], id[ID_TEXT_LEN];
         int fd, n, rc;
 
+        if (fault_err(FAULT("storage.sentinel"), "cannot write the sentinel", e) < 0)
+                return -1;
         n = snprintf(text, sizeof(text), "file-allocator storage 1\ninstallation %s\n", id_format(id_new(), id));
         unlinkat(fs->root, FS_SENTINEL ".new", 0); /* of a first use that was cut short */
         fd = openat(fs->root, FS_SENTINEL ".new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0440);
@@ -105,7 +77,9 @@ static int write_sentinel(struct fs *fs, struct err *e)
         fd_close(&fd);
         if (rc == 0 && renameat(fs->root, FS_SENTINEL ".new", fs->root, FS_SENTINEL) < 0)
                 rc = err_errno(e, errno, "cannot name the sentinel in %.120s", fs->path);
-        return rc < 0 ? -1 : sync_dir(fs, fs->root, e);
+        if (rc < 0 || fault_err(FAULT("storage.sentinel.after"), "cannot name the sentinel", e) < 0)
+                return -1;
+        return sync_dir(fs, fs->root, e);
 }
 
 /*
@@ -228,5 +202,5 @@ int fs_tree_open(struct fs *fs, bool expect_content, struct err *e)
                 return -1;
         if (!first)
                 return 0;
-        return storage_sync_above(fs->path, e) < 0 ? -1 : write_sentinel(fs, e);
+        return dir_sync_above(fs->path, e) < 0 ? -1 : write_sentinel(fs, e);
 }

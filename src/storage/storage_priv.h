@@ -113,8 +113,6 @@ struct storage_ops {
 bool storage_derived_named(const char *name);
 /* Give the unnamed file of fd a name. 0 or -1 with errno. */
 int storage_link_unnamed(int fd, int dir, const char *name);
-/* Sync every directory above path, some of which may have been made just now. */
-int storage_sync_above(const char *path, struct err *e) MUST_CHECK;
 
 extern const struct storage_ops storage_fs_ops;
 extern const struct storage_ops storage_s3_ops;

@@ -211,12 +211,16 @@ static int write_sentinel(struct s3 *s, struct err *e)
         char text[128], id[ID_TEXT_LEN];
         struct httpc_response r;
         int n = snprintf(text, sizeof(text), "file-allocator storage 1\ninstallation %s\n", id_format(id_new(), id));
-        int rc = s3_do(s, &(struct s3_request){.method = "PUT", .key = S3_SENTINEL, .body = {text, (size_t)n}}, &r, e);
+        int rc = fault_err(FAULT("storage.sentinel"), "cannot write the sentinel", e);
+
+        if (rc < 0)
+                return rc;
+        rc = s3_do(s, &(struct s3_request){.method = "PUT", .key = S3_SENTINEL, .body = {text, (size_t)n}}, &r, e);
 
         if (rc == 0 && r.status != 200 && r.status != 201)
                 rc = s3_refused(&r, "cannot write", S3_SENTINEL, e);
         httpc_response_done(&r);
-        return rc;
+        return rc == 0 ? fault_err(FAULT("storage.sentinel.after"), "cannot write the sentinel", e) : rc;
 }
 
 static int check_sentinel(struct s3 *s, const struct storage_opts *o, struct err *e)
@@ -354,11 +358,13 @@ static int s3_remove_object(struct storage *base, struct sha256 key, struct err 
         int rc;
 
         s3_object_key(key, path);
+        if (fault_err(FAULT("storage.remove"), "cannot remove an object", e) < 0)
+                return -1;
         s3_claim(s, &claim, path);
         s3_copy_drop(s, path);
         rc = s3_back_remove(s, key, e) < 0 || remove_derived(s, key, e) < 0 || s3_remove_key(s, path, e) < 0 ? -1 : 0;
         s3_unclaim(s, &claim);
-        return rc;
+        return rc == 0 ? fault_err(FAULT("storage.remove.after"), "cannot remove an object", e) : rc;
 }
 
 /* ---- state ---------------------------------------------------------------------------- */

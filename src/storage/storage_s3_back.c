@@ -179,7 +179,7 @@ static int make_folder(struct s3 *s, struct err *e)
                 return err_errno(e, errno, "cannot make a folder in the spool %.120s", s->spool_path);
         if (fsync(s->spool) < 0)
                 return err_errno(e, errno, "cannot sync the spool %.120s", s->spool_path);
-        return storage_sync_above(s->spool_path, e);
+        return dir_sync_above(s->spool_path, e);
 }
 
 int s3_back_open(struct s3 *s, struct err *e)
@@ -394,7 +394,10 @@ static int send_one(struct s3 *s, struct sha256 sha256, struct err *e)
                 flock(b.fd, LOCK_UN); /* it will be the copy's, which readers lock and not the copy itself */
                 rc = s3_check_hash(b.fd, sha256, b.size, e) < 0 ? -1 : 1;
                 while (rc > 0)
-                        rc = s3_store(&b, key, &existed, e) < 0 ? -1 : sent(s, sha256, key, &b.fd, b.size, e);
+                        rc = s3_store(&b, key, &existed, e) < 0 ||
+                                             fault_err(FAULT("storage.sent"), "cannot remove what was sent", e) < 0
+                                     ? -1
+                                     : sent(s, sha256, key, &b.fd, b.size, e);
                 fd_close(&b.fd);
         }
         s3_unclaim(s, &claim);

@@ -134,14 +134,19 @@ static int send_whole(const struct s3_body *b, const char *key, struct err *e)
 {
         char hex[SHA256_TEXT_LEN];
         struct httpc_response r;
-        int rc = s3_do(b->s,
-                       &(struct s3_request){.method = "PUT",
-                                            .key = key,
-                                            .body_fd = b->fd,
-                                            .size = b->size,
-                                            .payload = sha256_format(b->sha256, hex)},
-                       &r, e);
+        int rc = fault_err(FAULT("storage.send"), "cannot store an object", e);
 
+        if (rc < 0)
+                return rc;
+        rc = s3_do(b->s,
+                   &(struct s3_request){.method = "PUT",
+                                        .key = key,
+                                        .body_fd = b->fd,
+                                        .size = b->size,
+                                        .payload = sha256_format(b->sha256, hex)},
+                   &r, e);
+        if (rc == 0)
+                rc = fault_err(FAULT("storage.send.after"), "cannot store an object", e);
         if (rc == 0 && r.status != 200 && r.status != 201)
                 rc = s3_refused(&r, "cannot store", key, e);
         httpc_response_done(&r);
@@ -221,7 +226,7 @@ static int send_part(struct parts *m, unsigned number, uint64_t at, struct err *
         snprintf(query, sizeof(query), "partNumber=%u&%s", number, buf_str(&m->id));
         if (atomic_load(&m->body->s->closing))
                 return err_set(e, ERR_UNAVAILABLE, "the service ends");
-        if (hash_part(m->body, at, n, hex, e) < 0)
+        if (fault_err(FAULT("storage.part"), "cannot store a part", e) < 0 || hash_part(m->body, at, n, hex, e) < 0)
                 return -1;
         rc = s3_do(m->body->s,
                    &(struct s3_request){.method = "PUT",
@@ -248,6 +253,8 @@ static int finish_parts(struct parts *m, struct err *e)
         buf_puts(&m->list, "</CompleteMultipartUpload>");
         if (buf_failed(&m->list))
                 return err_oom(e);
+        if (fault_err(FAULT("storage.complete"), "cannot complete an upload in parts", e) < 0)
+                return -1;
         rc = s3_do(m->body->s,
                    &(struct s3_request){
                            .method = "POST", .key = m->key, .query = buf_str(&m->id), .body = buf_span(&m->list)},
@@ -255,7 +262,7 @@ static int finish_parts(struct parts *m, struct err *e)
         if (rc == 0 && (r.status != 200 || !s3_xml_has(buf_span(&r.body), "CompleteMultipartUploadResult")))
                 rc = s3_refused(&r, "cannot complete the upload of", m->key, e);
         httpc_response_done(&r);
-        return rc;
+        return rc == 0 ? fault_err(FAULT("storage.complete.after"), "cannot complete an upload in parts", e) : rc;
 }
 
 static bool is_there(const struct s3_body *b, const char *key)
@@ -435,6 +442,8 @@ int s3_put_derived(struct storage *base, struct sha256 key, const char *name, st
         int rc;
 
         s3_derived_key(key, name, path);
+        if (fault_err(FAULT("storage.derived"), "cannot store a derived file", e) < 0)
+                return -1;
         s3_claim(s, &claim, path);
         rc = s3_do(s, &(struct s3_request){.method = "PUT", .key = path, .body = bytes}, &r, e);
         if (rc == 0 && r.status != 200 && r.status != 201)
@@ -442,5 +451,5 @@ int s3_put_derived(struct storage *base, struct sha256 key, const char *name, st
         httpc_response_done(&r);
         s3_copy_drop(s, path);
         s3_unclaim(s, &claim);
-        return rc;
+        return rc == 0 ? fault_err(FAULT("storage.derived.after"), "cannot store a derived file", e) : rc;
 }

@@ -25,6 +25,12 @@ void pgtest_exec(const char *database, const char *sql);
 long pgtest_number(const char *database, const char *sql);
 const char *pgtest_database(const char *url); /* the name in a url of ours */
 
+/* Statements behind the catalog's back. */
+static inline void backend_sql(const char *url, const char *sql)
+{
+        pgtest_exec(pgtest_database(url), sql);
+}
+
 /* Marks the (closed) catalog as one of a newer program. */
 void backend_future(const char *url);
 

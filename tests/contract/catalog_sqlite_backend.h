@@ -33,6 +33,18 @@ static void backend_drop(const char *url, const char *data)
 
 const struct suite_backend suite_backend = {.make = backend_make, .drop = backend_drop};
 
+/* Statements behind the back of the (closed) catalog. */
+static inline void backend_sql(const char *url, const char *sql)
+{
+        char *why = NULL;
+        sqlite3 *h;
+
+        assert_int_equal(sqlite3_open(url + strlen("sqlite://"), &h), SQLITE_OK);
+        if (sqlite3_exec(h, sql, NULL, NULL, &why) != SQLITE_OK)
+                fail_msg("%s: %s", sql, why);
+        sqlite3_close(h);
+}
+
 /* Marks the (closed) catalog as one of a newer program. */
 static inline void backend_future(const char *url)
 {

@@ -351,6 +351,41 @@ static void a_cursor_does_not_show_row_numbers(void **state)
         assert_true(same < n / 3);
 }
 
+/* ---- what others' files change ------------------------------------------------------------- */
+
+static size_t ranks_of(struct fix *f, const char *owner, struct text_match *m)
+{
+        struct asset_filter of = {.owner = owner};
+        size_t n;
+
+        OK(catalog_text_search(f->c, "sea dog", &of, 20, m, &n, &f->e));
+        return n;
+}
+
+static void ranks_do_not_depend_on_others_texts(void **state)
+{
+        static const char *const names[] = {"sea dog.jpg", "dog of the sea, dog.jpg", "a sea and a dog and a ship.jpg",
+                                            "sea sea sea dog.jpg"};
+        struct fix *f = *state;
+        struct text_match before[20], after[20];
+        size_t n;
+
+        for (size_t i = 0; i < COUNT_OF(names); i++)
+                put_file(f, "bob", names[i], KIND_FILE);
+        n = ranks_of(f, "bob", before);
+        assert_int_equal(n, COUNT_OF(names));
+        assert_true(before[0].rank < before[n - 1].rank); /* there is an order to change */
+        for (int i = 0; i < 60; i++)                      /* makes one word common, the other rare, and texts long */
+                put_file(f, "ann",
+                         i % 2 ? "sea sea sea of many words that say nothing at all to anybody.jpg" : "dog.jpg",
+                         KIND_FILE);
+        assert_int_equal(ranks_of(f, "bob", after), n);
+        for (size_t i = 0; i < n; i++) {
+                assert_true(id_eq(after[i].asset, before[i].asset));
+                assert_true(after[i].rank <= before[i].rank && after[i].rank >= before[i].rank);
+        }
+}
+
 /* ---- idempotency ------------------------------------------------------------------------------ */
 
 #define KEYS     4
@@ -518,6 +553,7 @@ int main(void)
                 T(no_bit_of_a_cursor_can_be_changed),
                 T(another_catalogs_cursor_is_refused),
                 T(a_cursor_does_not_show_row_numbers),
+                T(ranks_do_not_depend_on_others_texts),
                 T(idempotency_is_a_table_of_first_uses),
                 T(a_request_that_was_refused_leaves_its_key_free),
                 T(of_many_at_once_one_content_wins_each_key),

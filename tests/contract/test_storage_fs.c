@@ -441,6 +441,28 @@ static int fill_the_disk(void)
         return 0;
 }
 
+static void what_must_stay_free_is_not_taken(void **state)
+{
+        struct storage *s = opened();
+        struct stored was;
+        struct err e = {0};
+        int fd = -1;
+
+        (void)state;
+        assert_int_equal(put(s, "kept", 4, &was, &e), 0);
+        storage_close(s);
+        assert_int_equal(
+                storage_open(&(struct storage_opts){.url = "fs://", .path = root, .min_free = UINT64_MAX}, &s, &e), 0);
+        assert_int_equal(put(s, "more", 4, &was, &e), -1);
+        assert_int_equal(e.code, ERR_NO_SPACE);
+        assert_non_null(strstr(e.msg, "MIN_FREE_SPACE"));
+        was.sha256 = sha256_of("kept", 4);
+        assert_int_equal(storage_open_object(s, was.sha256, 4, &fd, &e), 0);
+        close(fd);
+        assert_int_equal(storage_remove_object(s, was.sha256, &e), 0);
+        storage_close(s);
+}
+
 static void a_full_disk_refuses_and_keeps(void **state)
 {
         int rc = in_own_mounts(fill_the_disk, "size=4m", 0);
@@ -668,6 +690,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_failed_step_fails_the_upload, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(an_entry_whose_sync_failed_is_made_anew, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_failed_upload_stays_failed, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(what_must_stay_free_is_not_taken, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_full_disk_refuses_and_keeps, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_read_only_directory_is_named, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(what_was_acknowledged_survives_a_kill, set_up, tear_down),

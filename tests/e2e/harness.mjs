@@ -42,6 +42,7 @@ export class Server {
     living.add(this.child);
     const child = this.child;
     this.exited = new Promise((done) => this.child.on("exit", (code, signal) => { living.delete(child); this.code = code; this.signal = signal; done({ code, signal }); }));
+    this.closed = new Promise((done) => this.child.on("close", done)); // all it wrote is in the log
     this.url = await new Promise((done, fail) => {
       const seen = (chunk) => {
         this.log += chunk;

@@ -172,6 +172,22 @@ test("one bad part refuses the request whole", async () => {
   assert.equal((await s.json("/api/v1/objects")).body.total, before);
 });
 
+test("a refused request leaves its idempotency key free", async () => {
+  const fields = { idempotency_key: "refused first" }, small = { name: "small.txt", data: Buffer.from("small") };
+  const refusals = [
+    await s.upload([small, { name: "bad.bin", data: random(LIMIT + 1) }], fields),
+    await s.upload([small], { ...fields, ownr: "ann" }),
+    await s.upload([], fields),
+    await s.upload([small], { ...fields, payload: "{}" }),
+  ];
+  assert.deepEqual(refusals.map((r) => r.status), [413, 400, 400, 415]);
+  const first = await s.upload([small], fields), again = await s.upload([small], fields);
+  assert.deepEqual([first.status, again.status], [202, 202]);
+  assert.equal(first.headers.get("idempotency-replayed"), null);
+  assert.equal(again.headers.get("idempotency-replayed"), "true");
+  assert.equal(again.body.job_id, first.body.job_id);
+});
+
 test("a request with two Content-Lengths is refused", async () => {
   const got = await talk(["POST /api/v1/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"]);
   assert.match(got, /^HTTP\/1\.1 400 /);

@@ -1,7 +1,7 @@
 // Another owner's identical file changes nothing that a key can see or count: answers while it waits and when it is done,
 // work done for it, what deleting it says, and which calls to the disk an upload takes.
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -130,7 +130,7 @@ async function durableCalls(s, act) {
 const shape = (line) => line.replace(/^\d+ +/, "").replace(/[0-9a-f]{64}/g, "HASH").replace(/objects\/[0-9a-f]{2}/g, "objects/XX").replace(/#\d+|fd\/\d+|\b\d+</g, (m) => m.replace(/\d+/, "N"))
   .replace(/up-[0-9a-f-]+/g, "up-ID").replace(/= -1 EEXIST.*|= \d+.*/, "").replace(/\(deleted\)/g, "").replace(/\s+/g, " ").trim();
 
-describe("calls to the disk", { skip: onS3 ? "the bytes are on S3" : spawnSync("strace", ["-V"]).error ? "no strace" : false }, () => {
+describe("calls to the disk", { skip: onS3 ? "the bytes are on S3" : false }, () => {
   test("an upload takes the same ones whether another owner holds the bytes or not", { timeout: 120000 * slow }, async (t) => {
     const { s, as } = await withOwners({ WORKER_THREADS: "0", MIN_BODY_RATE: "0" });
     try {
@@ -139,12 +139,15 @@ describe("calls to the disk", { skip: onS3 ? "the bytes are on S3" : spawnSync("
       for (let i = 0; i < 3; i++) assert.equal((await send("bob", random(300000, 20 + i))).status, 202); // connections, directories, statements
       const run = async (data) => {
         const { calls, said } = await durableCalls(s, async () => assert.equal((await send("bob", data)).status, 202));
-        return { said, shapes: calls.map(shape).filter((c) => !/catalog\.db-shm/.test(c)) };
+        // The catalog's log is written by others as well (duties, leases): that it was synced is asked, not how often.
+        const all = calls.map(shape), log = all.filter((c) => /catalog\.db/.test(c));
+        return { said, log, shapes: all.filter((c) => !/catalog\.db/.test(c)) };
       };
       const fresh = await run(random(300000, 50));
       if (/Operation not permitted|EPERM/.test(fresh.said)) return t.skip("strace may not look at processes here");
       const same = await run(shared);
-      assert.ok(fresh.shapes.filter((c) => c.startsWith("fsync") || c.startsWith("fdatasync")).length >= 3, fresh.shapes.join("\n"));
+      assert.deepEqual(fresh.shapes.map((c) => c.split("(")[0]), ["openat", "fsync", "linkat", "fsync"], fresh.shapes.join("\n"));
+      if (!process.env.FA_STACK) for (const r of [fresh, same]) assert.ok(r.log.some((c) => c.startsWith("fdatasync")), "and the catalog");
       console.log(`# calls of an upload: ${fresh.shapes.map((c) => c.split("(")[0]).join(" ")}`);
       assert.deepEqual(same.shapes, fresh.shapes);
     } finally {

@@ -4,7 +4,7 @@ import crypto from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { Server, random, sleep, slow, tempDir } from "./harness.mjs";
+import { Server, photos, random, run, sleep, slow, tempDir } from "./harness.mjs";
 import { onS3, productionEnv } from "./stack.mjs";
 
 // Everything here looks at files; PostgreSQL's part is in the test of two instances.
@@ -213,5 +213,75 @@ test("bytes that no row tells of are removed at the end of a pass, young ones ar
   assert.ok(!fs.existsSync(objectPath(s, sha256(old))));
   assert.ok(fs.existsSync(objectPath(s, sha256(young))));
   assert.equal((await s.json("/api/v1/admin/stats")).body.storage.objects, 0);
+  await s.stop();
+});
+
+// An installation of its own, with its server stopped: what fsck says of it.
+async function fsck(dir, args = [], env = {}) {
+  const out = await run(["fsck", "--json", ...args], { cwd: dir, env: { DATA_PATH: path.join(dir, "data"), ...env } });
+  return { ...out, report: out.stdout ? JSON.parse(out.stdout) : undefined };
+}
+const told = (r, check) => r.report.checks.find((c) => c.check === check);
+
+test("fsck looks beside a server, repairs only without one, and tells by its code how it went", { skip: !embedded }, async () => {
+  const dir = tempDir();
+  let s = await new Server({ dir }).start();
+  const picture = path.join(photos, fs.readdirSync(photos).find((f) => f.startsWith("cat")));
+  const data = random(4000, 60);
+  const { body } = await s.upload([{ path: picture }, { name: "a.bin", data }]);
+  await s.job(body.job_id);
+  const [cat, bin] = body.system_ids;
+  const asset = (await s.json(`/api/v1/objects/${cat}`)).body;
+  let r = await fsck(dir);
+  assert.equal(r.code, 0, r.stdout + r.stderr);
+  assert.equal(r.report.clean, true);
+  assert.equal(r.report.objects, 2);
+  const thumb = path.join(dir, "data/storage/derived", asset.sha256.slice(0, 2), asset.sha256, "thumb.webp");
+  fs.rmSync(thumb);
+  r = await fsck(dir, ["--quick"]);
+  assert.equal(r.code, 1);
+  assert.equal(told(r, "derived_missing").found, 1);
+  r = await fsck(dir, ["--repair"]);
+  assert.equal(r.code, 1);
+  assert.match(r.stderr, new RegExp(`in use by process ${s.child.pid}: stop it before --repair`));
+  s.child.kill("SIGTERM");
+  await s.ended();
+  r = await fsck(dir, ["--repair"]);
+  assert.equal(r.code, 3, r.stdout + r.stderr);
+  assert.equal((await fsck(dir)).code, 0);
+  fs.rmSync(objectPath({ dir }, sha256(data)));
+  r = await fsck(dir, ["--repair"]);
+  assert.equal(r.code, 1, "nobody can bring its bytes back");
+  assert.equal(told(r, "object_missing").found, 1);
+  assert.match(r.report.findings[0].what, new RegExp(sha256(data)));
+
+  s = await new Server({ dir }).start();
+  await s.quiet();
+  assert.ok(fs.existsSync(thumb), "the thumbnail was made again");
+  assert.equal((await s.json(`/api/v1/objects/${cat}`)).body.status, "done");
+  const lost = (await s.json(`/api/v1/objects/${bin}`)).body;
+  assert.equal(lost.status, "failed");
+  assert.match(JSON.stringify(lost), /upload it again/);
+  assert.equal((await report(s)).bad_total, 1);
+  assert.equal((await s.upload([{ name: "b.bin", data }])).status, 202);
+  assert.equal((await s.json(`/api/v1/objects/${bin}`)).body.status, "done");
+  assert.deepEqual(await content(s, bin), data);
+  assert.equal((await fsck(dir)).code, 0);
+  const text = await run(["fsck"], { cwd: dir, env: { DATA_PATH: path.join(dir, "data") } });
+  assert.match(text.stdout, /^clean: 2 objects/m);
+  await s.stop();
+  assert.equal((await fsck(tempDir())).code, 1);
+});
+
+test("fsck on PostgreSQL and an object store", { timeout: 120000 * slow }, async () => {
+  const dir = tempDir(), env = await productionEnv(dir);
+  const s = await new Server({ dir, env }).start();
+  const { body } = await s.upload([{ name: "a.bin", data: random(4000, 70) }, { name: "b.bin", data: random(100, 71) }]);
+  assert.equal(body.system_ids.length, 2);
+  let r = await fsck(dir, [], env);
+  assert.equal(r.code, 0, r.stdout + r.stderr);
+  assert.equal(r.report.objects, 2);
+  r = await fsck(dir, ["--repair", "--quick"], env);
+  assert.equal(r.code, 0, r.stdout + r.stderr);
   await s.stop();
 });

@@ -5,25 +5,15 @@ import crypto from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { Server, build, labelled, photos, random, tempDir } from "../e2e/harness.mjs";
+import { Server, labelled, photos, random, tempDir } from "../e2e/harness.mjs";
+import { table } from "./books.mjs";
+import { Control, library } from "./control.mjs";
 
 const FULL = process.env.FA_TORTURE === "full";
-const library = path.join(build, "tests/libfault.so");
-const OPS = { write: 1, fsync: 2, link: 3, rename: 4, open: 5, close: 6, truncate: 7, allocate: 8 };
-const ERRORS = { EINTR: 4, EIO: 5, ENOMEM: 12, EMFILE: 24, ENOSPC: 28, short: 0 };
-const SERIES = [["write", "EIO"], ["write", "ENOSPC"], ["write", "EINTR"], ["write", "short"], ["fsync", "EIO"], ["fsync", "ENOSPC"], ["link", "EIO"], ["link", "ENOSPC"],
-  ["rename", "EIO"], ["open", "EMFILE"], ["open", "EIO"], ["close", "EIO"], ["truncate", "EIO"], ["allocate", "ENOMEM"]]
+const SERIES = [["write", "EIO"], ["write", "ENOSPC"], ["write", "EDQUOT"], ["write", "EINTR"], ["write", "short"], ["fsync", "EIO"], ["fsync", "ENOSPC"], ["link", "EIO"], ["link", "ENOSPC"],
+  ["rename", "EIO"], ["open", "EMFILE"], ["open", "EIO"], ["close", "EIO"], ["truncate", "EIO"], ["read", "EIO"], ["read", "EINTR"], ["read", "short"], ["stat", "EIO"], ["mkdir", "ENOSPC"], ["unlink", "EIO"], ["fsync", "EDQUOT"], ["link", "EDQUOT"], ["allocate", "ENOMEM"]]
   .filter(([op]) => op.match(process.env.FA_FAULT ?? ""));
 const sha256 = (data) => crypto.createHash("sha256").update(data).digest("hex");
-
-// The other side of inject.c: op, error, left, hits as 32-bit numbers in a file that both map.
-class Control {
-  constructor(file) { fs.writeFileSync(file, Buffer.alloc(16)); this.fd = fs.openSync(file, "r+"); }
-  put(...words) { fs.writeSync(this.fd, Buffer.from(Int32Array.from(words).buffer), 0, 16, 0); }
-  arm(op, error, n) { this.put(0, ERRORS[error], n, 0); fs.writeSync(this.fd, Buffer.from(Int32Array.of(OPS[op]).buffer), 0, 4, 0); }
-  // How many failed.
-  disarm() { const b = Buffer.alloc(16); fs.readSync(this.fd, b, 0, 16, 0); this.put(0, 0, 0, 0); return b.readInt32LE(12); }
-}
 
 class Installation {
   constructor(workers) {
@@ -37,7 +27,7 @@ class Installation {
   async start() {
     this.s = await new Server({ dir: this.dir, env: { LD_PRELOAD: library, FAULT_CONTROL: this.file, FAULT_ROOT: path.join(this.dir, "data"), WORKER_THREADS: this.workers } }).start();
     await fs.promises.access(`/proc/${this.s.child.pid}/map_files`).catch(() => {});
-    assert.match(fs.readFileSync(`/proc/${this.s.child.pid}/maps`, "utf8"), /libfault/, "the library is in the server");
+    assert.match(fs.readFileSync(`/proc/${this.s.child.pid}/maps`, "utf8"), /libfault_inject/, "the library is in the server");
   }
   async put(data, name) {
     let status, id;
@@ -67,10 +57,7 @@ class Installation {
 }
 
 const rows = [];
-const tell = (title) => {
-  console.log(`# ${title}\n# | fails | with | n | acknowledged | refused | cut off | losses |`);
-  for (const r of rows.splice(0)) console.log(`# | ${r.op} | ${r.error} | ${r.runs} | ${r.ok} | ${r.refused} | ${r.cut} | 0 |`);
-};
+const tell = (title) => table(title, ["fails", "with", "runs", "acknowledged", "refused", "cut off", "losses"], rows.splice(0).map((r) => [r.op, r.error, r.runs, r.ok, r.refused, r.cut, 0]));
 
 test("every n-th call of an upload fails", { timeout: 1800000 }, async () => {
   const x = new Installation("0");

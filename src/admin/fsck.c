@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The checks that need the storage, and the order of all. */
+#include "admin/fsck.h"
+
+#include "admin/admin_priv.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PAGE    64
+#define TMP_AGE 86400 /* seconds: no upload takes so long */
+
+/* A check's place in the report; the same name comes back. */
+static struct catalog_check_result *place(struct fsck_report *r, const char *name)
+{
+        for (size_t i = 0; i < r->n; i++)
+                if (!strcmp(r->checks[i].name, name))
+                        return &r->checks[i];
+        assert(r->n < FSCK_CHECKS_MAX);
+        r->checks[r->n] = (struct catalog_check_result){.name = name};
+        return &r->checks[r->n++];
+}
+
+static void found(const struct fsck_opts *o, struct fsck_report *r, const char *check, const char *format, ...)
+        PRINTF_LIKE(4, 5);
+static void found(const struct fsck_opts *o, struct fsck_report *r, const char *check, const char *format, ...)
+{
+        char text[600];
+        va_list ap;
+        place(r, check)->found++;
+        r->found++;
+        if (!o->tell)
+                return;
+        va_start(ap, format);
+        vsnprintf(text, sizeof text, format, ap);
+        va_end(ap);
+        o->tell(o->ctx, check, text);
+}
+
+static void mended(struct fsck_report *r, const char *check)
+{
+        place(r, check)->mended++;
+        r->mended++;
+}
+
+/* ---- uploads that died ---------------------------------------------------------------- */
+
+static int look_at_tmp(const struct fsck_opts *o, struct fsck_report *r, int dir, const char *name, struct err *e)
+{
+        struct stat st;
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) ||
+            wall_now().us - (int64_t)st.st_mtim.tv_sec * 1000000 < (int64_t)TMP_AGE * 1000000)
+                return 0;
+        found(o, r, "tmp", "left over by an upload that died: %s/%.100s", o->tmp, name);
+        if (!o->repair)
+                return 0;
+        if (unlinkat(dir, name, 0) && errno != ENOENT)
+                return err_errno(e, errno, "cannot remove %s/%.100s", o->tmp, name);
+        mended(r, "tmp");
+        return 0;
+}
+
+int fsck_tmp(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
+{
+        struct dirent *d;
+        int rc = 0;
+        place(r, "tmp");
+        DIR *dir = o->tmp ? opendir(o->tmp) : NULL;
+        if (o->tmp && !dir && errno != ENOENT)
+                return err_errno(e, errno, "cannot read %s", o->tmp);
+        while (dir && rc == 0 && (d = readdir(dir)))
+                if (d->d_name[0] != '.')
+                        rc = look_at_tmp(o, r, dirfd(dir), d->d_name, e);
+        if (dir)
+                closedir(dir);
+        return rc;
+}
+
+/* ---- objects that files refer to -------------------------------------------------------- */
+
+static const char *check_of(enum err_code code, const char *msg)
+{
+        if (code == ERR_NOT_FOUND)
+                return "object_missing";
+        return strstr(msg, "should have") ? "object_size" : "object_bytes";
+}
+
+/* The bytes are lost until somebody brings them again: the files say so, and it stays a problem. */
+static int damaged(const struct fsck_opts *o, struct fsck_report *r, struct check_object *c, struct arena *a,
+                   const struct err *why, struct err *e)
+{
+        char hex[SHA256_TEXT_LEN];
+        uint64_t moved;
+        const char *reason = why->code == ERR_NOT_FOUND ? "it is missing" : why->msg;
+        found(o, r, check_of(why->code, why->msg), "object %s: %.300s", sha256_format(c->item.sha256, hex), reason);
+        c->item.bad = arena_strdup(a, reason);
+        if (!c->item.bad)
+                return err_oom(e);
+        if (!o->repair)
+                return 0;
+        char text[400];
+        snprintf(text, sizeof text, "the stored bytes of this file are lost (%.300s); upload it again", reason);
+        return catalog_object_lost(o->catalog, c->item.sha256, text, &moved, e);
+}
+
+static bool has_derived(const struct fsck_opts *o, struct sha256 object, bool *told, struct err *e)
+{
+        static const char *const names[] = {STORAGE_DERIVED_NAMES};
+        *told = true;
+        for (size_t i = 0; i < COUNT_OF(names); i++) {
+                uint64_t size;
+                int fd;
+                if (storage_open_derived(o->storage, object, names[i], &fd, &size, e)) {
+                        *told = e->code == ERR_NOT_FOUND;
+                        return false;
+                }
+                fd_close(&fd);
+        }
+        return true;
+}
+
+static int check_derived(const struct fsck_opts *o, struct fsck_report *r, const struct check_object *c, struct err *e)
+{
+        char hex[SHA256_TEXT_LEN], id[ID_TEXT_LEN];
+        struct err why;
+        bool told;
+        if (id_is_nil(c->derived) || has_derived(o, c->item.sha256, &told, &why))
+                return 0;
+        if (!told) {
+                found(o, r, "unchecked", "derived files of object %s: %.300s", sha256_format(c->item.sha256, hex),
+                      why.msg);
+                return 0;
+        }
+        found(o, r, "derived_missing", "thumbnail or preview of file %s (object %s)", id_format(c->derived, id),
+              sha256_format(c->item.sha256, hex));
+        if (!o->repair)
+                return 0;
+        if (catalog_asset_reprocess(o->catalog, c->derived, NULL, "fsck", &why) && why.code != ERR_CONFLICT) {
+                *e = why;
+                return -1;
+        }
+        mended(r, "derived_missing");
+        return 0;
+}
+
+static int well(const struct fsck_opts *o, struct fsck_report *r, struct check_object *c, struct err *e)
+{
+        char hex[SHA256_TEXT_LEN];
+        uint64_t moved;
+        if (c->lost) {
+                found(o, r, "lost_and_found",
+                      "files were failed because their bytes were lost, which are there: object %s",
+                      sha256_format(c->item.sha256, hex));
+                if (o->repair) {
+                        if (catalog_object_lost(o->catalog, c->item.sha256, NULL, &moved, e))
+                                return -1;
+                        mended(r, "lost_and_found");
+                }
+        }
+        return check_derived(o, r, c, e);
+}
+
+static int check_object(const struct fsck_opts *o, struct fsck_report *r, struct check_object *c, struct arena *a,
+                        struct err *e)
+{
+        struct verify v = {.storage = o->storage, .object = c->item.sha256, .size = c->item.size, .quick = o->quick};
+        char hex[SHA256_TEXT_LEN];
+        struct err why = {.msg = ""};
+        bool bad;
+        int rc = verify_object(&v, &bad, &why);
+        r->objects++;
+        r->bytes += c->item.size;
+        if (rc == 0)
+                return well(o, r, c, e);
+        c->item.skipped = !bad || (why.code == ERR_NOT_FOUND && o->may_wait);
+        if (!c->item.skipped)
+                return damaged(o, r, c, a, &why, e);
+        found(o, r, "unchecked", "object %s: %.300s", sha256_format(c->item.sha256, hex), why.msg);
+        return 0;
+}
+
+/* What was read is known to the scrubber as well; what was only looked for says nothing of the bytes. */
+static int note_page(const struct fsck_opts *o, const struct check_object *page, size_t n, struct err *e)
+{
+        struct scrub_item items[PAGE];
+        size_t k = 0;
+        for (size_t i = 0; i < n; i++)
+                if (!page[i].item.skipped && (!o->quick || page[i].item.bad))
+                        items[k++] = page[i].item;
+        return o->repair ? catalog_scrub_seen(o->catalog, items, k, e) : 0;
+}
+
+static int check_objects(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
+{
+        static const char *const names[] = {"object_missing", "object_size",    "object_bytes",
+                                            "unchecked",      "lost_and_found", "derived_missing"};
+        struct scrub_state st;
+        struct sha256 after = {{0}};
+        size_t n = PAGE;
+        int rc = catalog_scrub_state(o->catalog, &st, e);
+        for (size_t i = 0; i < COUNT_OF(names); i++)
+                place(r, names[i]);
+        while (rc == 0 && n == PAGE) {
+                struct arena *a = arena_new(1 << 20);
+                struct check_object *page;
+                rc = a ? catalog_check_objects(o->catalog, &after, PAGE, a, &page, &n, e) : err_oom(e);
+                for (size_t i = 0; rc == 0 && i < n; i++) {
+                        rc = check_object(o, r, &page[i], a, e);
+                        after = page[i].item.sha256;
+                        if (o->progress)
+                                o->progress(o->ctx, "objects", r->objects, st.objects);
+                }
+                if (rc == 0)
+                        rc = note_page(o, page, n, e);
+                arena_free(a);
+        }
+        return rc;
+}
+
+/* ---- what nothing refers to -------------------------------------------------------------- */
+
+struct stray {
+        const struct fsck_opts *o;
+        struct fsck_report *r;
+        const char *check;
+};
+
+static int tell_stray(void *ctx, struct sha256 object, uint64_t size, struct err *e)
+{
+        struct stray *s = ctx;
+        char hex[SHA256_TEXT_LEN];
+        bool derived = !strcmp(s->check, "derived_stray");
+        found(s->o, s->r, s->check, "%s %s",
+              derived ? "files derived from an object that the catalog does not know:"
+                      : "the catalog does not know object",
+              sha256_format(object, hex));
+        if (!s->o->repair)
+                return 0;
+        if (gc_remove_stray(s->o->catalog, s->o->storage, object, size, e) < 0)
+                return -1;
+        mended(s->r, s->check);
+        return 0;
+}
+
+static int tell_name(void *ctx, const struct storage_item *item, struct err *e)
+{
+        struct stray *s = ctx;
+        (void)e;
+        if (item->stray)
+                found(s->o, s->r, s->check, "it is none of the service's: %.300s", item->name);
+        return 0;
+}
+
+static int check_strays(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
+{
+        struct stray objects = {o, r, "object_stray"}, derived = {o, r, "derived_stray"}, names = {o, r, "name_stray"};
+        place(r, objects.check);
+        place(r, derived.check);
+        place(r, names.check);
+        if (strays_walk(o->catalog, o->storage, STORAGE_OBJECTS, stray_age(o->gc_grace), tell_stray, &objects, e) < 0 ||
+            strays_walk(o->catalog, o->storage, STORAGE_DERIVED, stray_age(o->gc_grace), tell_stray, &derived, e) < 0)
+                return -1;
+        return storage_list(o->storage, STORAGE_OBJECTS, tell_name, &names, e) < 0 ||
+                               storage_list(o->storage, STORAGE_DERIVED, tell_name, &names, e) < 0
+                       ? -1
+                       : 0;
+}
+
+/* That something waits to be collected is no fault: it is collected, and told, where something is done anyway. */
+static int collect(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
+{
+        int n = 1;
+        place(r, "object_orphaned");
+        if (!o->repair)
+                return 0;
+        if (o->alone && catalog_gc_recover(o->catalog, e))
+                return -1;
+        while (n > 0 && (n = gc_batch(o->catalog, o->storage, o->gc_grace, e)) > 0)
+                for (int i = 0; i < n; i++) {
+                        found(o, r, "object_orphaned", "an object that no file refers to any more was removed");
+                        mended(r, "object_orphaned");
+                }
+        return n;
+}
+
+int fsck_run(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
+{
+        struct catalog_check_opts co = {
+                .repair = o->repair, .alone = o->alone, .quick = o->quick, .tell = o->tell, .ctx = o->ctx};
+        size_t n;
+        /* First, since what the others change is counted on. */
+        if (o->progress)
+                o->progress(o->ctx, "catalog", 0, 0);
+        if (catalog_check(o->catalog, &co, r->checks + r->n, &n, e))
+                return -1;
+        for (size_t i = 0; i < n; i++) {
+                r->found += r->checks[r->n + i].found;
+                r->mended += r->checks[r->n + i].mended;
+        }
+        r->n += n;
+        return check_objects(o, r, e) || check_strays(o, r, e) || collect(o, r, e) ? -1 : 0;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One object read as the disk or the store has it, and compared with its name. */
+#include "admin/admin_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define PIECE ((size_t)256 << 10)
+
+static int64_t read_piece(int fd, struct storage_read *r, uint64_t at, char *piece, struct err *e)
+{
+        ssize_t n;
+        if (fd < 0)
+                return storage_read_at(r, at, piece, PIECE, e);
+        do
+                n = pread(fd, piece, PIECE, (off_t)at);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return err_errno(e, errno, "cannot read it");
+        return n;
+}
+
+static int read_all(const struct verify *v, int fd, struct storage_read *r, struct err *e)
+{
+        struct sha256_ctx *sha = sha256_new();
+        char *piece = mem_alloc(PIECE);
+        uint64_t at = 0;
+        int64_t n = 0;
+        bool go_on = true, same = false;
+        int rc = sha && piece ? 0 : err_oom(e);
+        while (rc == 0 && go_on && (n = read_piece(fd, r, at, piece, e)) > 0) {
+                sha256_update(sha, piece, (size_t)n);
+                at += (uint64_t)n;
+                go_on = !v->go_on || v->go_on(v->ctx, (size_t)n);
+        }
+        if (rc == 0)
+                same = sha256_eq(sha256_final(sha), v->object) && at == v->size;
+        sha256_free(sha);
+        mem_free(piece);
+        if (rc < 0 || n < 0)
+                return -1;
+        if (!go_on)
+                return 1;
+        return same ? 0 : err_set(e, ERR_CORRUPT, "its bytes are not those of its name");
+}
+
+static int once(const struct verify *v, bool *opened, struct err *e)
+{
+        struct storage_read *r;
+        int fd, rc;
+        *opened = storage_verify_begin(v->storage, v->object, v->size, &fd, &r, e) == 0;
+        if (!*opened)
+                return -1;
+        if (v->quick) {
+                rc = 0;
+        } else {
+                /* From the disk, and without pushing out what others read. */
+                if (fd >= 0)
+                        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+                rc = read_all(v, fd, r, e);
+                if (fd >= 0)
+                        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        }
+        fd_close(&fd);
+        storage_read_end(r);
+        return rc;
+}
+
+/* What the object itself is to blame for. */
+static bool is_damage(enum err_code code, bool opened)
+{
+        return code == ERR_NOT_FOUND || code == ERR_CORRUPT || (code == ERR_IO && opened);
+}
+
+int verify_object(const struct verify *v, bool *damaged, struct err *e)
+{
+        bool opened;
+        int rc = once(v, &opened, e);
+        if (rc < 0 && is_damage(e->code, opened))
+                rc = once(v, &opened, e); /* twice, before it is called so */
+        *damaged = rc < 0 && is_damage(e->code, opened);
+        return rc;
+}
