@@ -65,6 +65,7 @@ if(TARGET room_embed) # tools/fetch-onnxruntime puts the header there
 endif()
 fa_room(search)
 fa_room(organise)
+fa_room(sidecar)
 fa_room(ingest)
 fa_room(admin)
 fa_room(api)

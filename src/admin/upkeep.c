@@ -4,7 +4,8 @@
 #include "log/log.h"
 
 #define TRASH_EVERY 600 /* seconds */
-#define GC_EVERY    60  /* and each second where the grace is shorter than that */
+#define TRASH_BATCH 1000
+#define GC_EVERY    60 /* and each second where the grace is shorter than that */
 
 bool admin_pause(struct admin *a, struct dur d)
 {
@@ -18,29 +19,41 @@ bool admin_pause(struct admin *a, struct dur d)
         return !stop;
 }
 
-static void empty_trash(struct admin *a)
+/* How many were purged; *more: as many as this may be left. */
+static size_t purge_some(struct admin *a, struct arena *mem, bool *more)
 {
-        struct arena *mem = arena_new(1 << 20);
+        struct wall due = {wall_now().us - a->o.trash_after.ns / 1000};
         struct err e;
         struct id *ids;
-        size_t n;
-        if (!mem)
-                return;
-        struct wall due = {wall_now().us - a->o.trash_after.ns / 1000};
-        if (catalog_trash_due(a->o.catalog, due, 1000, mem, &ids, &n, &e)) {
+        size_t n, purged = 0;
+        *more = false;
+        if (catalog_trash_due(a->o.catalog, due, TRASH_BATCH, mem, &ids, &n, &e)) {
                 log_warning("admin", "cannot read the trash: %s", e.msg);
-                n = 0;
+                return 0;
         }
-        size_t purged = 0;
-        for (size_t i = 0; i < n; i++) {
-                if (catalog_asset_purge(a->o.catalog, ids[i], NULL, "service", &e) == 0)
+        for (size_t i = 0; i < n && admin_pause(a, (struct dur){0}); i++) {
+                if (catalog_trash_purge(a->o.catalog, ids[i], due, "service", &e) == 0)
                         purged++;
-                else
+                else if (e.code != ERR_NOT_FOUND) /* a person was faster */
                         log_warning("admin", "cannot empty the trash: %s", e.msg);
+        }
+        *more = purged > 0 && n == TRASH_BATCH;
+        return purged;
+}
+
+static void empty_trash(struct admin *a)
+{
+        bool more = true;
+        size_t purged = 0;
+        while (more) {
+                struct arena *mem = arena_new(1 << 20);
+                if (!mem)
+                        break;
+                purged += purge_some(a, mem, &more);
+                arena_free(mem);
         }
         if (purged)
                 log_info("admin", "emptied the trash of %zu files", purged);
-        arena_free(mem);
 }
 
 static void trash_duty(struct admin *a)

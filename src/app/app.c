@@ -103,18 +103,44 @@ int app_open_catalog(struct app *a, struct err *e)
         return catalog_open(&co, &a->catalog, e);
 }
 
+static int stop_at_sidecar(void *ctx, const struct storage_item *item, struct err *e)
+{
+        (void)ctx, (void)e;
+        return !item->stray && !id_is_nil(item->id);
+}
+
+/* An empty catalog on a storage that tells of files is a lost one: whatever it took from now on would be in the way of
+ * a rebuild. */
+static int check_not_lost(struct app *a, struct err *e)
+{
+        int rc = storage_list(a->storage, STORAGE_SIDECARS, stop_at_sidecar, NULL, e);
+        return rc <= 0 ? rc
+                       : err_set(e, ERR_CONFLICT,
+                                 "the catalog is empty, but the storage has sidecars of files: run \"file-allocator "
+                                 "rebuild\" to make the catalog again, or move the folder sidecar away to begin anew");
+}
+
 static int open_stores(struct app *a, struct err *e)
 {
         struct catalog_counts counts;
-        if (app_open_catalog(a, e) || catalog_counts(a->catalog, NULL, &counts, e))
+        enum rebuild_state rebuilt;
+        if (app_open_catalog(a, e) || catalog_counts(a->catalog, NULL, &counts, e) ||
+            catalog_rebuild_state(a->catalog, &rebuilt, e))
                 return -1;
+        if (rebuilt == REBUILD_BEGUN)
+                return err_set(
+                        e, ERR_CONFLICT,
+                        "a rebuild of this catalog was begun and is not finished: run \"file-allocator rebuild\" "
+                        "again");
         struct storage_opts so;
         char role_url[APP_ROLE_URL_MAX];
         app_storage_opts(a->c, role_url, &so);
         so.path = a->storage_path;
         so.min_free = (uint64_t)a->c->min_free_space;
         so.expect_content = counts.objects > 0;
-        return storage_open(&so, &a->storage, e);
+        if (storage_open(&so, &a->storage, e))
+                return -1;
+        return rebuilt == REBUILD_EMPTY ? check_not_lost(a, e) : 0;
 }
 
 struct jail_opts app_jail_opts(const struct config *c, const struct app_paths *p)
@@ -171,6 +197,12 @@ static int open_services(struct app *a, struct err *e)
         return ingest_open(&io, &a->ingest, e);
 }
 
+static int start_sidecars(struct app *a, struct err *e)
+{
+        struct sidecar_opts so = {.catalog = a->catalog, .storage = a->storage, .instance = a->instance};
+        return a->c->sidecars ? sidecar_open(&so, &a->sidecar, e) : 0;
+}
+
 static void idle(void *ctx)
 {
         (void)ctx;
@@ -179,7 +211,7 @@ static void idle(void *ctx)
 
 static int start_workers(struct app *a, struct err *e)
 {
-        if (organise_start(a->organise, e))
+        if (organise_start(a->organise, e) || start_sidecars(a, e))
                 return -1;
         if (a->c->worker_threads == 0)
                 return 0;
@@ -350,6 +382,7 @@ void app_stop(struct app *a)
         api_close(a->api);
         admin_close(a->admin);
         organise_close(a->organise);
+        sidecar_close(a->sidecar, deadline);
         ingest_close(a->ingest);
         search_close(a->search);
         jail_close(a->probe_jail);

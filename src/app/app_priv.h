@@ -14,6 +14,7 @@
 #include "limit/limit.h"
 #include "organise/organise.h"
 #include "search/search.h"
+#include "sidecar/sidecar.h"
 #include "worker/worker.h"
 
 #define APP_PROBES 7
@@ -35,6 +36,7 @@ struct app {
         struct organise *organise;
         struct search *search;
         struct ingest *ingest;
+        struct sidecar *sidecar; /* NULL: SIDECARS is false */
         struct worker_pool *workers;
         struct admin *admin;
         struct api *api;

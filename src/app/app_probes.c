@@ -66,6 +66,17 @@ static const char *probe_storage(void *ctx, struct buf *out)
                               st.waiting_since.us ? (double)(wall_now().us - st.waiting_since.us) * 1e-6 : 0, 3);
                 json_end(&j);
         }
+        if (a->sidecar) {
+                struct sidecar_state side;
+                sidecar_state(a->sidecar, &side);
+                json_key(&j, "sidecars");
+                json_obj(&j);
+                json_kv_int(&j, "waiting", (int64_t)side.waiting);
+                json_kv_fixed(&j, "oldest_seconds", side.oldest_seconds, 3);
+                json_end(&j);
+                if (!*st.note)
+                        memcpy(st.note, side.note, sizeof st.note);
+        }
         /* With write-back uploads go on while the store is away, which the note tells. Degraded also below 1 % or 1 GiB
          * free, whichever is less. */
         uint64_t floor = st.total_bytes / 100 < (1ull << 30) ? st.total_bytes / 100 : (1ull << 30);

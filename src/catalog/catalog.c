@@ -34,9 +34,14 @@ const char *job_status_name(enum job_status s)
         return names[s];
 }
 
-bool error_is_input(enum err_code code)
+bool error_named_input(const char *name)
 {
-        return code == ERR_INVALID || code == ERR_UNSUPPORTED || code == ERR_CORRUPT || code == ERR_TOO_LARGE;
+        static const enum err_code input[] = {ERR_INVALID, ERR_UNSUPPORTED, ERR_CORRUPT, ERR_TOO_LARGE};
+
+        for (size_t i = 0; i < COUNT_OF(input); i++)
+                if (strcmp(name, err_name(input[i])) == 0)
+                        return true;
+        return false;
 }
 
 const char *or_empty(const char *s)

@@ -404,6 +404,8 @@ int catalog_counts(struct catalog *c, const char *owner, struct catalog_counts *
 
 /* ---- the trash and its end -------------------------------------------------------------------- */
 
+/* One of them for good. ERR_NOT_FOUND also when a person has restored it meanwhile. */
+int catalog_trash_purge(struct catalog *c, struct id id, struct wall t, const char *actor, struct err *e) MUST_CHECK;
 /* Assets trashed before t, oldest first: for the purge. */
 int catalog_trash_due(struct catalog *c, struct wall t, unsigned limit, struct arena *a, struct id **out, size_t *n,
                       struct err *e) MUST_CHECK;

@@ -208,6 +208,7 @@ struct asset_args {
         const char *fold; /* of the new name */
         struct tag *tags;
         struct id *operation;
+        struct wall before; /* purge only what was trashed before; 0: whatever it is */
 };
 
 static int rename_to(struct tx *tx, const struct row *r, const struct asset_args *g, struct err *e)
@@ -268,7 +269,8 @@ static int do_patch(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (p->set_cluster && move_to(tx, &r, g, e) < 0)
                 return -1;
-        if (db_run(tx->db, e, "UPDATE asset SET updated = ? WHERE n = ?", "ll", tx->now.us, r.n) < 0)
+        if (db_run(tx->db, e, "UPDATE asset SET updated = ? WHERE n = ?", "ll", tx->now.us, r.n) < 0 ||
+            tx_mark(tx, KEPT_ASSET, r.id, e) < 0)
                 return -1;
         return tx_text(tx, r.n, e);
 }
@@ -306,6 +308,8 @@ static int set_trashed(struct tx *tx, struct asset_args *g, bool trashed, struct
         if (row_set_trashed(tx, &r, trashed, e) < 0)
                 return -1;
         if (!id_is_nil(r.cluster) && folder_member(tx, r.cluster, r.n, trashed ? -1 : 1, e) < 0)
+                return -1;
+        if (!trashed && near_again(tx, &r, e) < 0)
                 return -1;
         return lineage_add(tx, r.n, trashed ? "trashed" : "restored", g->actor, NULL, e);
 }
@@ -357,6 +361,32 @@ static int tasks_drop(struct tx *tx, int64_t asset, struct err *e)
         return 0;
 }
 
+/* The oldest of its duplicates takes its place for the others. Each is marked. */
+static int duplicates_pass_on(struct tx *tx, const struct row *r, struct err *e)
+{
+        struct rows *s =
+                db_query(tx->db, e, "SELECT id FROM asset WHERE sha256 = ? AND duplicate_of = ? ORDER BY n LIMIT 1",
+                         "hu", &r->sha256, &r->id);
+        int rc = s ? db_step(tx->db, s, e) : -1;
+        struct id next;
+
+        if (rc <= 0)
+                return rc;
+        next = col_id(s, 0);
+        db_end(s);
+        s = db_query(tx->db, e,
+                     "UPDATE asset SET duplicate_of = CASE WHEN id = ?3 THEN NULL ELSE ?3 END WHERE sha256 = ?1 AND "
+                     "duplicate_of = ?2 RETURNING id",
+                     "huu", &r->sha256, &r->id, &next);
+        rc = -1;
+        while (s && (rc = db_step(tx->db, s, e)) > 0)
+                if (tx_mark(tx, KEPT_ASSET, col_id(s, 0), e) < 0) {
+                        db_end(s);
+                        return -1;
+                }
+        return rc;
+}
+
 static int purge_row(struct tx *tx, const struct row *r, const char *actor, struct err *e)
 {
         if (!r->trashed && !id_is_nil(r->cluster) && folder_member(tx, r->cluster, r->n, -1, e) < 0)
@@ -366,8 +396,7 @@ static int purge_row(struct tx *tx, const struct row *r, const char *actor, stru
             job_count(tx, r->job, r->status, -1, e) < 0 || tasks_drop(tx, r->n, e) < 0 ||
             lineage_add(tx, r->n, "purged", actor, NULL, e) < 0)
                 return -1;
-        if (db_run(tx->db, e, "UPDATE asset SET duplicate_of = NULL WHERE sha256 = ? AND duplicate_of = ?", "hu",
-                   &r->sha256, &r->id) < 0 ||
+        if (duplicates_pass_on(tx, r, e) < 0 || tx_mark(tx, KEPT_ASSET, r->id, e) < 0 ||
             db_run(tx->db, e, "DELETE FROM asset WHERE n = ?", "l", r->n) < 0 ||
             object_release(tx, &r->sha256, e) < 0 ||
             tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e) < 0)
@@ -379,11 +408,23 @@ static int do_purge(struct tx *tx, void *arg, struct err *e)
 {
         struct asset_args *g = arg;
         struct row r;
+        int64_t trashed = 0;
 
         if (lock_owner_of_asset(tx, g->id, e) < 0 || tasks_lock(tx, g->id, e) < 0 ||
             row_find(tx, g->id, g->owner, &r, e) < 0)
                 return -1;
+        if (g->before.us && db_int(tx->db, e, &trashed, "SELECT trashed FROM asset WHERE n = ?", "l", r.n) < 0)
+                return -1;
+        if (g->before.us && (!trashed || trashed >= g->before.us))
+                return err_set(e, ERR_NOT_FOUND, "it is not in the trash for so long");
         return purge_row(tx, &r, g->actor, e);
+}
+
+int catalog_trash_purge(struct catalog *c, struct id id, struct wall t, const char *actor, struct err *e)
+{
+        struct asset_args g = {.id = id, .before = t, .actor = actor};
+
+        return write_do(c, LANE_RESULT, do_purge, &g, e);
 }
 
 int catalog_asset_purge(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e)

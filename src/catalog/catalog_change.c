@@ -170,6 +170,11 @@ int count_flush(struct tx *tx, struct err *e)
 
 /* ---- assets and tasks --------------------------------------------------------------- */
 
+static bool unsettled(enum asset_status s)
+{
+        return s == ASSET_QUEUED || s == ASSET_PROCESSING;
+}
+
 int row_set_status(struct tx *tx, struct row *r, enum asset_status to, struct err *e)
 {
         enum asset_status from = r->status;
@@ -179,6 +184,10 @@ int row_set_status(struct tx *tx, struct row *r, enum asset_status to, struct er
                    r->n) < 0)
                 return -1;
         r->status = to;
+        /* A sidecar does not tell whether a task waits or is being worked on. */
+        if (!unsettled(from) || !unsettled(to))
+                if (tx_mark(tx, KEPT_ASSET, r->id, e) < 0)
+                        return -1;
         if (from == to)
                 return 0;
         if (!r->trashed && (counter_add(tx, r->owner, r->kind, (int)from, -1, -size, e) < 0 ||
@@ -199,6 +208,8 @@ int row_set_trashed(struct tx *tx, struct row *r, bool trashed, struct err *e)
                    trashed ? tx->now.us : (int64_t)0, tx->now.us, r->n) < 0)
                 return -1;
         r->trashed = trashed;
+        if (tx_mark(tx, KEPT_ASSET, r->id, e) < 0)
+                return -1;
         if (counter_add(tx, r->owner, r->kind, off, -1, -size, e) < 0 ||
             counter_add(tx, r->owner, r->kind, on, 1, size, e) < 0)
                 return -1;
@@ -256,23 +267,29 @@ static int tag_number(struct tx *tx, const char *name, int64_t *n, struct err *e
         return rc < 0 ? -1 : 0;
 }
 
-int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e)
+int tag_put(struct tx *tx, int64_t asset, const struct tag *t, struct err *e)
 {
         int64_t tag;
 
+        if (!t->name || !*t->name)
+                return 0;
+        if (tag_number(tx, t->name, &tag, e) < 0)
+                return -1;
+        return db_run(tx->db, e,
+                      "INSERT INTO asset_tag (asset, tag, source, confidence) VALUES (?, ?, ?, ?) ON CONFLICT "
+                      "(asset, tag, source) DO UPDATE SET confidence = CASE WHEN asset_tag.confidence > "
+                      "excluded.confidence THEN asset_tag.confidence ELSE excluded.confidence END",
+                      "llid", asset, tag, (int)t->source, (double)t->confidence);
+}
+
+int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e)
+{
         if (db_run(tx->db, e, "DELETE FROM asset_tag WHERE asset = ? AND (source = 0) = (? <> 0)", "li", asset,
                    (int)human) < 0)
                 return -1;
         for (size_t i = 0; i < n; i++) {
-                if (!tags[i].name || !*tags[i].name)
-                        continue;
                 assert((tags[i].source == TAG_HUMAN) == human);
-                if (tag_number(tx, tags[i].name, &tag, e) < 0 ||
-                    db_run(tx->db, e,
-                           "INSERT INTO asset_tag (asset, tag, source, confidence) VALUES (?, ?, ?, ?) ON CONFLICT "
-                           "(asset, tag, source) DO UPDATE SET confidence = CASE WHEN asset_tag.confidence > "
-                           "excluded.confidence THEN asset_tag.confidence ELSE excluded.confidence END",
-                           "llid", asset, tag, (int)tags[i].source, (double)tags[i].confidence) < 0)
+                if (tag_put(tx, asset, &tags[i], e) < 0)
                         return -1;
         }
         return 0;

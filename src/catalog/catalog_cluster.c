@@ -99,7 +99,8 @@ static int do_delete(struct tx *tx, void *arg, struct err *e)
             db_run(tx->db, e,
                    "UPDATE asset SET cluster = NULL, pinned = 0, similarity = NULL, updated = ? WHERE cluster = ?",
                    "lu", tx->now.us, &f.id) < 0 ||
-            db_run(tx->db, e, "DELETE FROM cluster WHERE id = ?", "u", &f.id) < 0)
+            db_run(tx->db, e, "DELETE FROM cluster WHERE id = ?", "u", &f.id) < 0 || tx_mark_items(tx, op, e) < 0 ||
+            tx_mark(tx, KEPT_FOLDER, f.id, e) < 0)
                 return -1;
         if (g->operation)
                 *g->operation = op_id;
@@ -165,7 +166,7 @@ static int do_change(struct tx *tx, void *arg, struct err *e)
                 return err_set(e, ERR_CONFLICT, "the folder changed meanwhile");
         if (operation_add(tx, f.owner, g->actor, kinds[ch->kind], &f.id, describe(&f, detail, sizeof(detail)), &op_id,
                           &op, e) < 0 ||
-            change_one(tx, &f, ch, e) < 0 ||
+            change_one(tx, &f, ch, e) < 0 || tx_mark(tx, KEPT_FOLDER, f.id, e) < 0 ||
             db_run(tx->db, e, "UPDATE cluster SET version = version + 1, updated = ? WHERE id = ?", "lu", tx->now.us,
                    &f.id) < 0)
                 return -1;
@@ -227,7 +228,7 @@ static int merge_one(struct tx *tx, const struct folder *source, struct id into,
                    "INSERT INTO lineage (asset, at, action, actor, detail) SELECT n, ?, 'moved', ?, ? FROM asset "
                    "WHERE cluster = ? ORDER BY n",
                    "lttu", tx->now.us, actor ? actor : "service", detail, &source->id) < 0 ||
-            merge_sums(tx, source->id, into, e) < 0)
+            merge_sums(tx, source->id, into, e) < 0 || tx_mark(tx, KEPT_FOLDER, source->id, e) < 0)
                 return -1;
         if (db_run(tx->db, e, "UPDATE asset SET cluster = ?, updated = ? WHERE cluster = ?", "ulu", &into, tx->now.us,
                    &source->id) < 0 ||
@@ -274,7 +275,8 @@ static int do_merge(struct tx *tx, void *arg, struct err *e)
         }
         if (db_run(tx->db, e,
                    "UPDATE cluster SET version = version + 1, updated = ?, touched = touched | ? WHERE id = ?", "liu",
-                   tx->now.us, (int)(g->versions == NULL), &target.id) < 0)
+                   tx->now.us, (int)(g->versions == NULL), &target.id) < 0 ||
+            tx_mark_items(tx, op, e) < 0 || tx_mark(tx, KEPT_FOLDER, target.id, e) < 0)
                 return -1;
         if (g->operation)
                 *g->operation = op_id;

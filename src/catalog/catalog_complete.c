@@ -22,6 +22,7 @@ struct near_list {
         int64_t self;
         uint64_t phash;
         unsigned below;
+        bool trashed; /* those in the trash as well */
         const struct sha256 *object;
 };
 
@@ -37,8 +38,8 @@ static int near_take(struct tx *tx, struct near_list *l, int64_t asset, uint64_t
                 if (l->found[i].asset == asset)
                         return 0;
         /* The same bytes are an exact duplicate, which is told elsewhere. */
-        rc = db_int(tx->db, e, &fits, "SELECT 1 FROM asset WHERE n = ? AND trashed = 0 AND sha256 <> ?", "lh", asset,
-                    l->object);
+        rc = db_int(tx->db, e, &fits, "SELECT 1 FROM asset WHERE n = ? AND (trashed = 0 OR ? <> 0) AND sha256 <> ?",
+                    "lih", asset, (int)l->trashed, l->object);
         if (rc > 0)
                 l->found[l->n++] = (struct near){.asset = asset, .distance = distance};
         return rc < 0 ? -1 : 0;
@@ -89,9 +90,10 @@ static int probe_band(struct tx *tx, struct near_list *l, const char *owner, int
         return rc;
 }
 
-static int near_find(struct tx *tx, const struct row *r, uint64_t phash, struct err *e)
+static int near_find(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, struct err *e)
 {
-        struct near_list l = {.self = r->n, .phash = phash, .below = tx->c->phash_distance, .object = &r->sha256};
+        struct near_list l = {
+                .self = r->n, .phash = phash, .below = tx->c->phash_distance, .trashed = trashed, .object = &r->sha256};
         unsigned radius = (l.below - 1) / 4;
 
         if (radius > PHASH_RADIUS)
@@ -108,7 +110,15 @@ static int near_find(struct tx *tx, const struct row *r, uint64_t phash, struct 
         return 0;
 }
 
-static int phash_put(struct tx *tx, const struct row *r, uint64_t phash, struct err *e)
+int near_again(struct tx *tx, const struct row *r, struct err *e)
+{
+        int64_t phash = 0;
+        int rc = db_int(tx->db, e, &phash, "SELECT phash FROM asset WHERE n = ?", "l", r->n);
+
+        return rc > 0 && tx->c->phash_distance ? near_find(tx, r, (uint64_t)phash, false, e) : rc;
+}
+
+int phash_put(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, struct err *e)
 {
         if (db_run(tx->db, e, "UPDATE asset SET phash = ? WHERE n = ?", "ll", (int64_t)phash, r->n) < 0 ||
             db_run(tx->db, e, "DELETE FROM phash_band WHERE asset = ?", "l", r->n) < 0 ||
@@ -120,7 +130,7 @@ static int phash_put(struct tx *tx, const struct row *r, uint64_t phash, struct 
                            "INSERT INTO phash_band (owner, band, value, asset, phash) VALUES (?, ?, ?, ?, ?)", "tiill",
                            r->owner, band, (int)(phash >> (16 * band) & 0xFFFF), r->n, (int64_t)phash) < 0)
                         return -1;
-        return tx->c->phash_distance && !r->trashed ? near_find(tx, r, phash, e) : 0;
+        return tx->c->phash_distance && (trashed || !r->trashed) ? near_find(tx, r, phash, trashed, e) : 0;
 }
 
 /* ---- the vector --------------------------------------------------------------------- */
@@ -263,7 +273,7 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (r->step && step_keep(tx, &row.sha256, r->step, r->step_version, r->step_data, e) < 0)
                 return -1;
-        if (r->has_phash && phash_put(tx, &row, r->phash, e) < 0)
+        if (r->has_phash && phash_put(tx, &row, r->phash, false, e) < 0)
                 return -1;
         if (tags_replace(tx, asset, false, r->tags, r->ntags, e) < 0)
                 return -1;

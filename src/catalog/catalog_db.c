@@ -191,6 +191,7 @@ void tx_done(struct tx *tx)
         mem_free(tx->texts);
         mem_free(tx->deltas);
         mem_free(tx->jobs);
+        mem_free(tx->marks);
 }
 
 int tx_text(struct tx *tx, int64_t asset, struct err *e)

@@ -9,7 +9,7 @@
 #ifndef FA_CATALOG_DB_H
 #define FA_CATALOG_DB_H
 
-#include "catalog/catalog.h"
+#include "catalog/catalog_sidecar.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -151,6 +151,11 @@ struct tx {
         } * jobs;
         size_t njobs, jobs_cap;
         int64_t waiting; /* change of the number of waiting tasks */
+        struct tx_mark { /* what its sidecar does not tell any more */
+                enum kept_kind kind;
+                struct id id;
+        } * marks;
+        size_t nmarks, marks_cap;
 };
 void tx_done(struct tx *tx);
 /* The asset's searchable text is brought up to date at the end of the transaction. */

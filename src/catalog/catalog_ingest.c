@@ -188,7 +188,8 @@ static int add_asset(struct tx *tx, const struct ingest_args *g, size_t i, int64
                 return -1;
         if (job->ntags && tags_replace(tx, n, true, tags, job->ntags, e) < 0)
                 return -1;
-        if (lineage_add(tx, n, "accepted", *scope_of(job) ? scope_of(job) : "user", NULL, e) < 0)
+        if (lineage_add(tx, n, "accepted", *scope_of(job) ? scope_of(job) : "user", NULL, e) < 0 ||
+            tx_mark(tx, KEPT_ASSET, f->id, e) < 0)
                 return -1;
         return tx_text(tx, n, e);
 }

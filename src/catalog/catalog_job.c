@@ -323,6 +323,16 @@ static int revive(struct tx *tx, int64_t task, int64_t asset, const char *actor,
         return lineage_add(tx, asset, "retried", actor, NULL, e);
 }
 
+static int discard(struct tx *tx, int64_t task, int64_t asset, const char *actor, struct err *e)
+{
+        struct row r;
+
+        if (db_run(tx->db, e, "DELETE FROM task WHERE n = ?", "l", task) < 0 || row_load(tx, asset, &r, e) < 0 ||
+            tx_mark(tx, KEPT_ASSET, r.id, e) < 0)
+                return -1;
+        return lineage_add(tx, asset, "discarded", actor, NULL, e);
+}
+
 static int do_dlq(struct tx *tx, void *arg, struct err *e)
 {
         struct dlq_args work = *(struct dlq_args *)arg, *g = &work; /* it may run again */
@@ -333,9 +343,7 @@ static int do_dlq(struct tx *tx, void *arg, struct err *e)
         g->more = true;
         while (mono_since(began).ns < dur_ms(20).ns && (rc = next_dead(tx, g, &task, &asset, e)) > 0) {
                 if (g->discard)
-                        rc = db_run(tx->db, e, "DELETE FROM task WHERE n = ?", "l", task) < 0
-                                     ? -1
-                                     : lineage_add(tx, asset, "discarded", g->which->actor, NULL, e);
+                        rc = discard(tx, task, asset, g->which->actor, e);
                 else
                         rc = revive(tx, task, asset, g->which->actor, e);
                 if (rc < 0)

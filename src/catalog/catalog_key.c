@@ -117,6 +117,8 @@ static int do_create(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (db_changes(tx->db) == 0)
                 return err_set(e, ERR_STALE, "the prefix is taken");
+        if (tx_mark(tx, KEPT_CATALOG, (struct id){{0}}, e) < 0)
+                return -1;
         if (g->expires)
                 *g->expires = expires;
         return 0;

@@ -85,13 +85,15 @@ int folder_add(struct tx *tx, const struct folder *f, struct err *e)
                         "utttidiiil", &f->id, f->owner, f->name, fold, (int)f->status, (double)f->threshold,
                         (int)f->locked, (int)f->touched, (int)f->named, tx->now.us);
         arena_free(a);
-        return rc;
+        return rc < 0 ? -1 : tx_mark(tx, KEPT_FOLDER, f->id, e);
 }
 
 int folder_touch(struct tx *tx, struct id id, struct err *e)
 {
-        return db_run(tx->db, e, "UPDATE cluster SET touched = 1, version = version + 1, updated = ? WHERE id = ?",
-                      "lu", tx->now.us, &id);
+        if (db_run(tx->db, e, "UPDATE cluster SET touched = 1, version = version + 1, updated = ? WHERE id = ?", "lu",
+                   tx->now.us, &id) < 0)
+                return -1;
+        return tx_mark(tx, KEPT_FOLDER, id, e);
 }
 
 /* ---- prototypes ------------------------------------------------------------------------ */
@@ -139,12 +141,18 @@ int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *
 
 int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e)
 {
+        if (db_run(tx->db, e, "UPDATE cluster SET count = count + ?, updated = ? WHERE id = ?", "ilu", sign, tx->now.us,
+                   &cluster) < 0 ||
+            tx_mark(tx, KEPT_FOLDER, cluster, e) < 0)
+                return -1;
+        return folder_sum(tx, cluster, asset, sign, e);
+}
+
+int folder_sum(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e)
+{
         float v[VECTOR_MAX_DIM];
         int64_t after = -1;
 
-        if (db_run(tx->db, e, "UPDATE cluster SET count = count + ?, updated = ? WHERE id = ?", "ilu", sign, tx->now.us,
-                   &cluster) < 0)
-                return -1;
         for (;;) { /* model by model: prototype_add needs the statement's row no longer */
                 struct rows *s = db_query(
                         tx->db, e,
@@ -182,6 +190,8 @@ int row_place(struct tx *tx, struct row *r, struct id to, bool pinned, float sim
         r->cluster = to;
         r->pinned = pinned;
         r->similarity = similarity;
+        if (tx_mark(tx, KEPT_ASSET, r->id, e) < 0)
+                return -1;
         return moves ? tx_event(tx, (struct event){.kind = EVENT_ROW, .asset = r->n}, e) : 0;
 }
 
@@ -193,7 +203,7 @@ static int gone(struct err *e, const char *what)
 }
 
 /* "Cats" or, when the owner has one, "Cats 2", "Cats 3" … */
-static int free_name(struct tx *tx, const char *owner, const char *wish, char out[NAME_MAX_BYTES + 1], struct err *e)
+int folder_free_name(struct tx *tx, const char *owner, const char *wish, char out[NAME_MAX_BYTES + 1], struct err *e)
 {
         size_t keep = strlen(wish);
         struct id other;
@@ -262,7 +272,8 @@ static int found(struct tx *tx, const char *owner, const struct placement *p, co
 {
         *f = (struct folder){.id = p->cluster_id, .status = CLUSTER_PROVISIONAL, .threshold = p->threshold};
         snprintf(f->owner, sizeof(f->owner), "%s", owner);
-        if (free_name(tx, owner, p->name && *p->name ? p->name : "Folder", f->name, e) < 0 || folder_add(tx, f, e) < 0)
+        if (folder_free_name(tx, owner, p->name && *p->name ? p->name : "Folder", f->name, e) < 0 ||
+            folder_add(tx, f, e) < 0)
                 return -1;
         return operation_add(tx, owner, actor, "found", &f->id, NULL, NULL, op, e);
 }

@@ -125,7 +125,7 @@ static enum outcome commit(struct tx *tx, const struct mark *mark, struct err *e
 /* What is gathered over a write, in its transaction. */
 static int finish(struct tx *tx, struct err *e)
 {
-        if (text_flush(tx, e) < 0)
+        if (text_flush(tx, e) < 0 || mark_flush(tx, e) < 0)
                 return -1;
         if (tx->waiting && counter_add(tx, "", COUNTER_WAITING, 0, tx->waiting, 0, e) < 0)
                 return -1;
@@ -139,7 +139,7 @@ static enum outcome run_once(struct tx *tx, write_fn *fn, void *arg, struct err 
         enum outcome out;
         struct err ignored;
 
-        tx->ntexts = tx->ndeltas = tx->njobs = 0;
+        tx->ntexts = tx->ndeltas = tx->njobs = tx->nmarks = 0;
         tx->waiting = 0;
         db->again = false;
         if (begin(tx, &mark, e) == 0 && fn(tx, arg, e) >= 0 && finish(tx, e) == 0) {

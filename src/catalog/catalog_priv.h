@@ -93,7 +93,7 @@ bool text_has_any(const char *folded, char *words);
 /* A growing array that starts on the arena's side; the old block is left to it. 0 or -1. */
 int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem, struct err *e) MUST_CHECK;
 
-bool error_is_input(enum err_code code); /* the input's fault, not the system's */
+bool error_named_input(const char *name); /* an err_name: the input's fault, not the system's */
 const char *or_empty(const char *s);
 
 /* ---- changes that several topics share ---------------------------------------------------- */
@@ -125,6 +125,12 @@ int counter_add(struct tx *tx, const char *owner, int kind, int status, int64_t 
 int job_count(struct tx *tx, int64_t job, enum asset_status status, int delta, struct err *e) MUST_CHECK;
 /* Writes what was counted: the last thing in a write. */
 int count_flush(struct tx *tx, struct err *e) MUST_CHECK;
+/* Its sidecar has to be written again; at the end of the write. Every change of what a kept_asset or kept_folder tells
+ * goes with one. (catalog_sidecar.c) */
+int tx_mark(struct tx *tx, enum kept_kind kind, struct id id, struct err *e) MUST_CHECK;
+/* All assets an operation has moved, after their rows were changed: whoever else marks one holds its row. */
+int tx_mark_items(struct tx *tx, int64_t op, struct err *e) MUST_CHECK;
+int mark_flush(struct tx *tx, struct err *e) MUST_CHECK;
 /* The one place where a task's state changes; asserts that the move is legal. */
 int task_move(struct tx *tx, int64_t task, enum task_state from, enum task_state to, struct err *e) MUST_CHECK;
 /* The lease a worker brings, its task locked, or ERR_STALE. (catalog_task.c) */
@@ -136,10 +142,19 @@ int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *ac
 int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e) MUST_CHECK;
 /* After one of its assets is gone: from now on it is unreferenced, if it is. (catalog_gc.c) */
 int object_release(struct tx *tx, const struct sha256 *h, struct err *e) MUST_CHECK;
+/* Who is nearly like an asset that is out of the trash: what came meanwhile did not look there. (catalog_complete.c) */
+int near_again(struct tx *tx, const struct row *r, struct err *e) MUST_CHECK;
 /* Assets that were failed because this object's bytes were lost are done again. (catalog_check_objects.c) */
 int assets_found_again(struct tx *tx, const struct sha256 *h, uint64_t *moved, struct err *e) MUST_CHECK;
 /* Before an asset refers to it; made when new. ERR_STALE: it is being collected. *damaged: it is known to be bad. */
 int object_acquire(struct tx *tx, const struct sha256 *h, uint64_t size, bool *damaged, struct err *e) MUST_CHECK;
+/* One more; the better confidence of two stays. */
+int tag_put(struct tx *tx, int64_t asset, const struct tag *t, struct err *e) MUST_CHECK;
+/* The perceptual hash and the near duplicates it makes, among those in the trash too when trashed. (catalog_complete.c)
+ */
+int phash_put(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, struct err *e) MUST_CHECK;
+/* What went wrong with a task, counted. (catalog_task.c) */
+int task_note(struct tx *tx, int64_t task, const struct task_error *f, struct err *e) MUST_CHECK;
 
 /*
  * Folders, sums and who is where are changed by one write of an owner at a
@@ -165,6 +180,9 @@ struct folder {
 int folder_find(struct tx *tx, struct id id, const char *owner, struct folder *out, struct err *e) MUST_CHECK;
 int folder_find_name(struct tx *tx, const char *owner, const char *name, struct id *out,
                      struct err *e) MUST_CHECK; /* 1, 0, -1 */
+/* "Cats" or, when the owner has one, "Cats 2", "Cats 3" … */
+int folder_free_name(struct tx *tx, const char *owner, const char *wish, char out[NAME_MAX_BYTES + 1],
+                     struct err *e) MUST_CHECK;
 /* ERR_CONFLICT when the name is taken. */
 int folder_add(struct tx *tx, const struct folder *f, struct err *e) MUST_CHECK;
 /* A person did something to it. */
@@ -173,6 +191,8 @@ int folder_touch(struct tx *tx, struct id id, struct err *e) MUST_CHECK;
 int row_place(struct tx *tx, struct row *r, struct id to, bool pinned, float similarity, struct err *e) MUST_CHECK;
 /* The vectors of an asset onto (sign 1) or off (-1) a folder's prototypes, and the member onto its count. */
 int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e) MUST_CHECK;
+/* Its vectors alone. */
+int folder_sum(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e) MUST_CHECK;
 /* One vector onto or off the sum of (cluster, model). */
 int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *v, size_t dim, int sign, int members,
                   struct err *e) MUST_CHECK;

@@ -106,7 +106,7 @@ static void roll_back(struct tx *tx)
 
 /* Takes back what it did in this transaction beside the database's pages. */
 struct before {
-        size_t nevents, ntexts;
+        size_t nevents, ntexts, nmarks;
         int64_t waiting, words_done;
 };
 
@@ -117,6 +117,7 @@ static void forget(struct sqlite_tx *all, const struct before *b)
         all->nevents = b->nevents;
         all->words_done = b->words_done;
         tx->ntexts = b->ntexts;
+        tx->nmarks = b->nmarks;
         tx->waiting = b->waiting;
         tx->ndeltas = tx->njobs = 0;
 }
@@ -132,7 +133,7 @@ static int run_write(struct tx *tx, struct write *w)
 static void run_first(struct sqlite_tx *all, struct write *w)
 {
         struct tx *tx = &all->base;
-        struct before before = {all->nevents, tx->ntexts, tx->waiting, all->words_done};
+        struct before before = {all->nevents, tx->ntexts, tx->nmarks, tx->waiting, all->words_done};
         struct err ignored;
 
         w->rc = run_write(tx, w);
@@ -149,7 +150,7 @@ static void run_first(struct sqlite_tx *all, struct write *w)
 static void run_one(struct sqlite_tx *all, struct write *w)
 {
         struct tx *tx = &all->base;
-        struct before before = {all->nevents, tx->ntexts, tx->waiting, all->words_done};
+        struct before before = {all->nevents, tx->ntexts, tx->nmarks, tx->waiting, all->words_done};
         struct err ignored;
 
         w->rc = db_run(tx->db, &w->err, "SAVEPOINT one", "");
@@ -193,7 +194,7 @@ static int commit(struct sqlite_tx *all, struct err *e)
         int fault;
 
         words_leave(all);
-        if (tx->ntexts && text_flush(tx, e) < 0)
+        if ((tx->ntexts && text_flush(tx, e) < 0) || mark_flush(tx, e) < 0)
                 return -1;
         for (size_t i = 0; i < all->nevents; i++) {
                 if (all->events[i].kind != EVENT_VECTOR)
@@ -235,7 +236,7 @@ static void run_batch(struct sqlite_catalog *c, struct sqlite_tx *all)
         size_t n = 0;
         int rc;
 
-        all->nevents = tx->ntexts = 0;
+        all->nevents = tx->ntexts = tx->nmarks = 0;
         tx->waiting = 0;
         all->words_done = atomic_load(&c->words_done);
         all->words_newest = atomic_load(&c->words_newest);

@@ -244,13 +244,11 @@ int catalog_task_release(struct catalog *c, const struct task *t, struct dur del
 
 /* ---- failure ------------------------------------------------------------------------------- */
 
-static int note_failure(struct tx *tx, int64_t task, const struct task_failure *f, struct err *e)
+int task_note(struct tx *tx, int64_t task, const struct task_error *f, struct err *e)
 {
-        const char *stage = f->stage ? f->stage : "stored", *code = err_name(f->code);
-
         if (db_run(tx->db, e,
                    "INSERT INTO task_error (task, at, stage, code, message, crash) VALUES (?, ?, ?, ?, ?, ?)", "llttti",
-                   task, tx->now.us, stage, code, or_empty(f->reason), (int)f->crash) < 0 ||
+                   task, f->at.us, f->stage, f->code, f->message, (int)f->crash) < 0 ||
             db_run(tx->db, e, "UPDATE task SET errors = errors + ?, crashes = crashes + ? WHERE n = ?", "iil",
                    (int)!f->crash, (int)f->crash, task) < 0)
                 return -1;
@@ -262,7 +260,18 @@ static int note_failure(struct tx *tx, int64_t task, const struct task_failure *
                           "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (task) DO UPDATE SET stage = "
                           "excluded.stage, code = excluded.code, error = excluded.error, input_fault = "
                           "excluded.input_fault, last_failed = excluded.last_failed"),
-                      "ltttil", task, stage, code, or_empty(f->reason), (int)error_is_input(f->code), tx->now.us);
+                      "ltttil", task, f->stage, f->code, f->message, (int)error_named_input(f->code), f->at.us);
+}
+
+static int note_failure(struct tx *tx, int64_t task, const struct task_failure *f, struct err *e)
+{
+        const struct task_error x = {.stage = f->stage ? f->stage : "stored",
+                                     .code = err_name(f->code),
+                                     .message = or_empty(f->reason),
+                                     .at = tx->now,
+                                     .crash = f->crash};
+
+        return task_note(tx, task, &x, e);
 }
 
 static int lineage_failure(struct tx *tx, int64_t asset, const struct task_failure *f, struct err *e)

@@ -206,5 +206,6 @@ int run_migrate(const struct cli *c);
 int run_backup(const struct cli *c);
 int run_fsck(const struct cli *c);
 int run_apikey(const struct cli *c);
+int run_rebuild(const struct cli *c);
 
 #endif

@@ -101,6 +101,15 @@ static const struct cli_option migrate_options[] = {
         END,
 };
 
+static const struct cli_option rebuild_options[] = {
+        {"from", 0, "URL", "Storage to rebuild from, a folder or s3://bucket/prefix; else the one in the settings."},
+        {"owner", 'o', "NAME", "Owner of files that no sidecar tells of (recovered)."},
+        {"dry-run", 'n', NULL, "Go the whole way without changing anything."},
+        {"quiet", 'q', NULL, "No progress."},
+        {"data", 'd', "PATH", "Short for --set DATA_PATH=PATH."},
+        END,
+};
+
 static const struct cli_option fsck_options[] = {
         {"repair", 0, NULL,
          "Mend what can be mended without guessing. An embedded installation's server must not run."},
@@ -199,6 +208,13 @@ const struct cli_command cli_commands[] = {
          "counts as finished; cut off, or run again, it completes what is missing. Code 0: all is equal; 3: the "
          "catalogs are, but objects are missing or damaged; 1: it failed, or something differs.",
          migrate_options, 1, 1, run_migrate},
+        {"rebuild", "make a lost catalog again out of the storage", "",
+         "file-allocator rebuild --dry-run\n"
+         "file-allocator rebuild --data /srv/files",
+         "Stop the server, and move what is left of the catalog away: a rebuild goes into an empty one. Cut off, or "
+         "run again, it completes what is missing. Code 0: everything that was known is there again; 3: there is a "
+         "catalog, and something is missing, damaged or without a sidecar; 1: it failed.",
+         rebuild_options, 0, 0, run_rebuild},
         {"backup", "back up files and catalog, check backups, restore them", "create|list|verify|restore DIR",
          "file-allocator backup create /mnt/backup --keep 30\n"
          "file-allocator backup verify /mnt/backup\n"

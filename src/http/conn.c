@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "http/http_priv.h"
+#include "log/log.h"
 #include "metrics/metrics.h"
 
 #define DRAIN_BYTES ((size_t)64 << 20)
@@ -25,9 +26,22 @@ static struct conn_slot *longest_idle(struct conn_table *t)
         return found;
 }
 
+/* Once a minute at most: a flood must not become one of lines. */
+static void say_full(struct conn_table *t)
+{
+        if (t->said.ns && mono_since(t->said).ns < dur_s(60).ns)
+                return;
+        t->said = mono_now();
+        log_warning("http",
+                    "%zu connections are open, as many as HTTP_MAX_CONNECTIONS allows: for each new one the one idle "
+                    "longest is closed, or the new one when all are at work; http_rejected_connections_total counts",
+                    t->used - t->leaving);
+}
+
 static bool make_room(struct conn_table *t)
 {
         struct conn_slot *s = t->leaving < CONN_SLACK ? longest_idle(t) : NULL;
+        say_full(t);
         if (!s)
                 return false;
         s->leaving = true;

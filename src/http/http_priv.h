@@ -44,6 +44,7 @@ struct conn_table {
         struct conn_slot *slots;         /* n and CONN_SLACK more */
         size_t n, used, leaving, per_ip; /* per_ip 0: no limit */
         struct dur head_window;
+        struct mono said; /* when it was last logged that there are too many */
         bool stopping;
         pthread_t reaper;
 };

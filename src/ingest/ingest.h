@@ -74,4 +74,9 @@ int ingest_probe_data(struct ingest_probe *p, struct span bytes, struct err *e) 
 int ingest_probe_image(struct ingest_probe *p, float *vector, struct err *e) MUST_CHECK;
 void ingest_probe_free(struct ingest_probe *p);
 
+/* An asset of owner out of an object that the catalog does not know: named by its hash and what it looks like, to be
+ * processed as an upload would be. */
+int ingest_recover(struct ingest *ing, struct sha256 object, uint64_t size, const char *owner,
+                   struct err *e) MUST_CHECK;
+
 #endif

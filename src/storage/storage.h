@@ -128,10 +128,11 @@ int storage_open_derived(struct storage *s, struct sha256 key, const char *name,
 #define STORAGE_SIDECAR_MAX      ((size_t)4 << 20) /* bytes of one */
 #define STORAGE_BATCH_MAX        512
 
-/* "assets/aa/<id>.json", "folders/<id>.json": the names there are. */
+#define STORAGE_CATALOG_SIDECAR "catalog.json" /* of what belongs to no asset and no folder */
+/* "assets/aa/<id>.json", "folders/<id>.json": the other names there are. */
 const char *storage_asset_sidecar(struct id asset, char out[STORAGE_SIDECAR_NAME_LEN]);
 const char *storage_folder_sidecar(struct id folder, char out[STORAGE_SIDECAR_NAME_LEN]);
-/* False for any other name. */
+/* False for any other name; id is nil for the catalog's. */
 bool storage_sidecar_parse(struct span name, bool *folder, struct id *id);
 
 /*
@@ -162,7 +163,7 @@ struct storage_item {
         bool stray;
         struct sha256 sha256; /* of objects and derived files */
         bool folder;          /* of sidecars: of a folder, else of an asset */
-        struct id id;         /* of sidecars */
+        struct id id;         /* of sidecars; nil: the catalog's */
         /* Derived: its name; sidecars: as storage_get_sidecar takes it; strays: all that follows the area; objects:
          * the hash. For as long as the call lasts. */
         const char *name;

@@ -110,7 +110,9 @@ static int sync_files(struct fs_batch *b, struct err *e)
 /* "assets/aa" of "assets/aa/<id>.json" */
 static void directory_of(const char *name, char out[STORAGE_SIDECAR_NAME_LEN])
 {
-        snprintf(out, STORAGE_SIDECAR_NAME_LEN, "%.*s", (int)(strrchr(name, '/') - name), name);
+        const char *slash = strrchr(name, '/');
+
+        snprintf(out, STORAGE_SIDECAR_NAME_LEN, "%.*s", slash ? (int)(slash - name) : 1, slash ? name : ".");
 }
 
 static int make_directories(struct fs_batch *b, const char *name)

@@ -36,8 +36,10 @@ bool storage_sidecar_parse(struct span name, bool *folder, struct id *id)
         char want[STORAGE_SIDECAR_NAME_LEN];
         struct span stem;
 
+        *id = (struct id){{0}};
+        *folder = false;
         if (!slash)
-                return false;
+                return span_eq(name, STORAGE_CATALOG_SIDECAR);
         stem = (struct span){slash + 1, name.n - (size_t)(slash + 1 - name.p)};
         if (stem.n < sizeof(end) || !id_parse((struct span){stem.p, stem.n - (sizeof(end) - 1)}, id))
                 return false;
@@ -53,7 +55,8 @@ static int check_name(const char *name, struct err *e)
         if (storage_sidecar_parse(span_of(name), &folder, &id))
                 return 0;
         return err_set(e, ERR_INVALID,
-                       "\"%.64s\" cannot name a sidecar: expected assets/<last byte>/<id>.json or folders/<id>.json",
+                       "\"%.64s\" cannot name a sidecar: expected assets/<last byte>/<id>.json, folders/<id>.json "
+                       "or " STORAGE_CATALOG_SIDECAR,
                        name);
 }
 

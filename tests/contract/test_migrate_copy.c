@@ -740,12 +740,14 @@ static void every_column_is_copied_or_derived(void **state)
         assert_int_equal(
                 in_target(w, "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' "
                              "AND table_name NOT IN ('counter', 'asset_text', 'write_mark', 'schema_version', "
-                             "'catalog_copy', 'catalog_copy_table', 'duty', 'placed', 'session', 'secret', 'scrub')"),
+                             "'catalog_copy', 'catalog_copy_table', 'duty', 'placed', 'session', 'secret', 'scrub', "
+                             "'sidecar_mark', 'rebuild', 'rebuild_item')"),
                 168);
         assert_int_equal(
                 in_source(w, "SELECT count(*) FROM sqlite_master m JOIN pragma_table_info(m.name) WHERE "
                              "m.type = 'table' AND m.name NOT LIKE '%fts%' AND m.name NOT IN ('counter', 'asset_text', "
-                             "'meta', 'duty', 'schema_version', 'sqlite_sequence', 'session', 'secret', 'scrub')"),
+                             "'meta', 'duty', 'schema_version', 'sqlite_sequence', 'session', 'secret', 'scrub', "
+                             "'sidecar_mark', 'rebuild', 'rebuild_item')"),
                 163);
 }
 

@@ -60,6 +60,8 @@ static void a_sidecar_is_replaced_and_removed(void **state)
         assert_int_equal(storage_remove_sidecar(f->s, asset, &e), 0);
         assert_no_sidecar(f->s, asset);
         assert_sidecar(f->s, folder, "of a folder");
+        must_put_sidecar(f->s, STORAGE_CATALOG_SIDECAR, "of the catalog");
+        assert_sidecar(f->s, STORAGE_CATALOG_SIDECAR, "of the catalog");
 }
 
 static void a_batch_writes_and_removes_many(void **state)

@@ -152,6 +152,8 @@ async function strike(lane, op, point, row, action, n) {
   // Leases of the dead run out before the next start, or each would take until the next look for such.
   const leases = ["picture", "broken", "slow", "reprocess", "drain", "leave", "expired"].includes(op);
   if (leases && up && (await alive(x))) await rest(x);
+  // The line that tells it comes through a pipe, and what happens beside the request a moment later.
+  for (const end = Date.now() + (n === 1 ? 3000 : 300); !x.dead && Date.now() < end && !x.s.log.includes(`fault: ${point}=${action}@${n}`); ) await sleep(20);
   if (x.dead) await x.s.closed;
   const struck = x.s.log.includes(`fault: ${point}=${action}@${n}`);
   if (action === "kill") {
@@ -189,7 +191,12 @@ test(`a kill or an error at every fault point loses nothing (${cornerName})`, { 
       try {
         let runs = 0, inside = 0, where;
         const most = ["many", "large", "leave", "expired", "slow", "drain", "collect"].includes(op) ? 1 : PASSINGS[action];
-        for (let n = 1; inside < most && (where = await strike(l, op, point, row, action, n)); n++, runs++) inside += where === "run";
+        for (let n = 1; inside < most; n++, runs++) {
+          // A task may be done before its decoder is stopped, on a busy machine: the first passing is tried again.
+          for (let tries = 0; tries < (n === 1 ? 3 : 1) && !(where = await strike(l, op, point, row, action, n)); tries++);
+          if (!where) break;
+          inside += where === "run";
+        }
         if (process.env.FA_DEBUG) console.log(`# ${op} ${point}=${action}: ${runs}, ${jobs.length} left`);
         if (inside === 0 && op !== "restart") dead.push(`${point}=${action} in ${op}`);
         const key = `${op}\0${action}`, sum = sums.get(key) ?? { op, action, points: 0, runs: 0 };

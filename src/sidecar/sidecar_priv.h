@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What writing and reading a sidecar share. */
+#ifndef FA_SIDECAR_PRIV_H
+#define FA_SIDECAR_PRIV_H
+
+#include "json/json.h"
+#include "sidecar/sidecar.h"
+
+#define SIDECAR_FORMAT 1
+
+/* Behind all else: ,"checksum":"<SHA-256 of what is before>"} and a newline. */
+#define CHECKSUM_BEGIN SPAN(",\"checksum\":\"")
+#define CHECKSUM_END   SPAN("\"}\n")
+
+/* RFC 4648 base64 of little-endian f32. */
+void vector_write(const float *v, uint32_t dim, struct buf *b);
+/* False when it is anything but dim finite numbers. */
+bool vector_read(struct span text, uint32_t dim, float *out);
+
+/* Microseconds, which the API's times do not have. */
+void time_write(struct json_out *j, const char *key, struct wall t);
+
+#endif
