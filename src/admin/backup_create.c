@@ -18,6 +18,7 @@
 
 #define SNAPSHOTS 3
 #define LOST_MAX  100000 /* more are no accident: it is the wrong storage */
+#define SAID_MAX  100    /* missing ones told one by one; absent.txt has all */
 #define WANTED    "wanted.txt"
 
 struct lost {
@@ -317,7 +318,7 @@ static int sort_line(struct create *k, struct list_line *line, struct list_write
                 b->gone++;
         else
                 b->missing++;
-        if (!l->gone)
+        if (!l->gone && b->missing <= SAID_MAX)
                 say_missing(k, line);
         snprintf(line->word, sizeof(line->word), "%s", l->gone ? "gone" : "missing");
         return list_put(absent, line, e);

@@ -105,12 +105,8 @@ int catalog_restore_look(const struct catalog_restore_opts *opts, enum catalog_r
 
 int catalog_restore(const struct catalog_restore_opts *opts, struct err *e)
 {
-        enum catalog_restore_state found;
-
-        if (catalog_restore_look(opts, &found, e) < 0)
+        if (check_engine(opts, e) < 0)
                 return -1;
-        if (found == RESTORE_DONE)
-                return 0;
         return is_sqlite(opts->url) ? sqlite_restore(opts, e) : pg_restore(opts, e);
 }
 

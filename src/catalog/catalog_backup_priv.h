@@ -19,7 +19,7 @@ int pg_backup_refers(const char *url, const char *password, const struct sha256 
                      struct err *e) MUST_CHECK;
 int sqlite_backup_objects(const char *dir, catalog_backup_object_fn *fn, void *ctx, struct err *e) MUST_CHECK;
 
-/* For SQLite the first table of the backup stands for the file. */
+/* For SQLite the first table of the backup stands for the file. A restore looks first, and is over if that was done. */
 int sqlite_restore_look(const struct catalog_restore_opts *o, enum catalog_restore_state *out,
                         struct err *e) MUST_CHECK;
 int sqlite_restore(const struct catalog_restore_opts *o, struct err *e) MUST_CHECK;

@@ -14,14 +14,25 @@
 /* A copy works for minutes without a pause that a server would allow its sessions. */
 #define COPY_SESSION "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
 
+/* A connection that was closed a moment ago, maybe by ourselves, may still be one to the server: it is given time. */
+#define TRIES 60
+#define REST  dur_ms(50)
+
 static int lock(struct db *db, struct err *e)
 {
         int64_t mine = 0;
 
-        if (pg_exec(db, COPY_SESSION, e) < 0 ||
-            db_int(db, e, &mine, "SELECT pg_try_advisory_lock(" COPY_LOCK ")::integer", "") < 0)
+        if (pg_exec(db, COPY_SESSION, e) < 0)
                 return -1;
-        return mine ? 0 : err_set(e, ERR_CONFLICT, "another copy into this database is under way");
+        for (int i = 0; !mine; i++) {
+                if (i == TRIES)
+                        return err_set(e, ERR_CONFLICT, "another copy into this database is under way");
+                if (i > 0)
+                        sleep_for(REST);
+                if (db_int(db, e, &mine, "SELECT pg_try_advisory_lock(" COPY_LOCK ")::integer", "") < 0)
+                        return -1;
+        }
+        return 0;
 }
 
 int copy_target_open(const char *url, const char *password, struct copy_target **out, struct err *e)
@@ -67,11 +78,16 @@ static int table_is_there(struct db *db, const char *name, struct err *e)
 static int no_server(struct db *db, struct err *e)
 {
         int64_t one;
-        int rc = db_int(db, e, &one,
-                        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = "
-                        "'file-allocator' AND pid <> pg_backend_pid() LIMIT 1",
-                        "");
+        int rc = 1;
 
+        for (int i = 0; rc > 0 && i < TRIES; i++) {
+                if (i > 0)
+                        sleep_for(REST);
+                rc = db_int(db, e, &one,
+                            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = "
+                            "'file-allocator' AND pid <> pg_backend_pid() LIMIT 1",
+                            "");
+        }
         return rc > 0 ? err_set(e, ERR_CONFLICT, "a server is at work on the target: stop it first") : rc;
 }
 

@@ -427,9 +427,15 @@ int sqlite_restore(const struct catalog_restore_opts *o, struct err *e)
 {
         const char *path = path_of(o->url);
         char from[4096], to[4200];
+        enum catalog_restore_state found;
         struct sha256 hash;
-        int rc = FAULT("restore.catalog");
+        int rc;
 
+        if (sqlite_restore_look(o, &found, e) < 0)
+                return -1;
+        if (found == RESTORE_DONE)
+                return 0;
+        rc = FAULT("restore.catalog");
         snprintf(from, sizeof(from), "%s/" CATALOG_BACKUP_FILE, o->dir);
         snprintf(to, sizeof(to), "%s.restoring", path);
         if (rc)

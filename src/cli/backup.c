@@ -143,8 +143,9 @@ static void created_text(const struct backup_created *r)
         if (r->not_removed)
                 complain("nothing was removed: a verify or restore is reading this folder");
         if (!r->info.complete)
-                complain("INCOMPLETE: %llu objects are missing or damaged at the source",
-                         (unsigned long long)r->info.missing);
+                complain("INCOMPLETE: %llu objects are missing or damaged at the source; backups/%s/absent.txt names "
+                         "them",
+                         (unsigned long long)r->info.missing, r->info.name);
 }
 
 static int create(const struct cli *c, struct work *w, double jobs)
