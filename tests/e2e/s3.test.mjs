@@ -13,7 +13,8 @@ before(async () => {
   peers = spawn("node", [path.join(root, "tests/contract/s3_peers.mjs")], { stdio: ["pipe", "pipe", "inherit"] });
   const line = await new Promise((done, fail) => { peers.stdout.once("data", (d) => done(String(d))); peers.on("exit", () => fail(new Error("s3_peers.mjs does not start"))); });
   ports = Object.fromEntries([...line.matchAll(/(\w+)=(\d+)/g)].map(([, k, v]) => [k, v]));
-  env = { STORAGE_BACKEND: "s3://test-bucket/e2e tests", ...s3Settings(ports, "flaky_"), SPOOL_MAX_BYTES: "200M", MAX_FILE_SIZE: "1G" };
+  // New catalogs come to one prefix: sidecars of an earlier one would stop their start.
+  env = { SIDECARS: "false", STORAGE_BACKEND: "s3://test-bucket/e2e tests", ...s3Settings(ports, "flaky_"), SPOOL_MAX_BYTES: "200M", MAX_FILE_SIZE: "1G" };
 });
 after(() => peers.stdin.end());
 const rules = async (list) => (await fetch(`http://127.0.0.1:${ports.control}/rules`, { method: "POST", body: JSON.stringify(list) })).text();
