@@ -182,6 +182,8 @@ void conn_drain(int fd, struct dur t, const atomic_bool *stop)
                 if (mono_reached(deadline))
                         return;
         }
+        /* Enough of it. What more it sends stays with it: a client whose sending stalls looks, and finds its answer. */
+        wait_for(fd, POLLRDHUP, deadline, stop);
 }
 
 bool conn_write(int fd, struct span bytes, struct dur t)

@@ -63,8 +63,9 @@ void http_conn_close(struct conn_table *t, struct conn_slot *slot);
 void conn_set_busy(struct conn_table *t, struct conn_slot *slot, bool busy);
 /*
  * Swallow what the client still sends, so that closing the socket does not
- * reset it before the client has read our answer. At most t and 64 MiB; stops
- * at once when *stop becomes true.
+ * reset it before the client has read our answer: 64 MiB at most, and for the
+ * rest of t nothing more is taken, so that the client comes to look. Stops at
+ * once when *stop becomes true, or the client closes.
  */
 void conn_drain(int fd, struct dur t, const atomic_bool *stop);
 /* All of it within t, or false. */
