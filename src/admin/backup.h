@@ -10,6 +10,7 @@
 
 #include "admin/objects.h"
 #include "catalog/catalog_backup.h"
+#include "json/json.h"
 
 #define BACKUP_FORMAT   1
 #define BACKUP_NAME_LEN 32
@@ -25,6 +26,8 @@ struct backup_info { /* what a manifest says, without its files */
         uint64_t objects, object_bytes;
         uint64_t missing, gone; /* gone: purged since the snapshot, or unreferenced and collected */
 };
+/* All the counts, as members of the object that is open in j. */
+void backup_put_counts(struct json_out *j, const struct backup_info *b);
 
 typedef void backup_progress_fn(void *ctx, const char *what, uint64_t done, uint64_t total);
 typedef void backup_say_fn(void *ctx, const char *what); /* a line about something that is wrong */

@@ -6,7 +6,6 @@
  * after: nothing in it is believed that is not of the right form.
  */
 #include "admin/backup_priv.h"
-#include "json/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,21 +18,27 @@ static void kv_u64(struct json_out *j, const char *key, uint64_t v)
         json_put_u64(j, v);
 }
 
-static void put_counts(struct json_out *j, const struct backup_info *b)
+#define AT(field) offsetof(struct backup_info, field)
+
+static const struct count {
+        const char *name;
+        size_t at; /* of a uint64_t in struct backup_info */
+} COUNTS[] = {
+        {"files", AT(files)},     {"trash", AT(trash)}, {"folders", AT(folders)}, {"tasks", AT(tasks)},
+        {"failed", AT(failed)},   {"keys", AT(keys)},   {"objects", AT(objects)}, {"object_bytes", AT(object_bytes)},
+        {"missing", AT(missing)}, {"gone", AT(gone)},
+};
+#define NCOUNTS (sizeof(COUNTS) / sizeof(*COUNTS))
+
+static uint64_t *count_in(const struct backup_info *b, size_t i)
 {
-        json_key(j, "counts");
-        json_obj(j);
-        kv_u64(j, "files", b->files);
-        kv_u64(j, "trash", b->trash);
-        kv_u64(j, "folders", b->folders);
-        kv_u64(j, "tasks", b->tasks);
-        kv_u64(j, "failed", b->failed);
-        kv_u64(j, "keys", b->keys);
-        kv_u64(j, "objects", b->objects);
-        kv_u64(j, "object_bytes", b->object_bytes);
-        kv_u64(j, "missing", b->missing);
-        kv_u64(j, "gone", b->gone);
-        json_end(j);
+        return (uint64_t *)((char *)b + COUNTS[i].at);
+}
+
+void backup_put_counts(struct json_out *j, const struct backup_info *b)
+{
+        for (size_t i = 0; i < NCOUNTS; i++)
+                kv_u64(j, COUNTS[i].name, *count_in(b, i));
 }
 
 static void put_files(struct json_out *j, const struct manifest *m)
@@ -83,7 +88,10 @@ static void put_manifest(const struct manifest *m, struct buf *out)
         json_kv_int(&j, "origin", m->catalog.origin);
         json_kv_bool(&j, "complete", b->complete);
         json_kv_bool(&j, "derived", b->derived);
-        put_counts(&j, b);
+        json_key(&j, "counts");
+        json_obj(&j);
+        backup_put_counts(&j, b);
+        json_end(&j);
         put_tables(&j, &m->catalog);
         put_files(&j, m);
         json_end(&j);
@@ -198,16 +206,8 @@ static bool read_all(const struct json *doc, const char *name, struct manifest *
         struct backup_info *b = &m->info;
         const struct json *n = json_get(doc, "counts");
 
-        b->files = read_u64(n, "files");
-        b->trash = read_u64(n, "trash");
-        b->folders = read_u64(n, "folders");
-        b->tasks = read_u64(n, "tasks");
-        b->failed = read_u64(n, "failed");
-        b->keys = read_u64(n, "keys");
-        b->objects = read_u64(n, "objects");
-        b->object_bytes = read_u64(n, "object_bytes");
-        b->missing = read_u64(n, "missing");
-        b->gone = read_u64(n, "gone");
+        for (size_t i = 0; i < NCOUNTS; i++)
+                *count_in(b, i) = read_u64(n, COUNTS[i].name);
         b->complete = json_get_bool(doc, "complete", false);
         b->derived = json_get_bool(doc, "derived", false);
         b->schema_version = (int)json_get_int(doc, "schema_version", 0);

@@ -49,16 +49,7 @@ static void put_info(struct json_out *j, const struct backup_info *b)
         json_kv_int(j, "schema_version", b->schema_version);
         json_kv_bool(j, "complete", b->complete);
         json_kv_bool(j, "derived", b->derived);
-        kv_u64(j, "files", b->files);
-        kv_u64(j, "trash", b->trash);
-        kv_u64(j, "folders", b->folders);
-        kv_u64(j, "tasks", b->tasks);
-        kv_u64(j, "failed", b->failed);
-        kv_u64(j, "keys", b->keys);
-        kv_u64(j, "objects", b->objects);
-        kv_u64(j, "object_bytes", b->object_bytes);
-        kv_u64(j, "missing", b->missing);
-        kv_u64(j, "gone", b->gone);
+        backup_put_counts(j, b);
 }
 
 static void put_objects(struct json_out *j, const struct objects_report *o)
