@@ -208,9 +208,10 @@ struct dead_task {
                 const char *stage, *code, *message;
                 struct wall at;
                 bool crash;
-        } * history; /* oldest first; only from catalog_dlq_get */
+        } * history; /* the newest TASK_ERRORS_MAX, oldest first; only from catalog_dlq_get */
         size_t nhistory;
 };
+#define TASK_ERRORS_MAX 200
 /* stage, owner NULL: any. total counts all that match. */
 int catalog_dlq_list(struct catalog *c, const char *owner, const char *stage, unsigned limit, const char *cursor,
                      struct arena *a, struct dead_task **out, size_t *n, uint64_t *total, const char **next,

@@ -201,28 +201,6 @@ int catalog_dlq_list(struct catalog *c, const char *owner, const char *stage, un
         return rc;
 }
 
-static int history(struct db *db, int64_t task, struct arena *a, struct dead_task *out, struct err *e)
-{
-        struct rows *s = db_query(
-                db, e, "SELECT stage, code, message, at, crash FROM task_error WHERE task = ? ORDER BY n", "l", task);
-        size_t cap = 0;
-        bool ok = true;
-        int rc = -1;
-
-        while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, &out->history, &cap, out->nhistory + 1, sizeof(*out->history), e) < 0) {
-                        db_end(s);
-                        return -1;
-                }
-                out->history[out->nhistory++] = (struct task_error){.stage = col_text(a, s, 0, &ok),
-                                                                    .code = col_text(a, s, 1, &ok),
-                                                                    .message = col_text(a, s, 2, &ok),
-                                                                    .at = col_wall(s, 3),
-                                                                    .crash = col_int(s, 4) != 0};
-        }
-        return rc < 0 ? -1 : ok ? 0 : err_oom(e);
-}
-
 int catalog_dlq_get(struct catalog *c, struct id job, const char *owner, struct arena *a, struct dead_task **out,
                     size_t *n, struct err *e)
 {
@@ -240,7 +218,7 @@ int catalog_dlq_get(struct catalog *c, struct id job, const char *owner, struct 
                      "ut", &job, owner);
         while (s && (rc = db_step(db, s, e)) > 0) {
                 if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 || dead_read(db, s, a, &(*out)[*n], e) < 0 ||
-                    history(db, col_i64(s, 14), a, &(*out)[*n], e) < 0) {
+                    task_errors(db, col_i64(s, 14), a, &(*out)[*n].history, &(*out)[*n].nhistory, e) < 0) {
                         db_end(s);
                         rc = -1;
                         break;

@@ -155,6 +155,9 @@ int tag_put(struct tx *tx, int64_t asset, const struct tag *t, struct err *e) MU
 int phash_put(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, struct err *e) MUST_CHECK;
 /* What went wrong with a task, counted. (catalog_task.c) */
 int task_note(struct tx *tx, int64_t task, const struct task_error *f, struct err *e) MUST_CHECK;
+/* The newest TASK_ERRORS_MAX of them, oldest first, in the arena. (catalog_task.c) */
+int task_errors(struct db *db, int64_t task, struct arena *a, struct task_error **out, size_t *n,
+                struct err *e) MUST_CHECK;
 
 /*
  * Folders, sums and who is where are changed by one write of an owner at a

@@ -257,30 +257,6 @@ static int read_lineage(struct db *db, int64_t n, struct arena *a, struct kept_a
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }
 
-static int read_history(struct db *db, int64_t task, struct arena *a, struct kept_dead *out, struct err *e)
-{
-        struct rows *s = db_query(db, e,
-                                  "SELECT stage, code, message, at, crash FROM (SELECT n, stage, code, message, at, "
-                                  "crash FROM task_error WHERE task = ? ORDER BY n DESC LIMIT ?) AS latest ORDER BY n",
-                                  "li", task, KEPT_LINEAGE_MAX);
-        size_t cap = 0;
-        bool ok = true;
-        int rc = -1;
-
-        while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, &out->history, &cap, out->nhistory + 1, sizeof(*out->history), e) < 0) {
-                        db_end(s);
-                        return -1;
-                }
-                out->history[out->nhistory++] = (struct task_error){.stage = col_text(a, s, 0, &ok),
-                                                                    .code = col_text(a, s, 1, &ok),
-                                                                    .message = col_text(a, s, 2, &ok),
-                                                                    .at = col_wall(s, 3),
-                                                                    .crash = col_int(s, 4) != 0};
-        }
-        return rc < 0 ? -1 : ok ? 0 : err_oom(e);
-}
-
 static int read_dead(struct db *db, int64_t n, struct arena *a, struct kept_asset *out, struct err *e)
 {
         struct rows *s = db_query(db, e,
@@ -302,7 +278,7 @@ static int read_dead(struct db *db, int64_t n, struct arena *a, struct kept_asse
                                         .errors = (unsigned)col_int(s, 2),
                                         .crashes = (unsigned)col_int(s, 3)};
         db_end(s);
-        return read_history(db, task, a, out->dead, e);
+        return task_errors(db, task, a, &out->dead->history, &out->dead->nhistory, e);
 }
 
 static int read_asset(struct db *db, struct id id, struct arena *a, struct kept_asset *out, struct err *e)

@@ -244,6 +244,32 @@ int catalog_task_release(struct catalog *c, const struct task *t, struct dur del
 
 /* ---- failure ------------------------------------------------------------------------------- */
 
+int task_errors(struct db *db, int64_t task, struct arena *a, struct task_error **out, size_t *n, struct err *e)
+{
+        struct rows *s = db_query(db, e,
+                                  "SELECT stage, code, message, at, crash FROM (SELECT n, stage, code, message, at, "
+                                  "crash FROM task_error WHERE task = ? ORDER BY n DESC LIMIT ?) AS latest ORDER BY n",
+                                  "li", task, TASK_ERRORS_MAX);
+        size_t cap = 0;
+        bool ok = true;
+        int rc = -1;
+
+        *out = NULL;
+        *n = 0;
+        while (s && (rc = db_step(db, s, e)) > 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
+                        db_end(s);
+                        return -1;
+                }
+                (*out)[(*n)++] = (struct task_error){.stage = col_text(a, s, 0, &ok),
+                                                     .code = col_text(a, s, 1, &ok),
+                                                     .message = col_text(a, s, 2, &ok),
+                                                     .at = col_wall(s, 3),
+                                                     .crash = col_int(s, 4) != 0};
+        }
+        return rc < 0 ? -1 : ok ? 0 : err_oom(e);
+}
+
 int task_note(struct tx *tx, int64_t task, const struct task_error *f, struct err *e)
 {
         if (db_run(tx->db, e,
