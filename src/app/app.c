@@ -94,6 +94,7 @@ int app_open_catalog(struct app *a, struct err *e)
                 .idempotency_ttl = a->c->idempotency_ttl,
                 .phash_distance = (unsigned)a->c->phash_distance,
                 .queue_max_depth = (uint64_t)a->c->queue_max_depth,
+                .min_free = (uint64_t)a->c->min_free_space,
                 .folder_threshold = (float)a->c->cluster_threshold,
                 .db_password = a->c->db_password,
                 .db_pool_size = (unsigned)a->c->db_pool_size,

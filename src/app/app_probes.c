@@ -33,7 +33,7 @@ static const char *probe_database(void *ctx, struct buf *out)
         json_kv_int(&j, "waiting", st.waiting);
         json_end(&j);
         json_kv_fixed(&j, "latency_ms", st.latency_ms, 3);
-        return finish(&j, st.ok ? "healthy" : "unhealthy", st.note);
+        return finish(&j, !st.ok ? "unhealthy" : *st.note ? "degraded" : "healthy", st.note);
 }
 
 /* What is wrong with the disk itself comes first. */

@@ -69,6 +69,11 @@ int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem,
         return 0;
 }
 
+int catalog_room(struct catalog *c, struct err *e)
+{
+        return c->min_free > 0 && c->engine->room ? c->engine->room(c, e) : 0;
+}
+
 void catalog_state(struct catalog *c, struct catalog_state *out)
 {
         struct mono began = mono_now();
@@ -84,6 +89,8 @@ void catalog_state(struct catalog *c, struct catalog_state *out)
                 read_end(c, db, began);
         }
         out->latency_ms = dur_seconds(mono_since(began)) * 1000;
+        if (out->ok && !*out->note && catalog_room(c, &e) < 0)
+                snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
         if (!out->ok)
                 snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
         metrics_set(METRIC_DB_CONNECTIONS, out->in_use, "active");

@@ -21,6 +21,7 @@ struct catalog_opts {
         struct dur idempotency_ttl;
         unsigned phash_distance; /* near duplicates: Hamming distance below this; 0 = off */
         uint64_t queue_max_depth;
+        uint64_t min_free;      /* SQLite: see catalog_room; 0: none */
         float folder_threshold; /* similarity, of folders that an ingest makes; 0: 0.72 */
         /* PostgreSQL only; 0 and NULL stand for the default in brackets. */
         const char *db_password;    /* instead of the url's */
@@ -50,6 +51,12 @@ struct catalog_state {
         char note[160];
 };
 void catalog_state(struct catalog *c, struct catalog_state *out);
+/*
+ * Before it takes more: ERR_NO_SPACE when less than min_free is left for it,
+ * on its volume and of what deleted rows have left inside the file. So room
+ * remains to delete, which is a write as well. PostgreSQL sees to its own.
+ */
+int catalog_room(struct catalog *c, struct err *e) MUST_CHECK;
 
 /* ---- ingest ---------------------------------------------------------------------- */
 

@@ -12,7 +12,8 @@ void catalog_init(struct catalog *c, const struct engine *engine, const struct c
                               .phash_distance = opts->phash_distance,
                               .folder_threshold =
                                       opts->folder_threshold > 0 ? opts->folder_threshold : FOLDER_THRESHOLD,
-                              .queue_max_depth = opts->queue_max_depth};
+                              .queue_max_depth = opts->queue_max_depth,
+                              .min_free = opts->min_free};
 }
 
 /* ---- statements --------------------------------------------------------------------- */

@@ -24,7 +24,7 @@ struct catalog { /* first member of an engine's own struct */
         struct dur idempotency_ttl;
         unsigned phash_distance;
         float folder_threshold;
-        uint64_t queue_max_depth;
+        uint64_t queue_max_depth, min_free;
         struct sha256 cursor_secret; /* see catalog_cursor.c */
 };
 void catalog_init(struct catalog *c, const struct engine *engine, const struct catalog_opts *opts);
@@ -201,6 +201,7 @@ struct engine {
         enum dialect dialect;
         __typeof__(catalog_close) *close;
         __typeof__(catalog_state) *state; /* name, pool and note */
+        __typeof__(catalog_room) *room;   /* NULL: its own affair */
 
         query_fn *query;
         query_binds_fn *query_binds;

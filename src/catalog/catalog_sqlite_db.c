@@ -250,6 +250,7 @@ const struct engine sqlite_engine = {
         .dialect = DIALECT_SQLITE,
         .close = sqlite_close,
         .state = sqlite_state,
+        .room = sqlite_room,
         .query = query,
         .query_binds = query_binds,
         .rows_free = free_rows,

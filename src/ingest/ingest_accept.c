@@ -42,6 +42,8 @@ struct ingest_request {
 
 int ingest_begin(struct ingest *ing, const struct ingest_caller *who, struct ingest_request **out, struct err *e)
 {
+        if (catalog_room(ing->o.catalog, e))
+                return -1;
         struct ingest_request *r = mem_calloc(1, sizeof *r);
         if (!r)
                 return err_oom(e);

@@ -175,6 +175,34 @@ static void a_full_queue_refuses(void **state)
         OK(catalog_ingest(f->c, &j, f->a, &r, &f->e));
 }
 
+/* Only SQLite's file is ours to watch; deleting is not asked whether there is room. */
+static void room_is_left_to_delete(void **state)
+{
+        struct fix *f = *state;
+        bool ours = strcmp(ENGINE, "sqlite") == 0;
+        struct catalog_state st;
+
+        OK(catalog_room(f->c, &f->e));
+        catalog_close(f->c);
+        f->opts.min_free = 1;
+        fix_open(f);
+        OK(catalog_room(f->c, &f->e));
+        catalog_state(f->c, &st);
+        assert_true(st.ok && !*st.note);
+        catalog_close(f->c);
+        f->opts.min_free = UINT64_MAX;
+        fix_open(f);
+        assert_int_equal(catalog_room(f->c, &f->e), ours ? -1 : 0);
+        if (!ours)
+                return;
+        assert_int_equal(f->e.code, ERR_NO_SPACE);
+        catalog_state(f->c, &st);
+        assert_true(st.ok);
+        assert_non_null(strstr(st.note, "MIN_FREE_SPACE"));
+        struct id id = put_file(f, "ann", "1", KIND_FILE);
+        OK(catalog_asset_trash(f->c, id, "ann", "ann", &f->e));
+}
+
 struct crowd {
         struct fix *f;
         int i, n, bad;
@@ -546,6 +574,7 @@ int main(void)
                 T(idempotency_expires),
                 T(of_two_in_flight_one_wins),
                 T(a_full_queue_refuses),
+                T(room_is_left_to_delete),
                 T(a_crowd_ingests_and_all_is_there_after_reopening),
                 T(what_was_acknowledged_survives_kill),
                 T(a_lost_lease_cannot_write),

@@ -70,7 +70,7 @@ async function collected(x) {
   throw new Error(`${n.storage.objects} objects for ${n.assets.total} files\n${x.s.log.slice(-1500)}`);
 }
 
-async function scenario(name, { options, env = () => ({}), size = 100000, query, spare, alone }) {
+async function scenario(name, { options, env = () => ({}), size = 100000, query, spare, alone, away = 0.5 }) {
   const at = volume(options), x = new Installation({ GC_GRACE: "0s", ...env(at) });
   // Either all of it is on the volume, or what env() puts there.
   if (!Object.keys(x.env).some((k) => k.endsWith("_PATH"))) { fs.rmSync(x.dir, { recursive: true }); x.dir = at; }
@@ -81,7 +81,7 @@ async function scenario(name, { options, env = () => ({}), size = 100000, query,
   const seen = await reads(x);
   assert.equal(seen, taken, "all of them are listed");
   // What frees room goes on: the first ones are purged, and there is room for new ones without a restart.
-  const ids = [...x.assets.keys()].slice(0, Math.ceil(taken / 2));
+  const ids = [...x.assets.keys()].slice(0, Math.ceil(taken * away));
   let purged = 0;
   for (const id of ids) {
     const { status } = await x.purge(id);
@@ -116,6 +116,7 @@ test("one volume for all of it is filled by uploads", { timeout: 600000 }, () =>
 test("one volume is filled by small files", { timeout: 600000 }, () => scenario("everything on one volume, small files", { options: "size=24m", size: 12, spare: 6 << 20, env: () => ({ MIN_FREE_SPACE: "10M" }) }));
 test("the storage has a volume of its own", { timeout: 600000 }, () => scenario("storage on a volume of its own", { options: "size=8m", env: (at) => ({ MIN_FREE_SPACE: "0", STORAGE_PATH: path.join(at, "storage") }) }));
 test("the catalog has a volume of its own", { timeout: 600000 }, () => scenario("catalog on a volume of its own", { options: "size=14m", size: 100, spare: 3 << 20, alone: true, query: `?comments=${"words ".repeat(600)}`, env: (at) => ({ MIN_FREE_SPACE: "0", DATA_PATH: path.join(at, "data"), STORAGE_PATH: path.join(tempDir(), "storage") }) }));
+test("a catalog with a volume of its own leaves room to delete", { timeout: 600000 }, () => scenario("catalog on a volume of its own, part of it kept free", { options: "size=24m", size: 100, away: 0.9, query: `?comments=${"words ".repeat(600)}`, env: (at) => ({ MIN_FREE_SPACE: "5M", DATA_PATH: path.join(at, "data"), STORAGE_PATH: path.join(tempDir(), "storage") }) }));
 test("the inodes run out", { timeout: 600000 }, () => scenario("no inodes left", { options: "size=64m,nr_inodes=420", size: 1000, env: () => ({ MIN_FREE_SPACE: "0" }) }));
 
 test("pictures whose pipeline meets a full volume are done when there is room", { timeout: 600000 }, async () => {
