@@ -11,7 +11,7 @@
 
 /* Reading a row costs as much as scanning hundreds: a few of the best are scored exactly, more would show in no order.
  */
-#define RESCORED  128
+#define RESCORED  64
 #define SPARE     64       /* so many more than asked for are rescored, for those that int8 put a little too low */
 #define EXACT_MAX RESCORED /* rows that are scored without a scan */
 

@@ -12,6 +12,7 @@
 #include <malloc.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 struct embed {
         struct manifest manifest;
@@ -33,6 +34,16 @@ static void table_fill(struct embed *m)
                         m->table[c][v] = ((float)(v * f->rescale) - (float)f->mean[c]) / (float)f->std[c];
 }
 
+/*
+ * A text is a few words and the weights are tens of megabytes: its time is that
+ * of reading them, which one core does at half the speed of two. Pictures keep
+ * a core busy, and as many workers as there are cores bring them.
+ */
+static unsigned text_threads(void)
+{
+        return sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
+}
+
 /* The two sessions are most of a start, so they are made at the same time. */
 struct text_opening {
         struct embed *m;
@@ -44,7 +55,7 @@ struct text_opening {
 static void *text_open(void *arg)
 {
         struct text_opening *t = arg;
-        t->rc = session_open(t->m->runtime, t->path, &t->m->text, &t->err);
+        t->rc = session_open(t->m->runtime, t->path, text_threads(), &t->m->text, &t->err);
         return NULL;
 }
 
@@ -58,7 +69,7 @@ static int sessions_open(struct embed *m, const struct embed_opts *opts, struct 
             model_path(opts->model_dir, f->text_file, text.path, sizeof text.path, e))
                 return -1;
         bool apart = thread_start(&thread, "model-open", text_open, &text) == 0;
-        int rc = session_open(m->runtime, path, &m->image, e);
+        int rc = session_open(m->runtime, path, 1, &m->image, e);
         if (apart)
                 pthread_join(thread, NULL);
         else

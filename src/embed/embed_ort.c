@@ -5,8 +5,8 @@
  * version, so a linked program starts with one release only; dlopen and the
  * versioned function table (C API 21) accept any release since 1.21.
  *
- * Settings come from measurement (docs say where): one thread a session, no
- * spinning, no memory arena. Callers bring the parallelism.
+ * Settings come from measurement (docs/performance.md): no spinning, no
+ * memory arena, few threads. Callers bring the parallelism.
  */
 #include "embed_priv.h"
 
@@ -134,10 +134,10 @@ const char *runtime_version(const struct runtime *r)
 
 /* ---- a session ---------------------------------------------------------------------- */
 
-static OrtStatus *options_fill(const OrtApi *api, OrtSessionOptions *o)
+static OrtStatus *options_fill(const OrtApi *api, OrtSessionOptions *o, unsigned threads)
 {
         OrtStatus *s;
-        if ((s = api->SetIntraOpNumThreads(o, 1)) || (s = api->SetInterOpNumThreads(o, 1)) ||
+        if ((s = api->SetIntraOpNumThreads(o, (int)threads)) || (s = api->SetInterOpNumThreads(o, 1)) ||
             (s = api->SetSessionExecutionMode(o, ORT_SEQUENTIAL)) ||
             (s = api->SetSessionGraphOptimizationLevel(o, ORT_ENABLE_ALL)) || (s = api->DisableCpuMemArena(o)) ||
             (s = api->AddSessionConfigEntry(o, "session.intra_op.allow_spinning", "0")) ||
@@ -146,7 +146,7 @@ static OrtStatus *options_fill(const OrtApi *api, OrtSessionOptions *o)
         return NULL;
 }
 
-int session_open(struct runtime *r, const char *path, struct session **out, struct err *e)
+int session_open(struct runtime *r, const char *path, unsigned threads, struct session **out, struct err *e)
 {
         int rc = -1;
         OrtSessionOptions *options = NULL;
@@ -155,7 +155,7 @@ int session_open(struct runtime *r, const char *path, struct session **out, stru
                 return err_oom(e);
         s->r = r;
         if (ort_check(r, r->api->CreateSessionOptions(&options), "session options", e) ||
-            ort_check(r, options_fill(r->api, options), "session options", e))
+            ort_check(r, options_fill(r->api, options, threads), "session options", e))
                 goto out;
         if (ort_check(r, r->api->CreateSession(r->env, path, options, &s->ort), "loading the model", e))
                 goto out;

@@ -55,7 +55,9 @@ int runtime_open(const char *runtime_dir, struct runtime **out, struct err *e) M
 void runtime_close(struct runtime *r);
 const char *runtime_version(const struct runtime *r);
 
-int session_open(struct runtime *r, const char *path, struct session **out, struct err *e) MUST_CHECK;
+/* threads: so many work at one run, the caller being one of them. */
+int session_open(struct runtime *r, const char *path, unsigned threads, struct session **out,
+                 struct err *e) MUST_CHECK;
 void session_close(struct session *s);
 
 struct tensor_in {
