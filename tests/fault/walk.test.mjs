@@ -195,10 +195,13 @@ test(`a kill or an error at every fault point loses nothing (${cornerName})`, { 
       try {
         let runs = 0, inside = 0, where;
         const most = ["many", "large", "leave", "expired", "slow", "drain", "collect"].includes(op) ? 1 : PASSINGS[action];
-        for (let n = 1; inside < most; n++, runs++) {
-          where = await strike(l, op, point, row, action, n);
-          if (!where) break;
-          inside += where === "run";
+        // Work beside the operation takes passings of its own: where all went to that, once more.
+        for (let tries = 0; tries < 3 && inside === 0; tries++) {
+          for (let n = 1; inside < most; n++, runs++) {
+            where = await strike(l, op, point, row, action, n);
+            if (!where) break;
+            inside += where === "run";
+          }
         }
         if (process.env.FA_DEBUG) console.log(`# ${op} ${point}=${action}: ${runs}, ${jobs.length} left`);
         if (inside === 0) dead.push(`${point}=${action} in ${op}`);
