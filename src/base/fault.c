@@ -20,12 +20,13 @@ struct point {
         char name[48];
         enum action action;
         uint64_t at; /* 1 is the first passing */
-        _Atomic uint64_t passed;
+        uint64_t passed;
 };
 
 static const char *const actions[] = {"kill", "eio", "enospc", "stall"};
 static struct point points[POINTS_MAX];
 static size_t point_count;
+static pthread_mutex_t points_mutex = PTHREAD_MUTEX_INITIALIZER; /* tests arm others while threads pass them */
 atomic_bool fault_armed;
 
 static int act(enum action a)
@@ -45,19 +46,28 @@ static int act(enum action a)
         return 0;
 }
 
-int fault_hit(const char *name)
+/* Of the points so named the first whose time it is, or -1. */
+static int pass(const char *name)
 {
-        for (size_t i = 0; i < point_count; i++) {
+        int found = -1;
+
+        pthread_mutex_lock(&points_mutex);
+        for (size_t i = 0; found < 0 && i < point_count; i++) {
                 struct point *p = &points[i];
-                if (strcmp(p->name, name) == 0 && atomic_fetch_add(&p->passed, 1) + 1 == p->at) {
-                        int rc;
+                if (strcmp(p->name, name) == 0 && ++p->passed == p->at) {
                         fprintf(stderr, "fault: %s=%s@%llu\n", name, actions[p->action], (unsigned long long)p->at);
-                        rc = act(p->action);
-                        if (rc)
-                                return rc;
+                        found = (int)p->action;
                 }
         }
-        return 0;
+        pthread_mutex_unlock(&points_mutex);
+        return found;
+}
+
+int fault_hit(const char *name)
+{
+        int action = pass(name);
+
+        return action < 0 ? 0 : act((enum action)action);
 }
 
 int fault_err(int errnum, const char *what, struct err *e)
@@ -75,7 +85,7 @@ static bool parse_point(struct span text, struct point *p)
         memset(p->name, 0, sizeof(p->name));
         memcpy(p->name, name.p, name.n);
         p->at = 1;
-        atomic_store(&p->passed, 0);
+        p->passed = 0;
         span_cut(&rest, '@', &action);
         if (rest.p && (!span_u64(rest, &p->at) || p->at == 0))
                 return false;
@@ -93,6 +103,7 @@ void fault_init(void)
         const char *spec = getenv("FILE_ALLOCATOR_FAULT");
         struct span rest = span_of(spec), part;
 
+        pthread_mutex_lock(&points_mutex);
         point_count = 0;
         while (rest.n > 0 && span_cut(&rest, ',', &part)) {
                 if (point_count == POINTS_MAX || !parse_point(part, &points[point_count])) {
@@ -102,4 +113,5 @@ void fault_init(void)
                 point_count++;
         }
         atomic_store(&fault_armed, point_count > 0);
+        pthread_mutex_unlock(&points_mutex);
 }

@@ -56,8 +56,7 @@ void runtime_close(struct runtime *r);
 const char *runtime_version(const struct runtime *r);
 
 /* threads: so many work at one run, the caller being one of them. */
-int session_open(struct runtime *r, const char *path, unsigned threads, struct session **out,
-                 struct err *e) MUST_CHECK;
+int session_open(struct runtime *r, const char *path, unsigned threads, struct session **out, struct err *e) MUST_CHECK;
 void session_close(struct session *s);
 
 struct tensor_in {

@@ -353,6 +353,11 @@ static void each_task_is_done_exactly_once(void **state)
         start();
         ingest(MOST);
         reach_end(MOST, 0);
+        for (int i = 0; i < 4000; i++, sleep_for(dur_ms(5))) { /* a handler goes on after it has completed its task */
+                worker_pool_state(w.pool, &st);
+                if (st.busy == 0)
+                        break;
+        }
         for (unsigned i = 0; i < MOST; i++)
                 assert_int_equal(atomic_load(&w.per_file[i]), 1);
         assert_int_equal(atomic_load(&w.runs), MOST);
