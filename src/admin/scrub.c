@@ -220,6 +220,7 @@ void *admin_scrubber(void *arg)
 {
         struct scrub s = {.a = arg};
         int waited = 0;
+        thread_stand_back();
         /* Asked for here it begins at once, elsewhere within a tick. */
         while (admin_pause(s.a, dur_ms(500))) {
                 if (!atomic_exchange(&s.a->scrub_soon, false) && ++waited < 2 * TICK)

@@ -266,6 +266,8 @@ void cond_broadcast(struct cond *c);
 
 /* Start a named thread with all signals blocked and a 1 MiB stack. 0 or -1. */
 int thread_start(pthread_t *t, const char *name, void *(*run)(void *), void *arg) MUST_CHECK;
+/* From now on this thread, and what it starts, gets the processor after those who have not said so. */
+void thread_stand_back(void);
 
 /*
  * A second pair of hands: one thread that takes over a part of somebody's work

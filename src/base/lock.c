@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #define HELD_MAX   16
 #define STACK_SIZE ((size_t)1 << 20)
@@ -151,6 +152,12 @@ static void *begin(void *p)
         mem_free(p);
         prctl(PR_SET_NAME, s.name);
         return s.run(s.arg);
+}
+
+void thread_stand_back(void)
+{
+        setpriority(PRIO_PROCESS, 0,
+                    10); /* on Linux of this thread alone; one that is further back already stays there */
 }
 
 int thread_start(pthread_t *t, const char *name, void *(*run)(void *), void *arg)

@@ -213,6 +213,7 @@ static void *pass_thread(void *arg)
         struct seen last = {0};
         bool settled = false;
         struct mono due = mono_add(mono_now(), o->opts.interval);
+        thread_stand_back();
         lock_take(&o->lock);
         while (organise_runs(o)) {
                 if (!mono_reached(due)) {

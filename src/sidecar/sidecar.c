@@ -235,6 +235,7 @@ static void *run(void *arg)
         struct sidecar *s = arg;
         bool stop = false;
 
+        thread_stand_back();
         while (!stop) {
                 struct mono until = mono_add(mono_now(), s->o.every);
                 lock_take(&s->lock);

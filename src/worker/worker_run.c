@@ -308,6 +308,7 @@ void *worker_slot_run(void *arg)
         struct worker_pool *p = s->pool;
         unsigned failures = 0;
 
+        thread_stand_back();
         count_active(p, 1);
         while (!stopping(p)) {
                 struct err e;

@@ -466,6 +466,25 @@ static void small_files_are_read_whole_or_refused(void **state)
         rmdir(dir);
 }
 
+static void *stand_back(void *out)
+{
+        thread_stand_back();
+        *(int *)out = getpriority(PRIO_PROCESS, 0);
+        return NULL;
+}
+
+static void one_thread_stands_back_alone(void **state)
+{
+        int before = getpriority(PRIO_PROCESS, 0), there = 0;
+        pthread_t t;
+
+        (void)state;
+        assert_int_equal(thread_start(&t, "behind", stand_back, &there), 0);
+        pthread_join(t, NULL);
+        assert_int_equal(there, before > 10 ? before : 10);
+        assert_int_equal(getpriority(PRIO_PROCESS, 0), before);
+}
+
 static void directories_are_made_with_their_parents(void **state)
 {
         char *dir = temp_dir(), path[128];
@@ -557,6 +576,7 @@ int main(void)
                 cmocka_unit_test(threads_meet_at_a_condition),
                 cmocka_unit_test(waiting_ends_at_the_deadline),
                 cmocka_unit_test(small_files_are_read_whole_or_refused),
+                cmocka_unit_test(one_thread_stands_back_alone),
                 cmocka_unit_test(directories_are_made_with_their_parents),
                 cmocka_unit_test(a_fault_point_fires_at_its_passing_only),
                 cmocka_unit_test(a_fault_can_kill_and_a_bad_one_ends_the_start),
