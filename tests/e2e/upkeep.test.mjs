@@ -98,6 +98,28 @@ test("a refused upload is taken back", { skip: !embedded }, async () => {
   await s.stop();
 });
 
+test("with less room than MIN_FREE_SPACE nothing is taken, and reading and deleting go on", { skip: !embedded }, async () => {
+  const dir = tempDir(), s = await new Server({ dir }).start(), data = random(3000, 9);
+  const { body } = await s.upload([{ name: "early.bin", data }]);
+  await s.kill();
+  const t = await new Server({ dir, env: { MIN_FREE_SPACE: "16T" } }).start();
+  const late = await t.upload([{ name: "late.bin", data: random(3000, 10) }]);
+  assert.equal(late.status, 503);
+  assert.equal(late.body.code, "no_space");
+  assert.match(late.body.error, /MIN_FREE_SPACE/);
+  const health = (await t.json("/health")).body;
+  for (const part of ["storage", "database"]) {
+    assert.equal(health[part].status, "degraded", part);
+    assert.match(health[part].note, /MIN_FREE_SPACE/);
+  }
+  assert.equal(health.status, "degraded");
+  assert.equal((await t.fetch("/ready")).status, 200);
+  assert.deepEqual(await content(t, body.system_ids[0]), data);
+  await purge(t, body.system_ids[0]);
+  assert.equal((await t.json("/api/v1/admin/stats")).body.assets.total, 0);
+  await t.stop();
+});
+
 test("two instances that upload, delete and collect the same bytes lose nothing that was acknowledged", { timeout: 300000 * slow }, async () => {
   const shared = tempDir(), env = { ...(await productionEnv(shared)), GC_GRACE: "0s", WORKER_THREADS: "0" };
   if (!onS3) Object.assign(env, { STORAGE_BACKEND: "fs://", STORAGE_PATH: path.join(shared, "objects") });
