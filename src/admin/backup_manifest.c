@@ -12,12 +12,6 @@
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
-static void kv_u64(struct json_out *j, const char *key, uint64_t v)
-{
-        json_key(j, key);
-        json_put_u64(j, v);
-}
-
 #define AT(field) offsetof(struct backup_info, field)
 
 static const struct count {
@@ -38,7 +32,7 @@ static uint64_t *count_in(const struct backup_info *b, size_t i)
 void backup_put_counts(struct json_out *j, const struct backup_info *b)
 {
         for (size_t i = 0; i < NCOUNTS; i++)
-                kv_u64(j, COUNTS[i].name, *count_in(b, i));
+                json_kv_u64(j, COUNTS[i].name, *count_in(b, i));
 }
 
 static void put_files(struct json_out *j, const struct manifest *m)
@@ -50,7 +44,7 @@ static void put_files(struct json_out *j, const struct manifest *m)
         for (size_t i = 0; i < m->nfiles; i++) {
                 json_obj(j);
                 json_kv_str(j, "name", m->files[i].name);
-                kv_u64(j, "size", m->files[i].size);
+                json_kv_u64(j, "size", m->files[i].size);
                 json_kv_str(j, "sha256", sha256_format(m->files[i].hash, hex));
                 json_end(j);
         }
@@ -66,7 +60,7 @@ static void put_tables(struct json_out *j, const struct catalog_backup *c)
                 json_kv_str(j, "name", c->tables[i].name);
                 json_kv_str(j, "columns", c->tables[i].columns);
                 json_kv_str(j, "order", c->tables[i].order);
-                kv_u64(j, "rows", c->tables[i].rows);
+                json_kv_u64(j, "rows", c->tables[i].rows);
                 json_end(j);
         }
         json_end(j);

@@ -34,12 +34,6 @@ static int failed(struct work *w, const struct err *e)
 
 /* ---- what all of them print ------------------------------------------------------------------- */
 
-static void kv_u64(struct json_out *j, const char *key, uint64_t v)
-{
-        json_key(j, key);
-        json_put_u64(j, v);
-}
-
 static void put_info(struct json_out *j, const struct backup_info *b)
 {
         json_kv_str(j, "backup", b->name);
@@ -54,13 +48,13 @@ static void put_info(struct json_out *j, const struct backup_info *b)
 
 static void put_objects(struct json_out *j, const struct objects_report *o)
 {
-        kv_u64(j, "copied", o->copied);
-        kv_u64(j, "copied_bytes", o->copied_bytes);
-        kv_u64(j, "there", o->there);
-        kv_u64(j, "hashed", o->hashed);
-        kv_u64(j, "mended", o->mended);
-        kv_u64(j, "derived_copied", o->derived);
-        kv_u64(j, "bad", o->bad);
+        json_kv_u64(j, "copied", o->copied);
+        json_kv_u64(j, "copied_bytes", o->copied_bytes);
+        json_kv_u64(j, "there", o->there);
+        json_kv_u64(j, "hashed", o->hashed);
+        json_kv_u64(j, "mended", o->mended);
+        json_kv_u64(j, "derived_copied", o->derived);
+        json_kv_u64(j, "bad", o->bad);
 }
 
 static void print_object(void (*fill)(struct json_out *j, const void *of), const void *of)
@@ -101,11 +95,11 @@ static void created_json(struct json_out *j, const void *of)
         const struct backup_created *r = of;
 
         put_info(j, &r->info);
-        kv_u64(j, "snapshots", r->snapshots);
+        json_kv_u64(j, "snapshots", r->snapshots);
         put_objects(j, &r->objects);
-        kv_u64(j, "removed_backups", r->removed_backups);
-        kv_u64(j, "removed_objects", r->removed_objects);
-        kv_u64(j, "removed_bytes", r->removed_bytes);
+        json_kv_u64(j, "removed_backups", r->removed_backups);
+        json_kv_u64(j, "removed_objects", r->removed_objects);
+        json_kv_u64(j, "removed_bytes", r->removed_bytes);
         json_kv_bool(j, "not_removed", r->not_removed);
 }
 
@@ -232,12 +226,12 @@ static void verified_json(struct json_out *j, const void *of)
 {
         const struct backup_verified *r = of;
 
-        kv_u64(j, "backups", r->backups);
-        kv_u64(j, "incomplete", r->incomplete);
-        kv_u64(j, "wrong", r->wrong);
-        kv_u64(j, "objects", r->objects.seen);
-        kv_u64(j, "object_bytes", r->objects.bytes);
-        kv_u64(j, "bad", r->objects.bad);
+        json_kv_u64(j, "backups", r->backups);
+        json_kv_u64(j, "incomplete", r->incomplete);
+        json_kv_u64(j, "wrong", r->wrong);
+        json_kv_u64(j, "objects", r->objects.seen);
+        json_kv_u64(j, "object_bytes", r->objects.bytes);
+        json_kv_u64(j, "bad", r->objects.bad);
         json_kv_bool(j, "good", r->wrong == 0 && r->objects.bad == 0);
 }
 
@@ -288,7 +282,7 @@ static void restored_json(struct json_out *j, const void *of)
         json_kv_bool(j, "done_before", r->done_before);
         put_objects(j, &r->objects);
         if (r->free_bytes)
-                kv_u64(j, "free_bytes", r->free_bytes);
+                json_kv_u64(j, "free_bytes", r->free_bytes);
 }
 
 static void restored_text(const struct work *w, const struct backup_restored *r)

@@ -156,12 +156,6 @@ static void summarise(const struct migrate *m, const struct app_copy_report *r)
 
 /* ---- for machines ----------------------------------------------------------------------------- */
 
-static void kv_u64(struct json_out *j, const char *key, uint64_t v)
-{
-        json_key(j, key);
-        json_put_u64(j, v);
-}
-
 static void json_tables(struct json_out *j, const struct app_copy_report *r)
 {
         char hex[SHA256_TEXT_LEN];
@@ -172,10 +166,10 @@ static void json_tables(struct json_out *j, const struct app_copy_report *r)
                 const struct catalog_copy_table *t = &r->tables[i];
                 json_obj(j);
                 json_kv_str(j, "name", t->name);
-                kv_u64(j, "rows", t->rows);
+                json_kv_u64(j, "rows", t->rows);
                 json_kv_str(j, "sha256", sha256_format(t->hash, hex));
                 if (r->compared) {
-                        kv_u64(j, "target_rows", t->target_rows);
+                        json_kv_u64(j, "target_rows", t->target_rows);
                         json_kv_str(j, "target_sha256", sha256_format(t->target_hash, hex));
                         json_kv_bool(j, "equal", table_equal(t));
                 }
@@ -194,10 +188,10 @@ static void json_groups(struct json_out *j, const struct app_copy_report *r)
                 json_kv_str(j, "what", g->what);
                 json_kv_str(j, "owner", g->owner);
                 json_kv_str(j, "status", g->status);
-                kv_u64(j, "count", g->count);
-                kv_u64(j, "target_count", g->target_count);
-                kv_u64(j, "bytes", g->bytes);
-                kv_u64(j, "target_bytes", g->target_bytes);
+                json_kv_u64(j, "count", g->count);
+                json_kv_u64(j, "target_count", g->target_count);
+                json_kv_u64(j, "bytes", g->bytes);
+                json_kv_u64(j, "target_bytes", g->target_bytes);
                 json_kv_bool(j, "equal", group_equal(g));
                 json_end(j);
         }
@@ -212,14 +206,14 @@ static void json_objects(struct json_out *j, const struct app_copy_report *r)
         json_obj(j);
         json_kv_str(j, "from", r->storage_from);
         json_kv_str(j, "to", r->storage_to);
-        kv_u64(j, "seen", o->seen);
-        kv_u64(j, "bytes", o->bytes);
-        kv_u64(j, "copied", o->copied);
-        kv_u64(j, "copied_bytes", o->copied_bytes);
-        kv_u64(j, "there", o->there);
-        kv_u64(j, "derived", o->derived);
-        kv_u64(j, "hashed", o->hashed);
-        kv_u64(j, "bad", o->bad);
+        json_kv_u64(j, "seen", o->seen);
+        json_kv_u64(j, "bytes", o->bytes);
+        json_kv_u64(j, "copied", o->copied);
+        json_kv_u64(j, "copied_bytes", o->copied_bytes);
+        json_kv_u64(j, "there", o->there);
+        json_kv_u64(j, "derived", o->derived);
+        json_kv_u64(j, "hashed", o->hashed);
+        json_kv_u64(j, "bad", o->bad);
         json_end(j);
 }
 
@@ -238,7 +232,7 @@ static void print_report_json(const struct migrate *m, const struct app_copy_rep
         json_kv_bool(&j, "dry_run", m->dry_run);
         if (r->compared)
                 json_kv_bool(&j, "equal", r->equal);
-        kv_u64(&j, "mended", r->mended);
+        json_kv_u64(&j, "mended", r->mended);
         json_tables(&j, r);
         json_groups(&j, r);
         json_objects(&j, r);

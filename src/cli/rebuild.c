@@ -36,12 +36,6 @@ static bool whole(const struct rebuild_report *r)
         return r->damaged + r->missing + r->recovered + r->strays == 0;
 }
 
-static void kv_u64(struct json_out *j, const char *key, uint64_t v)
-{
-        json_key(j, key);
-        json_put_u64(j, v);
-}
-
 static void report_json(const struct rebuild_run *m, const struct rebuild_report *r)
 {
         struct json_out j;
@@ -52,17 +46,17 @@ static void report_json(const struct rebuild_run *m, const struct rebuild_report
         json_obj(&j);
         json_kv_bool(&j, "dry_run", m->dry_run);
         json_kv_bool(&j, "resumed", r->resumed);
-        kv_u64(&j, "files", r->assets);
-        kv_u64(&j, "queued", r->queued);
-        kv_u64(&j, "dead", r->dead);
-        kv_u64(&j, "trashed", r->trashed);
-        kv_u64(&j, "folders", r->folders);
-        kv_u64(&j, "objects", r->objects);
-        kv_u64(&j, "bytes", r->bytes);
-        kv_u64(&j, "recovered", r->recovered);
-        kv_u64(&j, "damaged", r->damaged);
-        kv_u64(&j, "missing", r->missing);
-        kv_u64(&j, "strays", r->strays);
+        json_kv_u64(&j, "files", r->assets);
+        json_kv_u64(&j, "queued", r->queued);
+        json_kv_u64(&j, "dead", r->dead);
+        json_kv_u64(&j, "trashed", r->trashed);
+        json_kv_u64(&j, "folders", r->folders);
+        json_kv_u64(&j, "objects", r->objects);
+        json_kv_u64(&j, "bytes", r->bytes);
+        json_kv_u64(&j, "recovered", r->recovered);
+        json_kv_u64(&j, "damaged", r->damaged);
+        json_kv_u64(&j, "missing", r->missing);
+        json_kv_u64(&j, "strays", r->strays);
         json_kv_bool(&j, "keys", r->keys);
         json_end(&j);
         print_json(buf_span(&b));

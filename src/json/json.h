@@ -81,6 +81,8 @@ void json_put_id(struct json_out *j, struct id id); /* nil → null */
 /* key and value at once */
 void json_kv_str(struct json_out *j, const char *key, const char *s);
 void json_kv_int(struct json_out *j, const char *key, int64_t v);
+void json_kv_u64(struct json_out *j, const char *key, uint64_t v);
+void json_kv_num(struct json_out *j, const char *key, double v);
 void json_kv_fixed(struct json_out *j, const char *key, double v, int digits);
 void json_kv_bool(struct json_out *j, const char *key, bool v);
 void json_kv_wall(struct json_out *j, const char *key, struct wall t);

@@ -167,6 +167,18 @@ void json_kv_int(struct json_out *j, const char *key, int64_t v)
         json_put_int(j, v);
 }
 
+void json_kv_u64(struct json_out *j, const char *key, uint64_t v)
+{
+        json_key(j, key);
+        json_put_u64(j, v);
+}
+
+void json_kv_num(struct json_out *j, const char *key, double v)
+{
+        json_key(j, key);
+        json_put_num(j, v);
+}
+
 void json_kv_fixed(struct json_out *j, const char *key, double v, int digits)
 {
         json_key(j, key);

@@ -40,12 +40,6 @@ void time_write(struct json_out *j, const char *key, struct wall t)
         json_kv_str(j, key, text);
 }
 
-static void kv_num(struct json_out *j, const char *key, double v)
-{
-        json_key(j, key);
-        json_put_num(j, v);
-}
-
 static void begin(struct json_out *j, struct buf *b, const char *what)
 {
         json_out_init(j, b);
@@ -105,7 +99,7 @@ static void put_tags(struct json_out *j, const struct asset *x)
                 json_obj(j);
                 json_kv_str(j, "name", x->tags[i].name);
                 json_kv_str(j, "source", tag_source_name(x->tags[i].source));
-                kv_num(j, "confidence", x->tags[i].confidence);
+                json_kv_num(j, "confidence", x->tags[i].confidence);
                 json_end(j);
         }
         json_end(j);
@@ -197,7 +191,7 @@ void sidecar_write_asset(const struct kept_asset *k, struct buf *b)
         json_kv_str(&j, "note", x->analysis_note);
         put_cluster(&j, x);
         json_kv_bool(&j, "pinned", x->pinned);
-        kv_num(&j, "similarity", x->cluster_similarity);
+        json_kv_num(&j, "similarity", x->cluster_similarity);
         json_kv_id(&j, "duplicate_of", x->duplicate_of);
         put_tags(&j, x);
         json_kv_str(&j, "metadata", x->metadata);
@@ -224,7 +218,7 @@ void sidecar_write_folder(const struct kept_folder *k, struct buf *b)
         json_kv_str(&j, "owner", f->owner);
         json_kv_str(&j, "name", f->name);
         json_kv_str(&j, "status", cluster_status_name(f->status));
-        kv_num(&j, "threshold", f->threshold);
+        json_kv_num(&j, "threshold", f->threshold);
         json_kv_bool(&j, "locked", f->locked);
         json_kv_bool(&j, "touched", f->touched);
         json_kv_bool(&j, "named", f->named);
