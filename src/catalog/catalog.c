@@ -69,6 +69,20 @@ int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem,
         return 0;
 }
 
+struct db *batch_begin(struct catalog *c, unsigned limit, size_t elem, struct arena *a, void *out, size_t *n,
+                       struct err *e)
+{
+        void *rows = arena_array(a, limit + (size_t)1, elem);
+
+        *n = 0;
+        memcpy(out, &rows, sizeof(rows));
+        if (!rows) {
+                err_oom(e);
+                return NULL;
+        }
+        return read_begin(c, e);
+}
+
 int catalog_room(struct catalog *c, struct err *e)
 {
         return c->min_free > 0 && c->engine->room ? c->engine->room(c, e) : 0;

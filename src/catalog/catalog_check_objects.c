@@ -7,15 +7,10 @@ int catalog_check_objects(struct catalog *c, const struct sha256 *after, unsigne
 {
         static const struct sha256 zero;
         struct mono began = mono_now();
-        struct db *db;
+        struct db *db = batch_begin(c, limit, sizeof(**out), a, out, n, e);
         struct rows *s;
         int rc = -1;
 
-        *n = 0;
-        *out = arena_array(a, limit, sizeof(**out));
-        if (!*out)
-                return err_oom(e);
-        db = read_begin(c, e);
         if (!db)
                 return -1;
         s = db_query(db, e,

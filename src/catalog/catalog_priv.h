@@ -90,6 +90,13 @@ void words_settle(struct catalog *c);
 /* Whether any of the words begins a word of the text; both folded. words is put back as it was. */
 bool text_has_any(const char *folded, char *words);
 
+/*
+ * Begins to read at most limit rows into an array in the arena, which goes to
+ * *out, a pointer to what has elem bytes; *n is how many there are so far, 0.
+ * NULL: nothing was begun, else read_end is due.
+ */
+struct db *batch_begin(struct catalog *c, unsigned limit, size_t elem, struct arena *a, void *out, size_t *n,
+                       struct err *e) MUST_CHECK;
 /* A growing array that starts on the arena's side; the old block is left to it. 0 or -1. */
 int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem, struct err *e) MUST_CHECK;
 

@@ -159,15 +159,10 @@ int catalog_rebuild_todo(struct catalog *c, enum kept_kind kind, const struct re
         struct mono began = mono_now();
         size_t key_n = 0;
         const void *key = after ? key_of(after, &key_n) : "";
-        struct db *db;
+        struct db *db = batch_begin(c, limit, sizeof(**out), a, out, n, e);
         struct rows *s;
         int rc = -1;
 
-        *n = 0;
-        *out = arena_array(a, limit + 1, sizeof(**out));
-        if (!*out)
-                return err_oom(e);
-        db = read_begin(c, e);
         if (!db)
                 return -1;
         /* An object is in the catalog when an asset brought it. */

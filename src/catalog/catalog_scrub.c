@@ -133,15 +133,10 @@ int catalog_scrub_next(struct catalog *c, struct wall before, bool asked, unsign
                        struct scrub_item **out, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
-        struct db *db;
+        struct db *db = batch_begin(c, limit, sizeof(**out), a, out, n, e);
         struct rows *s;
         int rc = -1;
 
-        *n = 0;
-        *out = arena_array(a, limit, sizeof(**out));
-        if (!*out)
-                return err_oom(e);
-        db = read_begin(c, e);
         if (!db)
                 return -1;
         s = db_query(
@@ -239,21 +234,17 @@ int catalog_bad_objects(struct catalog *c, unsigned limit, struct arena *a, stru
                         struct err *e)
 {
         struct mono began = mono_now();
-        struct db *db = read_begin(c, e);
+        struct db *db = batch_begin(c, limit, sizeof(**out), a, out, n, e);
         struct rows *s;
         bool ok = true;
         int rc = -1;
 
-        *n = 0;
-        *out = NULL;
         if (!db)
                 return -1;
-        *out = arena_array(a, limit, sizeof(**out));
-        s = *out ? db_query(db, e,
-                            "SELECT sha256, size, bad, bad_since, scrubbed FROM object WHERE bad_since > 0 ORDER BY "
-                            "bad_since, sha256 LIMIT ?",
-                            "i", (int)limit)
-                 : NULL;
+        s = db_query(db, e,
+                     "SELECT sha256, size, bad, bad_since, scrubbed FROM object WHERE bad_since > 0 ORDER BY "
+                     "bad_since, sha256 LIMIT ?",
+                     "i", (int)limit);
         while (s && (rc = db_step(db, s, e)) > 0)
                 if (*n < limit)
                         (*out)[(*n)++] = (struct bad_object){.sha256 = col_sha(s, 0),
@@ -264,7 +255,7 @@ int catalog_bad_objects(struct catalog *c, unsigned limit, struct arena *a, stru
         for (size_t i = 0; rc == 0 && i < *n; i++)
                 rc = assets_of(db, &(*out)[i], a, e);
         read_end(c, db, began);
-        if (!*out || !ok)
+        if (!ok)
                 return err_oom(e);
         return rc < 0 ? -1 : 0;
 }

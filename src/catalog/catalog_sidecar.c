@@ -68,15 +68,10 @@ int catalog_marks(struct catalog *c, const struct sidecar_mark *after, unsigned 
                   struct sidecar_mark **out, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
-        struct db *db;
+        struct db *db = batch_begin(c, limit, sizeof(**out), a, out, n, e);
         struct rows *s;
         int rc = -1;
 
-        *n = 0;
-        *out = arena_array(a, limit + 1, sizeof(**out));
-        if (!*out)
-                return err_oom(e);
-        db = read_begin(c, e);
         if (!db)
                 return -1;
         s = db_query(db, e,
