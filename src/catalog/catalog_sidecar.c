@@ -13,6 +13,12 @@ static const struct id nil;
 
 /* ---- making ------------------------------------------------------------------------- */
 
+/* No counter to contend for: it only has to differ from the mark's last one. */
+static int64_t new_change(void)
+{
+        return (int64_t)(random_u64() >> 1);
+}
+
 int tx_mark(struct tx *tx, enum kept_kind kind, struct id id, struct err *e)
 {
         if (mem_grow((void **)&tx->marks, &tx->marks_cap, tx->nmarks + 1, sizeof(*tx->marks)) < 0)
@@ -27,7 +33,7 @@ int tx_mark_items(struct tx *tx, int64_t op, struct err *e)
                       "INSERT INTO sidecar_mark (kind, id, at, change) SELECT 0, a.id, ?, ? FROM operation_item i JOIN "
                       "asset a ON a.n = i.asset WHERE i.operation = ? ORDER BY a.id "
                       "ON CONFLICT (kind, id) DO UPDATE SET change = excluded.change",
-                      "lll", tx->now.us, (int64_t)(random_u64() >> 1), op);
+                      "lll", tx->now.us, new_change(), op);
 }
 
 static int mark_cmp(const void *a, const void *b)
@@ -52,7 +58,7 @@ int mark_flush(struct tx *tx, struct err *e)
 
         if (tx->nmarks == 0)
                 return 0;
-        change = (int64_t)(random_u64() >> 1);
+        change = new_change();
         qsort(tx->marks, tx->nmarks, sizeof(*tx->marks), mark_cmp);
         for (size_t i = 0; i < tx->nmarks; i++)
                 if ((i == 0 || mark_cmp(&tx->marks[i - 1], &tx->marks[i]) != 0) &&
@@ -127,7 +133,7 @@ static int do_all_assets(struct tx *tx, void *arg, struct err *e)
         return db_run(tx->db, e,
                       "INSERT INTO sidecar_mark (kind, id, at, change) SELECT 0, id, ?, ? FROM asset WHERE n > ? AND n "
                       "<= ? ORDER BY id ON CONFLICT (kind, id) DO UPDATE SET change = excluded.change",
-                      "llll", tx->now.us, (int64_t)(random_u64() >> 1), g->after, g->last);
+                      "llll", tx->now.us, new_change(), g->after, g->last);
 }
 
 static int do_all_folders(struct tx *tx, void *arg, struct err *e)
@@ -137,7 +143,7 @@ static int do_all_folders(struct tx *tx, void *arg, struct err *e)
                    "INSERT INTO sidecar_mark (kind, id, at, change) SELECT 1, id, ?, ? FROM cluster WHERE true ORDER "
                    "BY "
                    "id ON CONFLICT (kind, id) DO UPDATE SET change = excluded.change",
-                   "ll", tx->now.us, (int64_t)(random_u64() >> 1)) < 0)
+                   "ll", tx->now.us, new_change()) < 0)
                 return -1;
         return tx_mark(tx, KEPT_CATALOG, nil, e);
 }
