@@ -8,7 +8,6 @@
 #include "metrics/metrics.h"
 
 #include <stdio.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* ---- the keeper --------------------------------------------------------------------- */
@@ -29,17 +28,6 @@ static bool take_wish(bool *what)
         return was;
 }
 
-static void checkpoint(struct sqlite_catalog *c, struct conn *db)
-{
-        struct err e;
-
-        if (!db->h && conn_open(db, c->path, true, &e) < 0)
-                return;
-        if (FAULT("catalog.checkpoint"))
-                return; /* the next commit asks again */
-        sqlite3_wal_checkpoint_v2(db->h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-}
-
 static void *keeper_main(void *arg)
 {
         struct sqlite_catalog *c = arg;
@@ -57,7 +45,7 @@ static void *keeper_main(void *arg)
                 if (atomic_load(&c->keeper_stop))
                         break;
                 if (copy)
-                        checkpoint(c, &db);
+                        wal_keep(c, &db);
                 if (load)
                         index_load(c);
                 if (save)
@@ -175,42 +163,4 @@ void sqlite_state(struct catalog *base, struct catalog_state *out)
         out->waiting = c->readers_waiting;
         lock_drop(&c->plock);
         out->idle = POOL_SIZE - out->in_use;
-}
-
-/* Pages that nothing uses any more: the file does not shrink, it fills them again. */
-static int room_inside(struct catalog *c, uint64_t *bytes, struct err *e)
-{
-        struct mono began = mono_now();
-        struct db *db = read_begin(c, e);
-        int64_t pages = 0, size = 0;
-        int rc;
-
-        if (!db)
-                return -1;
-        rc = db_int(db, e, &pages, "PRAGMA freelist_count", "") < 0 || db_int(db, e, &size, "PRAGMA page_size", "") < 0;
-        read_end(c, db, began);
-        *bytes = (uint64_t)(pages * size);
-        return rc ? -1 : 0;
-}
-
-int sqlite_room(struct catalog *base, struct err *e)
-{
-        struct sqlite_catalog *c = self_of(base);
-        struct statvfs v;
-        uint64_t left, inside;
-
-        if (statvfs(c->path, &v) < 0)
-                return 0; /* what is wrong with it shows at the write */
-        left = (uint64_t)v.f_bavail * v.f_frsize;
-        if (left >= base->min_free)
-                return 0;
-        if (room_inside(base, &inside, e) < 0)
-                return -1;
-        if (left + inside >= base->min_free)
-                return 0;
-        return err_set(e, ERR_NO_SPACE,
-                       "the volume of %.80s has %llu bytes free and %llu inside the file, less than MIN_FREE_SPACE "
-                       "(%llu)",
-                       c->path, (unsigned long long)left, (unsigned long long)inside,
-                       (unsigned long long)base->min_free);
 }

@@ -8,7 +8,7 @@
 
 /* No mmap: a disk that fails to read would end the process by SIGBUS instead of giving an error. */
 #define PRAGMAS                                                                                                        \
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 10000;" \
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"                              \
         "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cache_size = -4096;"                                 \
         "PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 0; PRAGMA trusted_schema = OFF;"
 
@@ -46,6 +46,7 @@ int conn_open(struct conn *db, const char *path, bool writer, struct err *e)
 
         if (rc == SQLITE_OK) {
                 sqlite3_extended_result_codes(db->h, 1);
+                sqlite3_busy_timeout(db->h, DB_BUSY_MS);
                 sqlite3_db_config(db->h, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
                 sqlite3_db_config(db->h, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
                 rc = sqlite3_exec(db->h, PRAGMAS, NULL, NULL, NULL);

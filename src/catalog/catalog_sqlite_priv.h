@@ -13,6 +13,7 @@
 
 #define POOL_SIZE  8
 #define STMT_SLOTS 512
+#define DB_BUSY_MS 10000
 
 /* ---- connections and statements (catalog_sqlite_db.c) ------------------------- */
 
@@ -137,6 +138,14 @@ name_filter_fn sqlite_name_filter;
 __typeof__(catalog_vector_search) sqlite_vector_search;
 __typeof__(catalog_prototype_search) sqlite_prototype_search;
 text_search_fn sqlite_text_search;
+
+/* ---- the WAL and its volume (catalog_sqlite_wal.c) -------------------------------------- */
+
+void wal_watch(struct sqlite_catalog *c); /* counts its pages at every commit of the writer */
+void wal_tend(struct sqlite_catalog *c);  /* writer, after a commit: has it copied when it is time to */
+/* Keeper: copies it into the database; db is opened at the first time. What fails is tried again after the next
+ * commit. */
+void wal_keep(struct sqlite_catalog *c, struct conn *db);
 
 int keeper_start(struct sqlite_catalog *c, struct err *e) MUST_CHECK;
 void keeper_stop(struct sqlite_catalog *c);

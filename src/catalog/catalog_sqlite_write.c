@@ -10,10 +10,8 @@
 #include "metrics/metrics.h"
 
 #define BATCH_MAX    512
-#define BATCH_MS     100   /* results and leases stop joining after it */
-#define BULK_MS      20    /* bulk work stops joining after it */
-#define WAL_SOON     2000  /* pages: ask the keeper for a checkpoint */
-#define WAL_NOW      16000 /* pages: the keeper cannot keep up, do it here */
+#define BATCH_MS     100 /* results and leases stop joining after it */
+#define BULK_MS      20  /* bulk work stops joining after it */
 #define IDLE_SECONDS 30
 #define WORDS_MS     50  /* without a write: the words of new assets are indexed then */
 #define WORDS_MAX    256 /* or when so many are due */
@@ -279,24 +277,6 @@ static void run_batch(struct sqlite_catalog *c, struct sqlite_tx *all)
         answer(c, &batch);
 }
 
-static int wal_grew(void *arg, sqlite3 *h, const char *schema, int pages)
-{
-        (void)h;
-        (void)schema;
-        ((struct sqlite_catalog *)arg)->wal_pages = pages;
-        return SQLITE_OK;
-}
-
-static void tend_wal(struct sqlite_catalog *c)
-{
-        if (c->wal_pages > WAL_NOW) {
-                sqlite3_wal_checkpoint_v2(c->wdb.h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-                c->wal_pages = WAL_SOON; /* the hook tells better at the next commit */
-        } else if (c->wal_pages > WAL_SOON) {
-                keeper_ask(c, &c->want_checkpoint);
-        }
-}
-
 static bool nothing_waits(const struct sqlite_catalog *c)
 {
         return !c->lanes[LANE_ACK].head && !c->lanes[LANE_RESULT].head && !c->lanes[LANE_BULK].head;
@@ -370,7 +350,7 @@ static void *writer_main(void *arg)
                 if (!stop) {
                         run_batch(c, &tx);
                         words_look(&own);
-                        tend_wal(c);
+                        wal_tend(c);
                 }
         }
         cond_done(&own.w.answered);
@@ -387,7 +367,7 @@ int writer_start(struct sqlite_catalog *c, struct err *e)
                 return -1;
         if (words_open(c, e) < 0)
                 return -1;
-        sqlite3_wal_hook(c->wdb.h, wal_grew, c);
+        wal_watch(c);
         if (thread_start(&c->writer, "catalog-writer", writer_main, c) < 0)
                 return err_set(e, ERR_OOM, "catalog: cannot start the writer thread");
         c->writer_runs = true;
