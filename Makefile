@@ -77,7 +77,7 @@ bench: test-deps ## figures against limits measured in the same run
 	@tools/bench
 
 format: ## rewrite with clang-format 14
-	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' | grep -v 'unicode_tables\|warmup_files\|fold_table' | xargs clang-format-14 -i
+	@git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' | grep -v 'unicode_tables\|warmup_files\|fold_table' | xargs clang-format-14 -i
 
 install: build ## install below PREFIX (default /usr/local); use PRESET=release
 	@cmake --install $(BUILD) --prefix $(or $(PREFIX),/usr/local)

@@ -10,12 +10,12 @@
 
 #include <sys/statvfs.h>
 
-#define PAGE      4096
-#define WAL_LOOK  256         /* pages: ask how much room is left */
-#define WAL_SOON  2000        /* pages: ask the keeper for a checkpoint */
-#define WAL_NOW   16000       /* pages: the keeper cannot keep up, do it here */
-#define SHORT     (16u << 20) /* bytes: what the WAL grows to between checkpoints, twice */
-#define LEAVE_MS  100         /* how long writes wait for readers to leave the WAL */
+#define PAGE     4096
+#define WAL_LOOK 256         /* pages: ask how much room is left */
+#define WAL_SOON 2000        /* pages: ask the keeper for a checkpoint */
+#define WAL_NOW  16000       /* pages: the keeper cannot keep up, do it here */
+#define SHORT    (16u << 20) /* bytes: what the WAL grows to between checkpoints, twice */
+#define LEAVE_MS 100         /* how long writes wait for readers to leave the WAL */
 
 /* UINT64_MAX: not known; what is wrong with the volume shows at the write. */
 static uint64_t volume_left(const struct sqlite_catalog *c)
