@@ -205,6 +205,15 @@ const char *sha256_format(struct sha256 h, char out[SHA256_TEXT_LEN]);
 bool sha256_parse(struct span s, struct sha256 *out);
 bool equal_constant_time(const void *a, const void *b, size_t n);
 
+/* ---- base64 (RFC 4648) ------------------------------------------------------ */
+
+enum base64 { BASE64_PADDED, BASE64_URL /* its own two last digits, no padding */ };
+#define BASE64_LEN(n) (((n) + 2) / 3 * 4) /* bytes of text at most */
+/* Writes no NUL. The bytes written. */
+size_t base64_write(enum base64 kind, const void *bytes, size_t n, char *out);
+/* False: not what base64_write gives, or of more than max bytes; out then holds anything. */
+bool base64_read(enum base64 kind, struct span text, void *out, size_t max, size_t *n) MUST_CHECK;
+
 /* ---- idmap: struct id → uint32_t, open addressing -------------------------- */
 
 struct idmap;

@@ -18,8 +18,6 @@
 #define SEAL       16
 #define FIXED      (SEAL + 25) /* shape 8, n 8, key 8, is-text 1 */
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
 uint64_t shape_bytes(uint64_t h, const void *p, size_t n)
 {
         const unsigned char *b = p;
@@ -87,7 +85,7 @@ int cursor_secret_load(struct catalog *c, struct db *db, struct err *e)
 const char *cursor_write(struct arena *a, const struct sha256 *secret, uint64_t shape, const struct cursor *cur)
 {
         unsigned char raw[CURSOR_MAX];
-        size_t tn = cur->text ? strlen(cur->text) : 0, n = FIXED + tn, j = 0;
+        size_t tn = cur->text ? strlen(cur->text) : 0, n = FIXED + tn;
         char *out;
 
         if (n > sizeof(raw))
@@ -100,45 +98,15 @@ const char *cursor_write(struct arena *a, const struct sha256 *secret, uint64_t 
                 memcpy(raw + FIXED, cur->text, tn);
         seal_of(secret, raw, n, raw);
         veil(secret, raw, n);
-        out = arena_alloc(a, (n + 2) / 3 * 4 + 1);
-        if (!out)
-                return NULL;
-        for (size_t i = 0; i < n; i += 3) {
-                uint32_t v = (uint32_t)raw[i] << 16 | (i + 1 < n ? (uint32_t)raw[i + 1] << 8 : 0) |
-                             (i + 2 < n ? raw[i + 2] : 0);
-                size_t put = n - i >= 3 ? 4 : n - i + 1;
-                for (size_t k = 0; k < put; k++)
-                        out[j++] = digits[v >> (18 - 6 * k) & 63];
-        }
+        out = arena_alloc(a, BASE64_LEN(n) + 1);
+        if (out)
+                out[base64_write(BASE64_URL, raw, n, out)] = '\0';
         return out;
 }
 
 static int bad(struct err *e)
 {
         return err_set(e, ERR_INVALID, "cursor: not one that this list gave");
-}
-
-static size_t decode(const char *s, unsigned char *raw, size_t max)
-{
-        uint32_t acc = 0;
-        unsigned bits = 0;
-        size_t n = 0;
-
-        for (; *s; s++) {
-                const char *d = strchr(digits, *s);
-                if (!d)
-                        return 0;
-                acc = acc << 6 | (uint32_t)(d - digits);
-                bits += 6;
-                if (bits >= 8) {
-                        if (n == max)
-                                return 0;
-                        bits -= 8;
-                        raw[n++] = (unsigned char)(acc >> bits);
-                }
-        }
-        /* The bits left over must be the zeros that were padded: one text for one cursor. */
-        return bits < 6 && (acc & ((1U << bits) - 1)) == 0 ? n : 0;
 }
 
 int cursor_read(struct arena *a, const struct sha256 *secret, uint64_t shape, const char *s, struct cursor *out,
@@ -151,8 +119,7 @@ int cursor_read(struct arena *a, const struct sha256 *secret, uint64_t shape, co
         *out = (struct cursor){0};
         if (!s || !*s)
                 return 0;
-        n = decode(s, raw, sizeof(raw));
-        if (n < FIXED)
+        if (!base64_read(BASE64_URL, span_of(s), raw, sizeof(raw), &n) || n < FIXED)
                 return bad(e);
         veil(secret, raw, n);
         seal_of(secret, raw, n, seal);

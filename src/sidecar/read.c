@@ -267,35 +267,12 @@ static void *array_of(struct reader *r, size_t n, size_t size)
         return p;
 }
 
-static int value_of(char c)
-{
-        return c >= 'A' && c <= 'Z'   ? c - 'A'
-               : c >= 'a' && c <= 'z' ? c - 'a' + 26
-               : c >= '0' && c <= '9' ? c - '0' + 52
-               : c == '+'             ? 62
-               : c == '/'             ? 63
-                                      : -1;
-}
-
 bool vector_read(struct span text, uint32_t dim, float *out)
 {
-        uint8_t *to = (uint8_t *)out;
-        size_t n = (size_t)dim * sizeof(*out), at = 0;
+        size_t n = (size_t)dim * sizeof(*out), got;
 
-        if (text.n != (n + 2) / 3 * 4)
+        if (!base64_read(BASE64_PADDED, text, out, n, &got) || got != n)
                 return false;
-        for (size_t i = 0; i < text.n; i += 4) {
-                size_t left = n - at;
-                uint32_t x = 0;
-                for (size_t k = 0; k < 4; k++) {
-                        int v = k <= left ? value_of(text.p[i + k]) : text.p[i + k] == '=' ? 0 : -1;
-                        if (v < 0)
-                                return false;
-                        x = x << 6 | (uint32_t)v;
-                }
-                for (int shift = 16; shift >= 0 && at < n; shift -= 8)
-                        to[at++] = (uint8_t)(x >> shift);
-        }
         for (uint32_t i = 0; i < dim; i++)
                 if (!__builtin_isfinite(out[i]))
                         return false;

@@ -9,20 +9,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 void vector_write(const float *v, uint32_t dim, struct buf *b)
 {
         const uint8_t *p = (const uint8_t *)v;
-        size_t n = (size_t)dim * sizeof(*v);
+        size_t n = (size_t)dim * sizeof(*v), piece; /* of threes: only the last one is padded */
+        char text[1024];
 
-        for (size_t i = 0; i < n; i += 3) {
-                uint32_t x = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) |
-                             (i + 2 < n ? (uint32_t)p[i + 2] : 0);
-                buf_putc(b, digits[x >> 18]);
-                buf_putc(b, digits[x >> 12 & 63]);
-                buf_putc(b, i + 1 < n ? digits[x >> 6 & 63] : '=');
-                buf_putc(b, i + 2 < n ? digits[x & 63] : '=');
+        for (; n; p += piece, n -= piece) {
+                piece = n < sizeof(text) / 4 * 3 ? n : sizeof(text) / 4 * 3;
+                buf_put(b, text, base64_write(BASE64_PADDED, p, piece, text));
         }
 }
 

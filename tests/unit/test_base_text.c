@@ -218,6 +218,60 @@ static void numbers_read_back_equal(void **state)
         buf_done(&b);
 }
 
+/* RFC 4648 section 10, and the digits in which the alphabets differ. */
+static void base64_is_that_of_the_standard(void **state)
+{
+        static const struct {
+                const char *bytes, *padded, *url;
+        } known[] = {
+                {"", "", ""},
+                {"f", "Zg==", "Zg"},
+                {"fo", "Zm8=", "Zm8"},
+                {"foo", "Zm9v", "Zm9v"},
+                {"foob", "Zm9vYg==", "Zm9vYg"},
+                {"fooba", "Zm9vYmE=", "Zm9vYmE"},
+                {"foobar", "Zm9vYmFy", "Zm9vYmFy"},
+                {"\xFB\xEF\xBE\xFF", "++++/w==", "----_w"},
+        };
+        char text[16], back[16];
+        size_t n;
+
+        (void)state;
+        for (size_t i = 0; i < COUNT_OF(known); i++)
+                for (int kind = BASE64_PADDED; kind <= BASE64_URL; kind++) {
+                        const char *want = kind == BASE64_URL ? known[i].url : known[i].padded;
+                        size_t len = strlen(known[i].bytes);
+                        assert_int_equal(base64_write(kind, known[i].bytes, len, text), strlen(want));
+                        assert_memory_equal(text, want, strlen(want));
+                        assert_true(base64_read(kind, span_of(want), back, len, &n) && n == len);
+                        assert_memory_equal(back, known[i].bytes, len);
+                        assert_true(len == 0 || !base64_read(kind, span_of(want), back, len - 1, &n));
+                }
+}
+
+/* Every text of up to five of these: what can be read is what would be written. */
+static void base64_has_one_text_for_one_value(void **state)
+{
+        static const char some[] = "AQgw9=+/-_ \n";
+        char text[6], bytes[8], again[12];
+        size_t base = sizeof(some), n, total = 1, accepted = 0; /* with the NUL, which is no digit either */
+
+        (void)state;
+        for (size_t len = 0; len <= 5; len++, total *= base)
+                for (size_t code = 0; code < total; code++) {
+                        for (size_t i = 0, left = code; i < len; i++, left /= base)
+                                text[i] = some[left % base];
+                        for (int kind = BASE64_PADDED; kind <= BASE64_URL; kind++) {
+                                if (!base64_read(kind, (struct span){text, len}, bytes, sizeof(bytes), &n))
+                                        continue;
+                                accepted++;
+                                assert_int_equal(base64_write(kind, bytes, n, again), len);
+                                assert_memory_equal(again, text, len);
+                        }
+                }
+        assert_true(accepted > 1000);
+}
+
 static void every_failed_allocation_of_a_buf_is_told(void **state)
 {
         int failures = 0;
@@ -326,6 +380,8 @@ int main(void)
                 cmocka_unit_test(buf_printf_writes_long_text_whole),
                 cmocka_unit_test(json_strings_are_escaped_and_always_utf8),
                 cmocka_unit_test(numbers_read_back_equal),
+                cmocka_unit_test(base64_is_that_of_the_standard),
+                cmocka_unit_test(base64_has_one_text_for_one_value),
                 cmocka_unit_test(every_failed_allocation_of_a_buf_is_told),
                 cmocka_unit_test(memory_grows_and_keeps_the_old_block_on_failure),
                 cmocka_unit_test(an_arena_hands_out_zeroed_aligned_memory_up_to_its_cap),
