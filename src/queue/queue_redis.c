@@ -273,24 +273,6 @@ static int read_on(struct redis_queue *q, struct queue_redis_link *l, unsigned *
         return 0;
 }
 
-static void *reader_run(void *arg)
-{
-        struct redis_queue *q = arg;
-        struct queue_redis_link l = {.to = &q->address, .consumer = q->consumer};
-        unsigned failures = 0;
-        struct err e = {0};
-
-        do {
-                int rc = queue_redis_connect(&l, &e);
-                if (rc == 0) {
-                        set_up(q, READER, &l, NULL);
-                        rc = read_on(q, &l, &failures, &e);
-                }
-                hang_up(q, READER, &l, rc < 0 ? &e : NULL);
-        } while (pause_after(q, READER, failures++));
-        return NULL;
-}
-
 /* ---- writer ---------------------------------------------------------------------------------- */
 
 /* What is to be published, all at once; 0 when the queue closes and nothing is left. */
@@ -332,9 +314,13 @@ static int write_on(struct redis_queue *q, struct queue_redis_link *l, unsigned 
         return 0;
 }
 
-static void *writer_run(void *arg)
+/* ---- both --------------------------------------------------------------------------------------- */
+
+typedef int use_fn(struct redis_queue *q, struct queue_redis_link *l, unsigned *failures, struct err *e);
+
+/* Connects, and again when what it is used for fails, until the side closes. */
+static void side_run(struct redis_queue *q, enum side side, use_fn *use)
 {
-        struct redis_queue *q = arg;
         struct queue_redis_link l = {.to = &q->address, .consumer = q->consumer};
         unsigned failures = 0;
         struct err e = {0};
@@ -342,11 +328,22 @@ static void *writer_run(void *arg)
         do {
                 int rc = queue_redis_connect(&l, &e);
                 if (rc == 0) {
-                        set_up(q, WRITER, &l, NULL);
-                        rc = write_on(q, &l, &failures, &e);
+                        set_up(q, side, &l, NULL);
+                        rc = use(q, &l, &failures, &e);
                 }
-                hang_up(q, WRITER, &l, rc < 0 ? &e : NULL);
-        } while (pause_after(q, WRITER, failures++));
+                hang_up(q, side, &l, rc < 0 ? &e : NULL);
+        } while (pause_after(q, side, failures++));
+}
+
+static void *reader_run(void *q)
+{
+        side_run(q, READER, read_on);
+        return NULL;
+}
+
+static void *writer_run(void *q)
+{
+        side_run(q, WRITER, write_on);
         return NULL;
 }
 
