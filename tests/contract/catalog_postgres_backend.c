@@ -228,6 +228,16 @@ long pgtest_number(const char *database, const char *sql)
         return n;
 }
 
+void backend_quiet(const char *url)
+{
+        static const char sql[] = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'file-allocator' AND "
+                                  "datname = current_database()";
+
+        for (int i = 0; i < 1000 && pgtest_number(pgtest_database(url), sql) > 0; i++)
+                sleep_for(dur_ms(20));
+        assert_int_equal(pgtest_number(pgtest_database(url), sql), 0);
+}
+
 const char *pgtest_database(const char *url)
 {
         static char name[64];

@@ -31,6 +31,8 @@ static inline void backend_sql(const char *url, const char *sql)
         pgtest_exec(pgtest_database(url), sql);
 }
 
+/* Until the server has noticed that a catalog was closed. */
+void backend_quiet(const char *url);
 /* Marks the (closed) catalog as one of a newer program. */
 void backend_future(const char *url);
 

@@ -45,6 +45,11 @@ static inline void backend_sql(const char *url, const char *sql)
         sqlite3_close(h);
 }
 
+static inline void backend_quiet(const char *url)
+{
+        (void)url; /* closed is closed */
+}
+
 /* Marks the (closed) catalog as one of a newer program. */
 static inline void backend_future(const char *url)
 {

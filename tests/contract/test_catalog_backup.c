@@ -498,7 +498,7 @@ static void a_place_with_content_is_refused(void **state)
         put_file(&w->to, "bob", "foreign", KIND_FILE);
         catalog_close(w->to.c);
         w->to.c = NULL;
-        sleep_for(dur_ms(200)); /* until PostgreSQL has noticed */
+        backend_quiet(w->to.url);
         assert_int_equal(restore(w, &r), -1);
         assert_int_equal(w->e.code, ERR_CONFLICT);
         assert_non_null(strstr(w->e.msg, strcmp(ENGINE, "sqlite") == 0 ? "is there" : "an empty database is needed"));

@@ -124,14 +124,15 @@ static void a_dead_collectors_mark_passes_to_the_next(void **state)
 {
         struct fix *f = *state;
         struct new_asset x = orphan(f);
-        struct marked first = begin(f, NOW, dur_ms(200)), second;
+        struct marked first = begin(f, NOW, dur_s(3)), second;
         struct id again;
 
         assert_int_equal(first.n, 1);
         assert_int_equal(begin(f, NOW, dur_s(60)).n, 0); /* the first may still be at it */
         assert_false(due(f, NOW));
         fix_reopen(f);
-        sleep_for(dur_ms(300));
+        for (int i = 0; i < 200 && !due(f, NOW); i++)
+                sleep_for(dur_ms(100));
         FAILS(ERR_STALE, ingest_again(f, &x, &again)); /* also then: its bytes may be gone */
         assert_true(due(f, NOW));
         second = begin(f, NOW, dur_s(60));

@@ -618,7 +618,7 @@ static void a_target_with_content_is_refused(void **state)
         ingest(f, "ann", new_named("foreign", KIND_FILE, "f"), NULL, NULL);
         expect_refusal(w, "stop it first");
         shut(f);
-        sleep_for(dur_ms(200)); /* until the server has noticed that the connections are closed */
+        backend_quiet(f->url);
         expect_refusal(w, "an empty database");
         assert_int_equal(in_target(w, "SELECT count(*) FROM asset"), 1);
 }
@@ -633,7 +633,7 @@ static void a_target_that_was_only_tried_is_taken(void **state)
         fix_open(&w->to);
         fix_warm(&w->to, "another model");
         shut(&w->to);
-        sleep_for(dur_ms(200));
+        backend_quiet(w->to.url);
         expect_copy(w, COPY_NEW);
         expect_same(w);
 }

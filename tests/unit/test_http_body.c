@@ -230,7 +230,7 @@ static void connections_over_a_cap_are_closed_and_counted(void **state)
                 assert_int_equal(status[i], 200);
         }
         int refused = 1;
-        for (int i = 0; i < 100 && refused; i++, sleep_for(dur_ms(10))) /* room again once those are gone */
+        for (int i = 0; i < 1000 && refused; i++, sleep_for(dur_ms(10))) /* room again once those are gone */
                 refused = count_refused(port, N);
         assert_int_equal(refused, 0);
         http_server_stop(s);

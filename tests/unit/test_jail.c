@@ -130,10 +130,20 @@ static void file_offset_of_the_caller_does_not_matter(void **state)
         assert_int_equal(decode_fd(jail, fd, &everything, &e), ERR_NONE);
 }
 
-static void *kill_soon(void *pid)
+struct victim {
+        struct jail *j;
+        pid_t pid;
+};
+
+static void *kill_at_work(void *arg)
 {
-        sleep_for(dur_ms(200));
-        kill((pid_t)(intptr_t)pid, SIGKILL);
+        struct victim *v = arg;
+        struct jail_state s;
+
+        for (jail_state(v->j, &s); s.busy == 0; jail_state(v->j, &s))
+                sleep_for(dur_ms(10));
+        sleep_for(dur_ms(200)); /* until it has been given the file */
+        kill(v->pid, SIGKILL);
         return NULL;
 }
 
@@ -149,7 +159,7 @@ static void killed_child_costs_one_file(void **state)
         assert_int_equal(children(&pid), 1);
         double before = metrics_get(METRIC_WORKER_CRASHES);
         kill(pid, SIGSTOP);
-        assert_int_equal(thread_start(&t, "killer", kill_soon, (void *)(intptr_t)pid), 0);
+        assert_int_equal(thread_start(&t, "killer", kill_at_work, &(struct victim){j, pid}), 0);
         assert_int_equal(decode_fd(j, open_data("images/small.jpg"), &everything, &e), ERR_CRASHED);
         pthread_join(t, NULL);
         assert_true(metrics_get(METRIC_WORKER_CRASHES) == before + 1);
