@@ -14,6 +14,8 @@
 
 #include "contract/s3_peers.h"
 
+#define MIB ((uint64_t)1 << 20)
+
 static char spool[64], told[1 << 16];
 static struct httpc *client;
 
@@ -76,6 +78,14 @@ static int set_up(void **state)
         snprintf(spool, sizeof(spool), "s3-spool-XXXXXX");
         assert_non_null(mkdtemp(spool));
         control("/rules", "[]");
+        return 0;
+}
+
+/* The end of a test that leaves nothing behind. */
+static inline int spool_is_empty(void **state)
+{
+        (void)state;
+        assert_int_equal(rmdir(spool), 0); /* nothing in it has a name */
         return 0;
 }
 

@@ -12,7 +12,6 @@
 
 #include "contract/s3_world.h"
 
-#define MIB           ((uint64_t)1 << 20)
 #define MANY          20
 #define AWAY          "[{\"match\":\"/objects/\",\"action\":\"reset\",\"times\":-1}]"
 #define TAKES_NOTHING "[{\"method\":\"PUT\",\"match\":\"/objects/\",\"action\":\"status\",\"status\":503,\"times\":-1}]"
