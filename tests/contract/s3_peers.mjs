@@ -162,6 +162,10 @@ const control = http.createServer(async (req, res) => {
   } else if (req.url.startsWith("/damage?")) {
     const key = [...objects.keys()].find((k) => k.endsWith(req.url.slice(8)));
     objects.set(key, Buffer.from(String(objects.get(key)).replace(/./s, "!")));
+  } else if (req.url.startsWith("/lose?")) {
+    objects.delete([...objects.keys()].find((k) => k.endsWith(req.url.slice(6))));
+  } else if (req.url.startsWith("/stray?")) {
+    objects.set(req.url.slice(7), Buffer.from(body));
   }
   answer(res, 200, `uploads=${uploads.size}\nobjects=${objects.size}\nleft=${rules.reduce((a, r) => a + Math.max(r.times, 0), 0)}\nrequests=${seen.length}\nlent=${lent}\nrefusal=${lastRefusal}\n` + seen.map((s) => `seen ${s}\n`).join("") + (swift ? await swift.keys() : [...objects.keys()]).map((k) => `key ${k}\n`).join(""));
 });

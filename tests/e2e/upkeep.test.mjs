@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { Server, photos, random, run, sleep, slow, tempDir } from "./harness.mjs";
-import { onS3, productionEnv } from "./stack.mjs";
+import { onS3, productionEnv, stack } from "./stack.mjs";
 
 // Everything here looks at files; PostgreSQL's part is in the test of two instances.
 const embedded = !process.env.FA_STACK;
@@ -295,15 +295,45 @@ test("fsck looks beside a server, repairs only without one, and tells by its cod
   assert.equal((await fsck(tempDir())).code, 1);
 });
 
-test("fsck on PostgreSQL and an object store", { timeout: 120000 * slow }, async () => {
-  const dir = tempDir(), env = await productionEnv(dir);
+test("fsck and reading again on PostgreSQL and an object store that lost, spoiled and kept too much", { timeout: 180000 * slow }, async () => {
+  const dir = tempDir(), env = { ...(await productionEnv(dir)), GC_GRACE: "0s" }, { s3 } = await stack();
+  const control = async (what, body) => (await fetch(`http://127.0.0.1:${s3.control}/${what}`, { method: "POST", body })).text();
   const s = await new Server({ dir, env }).start();
-  const { body } = await s.upload([{ name: "a.bin", data: random(4000, 70) }, { name: "b.bin", data: random(100, 71) }]);
-  assert.equal(body.system_ids.length, 2);
+  const picture = path.join(photos, fs.readdirSync(photos).find((f) => f.startsWith("cat")));
+  const [spoiled, lost, stray] = [70, 71, 72].map((n) => Buffer.from(random(3000, n).toString("hex"))); // the store spoils text
+  const { body } = await s.upload([{ path: picture }, { name: "a.bin", data: spoiled }, { name: "b.bin", data: lost }]);
+  await s.job(body.job_id);
+  const [cat, ...ids] = body.system_ids, { sha256: sha } = (await s.json(`/api/v1/objects/${cat}`)).body;
+  const at = env.STORAGE_BACKEND.split("/").at(-1), kept = async () => (await control("")).split("\n").filter((k) => k.startsWith(`key ${at}/`) && /objects|derived/.test(k)).length;
   let r = await fsck(dir, [], env);
   assert.equal(r.code, 0, r.stdout + r.stderr);
-  assert.equal(r.report.objects, 2);
-  r = await fsck(dir, ["--repair", "--quick"], env);
+  assert.equal(r.report.objects, 3);
+  assert.equal(await kept(), 5);
+
+  await control(`damage?${sha256(spoiled)}`);
+  await control(`lose?${sha256(lost)}`);
+  await control(`lose?${sha}/thumb.webp`);
+  await control(`stray?${at}/objects/${sha256(stray).slice(0, 2)}/${sha256(stray)}`, stray);
+  r = await fsck(dir, ["--quick"], env);
+  assert.equal(r.code, 1, r.stdout + r.stderr);
+  for (const [check, n] of [["object_missing", 1], ["object_bytes", 0], ["derived_missing", 1], ["object_stray", 1]]) assert.equal(told(r, check)?.found ?? 0, n, check);
+  r = await fsck(dir, [], env);
+  assert.equal(told(r, "object_bytes").found, 1);
+  assert.equal((await scrub(s)).status, 202);
+  await until("the pass finds both", async () => { const x = await report(s); return x.bad_total === 2 && !x.pass && x.last; });
+  assert.equal((await s.json("/health")).body.storage.status, "degraded");
+
+  r = await fsck(dir, ["--repair"], env); // beside the server
+  assert.equal(r.code, 1, "nobody can bring the bytes back");
+  await s.quiet();
+  for (const id of ids) assert.equal((await s.json(`/api/v1/objects/${id}`)).body.status, "failed");
+  assert.equal(await kept(), 4, "the thumbnail is there again; what is lost and what nobody knew are not");
+  for (const data of [spoiled, lost]) assert.equal((await s.upload([{ name: "again.bin", data }])).status, 202);
+  for (const [i, data] of [spoiled, lost].entries()) {
+    assert.equal((await s.json(`/api/v1/objects/${ids[i]}`)).body.status, "done");
+    assert.deepEqual(await content(s, ids[i]), data);
+  }
+  r = await fsck(dir, [], env);
   assert.equal(r.code, 0, r.stdout + r.stderr);
   await s.stop();
 });
