@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listing keys, page by page, and sidecars, which are keys like any other. The
- * hard thing is to believe a listing no more than is needed: a key that was not
- * asked for, or a page that leads to itself, ends it with an error.
+ * Listing keys, page by page. The hard thing is to believe a listing no more
+ * than is needed: a key that was not asked for, or a page that leads to itself,
+ * ends it with an error.
  */
 #include "storage/storage_s3_priv.h"
 
@@ -114,69 +114,4 @@ int s3_list(struct storage *base, const char *folder, storage_found_fn *found, v
 
         snprintf(under, sizeof(under), "%s/", folder);
         return rc ? rc : s3_list_keys(s, under, found, ctx, e);
-}
-
-/* ---- sidecars ------------------------------------------------------------------------ */
-
-static void sidecar_key(const char *name, char out[S3_KEY_MAX])
-{
-        snprintf(out, S3_KEY_MAX, "sidecar/%s", name);
-}
-
-int s3_batch_begin(struct storage *s, struct storage_batch **out, struct err *e)
-{
-        (void)s;
-        *out = mem_calloc(1, sizeof(**out));
-        return *out ? 0 : err_oom(e);
-}
-
-int s3_batch_put(struct storage_batch *b, const char *name, struct span bytes, struct err *e)
-{
-        char key[S3_KEY_MAX];
-        struct httpc_response r;
-        int rc;
-
-        sidecar_key(name, key);
-        rc = s3_do((struct s3 *)b->storage, &(struct s3_request){.method = "PUT", .key = key, .body = bytes}, &r, e);
-        if (rc == 0 && r.status != 200 && r.status != 201)
-                rc = s3_refused(&r, "cannot store", key, e);
-        httpc_response_done(&r);
-        return rc;
-}
-
-int s3_batch_remove(struct storage_batch *b, const char *name, struct err *e)
-{
-        char key[S3_KEY_MAX];
-
-        sidecar_key(name, key);
-        return s3_remove_key((struct s3 *)b->storage, key, e);
-}
-
-/* An answer to a PUT says that it is kept. */
-int s3_batch_commit(struct storage_batch *b, struct err *e)
-{
-        (void)b, (void)e;
-        return 0;
-}
-
-void s3_batch_end(struct storage_batch *b)
-{
-        mem_free(b);
-}
-
-int s3_get_sidecar(struct storage *base, const char *name, struct buf *out, struct err *e)
-{
-        char key[S3_KEY_MAX];
-        struct httpc_response r;
-        int rc;
-
-        sidecar_key(name, key);
-        rc = s3_do((struct s3 *)base,
-                   &(struct s3_request){.method = "GET", .key = key, .max_body = STORAGE_SIDECAR_MAX}, &r, e);
-        if (rc == 0 && r.status != 200)
-                rc = s3_refused(&r, "cannot read", key, e);
-        else if (rc == 0)
-                buf_put(out, r.body.p, r.body.n);
-        httpc_response_done(&r);
-        return rc == 0 && buf_failed(out) ? err_set(e, ERR_TOO_LARGE, "the sidecar %s is too large", name) : rc;
 }

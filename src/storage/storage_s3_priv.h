@@ -194,13 +194,16 @@ int s3_list_keys(struct s3 *s, const char *folder, storage_found_fn *found, void
 /* Absent is fine. storage_s3.c */
 int s3_remove_key(struct s3 *s, const char *key, struct err *e) MUST_CHECK;
 
+extern storage_list_fn s3_list;
+
+/* ---- storage_s3_batch.c --------------------------------------------------------- */
+
 extern storage_batch_begin_fn s3_batch_begin;
 extern storage_batch_put_fn s3_batch_put;
 extern storage_batch_remove_fn s3_batch_remove;
 extern storage_batch_commit_fn s3_batch_commit;
 extern storage_batch_end_fn s3_batch_end;
 extern storage_get_sidecar_fn s3_get_sidecar;
-extern storage_list_fn s3_list;
 
 /* ---- storage_s3_xml.c ---------------------------------------------------------- */
 

@@ -107,8 +107,9 @@ const strict = http.createServer(async (req, res) => {
 // ---- the proxies
 
 // {method, match, action, times, bytes, status, retryAfter}; actions: status, reset (before anything is read), cut (after
-// so many bytes of the request's body), lose (the store has done it, the answer is dropped), short (half an answer).
-let rules = [];
+// so many bytes of the request's body), lose (the store has done it, the answer is dropped), short (half an answer),
+// gather (until count of them have come, none goes on).
+let rules = [], gathered = [];
 function rule(req) {
   const r = rules.find((x) => x.times !== 0 && (!x.method || x.method === req.method) && (!x.match || req.url.includes(x.match)));
   if (r && r.times > 0) r.times--;
@@ -129,6 +130,7 @@ const proxy = (port, told = () => {}) => http.createServer(async (req, res) => {
       if (r?.action === "cut" && n >= r.bytes) return gone();
     }
   } catch { return; }
+  if (r?.action === "gather") await new Promise((go) => { if (gathered.push(go) === r.count) for (const g of gathered.splice(0)) g(); });
   if (r?.action === "status") return answer(res, r.status, `<Error><Code>${r.status === 404 ? "NoSuchKey" : "SlowDown"}</Code></Error>`, r.retryAfter ? { "Retry-After": r.retryAfter } : {});
   const headers = { ...req.headers };
   delete headers.expect;

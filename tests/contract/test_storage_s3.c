@@ -413,6 +413,59 @@ static void removal_reads_every_page_and_touches_no_neighbour(void **state)
         storage_close(s);
 }
 
+/* ---- sidecars ------------------------------------------------------------------------------- */
+
+static int put_sidecars(struct storage *s, char names[][STORAGE_SIDECAR_NAME_LEN], unsigned n, struct err *e)
+{
+        struct storage_batch *b;
+        int rc = storage_batch_begin(s, &b, e);
+
+        for (unsigned i = 0; rc == 0 && i < n; i++) {
+                storage_asset_sidecar(id_new(), names[i]);
+                rc = storage_batch_put(b, names[i], SPAN("what an asset is like"), e);
+        }
+        if (rc == 0)
+                rc = storage_batch_commit(b, e);
+        storage_batch_end(b);
+        return rc;
+}
+
+/* One after the other would wait at the proxy for good. */
+static void a_batch_has_several_requests_on_the_way(void **state)
+{
+        struct storage *s = must_open(opts_at(s3_peers.flaky_strict));
+        char names[16][STORAGE_SIDECAR_NAME_LEN];
+        struct err e = {0};
+
+        (void)state;
+        control("/rules",
+                "[{\"method\":\"PUT\",\"match\":\"sidecar\",\"action\":\"gather\",\"count\":8,\"times\":16}]");
+        if (put_sidecars(s, names, COUNT_OF(names), &e) < 0)
+                fail_msg("%s", e.msg);
+        control("/", NULL);
+        assert_int_equal(count_of("left="), 0);
+        for (size_t i = 0; i < COUNT_OF(names); i++)
+                assert_non_null(strstr(told, names[i]));
+        storage_close(s);
+}
+
+static void a_batch_in_which_one_is_refused_fails(void **state)
+{
+        struct storage *s = must_open(opts_at(s3_peers.flaky_strict));
+        char names[20][STORAGE_SIDECAR_NAME_LEN];
+        struct err e = {0};
+
+        (void)state;
+        for (unsigned n = 1; n <= COUNT_OF(names); n += 1 + n / 2) { /* fewer than are on the way at a time, and more */
+                control("/rules", "[{\"method\":\"PUT\",\"match\":\"sidecar\",\"action\":\"status\",\"status\":403,"
+                                  "\"times\":1}]");
+                assert_int_equal(put_sidecars(s, names, n, &e), -1);
+                assert_non_null(strstr(e.msg, "cannot store sidecar/"));
+                assert_int_equal(put_sidecars(s, names, n, &e), 0);
+        }
+        storage_close(s);
+}
+
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, spool_is_empty)
 
 int main(void)
@@ -434,6 +487,8 @@ int main(void)
                 EACH(damage_in_the_store_is_found),
                 EACH(who_verifies_is_not_given_a_copy),
                 EACH(removal_reads_every_page_and_touches_no_neighbour),
+                EACH(a_batch_has_several_requests_on_the_way),
+                EACH(a_batch_in_which_one_is_refused_fails),
         };
 
         return cmocka_run_group_tests_name("storage s3", tests, group_up, group_down);
