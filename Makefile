@@ -59,10 +59,10 @@ check: test-deps ## layers, banned calls, sizes, format
 test-asan: ## everything under AddressSanitizer and UBSan
 	@FA_KILLS=$(or $(FA_KILLS),12) $(MAKE) --no-print-directory test-unit test-e2e PRESET=asan
 
-test-tsan: test-deps ## limit, queue, worker, catalog, vector, http, storage, organise under ThreadSanitizer
+test-tsan: test-deps ## limit, queue, worker, catalog, vector, http, storage, organise, sidecar under ThreadSanitizer
 	@$(MAKE) --no-print-directory build PRESET=tsan
 	@TSAN_OPTIONS="halt_on_error=1 suppressions=$(CURDIR)/tests/tsan.supp" ctest --test-dir build/tsan -j 2 --output-on-failure --no-tests=error \
-		-R '^test_(limit|queue|worker|catalog|postgres|sqlite|vector|helper|http|storage|search|organise|base|metrics|jail_hostile)'
+		-R '^test_(limit|queue|worker|catalog|postgres|sqlite|vector|helper|http|storage|search|organise|sidecar|base|metrics|jail_hostile)'
 
 fuzz-smoke: test-deps ## every fuzzer for 30 seconds
 	@$(MAKE) --no-print-directory build PRESET=fuzz

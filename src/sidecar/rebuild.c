@@ -22,6 +22,7 @@ struct rebuild {
         struct rebuild_item found[FOUND_PAGE];
         size_t nfound;
         uint64_t seen[KEPT_OBJECT + 1]; /* of each kind */
+        struct ahead *ahead;            /* of the page at hand */
         uint64_t done;
 };
 
@@ -98,13 +99,17 @@ static int look(struct rebuild *b, struct err *e)
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
+const char *sidecar_name(const struct rebuild_item *i, char out[STORAGE_SIDECAR_NAME_LEN])
+{
+        return i->kind == KEPT_FOLDER ? storage_folder_sidecar(i->id, out) : storage_asset_sidecar(i->id, out);
+}
+
 /* 0 when it could not be read for a reason of its own, which was told; -1 when the storage cannot be read. */
-static int fetch(struct rebuild *b, const char *name, struct buf *text, struct err *e)
+static int fetch(struct rebuild *b, const char *name, struct span *text, struct err *e)
 {
         struct err why = {0};
 
-        buf_reset(text);
-        if (storage_get_sidecar(b->o->storage, name, text, &why) == 0)
+        if (ahead_next(b->ahead, text, &why) == 0)
                 return 1;
         if (why.code != ERR_NOT_FOUND && why.code != ERR_TOO_LARGE && why.code != ERR_CORRUPT) {
                 *e = why;
@@ -126,15 +131,17 @@ static int unreadable(struct rebuild *b, const char *name, const struct err *why
         return 0;
 }
 
-static int restore_folder(struct rebuild *b, struct id id, struct buf *text, struct err *e)
+static int each_folder(struct rebuild *b, void *arg, const struct rebuild_item *i, struct err *e)
 {
         char name[STORAGE_SIDECAR_NAME_LEN];
         struct arena *a = arena_new(ARENA);
         struct kept_folder k;
+        struct span text;
         struct err why;
-        int rc = a ? fetch(b, storage_folder_sidecar(id, name), text, e) : err_oom(e);
+        int rc = a ? fetch(b, sidecar_name(i, name), &text, e) : err_oom(e);
 
-        if (rc > 0 && sidecar_read_folder(buf_span(text), id, a, &k, &why) < 0)
+        (void)arg;
+        if (rc > 0 && sidecar_read_folder(text, i->id, a, &k, &why) < 0)
                 rc = unreadable(b, name, &why, e);
         if (rc > 0)
                 rc = catalog_rebuild_folder(b->o->catalog, &k, e) < 0 ? -1 : 1;
@@ -220,14 +227,16 @@ static int flush_page(struct rebuild *b, struct page *p, struct err *e)
         return p->arena ? 0 : err_oom(e);
 }
 
-static int read_into(struct rebuild *b, struct page *p, struct id id, struct buf *text, struct err *e)
+static int each_asset(struct rebuild *b, void *page, const struct rebuild_item *i, struct err *e)
 {
         char name[STORAGE_SIDECAR_NAME_LEN];
+        struct page *p = page;
         struct kept_asset *k = arena_alloc(p->arena, sizeof(*k));
+        struct span text;
         struct err why;
-        int rc = k ? fetch(b, storage_asset_sidecar(id, name), text, e) : err_oom(e);
+        int rc = k ? fetch(b, sidecar_name(i, name), &text, e) : err_oom(e);
 
-        if (rc > 0 && sidecar_read_asset(buf_span(text), id, p->arena, k, &why) < 0)
+        if (rc > 0 && sidecar_read_asset(text, i->id, p->arena, k, &why) < 0)
                 rc = unreadable(b, name, &why, e);
         if (rc > 0)
                 p->list[p->n++] = k;
@@ -239,6 +248,22 @@ static int read_into(struct rebuild *b, struct page *p, struct id id, struct buf
 /* ---- all of a kind -------------------------------------------------------------------------------- */
 
 typedef int each_fn(struct rebuild *b, void *arg, const struct rebuild_item *i, struct err *e);
+
+static int for_page(struct rebuild *b, const struct rebuild_item *items, size_t n, each_fn *fn, void *arg,
+                    struct err *e)
+{
+        int rc = 0;
+
+        if (n > 0 && items->kind != KEPT_OBJECT)
+                rc = ahead_begin(b->o->storage, items, n, &b->ahead, e);
+        for (size_t i = 0; rc == 0 && i < n; i++) {
+                rc = fn(b, arg, &items[i], e);
+                b->done++;
+        }
+        ahead_end(b->ahead);
+        b->ahead = NULL;
+        return rc;
+}
 
 static int for_each(struct rebuild *b, enum kept_kind kind, const char *what, each_fn *fn, void *arg, struct err *e)
 {
@@ -253,33 +278,15 @@ static int for_each(struct rebuild *b, enum kept_kind kind, const char *what, ea
                 n = 0;
                 rc = a ? catalog_rebuild_todo(b->o->catalog, kind, first ? NULL : &after, TODO_PAGE, a, &items, &n, e)
                        : err_oom(e);
-                for (size_t i = 0; rc == 0 && i < n; i++) {
-                        rc = fn(b, arg, &items[i], e);
-                        after = items[i];
-                        b->done++;
-                }
+                if (rc == 0)
+                        rc = for_page(b, items, n, fn, arg, e);
+                if (n > 0)
+                        after = items[n - 1];
                 first = false;
                 arena_free(a);
                 tell(b, what, b->seen[kind]);
         } while (rc == 0 && n == TODO_PAGE);
         return rc;
-}
-
-static int each_folder(struct rebuild *b, void *text, const struct rebuild_item *i, struct err *e)
-{
-        return restore_folder(b, i->id, text, e);
-}
-
-struct assets_arg {
-        struct page page;
-        struct buf *text;
-};
-
-static int each_asset(struct rebuild *b, void *arg, const struct rebuild_item *i, struct err *e)
-{
-        struct assets_arg *g = arg;
-
-        return read_into(b, &g->page, i->id, g->text, e);
 }
 
 static int each_object(struct rebuild *b, void *arg, const struct rebuild_item *i, struct err *e)
@@ -294,33 +301,37 @@ static int each_object(struct rebuild *b, void *arg, const struct rebuild_item *
         return 0;
 }
 
-static int restore_assets(struct rebuild *b, struct buf *text, struct err *e)
+static int restore_assets(struct rebuild *b, struct err *e)
 {
-        struct assets_arg g = {.page = {.arena = arena_new(ARENA)}, .text = text};
-        int rc = g.page.arena ? for_each(b, KEPT_ASSET, "assets", each_asset, &g, e) : err_oom(e);
+        struct page p = {.arena = arena_new(ARENA)};
+        int rc = p.arena ? for_each(b, KEPT_ASSET, "assets", each_asset, &p, e) : err_oom(e);
 
         if (rc == 0)
-                rc = flush_page(b, &g.page, e);
-        arena_free(g.page.arena);
+                rc = flush_page(b, &p, e);
+        arena_free(p.arena);
         return rc;
 }
 
-static int close_api(struct rebuild *b, struct buf *text, struct err *e)
+static int close_api(struct rebuild *b, struct err *e)
 {
+        struct buf text;
         struct err why;
-        int rc = storage_get_sidecar(b->o->storage, STORAGE_CATALOG_SIDECAR, text, &why);
+        int rc;
 
+        buf_init(&text, STORAGE_SIDECAR_MAX);
+        rc = storage_get_sidecar(b->o->storage, STORAGE_CATALOG_SIDECAR, &text, &why);
         if (rc < 0 && why.code != ERR_NOT_FOUND) {
+                buf_done(&text);
                 *e = why;
                 return -1;
         }
         /* Who cannot read it must not open a door that may have been locked. */
-        if (rc == 0 && sidecar_read_catalog(buf_span(text), &b->r->keys, &why) < 0) {
+        if (rc == 0 && sidecar_read_catalog(buf_span(&text), &b->r->keys, &why) < 0) {
                 b->r->damaged++;
                 b->r->keys = true;
                 complain_of(b, STORAGE_CATALOG_SIDECAR, why.msg);
         }
-        buf_reset(text);
+        buf_done(&text);
         return b->r->keys ? catalog_rebuild_close_api(b->o->catalog, e) : 0;
 }
 
@@ -335,15 +346,15 @@ static int sum_up(struct rebuild *b, struct err *e)
         return 0;
 }
 
-static int run(struct rebuild *b, struct buf *text, struct err *e)
+static int run(struct rebuild *b, struct err *e)
 {
         enum rebuild_state state;
 
         if (catalog_rebuild_state(b->o->catalog, &state, e) < 0 || catalog_rebuild_begin(b->o->catalog, e) < 0)
                 return -1;
         b->r->resumed = state == REBUILD_BEGUN;
-        if (close_api(b, text, e) < 0 || look(b, e) < 0 ||
-            for_each(b, KEPT_FOLDER, "folders", each_folder, text, e) < 0 || restore_assets(b, text, e) < 0 ||
+        if (close_api(b, e) < 0 || look(b, e) < 0 || for_each(b, KEPT_FOLDER, "folders", each_folder, NULL, e) < 0 ||
+            restore_assets(b, e) < 0 ||
             for_each(b, KEPT_OBJECT, "objects without a sidecar", each_object, NULL, e) < 0 || sum_up(b, e) < 0)
                 return -1;
         return catalog_rebuild_finish(b->o->catalog, e);
@@ -352,7 +363,6 @@ static int run(struct rebuild *b, struct buf *text, struct err *e)
 int rebuild_run(const struct rebuild_opts *opts, struct rebuild_report *out, struct err *e)
 {
         struct rebuild *b = mem_calloc(1, sizeof(*b));
-        struct buf text;
         int rc;
 
         *out = (struct rebuild_report){0};
@@ -360,9 +370,7 @@ int rebuild_run(const struct rebuild_opts *opts, struct rebuild_report *out, str
                 return err_oom(e);
         b->o = opts;
         b->r = out;
-        buf_init(&text, STORAGE_SIDECAR_MAX);
-        rc = run(b, &text, e);
-        buf_done(&text);
+        rc = run(b, e);
         mem_free(b);
         return rc;
 }

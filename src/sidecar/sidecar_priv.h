@@ -17,6 +17,19 @@ void vector_write(const float *v, uint32_t dim, struct buf *b);
 /* False when it is anything but dim finite numbers. */
 bool vector_read(struct span text, uint32_t dim, float *out);
 
+/* assets/… or folders/…, as the item says. */
+const char *sidecar_name(const struct rebuild_item *i, char out[STORAGE_SIDECAR_NAME_LEN]);
+
+/* ---- ahead.c ---------------------------------------------------------------------------- */
+
+/* Reads the sidecars of those assets or folders, which stay the caller's, some of them ahead. */
+struct ahead;
+int ahead_begin(struct storage *s, const struct rebuild_item *items, size_t n, struct ahead **out,
+                struct err *e) MUST_CHECK;
+/* The next one's, in their order, until the next call: as storage_get_sidecar. n times at most. */
+int ahead_next(struct ahead *a, struct span *text, struct err *e) MUST_CHECK;
+void ahead_end(struct ahead *a); /* NULL is fine */
+
 /* Microseconds, which the API's times do not have. */
 void time_write(struct json_out *j, const char *key, struct wall t);
 

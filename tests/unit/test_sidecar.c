@@ -421,6 +421,67 @@ static void a_storage_that_fails_keeps_the_marks_and_is_told(void **state)
         until_waiting(w, 3); /* both files and the catalog's own: this storage has nothing */
 }
 
+/* ---- rebuilding -------------------------------------------------------------------------------- */
+
+static void put_bytes(struct world *w)
+{
+        struct storage_put *p;
+        struct stored out;
+
+        OK(storage_put_begin(w->s, &p, &w->e));
+        OK(storage_put_write(p, "abc", 3, &w->e));
+        OK(storage_put_seal(p, &out, &w->e));
+        OK(storage_put_commit(p, &out, &w->e));
+        storage_put_end(p);
+}
+
+static void complaint(void *ctx, const char *why)
+{
+        (void)why;
+        ++*(unsigned *)ctx;
+}
+
+/* What is read ahead is taken for what it is, over more than one page, and with some that cannot be read among them. */
+static void a_rebuild_takes_each_sidecar_for_its_own(void **state)
+{
+        enum { N = 1100 };
+        struct world *w = *state;
+        struct rebuild_report r;
+        char name[STORAGE_SIDECAR_NAME_LEN], url[160];
+        struct id ids[N];
+        struct sidecar *lane_of_all;
+        unsigned complaints = 0;
+        uint64_t bad = 0;
+
+        put_bytes(w);
+        for (size_t i = 0; i < N; i++) {
+                snprintf(name, sizeof(name), "%zu.txt", i);
+                ids[i] = put(w, name);
+        }
+        lane_of_all = lane(w);
+        until_waiting(w, 0);
+        sidecar_close(lane_of_all, mono_add(mono_now(), dur_s(10)));
+        for (size_t i = 3; i < N; i += 97, bad++)
+                OK(storage_put_sidecar(w->s, storage_asset_sidecar(ids[i], name), SPAN("{}\n"), &w->e));
+        catalog_close(w->c);
+        snprintf(url, sizeof(url), "sqlite://%s/again.db", w->dir);
+        OK(catalog_open(&(struct catalog_opts){.url = url, .data_path = w->dir, .queue_max_depth = 1000}, &w->c,
+                        &w->e));
+        OK(rebuild_run(&(struct rebuild_opts){.catalog = w->c, .storage = w->s, .bad = complaint, .ctx = &complaints},
+                       &r, &w->e));
+        assert_int_equal(r.damaged, bad);
+        assert_int_equal(complaints, bad);
+        assert_int_equal(r.assets, N - bad);
+        for (size_t i = 0; i < N; i++) {
+                struct asset x;
+                int rc = catalog_asset_get(w->c, ids[i], NULL, w->a, &x, &w->e);
+                snprintf(name, sizeof(name), "%zu.txt", i);
+                assert_int_equal(rc, i % 97 == 3 ? -1 : 0);
+                if (rc == 0)
+                        assert_string_equal(x.filename, name);
+        }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -434,6 +495,7 @@ int main(void)
                 T(a_storage_without_sidecars_gets_all),
                 T(the_end_writes_what_is_left),
                 T(a_storage_that_fails_keeps_the_marks_and_is_told),
+                T(a_rebuild_takes_each_sidecar_for_its_own),
         };
 
         return cmocka_run_group_tests_name("sidecar", tests, NULL, NULL);
