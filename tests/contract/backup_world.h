@@ -33,17 +33,6 @@ static inline struct storage *open_at(const char *path, bool read_only, struct e
         return storage_open(&o, &s, e) == 0 ? s : NULL;
 }
 
-static inline void set_up_fix(struct fix *f)
-{
-        suite_backend.make(f->url, sizeof(f->url), f->data, sizeof(f->data));
-        f->opts = (struct catalog_opts){.url = f->url,
-                                        .data_path = f->data,
-                                        .idempotency_ttl = dur_s(3600),
-                                        .phash_distance = 5,
-                                        .queue_max_depth = 1000000};
-        f->a = arena_new(256 << 20);
-}
-
 static inline int world_setup(void **state)
 {
         struct world *w = mem_calloc(1, sizeof(*w));
@@ -55,8 +44,8 @@ static inline int world_setup(void **state)
         snprintf(w->objects, sizeof(w->objects), "%s/storage", w->dir);
         snprintf(w->target, sizeof(w->target), "%s/restored", w->dir);
         snprintf(w->into, sizeof(w->into), "%s/backups", w->dir);
-        set_up_fix(&w->f);
-        set_up_fix(&w->to);
+        fix_make(&w->f);
+        fix_make(&w->to);
         fix_open(&w->f);
         fix_warm(&w->f, MODEL);
         w->storage = open_at(w->objects, false, &w->e);

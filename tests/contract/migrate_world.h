@@ -171,19 +171,12 @@ static inline int world_setup(void **state)
 
         assert_non_null(w);
         assert_int_equal(metrics_init(), 0);
-        suite_backend.make(w->to.url, sizeof(w->to.url), w->to.data, sizeof(w->to.data));
+        fix_make(&w->to);
         assert_non_null(mkdtemp(dir));
         snprintf(w->from.data, sizeof(w->from.data), "%s", dir);
         snprintf(w->path, sizeof(w->path), "%s/catalog.db", dir);
         snprintf(w->from.url, sizeof(w->from.url), "sqlite://%s", w->path);
-        for (struct fix *f = &w->from; f; f = f == &w->from ? &w->to : NULL) {
-                f->opts = (struct catalog_opts){.url = f->url,
-                                                .data_path = f->data,
-                                                .idempotency_ttl = dur_s(3600),
-                                                .phash_distance = 5,
-                                                .queue_max_depth = 1000000};
-                f->a = arena_new(256 << 20);
-        }
+        fix_prepare(&w->from);
         fix_open(&w->from);
         *state = w;
         return 0;

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "contract/s3_peers.h"
+#include "contract/storage_put.h"
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -116,21 +117,6 @@ static char *pattern(size_t n, unsigned seed)
                 p[i] = (char)(x >> 56);
         }
         return p;
-}
-
-static int put(struct storage *s, const char *bytes, size_t n, struct stored *out, struct err *e)
-{
-        struct storage_put *p;
-        int rc = storage_put_begin(s, &p, e);
-
-        if (rc == 0)
-                rc = storage_put_write(p, bytes, n, e);
-        if (rc == 0)
-                rc = storage_put_seal(p, out, e);
-        if (rc == 0)
-                rc = storage_put_commit(p, out, e);
-        storage_put_end(p);
-        return rc;
 }
 
 /* A different object at each call. */

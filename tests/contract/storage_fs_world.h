@@ -6,7 +6,7 @@
 #ifndef FA_TEST_STORAGE_FS_WORLD_H
 #define FA_TEST_STORAGE_FS_WORLD_H
 
-#include "storage/storage.h"
+#include "contract/storage_put.h"
 
 #include <dirent.h>
 #include <ftw.h>
@@ -81,21 +81,6 @@ static inline struct storage *opened(void)
                 fail_msg("%s", e.msg);
         faults(NULL);
         return s;
-}
-
-static inline int put(struct storage *s, const void *bytes, size_t n, struct stored *out, struct err *e)
-{
-        struct storage_put *p = NULL;
-        int rc = storage_put_begin(s, &p, e);
-
-        if (rc == 0)
-                rc = storage_put_write(p, bytes, n, e);
-        if (rc == 0)
-                rc = storage_put_seal(p, out, e);
-        if (rc == 0)
-                rc = storage_put_commit(p, out, e);
-        storage_put_end(p);
-        return rc;
 }
 
 static inline unsigned entries(const char *path)

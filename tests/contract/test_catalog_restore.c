@@ -180,7 +180,7 @@ static void an_old_backup_is_brought_up_to_date(void **state)
         assert_int_equal(mkdir(w->into, 0700), 0);
         if (catalog_backup_take(&take, w->into, b, &w->e) < 0)
                 fail_msg("take: %s", w->e.msg);
-        set_up_fix(&scratch);
+        fix_make(&scratch);
         pgtest_exec(pgtest_database(scratch.url), "CREATE EXTENSION IF NOT EXISTS vector");
         for (const struct catalog_migration *m = catalog_migrations_postgres; m->version && m->version <= 2; m++)
                 pgtest_exec(pgtest_database(scratch.url), m->sql);
