@@ -4,7 +4,7 @@
 file(GLOB files ${FOLDER}/*.sql)
 list(SORT files)
 set(before 0)
-set(text "/* Made by cmake/embed_sql.cmake. */\n#include \"catalog/catalog_priv.h\"\n\n")
+set(text "/* Made by cmake/embed_sql.cmake. */\n#include \"catalog/catalog_rules.h\"\n\n")
 string(APPEND text "const struct catalog_migration ${SYMBOL}[] = {\n")
 foreach(file IN LISTS files)
         get_filename_component(name "${file}" NAME_WE)

@@ -7,8 +7,8 @@ const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), "..")
 const allowed = new Map(), vendors = [];
 for (const line of fs.readFileSync(path.join(root, "tools/layers.txt"), "utf8").split("\n")) {
   if (!line.trim() || line.startsWith("#")) continue;
-  const v = /^(<\S+)\s+(\S+)$/.exec(line), r = /^(\w+):\s*(.*)$/.exec(line);
-  if (v) vendors.push({ prefix: v[1].slice(1).replace(/>$/, ""), where: v[2] });
+  const v = /^(<\S+)\s+(\S.*)$/.exec(line), r = /^(\w+):\s*(.*)$/.exec(line);
+  if (v) vendors.push({ prefix: v[1].slice(1).replace(/>$/, ""), where: v[2].split(/\s+/) });
   else if (r) allowed.set(r[1], new Set(r[2].split(/\s+/).filter(Boolean)));
   else { console.error(`layers.txt: cannot read '${line}'`); process.exit(1); }
 }
@@ -45,7 +45,7 @@ for (const file of sources(path.join(root, "src"))) {
       if (target !== room && /_priv\.h$/.test(own[1])) problems.push(`${rel}:${i + 1}: ${own[1]} is private to ${target}`);
     }
     if (sys) for (const v of vendors)
-      if (sys[1].startsWith(v.prefix) && !rel.startsWith(v.where)) problems.push(`${rel}:${i + 1}: <${sys[1]}> belongs in ${v.where}*`);
+      if (sys[1].startsWith(v.prefix) && !v.where.some((w) => rel.startsWith(w))) problems.push(`${rel}:${i + 1}: <${sys[1]}> belongs in ${v.where.join(" or ")}*`);
   }
 }
 for (const p of problems) console.error(p);

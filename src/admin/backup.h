@@ -9,7 +9,7 @@
 #define FA_BACKUP_H
 
 #include "admin/objects.h"
-#include "catalog/catalog_backup.h"
+#include "keep/keep_backup.h"
 #include "json/json.h"
 
 #define BACKUP_FORMAT   1

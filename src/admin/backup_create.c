@@ -48,7 +48,7 @@ static void tell(struct create *k, const char *what, uint64_t done, uint64_t tot
 
 /* ---- the snapshot ----------------------------------------------------------------------------- */
 
-static int put_wanted(void *ctx, struct sha256 key, uint64_t size, enum catalog_backup_use use, struct err *e)
+static int put_wanted(void *ctx, struct sha256 key, uint64_t size, enum keep_backup_use use, struct err *e)
 {
         static const char *const words[] = {"", "picture", "orphan"};
         struct create *k = ctx;
@@ -78,17 +78,17 @@ static int make_folder(struct create *k, struct err *e)
 
 static int snapshot(struct create *k, struct err *e)
 {
-        const struct catalog_backup_opts co = {.url = k->o->catalog_url,
-                                               .password = k->o->catalog_password,
-                                               .progress = progress,
-                                               .object = put_wanted,
-                                               .ctx = k};
+        const struct keep_backup_opts co = {.url = k->o->catalog_url,
+                                            .password = k->o->catalog_password,
+                                            .progress = progress,
+                                            .object = put_wanted,
+                                            .ctx = k};
         int rc;
 
         k->wanted_count = 0;
         if (make_folder(k, e) < 0 || list_create(k->folder, WANTED, &k->wanted, e) < 0)
                 return -1;
-        rc = catalog_backup_take(&co, k->folder, &k->m.catalog, e);
+        rc = keep_backup_take(&co, k->folder, &k->m.catalog, e);
         if (rc == 0)
                 rc = list_finish(k->wanted, e);
         list_abandon(k->wanted);
@@ -235,7 +235,7 @@ static int ask(struct create *k, struct err *e)
         for (size_t i = 0; i < k->nlost && rc == 0; i++)
                 keys[i] = k->lost[i].line.key;
         if (rc == 0)
-                rc = catalog_backup_refers(k->o->catalog_url, k->o->catalog_password, keys, k->nlost, yes, e);
+                rc = keep_backup_refers(k->o->catalog_url, k->o->catalog_password, keys, k->nlost, yes, e);
         for (size_t i = 0; i < k->nlost && rc == 0; i++)
                 k->lost[i].gone = !k->lost[i].found && !yes[i];
         mem_free(keys);
@@ -376,20 +376,20 @@ static int add_file(struct create *k, const char *name, struct err *e)
         assert(k->m.nfiles <= FILES_MAX);
         snprintf(f->name, sizeof(f->name), "%s", name);
         backup_path(path, &k->dir, k->m.info.name, name);
-        return catalog_backup_hash(path, &f->hash, &f->size, e);
+        return keep_backup_hash(path, &f->hash, &f->size, e);
 }
 
 static int add_files(struct create *k, struct err *e)
 {
-        const struct catalog_backup *c = &k->m.catalog;
+        const struct keep_backup *c = &k->m.catalog;
         char name[80];
         int rc = 0;
 
         tell(k, "hashing the catalog", 0, 0);
         if (c->ntables == 0)
-                rc = add_file(k, CATALOG_BACKUP_FILE, e);
+                rc = add_file(k, KEEP_BACKUP_FILE, e);
         for (size_t i = 0; i < c->ntables && rc == 0; i++) {
-                snprintf(name, sizeof(name), "%s" CATALOG_BACKUP_SUFFIX, c->tables[i].name);
+                snprintf(name, sizeof(name), "%s" KEEP_BACKUP_SUFFIX, c->tables[i].name);
                 rc = add_file(k, name, e);
         }
         return rc < 0 || add_file(k, OBJECTS_LIST, e) < 0 || add_file(k, ABSENT_LIST, e) < 0 ? -1 : 0;
@@ -397,7 +397,7 @@ static int add_files(struct create *k, struct err *e)
 
 static void fill_info(struct create *k)
 {
-        const struct catalog_backup *c = &k->m.catalog;
+        const struct keep_backup *c = &k->m.catalog;
         struct backup_info *b = &k->m.info;
 
         snprintf(b->program, sizeof(b->program), "%s", k->o->program);

@@ -51,7 +51,7 @@ static void put_files(struct json_out *j, const struct manifest *m)
         json_end(j);
 }
 
-static void put_tables(struct json_out *j, const struct catalog_backup *c)
+static void put_tables(struct json_out *j, const struct keep_backup *c)
 {
         json_key(j, "tables");
         json_arr(j);
@@ -134,14 +134,14 @@ static uint64_t read_u64(const struct json *obj, const char *key)
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyz_0123456789"
 
-static bool read_tables(const struct json *doc, struct catalog_backup *c)
+static bool read_tables(const struct json *doc, struct keep_backup *c)
 {
         const struct json *all = json_get(doc, "tables");
 
-        if (!json_is_array(all) || json_count(all) > CATALOG_BACKUP_TABLES)
+        if (!json_is_array(all) || json_count(all) > KEEP_BACKUP_TABLES)
                 return false;
         for (c->ntables = 0; c->ntables < json_count(all); c->ntables++) {
-                struct catalog_backup_table *t = &c->tables[c->ntables];
+                struct keep_backup_table *t = &c->tables[c->ntables];
                 const struct json *x = json_at(all, c->ntables);
                 if (!read_str(x, "name", t->name, sizeof(t->name)) || !is_plain(t->name, LETTERS) ||
                     !read_str(x, "columns", t->columns, sizeof(t->columns)) || !is_plain(t->columns, LETTERS ", ") ||
@@ -172,7 +172,7 @@ static bool read_files(const struct json *doc, struct manifest *m)
 /* A table's hash is that of its file; for SQLite the file stands for the first table. */
 static bool join(struct manifest *m)
 {
-        struct catalog_backup *c = &m->catalog;
+        struct keep_backup *c = &m->catalog;
         const struct backup_file *f;
         char name[80];
 
@@ -180,13 +180,13 @@ static bool join(struct manifest *m)
         if (strcmp(c->engine, m->info.engine) != 0)
                 return false;
         if (strcmp(c->engine, "sqlite") == 0) {
-                f = backup_manifest_file(m, CATALOG_BACKUP_FILE);
+                f = backup_manifest_file(m, KEEP_BACKUP_FILE);
                 if (f)
                         c->tables[0].hash = f->hash;
                 return f && c->ntables == 0;
         }
         for (size_t i = 0; i < c->ntables; i++) {
-                snprintf(name, sizeof(name), "%s" CATALOG_BACKUP_SUFFIX, c->tables[i].name);
+                snprintf(name, sizeof(name), "%s" KEEP_BACKUP_SUFFIX, c->tables[i].name);
                 f = backup_manifest_file(m, name);
                 if (!f)
                         return false;
@@ -304,7 +304,7 @@ int backup_manifest_check_files(const struct backup_dir *d, const struct manifes
                 struct err why;
                 uint64_t size;
                 backup_path(path, d, m->info.name, f->name);
-                if (catalog_backup_hash(path, &hash, &size, &why) < 0) {
+                if (keep_backup_hash(path, &hash, &size, &why) < 0) {
                         if (why.code == ERR_OOM) {
                                 *e = why;
                                 return -1;
@@ -352,7 +352,7 @@ static void odd(struct compare *k, struct sha256 key, const char *what)
 }
 
 /* An object that the catalog knows: the lists must be there, too, and before it nothing that it does not know. */
-static int known(void *ctx, struct sha256 key, uint64_t size, enum catalog_backup_use use, struct err *e)
+static int known(void *ctx, struct sha256 key, uint64_t size, enum keep_backup_use use, struct err *e)
 {
         struct compare *k = ctx;
 
@@ -383,7 +383,7 @@ int backup_manifest_check_objects(const struct backup_dir *d, const struct manif
         backup_path(absent, d, m->info.name, ABSENT_LIST);
         if (rc == 0)
                 rc = merge_add(k.lists, present, e) < 0 || merge_add(k.lists, absent, e) < 0 || next_line(&k, e) < 0 ||
-                                     catalog_backup_objects(&m->catalog, folder, known, &k, e) < 0
+                                     keep_backup_objects(&m->catalog, folder, known, &k, e) < 0
                              ? -1
                              : 0;
         while (rc == 0 && k.has) {

@@ -18,7 +18,7 @@
 #define OBJECTS_LIST "objects.txt"
 #define ABSENT_LIST  "absent.txt"
 #define MANIFEST_MAX ((size_t)1 << 20)
-#define FILES_MAX    (CATALOG_BACKUP_TABLES + 2)
+#define FILES_MAX    (KEEP_BACKUP_TABLES + 2)
 
 /* ---- the folder (backup_dir.c) ------------------------------------------------------------ */
 
@@ -55,7 +55,7 @@ struct backup_file {
 };
 struct manifest {
         struct backup_info info;
-        struct catalog_backup catalog;
+        struct keep_backup catalog;
         struct backup_file files[FILES_MAX]; /* the lists and the catalog's */
         size_t nfiles;
         struct sha256 hash; /* of the text that was read */

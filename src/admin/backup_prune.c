@@ -53,7 +53,7 @@ static int keep_one(struct prune *p, const struct manifest *m, struct err *e)
         uint64_t size;
 
         backup_path(path, p->dir, m->info.name, OBJECTS_LIST);
-        if (catalog_backup_hash(path, &hash, &size, e) < 0)
+        if (keep_backup_hash(path, &hash, &size, e) < 0)
                 return -1;
         if (size != f->size || !sha256_eq(hash, f->hash))
                 return err_set(e, ERR_CORRUPT,

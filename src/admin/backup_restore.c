@@ -145,14 +145,14 @@ static int choose(struct restore *k, struct err *e)
 
 /* ---- looking ------------------------------------------------------------------------------------------ */
 
-static struct catalog_restore_opts catalog_opts(struct restore *k)
+static struct keep_restore_opts catalog_opts(struct restore *k)
 {
-        return (struct catalog_restore_opts){.url = k->o->catalog_url,
-                                             .password = k->o->catalog_password,
-                                             .backup = &k->m.catalog,
-                                             .dir = k->folder,
-                                             .progress = k->o->progress,
-                                             .ctx = k->o->ctx};
+        return (struct keep_restore_opts){.url = k->o->catalog_url,
+                                          .password = k->o->catalog_password,
+                                          .backup = &k->m.catalog,
+                                          .dir = k->folder,
+                                          .progress = k->o->progress,
+                                          .ctx = k->o->ctx};
 }
 
 static int look_at_storage(struct restore *k, int marked, struct err *e)
@@ -182,12 +182,12 @@ static int look_at_storage(struct restore *k, int marked, struct err *e)
 
 static int look(struct restore *k, struct err *e)
 {
-        const struct catalog_restore_opts co = catalog_opts(k);
-        enum catalog_restore_state state;
+        const struct keep_restore_opts co = catalog_opts(k);
+        enum keep_restore_state state;
         uint64_t wrong = 0;
         int marked = mark_read(k, e);
 
-        if (marked < 0 || catalog_restore_look(&co, &state, e) < 0)
+        if (marked < 0 || keep_restore_look(&co, &state, e) < 0)
                 return -1;
         if (state == RESTORE_DONE && !marked) {
                 k->out->done_before = true;
@@ -289,7 +289,7 @@ static int forget_vectors(struct restore *k, struct err *e)
 
 static int put_back(struct restore *k, struct err *e)
 {
-        const struct catalog_restore_opts co = catalog_opts(k);
+        const struct keep_restore_opts co = catalog_opts(k);
         char text[128];
 
         mark_text(&k->m, text);
@@ -298,7 +298,7 @@ static int put_back(struct restore *k, struct err *e)
                 return -1;
         storage_close(k->to); /* sends what is left to send */
         k->to = NULL;
-        return forget_vectors(k, e) < 0 || catalog_restore(&co, e) < 0 ? -1 : mark_remove(k, e);
+        return forget_vectors(k, e) < 0 || keep_restore(&co, e) < 0 ? -1 : mark_remove(k, e);
 }
 
 static int run(struct restore *k, struct err *e)

@@ -3,6 +3,8 @@
 #include "admin/fsck.h"
 
 #include "admin/admin_priv.h"
+#include "keep/keep_check.h"
+#include "keep/keep.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,13 +18,13 @@
 #define TMP_AGE 86400 /* seconds: no upload takes so long */
 
 /* A check's place in the report; the same name comes back. */
-static struct catalog_check_result *place(struct fsck_report *r, const char *name)
+static struct keep_check_result *place(struct fsck_report *r, const char *name)
 {
         for (size_t i = 0; i < r->n; i++)
                 if (!strcmp(r->checks[i].name, name))
                         return &r->checks[i];
         assert(r->n < FSCK_CHECKS_MAX);
-        r->checks[r->n] = (struct catalog_check_result){.name = name};
+        r->checks[r->n] = (struct keep_check_result){.name = name};
         return &r->checks[r->n++];
 }
 
@@ -192,7 +194,7 @@ static int note_page(const struct fsck_opts *o, const struct check_object *page,
         for (size_t i = 0; i < n; i++)
                 if (!page[i].item.skipped && (!o->quick || page[i].item.bad))
                         items[k++] = page[i].item;
-        return o->repair ? catalog_scrub_seen(o->catalog, items, k, e) : 0;
+        return o->repair ? keep_scrub_seen(o->catalog, items, k, e) : 0;
 }
 
 static int check_objects(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
@@ -202,13 +204,13 @@ static int check_objects(const struct fsck_opts *o, struct fsck_report *r, struc
         struct scrub_state st;
         struct sha256 after = {{0}};
         size_t n = PAGE;
-        int rc = catalog_scrub_state(o->catalog, &st, e);
+        int rc = keep_scrub_state(o->catalog, &st, e);
         for (size_t i = 0; i < COUNT_OF(names); i++)
                 place(r, names[i]);
         while (rc == 0 && n == PAGE) {
                 struct arena *a = arena_new(1 << 20);
                 struct check_object *page;
-                rc = a ? catalog_check_objects(o->catalog, &after, PAGE, a, &page, &n, e) : err_oom(e);
+                rc = a ? keep_check_objects(o->catalog, &after, PAGE, a, &page, &n, e) : err_oom(e);
                 for (size_t i = 0; rc == 0 && i < n; i++) {
                         rc = check_object(o, r, &page[i], a, e);
                         after = page[i].item.sha256;
@@ -278,7 +280,7 @@ static int collect(const struct fsck_opts *o, struct fsck_report *r, struct err 
         place(r, "object_orphaned");
         if (!o->repair)
                 return 0;
-        if (o->alone && catalog_gc_recover(o->catalog, e))
+        if (o->alone && keep_gc_recover(o->catalog, e))
                 return -1;
         while (n > 0 && (n = gc_batch(o->catalog, o->storage, o->gc_grace, e)) > 0)
                 for (int i = 0; i < n; i++) {
@@ -290,13 +292,13 @@ static int collect(const struct fsck_opts *o, struct fsck_report *r, struct err 
 
 int fsck_run(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
 {
-        struct catalog_check_opts co = {
+        struct keep_check_opts co = {
                 .repair = o->repair, .alone = o->alone, .quick = o->quick, .tell = o->tell, .ctx = o->ctx};
         size_t n;
         /* First, since what the others change is counted on. */
         if (o->progress)
                 o->progress(o->ctx, "catalog", 0, 0);
-        if (catalog_check(o->catalog, &co, r->checks + r->n, &n, e))
+        if (keep_check(o->catalog, &co, r->checks + r->n, &n, e))
                 return -1;
         for (size_t i = 0; i < n; i++) {
                 r->found += r->checks[r->n + i].found;

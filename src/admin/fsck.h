@@ -7,7 +7,7 @@
 #ifndef FA_ADMIN_FSCK_H
 #define FA_ADMIN_FSCK_H
 
-#include "catalog/catalog_check.h"
+#include "keep/keep_check.h"
 #include "storage/storage.h"
 
 struct fsck_opts {
@@ -18,14 +18,14 @@ struct fsck_opts {
         bool may_wait;      /* what is missing may wait in an instance's spool */
         struct dur gc_grace;
         const char *tmp; /* the storage's folder of uploads under way; NULL: it has none */
-        catalog_tell_fn *tell;
+        keep_tell_fn *tell;
         void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
         void *ctx;
 };
 
-#define FSCK_CHECKS_MAX (CATALOG_CHECKS_MAX + 16)
+#define FSCK_CHECKS_MAX (KEEP_CHECKS_MAX + 16)
 struct fsck_report {
-        struct catalog_check_result checks[FSCK_CHECKS_MAX];
+        struct keep_check_result checks[FSCK_CHECKS_MAX];
         size_t n;
         uint64_t objects, bytes; /* looked at */
         uint64_t found, mended;

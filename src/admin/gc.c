@@ -6,6 +6,7 @@
  * before it removes what somebody has put there anew.
  */
 #include "admin/admin_priv.h"
+#include "keep/keep.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 
@@ -60,7 +61,7 @@ static int collect(struct catalog *catalog, struct storage *storage, const struc
                 rc = remove_one(storage, &o[done], m);
                 done += rc == 0;
         }
-        if (catalog_gc_end(catalog, o, done, &e)) {
+        if (keep_gc_end(catalog, o, done, &e)) {
                 log_warning("admin", "removed objects are still in the catalog: %s", e.msg);
                 return -1;
         }
@@ -75,7 +76,7 @@ int gc_batch(struct catalog *catalog, struct storage *storage, struct dur grace,
         size_t n;
         int rc = mem ? 0 : err_oom(e);
         if (rc == 0)
-                rc = catalog_gc_begin(catalog, grace, dur_s(LEASE), BATCH, mem, &o, &n, e);
+                rc = keep_gc_begin(catalog, grace, dur_s(LEASE), BATCH, mem, &o, &n, e);
         if (rc == 0)
                 rc = collect(catalog, storage, o, n, &m) < 0
                              ? err_set(e, ERR_BUSY, "some objects could not be removed; they stay marked")
@@ -89,7 +90,7 @@ void admin_gc(struct admin *a)
         struct err e;
         bool due;
         size_t total = 0;
-        if (catalog_gc_due(a->o.catalog, a->o.gc_grace, &due, &e) || !due)
+        if (keep_gc_due(a->o.catalog, a->o.gc_grace, &due, &e) || !due)
                 return;
         for (int i = 0; i < BATCHES && admin_pause(a, (struct dur){0}); i++) {
                 if (catalog_duty_take(a->o.catalog, DUTY, a->o.instance, dur_s(LEASE), (struct dur){0}, &e) <= 0)
@@ -112,7 +113,7 @@ int gc_remove_stray(struct catalog *catalog, struct storage *storage, struct sha
 {
         struct mark m = mark_now();
         struct doomed o = {.sha256 = object, .size = size};
-        int rc = catalog_gc_stray(catalog, &o, dur_s(LEASE), e);
+        int rc = keep_gc_stray(catalog, &o, dur_s(LEASE), e);
         if (rc <= 0)
                 return rc;
         return collect(catalog, storage, &o, 1, &m) < 0 ? err_set(e, ERR_BUSY, "it stays marked") : 1;

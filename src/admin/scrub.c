@@ -5,6 +5,7 @@
  * share of the days asks for, slowly, past the page cache, on one instance.
  */
 #include "admin/admin_priv.h"
+#include "keep/keep.h"
 #include "json/json.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -110,7 +111,7 @@ static int some(struct scrub *s, struct wall before, bool asked, unsigned most)
         size_t n = 0, done = 0;
         uint64_t bytes = 0;
         bool go_on = mem && keep_duty(s) && store_answers(s);
-        if (go_on && catalog_scrub_next(s->a->o.catalog, before, asked, most, mem, &items, &n, &e)) {
+        if (go_on && keep_scrub_next(s->a->o.catalog, before, asked, most, mem, &items, &n, &e)) {
                 log_warning("scrub", "cannot read the list of objects: %s", e.msg);
                 go_on = false;
         }
@@ -119,7 +120,7 @@ static int some(struct scrub *s, struct wall before, bool asked, unsigned most)
                 bytes += items[done].size;
                 done += go_on;
         }
-        if (done && catalog_scrub_seen(s->a->o.catalog, items, done, &e)) {
+        if (done && keep_scrub_seen(s->a->o.catalog, items, done, &e)) {
                 log_warning("scrub", "cannot write what was found: %s", e.msg);
                 go_on = false;
         }
@@ -151,7 +152,7 @@ static void end_pass(struct scrub *s, const struct scrub_state *st)
                 return; /* another day, or another instance */
         if (rc < 0)
                 log_warning("scrub", "cannot look for objects that the catalog does not know: %s", e.msg);
-        if (catalog_scrub_end(s->a->o.catalog, &e))
+        if (keep_scrub_end(s->a->o.catalog, &e))
                 log_warning("scrub", "cannot write that all objects were read: %s", e.msg);
         else
                 log_info("scrub", "all objects were read: %llu with %llu bytes, %llu of them damaged",
@@ -165,7 +166,7 @@ static void catch_up(struct scrub *s)
         struct scrub_state st;
         struct err e = {.msg = ""};
         int n;
-        while ((n = catalog_scrub_state(s->a->o.catalog, &st, &e)) == 0 && st.running && behind(s->a, &st)) {
+        while ((n = keep_scrub_state(s->a->o.catalog, &st, &e)) == 0 && st.running && behind(s->a, &st)) {
                 n = some(s, st.now.began, false, due_share(s->a, &st) < 1 ? 1 : BATCH);
                 if (n > 0)
                         continue;
@@ -197,8 +198,8 @@ static void turn(struct scrub *s)
         struct err e = {.msg = ""};
         struct arena *mem = arena_new(64 << 10);
         size_t asked = 0;
-        if (mem && catalog_scrub_state(a->o.catalog, &st, &e) == 0 &&
-            catalog_scrub_next(a->o.catalog, (struct wall){0}, true, 1, mem, &one, &asked, &e) == 0 &&
+        if (mem && keep_scrub_state(a->o.catalog, &st, &e) == 0 &&
+            keep_scrub_next(a->o.catalog, (struct wall){0}, true, 1, mem, &one, &asked, &e) == 0 &&
             (asked || begins(a, &st) || (st.running && behind(a, &st)))) {
                 s->renewed = (struct mono){0};
                 s->rate = rate_of(a, &st);
@@ -207,7 +208,7 @@ static void turn(struct scrub *s)
                 if (keep_duty(s)) {
                         while (some(s, (struct wall){0}, true, BATCH) > 0)
                                 ;
-                        if (!begins(a, &st) || catalog_scrub_begin(a->o.catalog, false, &e) == 0)
+                        if (!begins(a, &st) || keep_scrub_begin(a->o.catalog, false, &e) == 0)
                                 catch_up(s);
                         if (catalog_duty_done(a->o.catalog, DUTY, a->o.instance, &e))
                                 log_debug("scrub", "the lease of the scrubber runs out: %s", e.msg);
@@ -235,8 +236,8 @@ void *admin_scrubber(void *arg)
 
 int admin_scrub(struct admin *a, const struct sha256 *objects, size_t count, size_t *found, struct err *e)
 {
-        int rc = objects ? catalog_scrub_ask(a->o.catalog, objects, count, found, e)
-                         : catalog_scrub_begin(a->o.catalog, true, e);
+        int rc = objects ? keep_scrub_ask(a->o.catalog, objects, count, found, e)
+                         : keep_scrub_begin(a->o.catalog, true, e);
         if (rc == 0)
                 atomic_store(&a->scrub_soon, true);
         return rc;
@@ -290,8 +291,8 @@ int admin_scrub_report(struct admin *a, struct buf *out, struct err *e)
         size_t n;
         int rc = mem ? 0 : err_oom(e);
         if (rc == 0)
-                rc = catalog_scrub_state(a->o.catalog, &st, e) ||
-                                     catalog_bad_objects(a->o.catalog, SCRUB_SHOWN, mem, &bad, &n, e)
+                rc = keep_scrub_state(a->o.catalog, &st, e) ||
+                                     keep_bad_objects(a->o.catalog, SCRUB_SHOWN, mem, &bad, &n, e)
                              ? -1
                              : 0;
         if (rc == 0) {

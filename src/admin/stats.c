@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "admin/admin_priv.h"
+#include "keep/keep.h"
 #include "json/json.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -113,7 +114,7 @@ static void collect_scrub(struct admin *a)
 {
         struct scrub_state st;
         struct err e;
-        if (catalog_scrub_state(a->o.catalog, &st, &e)) {
+        if (keep_scrub_state(a->o.catalog, &st, &e)) {
                 log_warning("admin", "cannot read the scrubber's state for the metrics: %s", e.msg);
                 return;
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The janitor: empties the trash and collects garbage, each as a duty that one instance at a time has. */
 #include "admin/admin_priv.h"
+#include "keep/keep.h"
 #include "log/log.h"
 
 #define TRASH_EVERY 600 /* seconds */
@@ -73,7 +74,7 @@ void *admin_janitor(void *arg)
         struct mono trash = mono_now();
         struct dur pause = dur_s(a->o.gc_grace.ns < dur_s(GC_EVERY).ns ? 1 : GC_EVERY);
         struct err e;
-        if (catalog_gc_recover(a->o.catalog, &e))
+        if (keep_gc_recover(a->o.catalog, &e))
                 log_warning("admin", "cannot take over from an earlier collector: %s", e.msg);
         do {
                 if (a->o.trash_after.ns > 0 && mono_reached(trash)) {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "admin/backup.h"
+#include "keep/keep_rebuild.h"
 #include "app/app_priv.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -126,7 +127,7 @@ static int open_stores(struct app *a, struct err *e)
         struct catalog_counts counts;
         enum rebuild_state rebuilt;
         if (app_open_catalog(a, e) || catalog_counts(a->catalog, NULL, &counts, e) ||
-            catalog_rebuild_state(a->catalog, &rebuilt, e))
+            keep_rebuild_state(a->catalog, &rebuilt, e))
                 return -1;
         if (rebuilt == REBUILD_BEGUN)
                 return err_set(

@@ -30,7 +30,7 @@ struct copy {
         char to[1024], spool[PATH_MAX];
         int lock_fd;
         struct place from_place, to_place;
-        struct catalog_copy *catalog;
+        struct keep_copy *catalog;
         uint64_t objects, object_bytes;
         struct app_copy_report r;
 };
@@ -131,7 +131,7 @@ static void find_storage(struct copy *k)
 
 static int next_object(void *ctx, struct sha256 *object, uint64_t *size, struct err *e)
 {
-        return catalog_copy_object(((struct copy *)ctx)->catalog, object, size, e);
+        return keep_copy_object(((struct copy *)ctx)->catalog, object, size, e);
 }
 
 static void objects_progress(void *ctx, const struct objects_report *r)
@@ -195,16 +195,16 @@ static int do_objects(struct copy *k, struct err *e)
 
 static int open_catalogs(struct copy *k, struct err *e)
 {
-        const struct catalog_copy_opts co = {.from = k->path,
-                                             .to = k->o->to ? k->o->to : k->c->database_url,
-                                             .password = k->c->db_password,
-                                             .progress = k->o->progress,
-                                             .ctx = k->o->ctx};
-        if (catalog_copy_open(&co, &k->catalog, e))
+        const struct keep_copy_opts co = {.from = k->path,
+                                          .to = k->o->to ? k->o->to : k->c->database_url,
+                                          .password = k->c->db_password,
+                                          .progress = k->o->progress,
+                                          .ctx = k->o->ctx};
+        if (keep_copy_open(&co, &k->catalog, e))
                 return -1;
-        k->r.found = catalog_copy_state(k->catalog);
-        k->r.mended = catalog_copy_mended(k->catalog);
-        k->r.tables = catalog_copy_tables(k->catalog, &k->r.ntables);
+        k->r.found = keep_copy_state(k->catalog);
+        k->r.mended = keep_copy_mended(k->catalog);
+        k->r.tables = keep_copy_tables(k->catalog, &k->r.ntables);
         for (size_t i = 0; i < k->r.ntables; i++)
                 if (strcmp(k->r.tables[i].name, "object") == 0)
                         k->objects = k->r.tables[i].rows;
@@ -219,11 +219,11 @@ static int run(struct copy *k, struct err *e)
                 return -1;
         if (k->o->dry_run)
                 return do_objects(k, e);
-        if (catalog_copy_load(k->catalog, e) || do_objects(k, e) || catalog_copy_verify(k->catalog, &k->r.equal, e))
+        if (keep_copy_load(k->catalog, e) || do_objects(k, e) || keep_copy_verify(k->catalog, &k->r.equal, e))
                 return -1;
         k->r.compared = true;
-        k->r.groups = catalog_copy_groups(k->catalog, &k->r.ngroups);
-        return k->r.equal ? catalog_copy_finish(k->catalog, e) : 0;
+        k->r.groups = keep_copy_groups(k->catalog, &k->r.ngroups);
+        return k->r.equal ? keep_copy_finish(k->catalog, e) : 0;
 }
 
 /* A server would go on acknowledging what the copy has not seen. */
@@ -256,7 +256,7 @@ int app_copy(const struct config *c, const struct app_copy_opts *opts, struct er
         }
         if (rc == 0)
                 opts->report(opts->ctx, &k->r);
-        catalog_copy_close(k->catalog);
+        keep_copy_close(k->catalog);
         storage_close(k->from_place.s);
         storage_close(k->to_place.s);
         if (*k->spool)

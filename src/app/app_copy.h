@@ -4,16 +4,16 @@
 #define FA_APP_COPY_H
 
 #include "admin/objects.h"
-#include "catalog/catalog_copy.h"
+#include "keep/keep_copy.h"
 #include "config/config.h"
 
 struct app_copy_report {
         const char *from, *to; /* without a password */
-        enum catalog_copy_state found;
+        enum keep_copy_state found;
         bool compared, equal; /* the catalogs */
-        const struct catalog_copy_table *tables;
+        const struct keep_copy_table *tables;
         size_t ntables;
-        const struct catalog_copy_group *groups;
+        const struct keep_copy_group *groups;
         size_t ngroups;
         uint64_t mended;
         const char *storage_from, *storage_to; /* storage_to NULL: the objects stay where they are */

@@ -5,6 +5,7 @@
 
 #include "app/app_priv.h"
 #include "json/json.h"
+#include "keep/keep.h"
 
 static const char *finish(struct json_out *j, const char *status, const char *note)
 {
@@ -41,7 +42,7 @@ static void note_damage(struct app *a, char note[160])
 {
         struct scrub_state st;
         struct err ignored;
-        if (!*note && catalog_scrub_state(a->catalog, &st, &ignored) == 0 && st.bad)
+        if (!*note && keep_scrub_state(a->catalog, &st, &ignored) == 0 && st.bad)
                 snprintf(note, 160, "%llu stored objects are damaged or missing: GET /api/v1/admin/scrub names them",
                          (unsigned long long)st.bad);
 }

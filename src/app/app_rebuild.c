@@ -13,6 +13,7 @@
 #include "app/app_priv.h"
 #include "app/app_rebuild.h"
 #include "metrics/metrics.h"
+#include "keep/keep_rebuild.h"
 
 struct job {
         struct app app;
@@ -59,7 +60,7 @@ static int open_storage(struct job *k, struct err *e)
 static int check_target(struct job *k, struct err *e)
 {
         enum rebuild_state state;
-        int rc = app_open_catalog(&k->app, e) || catalog_rebuild_state(k->app.catalog, &state, e) ? -1 : 0;
+        int rc = app_open_catalog(&k->app, e) || keep_rebuild_state(k->app.catalog, &state, e) ? -1 : 0;
         if (rc == 0 && state == REBUILD_FULL)
                 rc = err_set(e, ERR_CONFLICT,
                              "the catalog is not empty: a rebuild goes into a new one; move this one away, or give an "

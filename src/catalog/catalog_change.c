@@ -5,7 +5,7 @@
  * function keeps everything derived from the fact in step. Counts are gathered
  * over the transaction and written at its end.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 #include <stdio.h>
 #include <stdlib.h>

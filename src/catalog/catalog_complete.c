@@ -4,7 +4,7 @@
  * write. The hard thing is the order: an old vector leaves the folder's
  * prototype before the new one is stored, so the sum never holds both.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 #define NEAR_MAX     50
 #define PHASH_RADIUS 2 /* the furthest probing goes: distances up to 11 */

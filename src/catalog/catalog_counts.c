@@ -4,7 +4,7 @@
  * so what grows with the catalog comes from counters kept up to date by the
  * writer; only what is bounded by the backlog is counted.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 static int assets(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
 {

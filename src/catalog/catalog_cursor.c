@@ -10,7 +10,7 @@
  * same place always gives the same cursor, no random number and no nonce to
  * repeat.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 #include <string.h>
 

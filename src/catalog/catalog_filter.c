@@ -4,7 +4,7 @@
  * values are bound. The trash condition comes first and literally, because the
  * partial indexes are chosen by it.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 #define TAGS_MAX 16
 

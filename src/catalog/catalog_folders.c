@@ -3,7 +3,7 @@
  * Reading folders: lists, one, a pass's snapshot, and what tags its members
  * carry. The cover is the newest living picture, looked up, not kept.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 #define CLUSTER_SELECT                                                                                                 \
         "SELECT c.id, c.owner, c.name, c.status, c.threshold, c.locked, c.touched, c.named, c.count, "                 \

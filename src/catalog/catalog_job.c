@@ -3,7 +3,7 @@
  * Jobs as users see them, and the dead-letter queue. A job's progress is kept
  * on its row by whoever changes an asset's status, so lists never count.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 #define JOB_SELECT                                                                                                     \
         "SELECT j.id, j.owner, j.status, j.queued, j.processing, j.done, j.failed, j.created, j.updated, "             \

@@ -4,7 +4,7 @@
  * end which key stand here, inside the write, so that of two requests at once,
  * on whichever instances, the second sees what the first one did.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 #include <stdio.h>
 

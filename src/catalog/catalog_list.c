@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lists of assets. Totals come from the counters where the filter allows it. */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 #define MANY 2000 /* so many matches that going through the order finds a page sooner than an index of names does */
 

@@ -4,7 +4,7 @@
  * last one ended, so what is added meanwhile neither repeats nor hides anything.
  * One row more than asked for is read, to know whether there is a next page.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 #define LIMIT_MAX 1000
 

@@ -4,7 +4,7 @@
  * members' vectors, one sum a model; the invariant is that it always equals
  * what adding them up anew would give, so every way in or out passes here.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 #include <stdio.h>
 

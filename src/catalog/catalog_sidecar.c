@@ -5,7 +5,7 @@
  * thing is to take one away: it names the change it stands for, so what came
  * after it was read keeps its own.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a catalog has to tell to sidecars, and how one is made of them again.
+ * What a catalog has to tell to sidecars.
  * The hard thing is that no change may be forgotten: each leaves a mark in its
  * own transaction, and a mark goes only if it is still the one that was read.
  */
@@ -67,40 +67,5 @@ int catalog_kept_asset(struct catalog *c, struct id id, struct arena *a, struct 
                        struct err *e) MUST_CHECK;
 int catalog_kept_folder(struct catalog *c, struct id id, struct arena *a, struct kept_folder *out,
                         struct err *e) MUST_CHECK;
-
-/* ---- rebuilding ----------------------------------------------------------------------------- */
-
-/*
- * Into an empty catalog, in this order: begin, find…, folders, assets, finish.
- * Cut off anywhere it can be begun again, and what is there already counts as done.
- */
-enum rebuild_state { REBUILD_EMPTY, REBUILD_BEGUN, REBUILD_FULL };
-int catalog_rebuild_state(struct catalog *c, enum rebuild_state *out, struct err *e) MUST_CHECK;
-/* ERR_CONFLICT: the catalog is neither empty nor of a rebuild that was cut off, or (PostgreSQL) others work on it. */
-int catalog_rebuild_begin(struct catalog *c, struct err *e) MUST_CHECK;
-
-struct rebuild_item { /* something found in the storage */
-        enum kept_kind kind;
-        struct id id;         /* asset, folder */
-        struct sha256 sha256; /* object */
-        uint64_t size;
-};
-int catalog_rebuild_found(struct catalog *c, const struct rebuild_item *items, size_t n, struct err *e) MUST_CHECK;
-/* Found and not in the catalog yet, in the order of ids or hashes, behind after (NULL: from the first). */
-int catalog_rebuild_todo(struct catalog *c, enum kept_kind kind, const struct rebuild_item *after, unsigned limit,
-                         struct arena *a, struct rebuild_item **out, size_t *n, struct err *e) MUST_CHECK;
-int catalog_rebuild_folder(struct catalog *c, const struct kept_folder *f, struct err *e) MUST_CHECK;
-
-enum kept_fate { FATE_RESTORED, FATE_NO_OBJECT, FATE_WRONG_SIZE };
-/*
- * Some at once, in one transaction; fates has one for each. Whose object was not found, or not with its size, is left
- * out. What is new to a folder that nothing is known of founds it, by the name the asset gives.
- */
-int catalog_rebuild_assets(struct catalog *c, const struct kept_asset *const *assets, size_t n, enum kept_fate *fates,
-                           struct err *e) MUST_CHECK;
-/* There were keys: from now on the API asks for one, although none is known any more. */
-int catalog_rebuild_close_api(struct catalog *c, struct err *e) MUST_CHECK;
-/* Found objects that no asset refers to are what catalog_rebuild_todo gives after the assets. */
-int catalog_rebuild_finish(struct catalog *c, struct err *e) MUST_CHECK;
 
 #endif

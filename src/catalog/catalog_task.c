@@ -5,7 +5,7 @@
  * is deliberately not asked then: a late worker whose lease nobody took back
  * has done the work, and throwing it away helps nobody.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 #include "metrics/metrics.h"
 
 #include <stdio.h>

@@ -24,12 +24,12 @@ static void bad(void *ctx, const char *why)
         complain("%s", why);
 }
 
-static bool table_equal(const struct catalog_copy_table *t)
+static bool table_equal(const struct keep_copy_table *t)
 {
         return t->rows == t->target_rows && sha256_eq(t->hash, t->target_hash);
 }
 
-static bool group_equal(const struct catalog_copy_group *g)
+static bool group_equal(const struct keep_copy_group *g)
 {
         return g->count == g->target_count && g->bytes == g->target_bytes;
 }
@@ -55,7 +55,7 @@ static void print_tables(const struct migrate *m, const struct app_copy_report *
                 return;
         }
         for (size_t i = 0; i < r->ntables; i++) {
-                const struct catalog_copy_table *x = &r->tables[i];
+                const struct keep_copy_table *x = &r->tables[i];
                 cli_table_put(t, x->name);
                 cli_table_putf(t, "%llu", (unsigned long long)x->rows);
                 if (m->dry_run)
@@ -85,7 +85,7 @@ static void print_groups(const struct app_copy_report *r)
                 return;
         }
         for (size_t i = 0; i < r->ngroups; i++) {
-                const struct catalog_copy_group *g = &r->groups[i];
+                const struct keep_copy_group *g = &r->groups[i];
                 cli_table_put(t, g->what);
                 cli_table_put(t, g->owner);
                 cli_table_put(t, g->status);
@@ -163,7 +163,7 @@ static void json_tables(struct json_out *j, const struct app_copy_report *r)
         json_key(j, "tables");
         json_arr(j);
         for (size_t i = 0; i < r->ntables; i++) {
-                const struct catalog_copy_table *t = &r->tables[i];
+                const struct keep_copy_table *t = &r->tables[i];
                 json_obj(j);
                 json_kv_str(j, "name", t->name);
                 json_kv_u64(j, "rows", t->rows);
@@ -183,7 +183,7 @@ static void json_groups(struct json_out *j, const struct app_copy_report *r)
         json_key(j, "groups");
         json_arr(j);
         for (size_t i = 0; i < r->ngroups; i++) {
-                const struct catalog_copy_group *g = &r->groups[i];
+                const struct keep_copy_group *g = &r->groups[i];
                 json_obj(j);
                 json_kv_str(j, "what", g->what);
                 json_kv_str(j, "owner", g->owner);

@@ -5,6 +5,7 @@
  * many-th of the list and holds one text until that was used.
  */
 #include "sidecar/sidecar_priv.h"
+#include "keep/keep_rebuild.h"
 
 #define LANES 8
 

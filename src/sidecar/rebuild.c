@@ -6,6 +6,7 @@
  * each page is one transaction with the notes of what is done.
  */
 #include "sidecar/sidecar_priv.h"
+#include "keep/keep_rebuild.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -47,7 +48,7 @@ static int flush_found(struct rebuild *b, struct err *e)
         size_t n = b->nfound;
 
         b->nfound = 0;
-        return catalog_rebuild_found(b->o->catalog, b->found, n, e);
+        return keep_rebuild_found(b->o->catalog, b->found, n, e);
 }
 
 static int note(struct rebuild *b, struct rebuild_item item, struct err *e)
@@ -144,7 +145,7 @@ static int each_folder(struct rebuild *b, void *arg, const struct rebuild_item *
         if (rc > 0 && sidecar_read_folder(text, i->id, a, &k, &why) < 0)
                 rc = unreadable(b, name, &why, e);
         if (rc > 0)
-                rc = catalog_rebuild_folder(b->o->catalog, &k, e) < 0 ? -1 : 1;
+                rc = keep_rebuild_folder(b->o->catalog, &k, e) < 0 ? -1 : 1;
         b->r->folders += rc > 0;
         arena_free(a);
         return rc < 0 ? -1 : 0;
@@ -194,7 +195,7 @@ static int restore_singly(struct rebuild *b, struct page *p, struct err *e)
                 const struct kept_asset *one = p->list[i];
                 enum kept_fate fate;
                 struct err why = {0};
-                if (catalog_rebuild_assets(b->o->catalog, &one, 1, &fate, &why) == 0) {
+                if (keep_rebuild_assets(b->o->catalog, &one, 1, &fate, &why) == 0) {
                         follow(b, one, fate);
                 } else if (its_own_fault(why.code)) {
                         b->r->damaged++;
@@ -211,7 +212,7 @@ static int flush_page(struct rebuild *b, struct page *p, struct err *e)
 {
         enum kept_fate fates[PAGE];
         struct err why = {0};
-        int rc = catalog_rebuild_assets(b->o->catalog, p->list, p->n, fates, &why);
+        int rc = keep_rebuild_assets(b->o->catalog, p->list, p->n, fates, &why);
 
         for (size_t i = 0; rc == 0 && i < p->n; i++)
                 follow(b, p->list[i], fates[i]);
@@ -276,7 +277,7 @@ static int for_each(struct rebuild *b, enum kept_kind kind, const char *what, ea
         do {
                 struct arena *a = arena_new(1 << 20);
                 n = 0;
-                rc = a ? catalog_rebuild_todo(b->o->catalog, kind, first ? NULL : &after, TODO_PAGE, a, &items, &n, e)
+                rc = a ? keep_rebuild_todo(b->o->catalog, kind, first ? NULL : &after, TODO_PAGE, a, &items, &n, e)
                        : err_oom(e);
                 if (rc == 0)
                         rc = for_page(b, items, n, fn, arg, e);
@@ -332,7 +333,7 @@ static int close_api(struct rebuild *b, struct err *e)
                 complain_of(b, STORAGE_CATALOG_SIDECAR, why.msg);
         }
         buf_done(&text);
-        return b->r->keys ? catalog_rebuild_close_api(b->o->catalog, e) : 0;
+        return b->r->keys ? keep_rebuild_close_api(b->o->catalog, e) : 0;
 }
 
 static int sum_up(struct rebuild *b, struct err *e)
@@ -350,14 +351,14 @@ static int run(struct rebuild *b, struct err *e)
 {
         enum rebuild_state state;
 
-        if (catalog_rebuild_state(b->o->catalog, &state, e) < 0 || catalog_rebuild_begin(b->o->catalog, e) < 0)
+        if (keep_rebuild_state(b->o->catalog, &state, e) < 0 || keep_rebuild_begin(b->o->catalog, e) < 0)
                 return -1;
         b->r->resumed = state == REBUILD_BEGUN;
         if (close_api(b, e) < 0 || look(b, e) < 0 || for_each(b, KEPT_FOLDER, "folders", each_folder, NULL, e) < 0 ||
             restore_assets(b, e) < 0 ||
             for_each(b, KEPT_OBJECT, "objects without a sidecar", each_object, NULL, e) < 0 || sum_up(b, e) < 0)
                 return -1;
-        return catalog_rebuild_finish(b->o->catalog, e);
+        return keep_rebuild_finish(b->o->catalog, e);
 }
 
 int rebuild_run(const struct rebuild_opts *opts, struct rebuild_report *out, struct err *e)

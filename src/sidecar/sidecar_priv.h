@@ -5,6 +5,7 @@
 
 #include "json/json.h"
 #include "sidecar/sidecar.h"
+#include "keep/keep_rebuild.h"
 
 #define SIDECAR_FORMAT 1
 

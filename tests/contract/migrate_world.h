@@ -6,7 +6,7 @@
 #ifndef FA_MIGRATE_WORLD_H
 #define FA_MIGRATE_WORLD_H
 
-#include "catalog/catalog_copy.h"
+#include "keep/keep_copy.h"
 #include "contract/catalog_postgres_backend.h"
 
 #include <ftw.h>
@@ -210,32 +210,32 @@ static inline int world_teardown(void **state)
         return 0;
 }
 
-static inline struct catalog_copy_opts copy_opts(struct world *w)
+static inline struct keep_copy_opts copy_opts(struct world *w)
 {
-        return (struct catalog_copy_opts){.from = w->path, .to = w->to.url, .batch_bytes = 600};
+        return (struct keep_copy_opts){.from = w->path, .to = w->to.url, .batch_bytes = 600};
 }
 
 /* The whole of a copy; the state it was found in, or -1 with w->e. */
 static inline int copy(struct world *w)
 {
-        struct catalog_copy_opts opts = copy_opts(w);
-        struct catalog_copy *c = NULL;
-        int rc = catalog_copy_open(&opts, &c, &w->e);
+        struct keep_copy_opts opts = copy_opts(w);
+        struct keep_copy *c = NULL;
+        int rc = keep_copy_open(&opts, &c, &w->e);
         bool equal = false;
 
         if (rc == 0)
-                rc = (int)catalog_copy_state(c);
-        if (rc >= 0 && (catalog_copy_load(c, &w->e) < 0 || catalog_copy_verify(c, &equal, &w->e) < 0))
+                rc = (int)keep_copy_state(c);
+        if (rc >= 0 && (keep_copy_load(c, &w->e) < 0 || keep_copy_verify(c, &equal, &w->e) < 0))
                 rc = -1;
         if (rc >= 0 && !equal)
                 rc = err_set(&w->e, ERR_INTERNAL, "not equal");
-        if (rc >= 0 && catalog_copy_finish(c, &w->e) < 0)
+        if (rc >= 0 && keep_copy_finish(c, &w->e) < 0)
                 rc = -1;
-        catalog_copy_close(c);
+        keep_copy_close(c);
         return rc;
 }
 
-static inline void expect_copy(struct world *w, enum catalog_copy_state state)
+static inline void expect_copy(struct world *w, enum keep_copy_state state)
 {
         int rc = copy(w);
 

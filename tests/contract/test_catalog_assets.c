@@ -2,6 +2,7 @@
 /* The catalog's contract: lists, text, single assets, and what happens when things fail. */
 #include "contract/catalog_backend.h"
 #include "contract/catalog_suite.h"
+#include "keep/keep.h"
 
 /* ---- lists and text ---------------------------------------------------------------------- */
 
@@ -233,14 +234,14 @@ static void purging_gives_the_object_back_when_it_was_the_last(void **state)
         OK(catalog_trash_due(f->c, wall_add(wall_now(), dur_s(1)), 10, f->a, &due, &ndue, &f->e));
         assert_int_equal(ndue, 1);
         OK(catalog_asset_purge(f->c, x.id, "ann", "user", &f->e));
-        OK(catalog_gc_begin(f->c, dur_s(0), dur_s(60), 10, f->a, &o, &no, &f->e));
+        OK(keep_gc_begin(f->c, dur_s(0), dur_s(60), 10, f->a, &o, &no, &f->e));
         assert_int_equal(no, 0);
         assert_true(id_is_nil(get(f, y.id).duplicate_of));
         OK(catalog_asset_purge(f->c, y.id, "ann", "user", &f->e));
-        OK(catalog_gc_begin(f->c, dur_s(0), dur_s(60), 10, f->a, &o, &no, &f->e));
+        OK(keep_gc_begin(f->c, dur_s(0), dur_s(60), 10, f->a, &o, &no, &f->e));
         assert_int_equal(no, 1);
         assert_true(sha256_eq(o[0].sha256, x.sha256));
-        OK(catalog_gc_end(f->c, o, no, &f->e));
+        OK(keep_gc_end(f->c, o, no, &f->e));
         FAILS(ERR_NOT_FOUND, catalog_asset_get(f->c, y.id, NULL, f->a, &gone, &f->e));
         OK(catalog_counts(f->c, NULL, &n, &f->e));
         assert_int_equal(n.objects + n.object_bytes + n.asset_bytes + n.trashed, 0);

@@ -2,7 +2,8 @@
 /* What a backup holds is one moment of the catalog, with every object of it, whatever goes on meanwhile. */
 #include "contract/backup_world.h"
 
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
+#include "keep/keep.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -112,10 +113,10 @@ static void collect(struct world *w)
         size_t n;
 
         sleep_for(dur_ms(2));
-        OK(catalog_gc_begin(f->c, dur_ms(1), dur_s(60), 10, f->a, &doomed, &n, &f->e));
+        OK(keep_gc_begin(f->c, dur_ms(1), dur_s(60), 10, f->a, &doomed, &n, &f->e));
         assert_int_equal(n, 1);
         assert_int_equal(storage_remove_object(w->storage, doomed->sha256, &f->e), 0);
-        OK(catalog_gc_end(f->c, doomed, n, &f->e));
+        OK(keep_gc_end(f->c, doomed, n, &f->e));
 }
 
 static void purge(struct world *w)
@@ -322,7 +323,7 @@ static void an_old_catalog_is_kept_as_it_is(void **state)
         restore_whole(w);
         assert_true(storage_has_object(w->restored, is.sha256));
         OK(catalog_counts(f->c, NULL, &counts, &f->e));
-        assert_int_equal(catalog_backup_refers(w->to.url, NULL, &is.sha256, 1, &(bool){false}, &f->e), 0);
+        assert_int_equal(keep_backup_refers(w->to.url, NULL, &is.sha256, 1, &(bool){false}, &f->e), 0);
 }
 
 static void a_damaged_catalog_is_not_backed_up(void **state)

@@ -3,6 +3,8 @@
 #include "admin/fsck.h"
 #include "contract/catalog_backend.h"
 #include "contract/catalog_suite.h"
+#include "keep/keep_check.h"
+#include "keep/keep.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -167,13 +169,13 @@ static struct fsck_report fsck(struct world *w, bool repair)
         return r;
 }
 
-static struct catalog_check_result of(const struct fsck_report *r, const char *check)
+static struct keep_check_result of(const struct fsck_report *r, const char *check)
 {
         for (size_t i = 0; i < r->n; i++)
                 if (strcmp(r->checks[i].name, check) == 0)
                         return r->checks[i];
         fail_msg("there is no check %s", check);
-        return (struct catalog_check_result){0};
+        return (struct keep_check_result){0};
 }
 
 static void assert_clean(struct world *w)
@@ -335,7 +337,7 @@ static void lost(struct world *w, const char *check)
         assert_string_equal(get(f, w->picture).error_code, "lost");
         assert_non_null(strstr(get(f, w->picture).error, "upload it again"));
         struct scrub_state st;
-        OK(catalog_scrub_state(f->c, &st, &f->e));
+        OK(keep_scrub_state(f->c, &st, &f->e));
         assert_int_equal(st.bad, 1);
         r = fsck(w, false);
         assert_int_equal(r.found, 1); /* as long as it is so */
@@ -348,7 +350,7 @@ static void lost(struct world *w, const char *check)
         assert_int_equal(of(&r, "lost_and_found").mended, 1);
         assert_int_equal(get(f, w->picture).status, ASSET_DONE);
         assert_null(get(f, w->picture).error);
-        OK(catalog_scrub_state(f->c, &st, &f->e));
+        OK(keep_scrub_state(f->c, &st, &f->e));
         assert_int_equal(st.bad, 0);
         assert_clean(w);
 }

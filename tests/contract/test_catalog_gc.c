@@ -2,6 +2,7 @@
 /* Objects that no asset refers to: when they may be removed, who may, and what an ingest meets meanwhile. */
 #include "contract/catalog_backend.h"
 #include "contract/catalog_suite.h"
+#include "keep/keep.h"
 
 #define NOW dur_s(0)
 
@@ -14,7 +15,7 @@ static struct marked begin(struct fix *f, struct dur grace, struct dur lease)
 {
         struct marked m;
 
-        OK(catalog_gc_begin(f->c, grace, lease, 10, f->a, &m.o, &m.n, &f->e));
+        OK(keep_gc_begin(f->c, grace, lease, 10, f->a, &m.o, &m.n, &f->e));
         return m;
 }
 
@@ -22,7 +23,7 @@ static bool due(struct fix *f, struct dur grace)
 {
         bool yes;
 
-        OK(catalog_gc_due(f->c, grace, &yes, &f->e));
+        OK(keep_gc_due(f->c, grace, &yes, &f->e));
         return yes;
 }
 
@@ -75,7 +76,7 @@ static void an_object_stays_for_the_grace(void **state)
         assert_true(sha256_eq(m.o[0].sha256, x.sha256));
         assert_int_equal(m.o[0].size, 100);
         assert_int_equal(objects(f), 1);
-        OK(catalog_gc_end(f->c, m.o, m.n, &f->e));
+        OK(keep_gc_end(f->c, m.o, m.n, &f->e));
         assert_int_equal(objects(f), 0);
         assert_false(due(f, NOW));
 }
@@ -113,10 +114,10 @@ static void what_is_being_removed_cannot_be_referred_to(void **state)
         FAILS(ERR_STALE, catalog_ingest(f->c, &j, f->a, &r, &f->e));
         FAILS(ERR_NOT_FOUND, catalog_asset_get(f->c, two[0].id, NULL, f->a, &none, &f->e)); /* nothing of it */
         assert_int_equal(objects(f), 1);
-        OK(catalog_gc_end(f->c, m.o, m.n, &f->e));
+        OK(keep_gc_end(f->c, m.o, m.n, &f->e));
         OK(ingest_again(f, &x, &again));
         assert_int_equal(objects(f), 1);
-        OK(catalog_gc_end(f->c, m.o, m.n, &f->e)); /* said twice: the new row is another's */
+        OK(keep_gc_end(f->c, m.o, m.n, &f->e)); /* said twice: the new row is another's */
         assert_int_equal(objects(f), 1);
 }
 
@@ -137,9 +138,9 @@ static void a_dead_collectors_mark_passes_to_the_next(void **state)
         assert_true(due(f, NOW));
         second = begin(f, NOW, dur_s(60));
         assert_int_equal(second.n, 1);
-        OK(catalog_gc_end(f->c, first.o, first.n, &f->e)); /* whose time is over ends nothing */
+        OK(keep_gc_end(f->c, first.o, first.n, &f->e)); /* whose time is over ends nothing */
         FAILS(ERR_STALE, ingest_again(f, &x, &again));
-        OK(catalog_gc_end(f->c, second.o, second.n, &f->e));
+        OK(keep_gc_end(f->c, second.o, second.n, &f->e));
         OK(ingest_again(f, &x, &again));
 }
 
@@ -152,7 +153,7 @@ static void alone_with_its_catalog_a_collector_need_not_wait(void **state)
         assert_int_equal(begin(f, NOW, dur_s(60)).n, 1);
         fix_reopen(f);
         assert_int_equal(begin(f, NOW, dur_s(60)).n, 0);
-        OK(catalog_gc_recover(f->c, &f->e));
+        OK(keep_gc_recover(f->c, &f->e));
         assert_int_equal(begin(f, NOW, dur_s(60)).n, at_once);
 }
 
@@ -164,22 +165,22 @@ static void bytes_without_a_row_are_taken_only_without_a_row(void **state)
         struct id id;
         struct marked m;
 
-        assert_int_equal(catalog_gc_stray(f->c, &o, dur_s(60), &f->e), 1);
-        assert_int_equal(catalog_gc_stray(f->c, &o, dur_s(60), &f->e), 0);
+        assert_int_equal(keep_gc_stray(f->c, &o, dur_s(60), &f->e), 1);
+        assert_int_equal(keep_gc_stray(f->c, &o, dur_s(60), &f->e), 0);
         assert_int_equal(objects(f), 1);
         FAILS(ERR_STALE, ingest_again(f, &x, &id));
-        OK(catalog_gc_end(f->c, &o, 1, &f->e));
+        OK(keep_gc_end(f->c, &o, 1, &f->e));
         assert_int_equal(objects(f), 0);
         OK(ingest_again(f, &x, &id));
-        assert_int_equal(catalog_gc_stray(f->c, &o, dur_s(60), &f->e), 0);
+        assert_int_equal(keep_gc_stray(f->c, &o, dur_s(60), &f->e), 0);
         /* One whose collector died needs no grace. */
         x = new_file("b", KIND_FILE, false);
         o = (struct doomed){.sha256 = x.sha256, .size = 100};
-        assert_int_equal(catalog_gc_stray(f->c, &o, dur_ms(10), &f->e), 1);
+        assert_int_equal(keep_gc_stray(f->c, &o, dur_ms(10), &f->e), 1);
         sleep_for(dur_ms(50));
         m = begin(f, dur_s(3600), dur_s(60));
         assert_int_equal(m.n, 1);
-        OK(catalog_gc_end(f->c, m.o, m.n, &f->e));
+        OK(keep_gc_end(f->c, m.o, m.n, &f->e));
         assert_int_equal(objects(f), 1);
 }
 
@@ -218,10 +219,10 @@ static void a_damaged_object_is_told_to_who_has_its_bytes(void **state)
         assert_false(r.damaged[0]);
         struct scrub_item *it;
         size_t n;
-        OK(catalog_scrub_next(f->c, wall_add(wall_now(), dur_s(5)), false, 10, f->a, &it, &n, &f->e));
+        OK(keep_scrub_next(f->c, wall_add(wall_now(), dur_s(5)), false, 10, f->a, &it, &n, &f->e));
         assert_int_equal(n, 1);
         it[0].bad = "its bytes have another hash";
-        OK(catalog_scrub_seen(f->c, it, 1, &f->e));
+        OK(keep_scrub_seen(f->c, it, 1, &f->e));
         x.id = id_new();
         j = new_job_of("bob", &x, 1);
         OK(catalog_ingest(f->c, &j, f->a, &r, &f->e));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is kept of an asset and a folder, and a catalog made again out of it. */
 #include "contract/sidecar_world.h"
+#include "keep/keep_rebuild.h"
 
 /* ---- a catalog made again ----------------------------------------------------------------------- */
 
@@ -113,7 +114,7 @@ static void found(struct fix *f, const struct kept *k)
         }
         for (size_t i = 0; i < k->nfolders; i++)
                 items[n++] = (struct rebuild_item){.kind = KEPT_FOLDER, .id = k->folders[i].folder.id};
-        OK(catalog_rebuild_found(f->c, items, n, &f->e));
+        OK(keep_rebuild_found(f->c, items, n, &f->e));
 }
 
 static void rebuild(struct fix *f, const struct kept *k, size_t skip_folders)
@@ -121,13 +122,13 @@ static void rebuild(struct fix *f, const struct kept *k, size_t skip_folders)
         const struct kept_asset *list[KEPT_MAX];
         enum kept_fate fates[KEPT_MAX];
 
-        OK(catalog_rebuild_begin(f->c, &f->e));
+        OK(keep_rebuild_begin(f->c, &f->e));
         found(f, k);
         for (size_t i = skip_folders; i < k->nfolders; i++)
-                OK(catalog_rebuild_folder(f->c, &k->folders[i], &f->e));
+                OK(keep_rebuild_folder(f->c, &k->folders[i], &f->e));
         for (size_t i = 0; i < k->nassets; i++)
                 list[i] = &k->assets[i];
-        OK(catalog_rebuild_assets(f->c, list, k->nassets, fates, &f->e));
+        OK(keep_rebuild_assets(f->c, list, k->nassets, fates, &f->e));
         for (size_t i = 0; i < k->nassets; i++)
                 assert_int_equal(fates[i], FATE_RESTORED);
 }
@@ -207,12 +208,12 @@ static void a_rebuilt_catalog_tells_the_same(void **state)
         start_anew(state);
         f = *state;
         rebuild(f, &before, 0);
-        OK(catalog_rebuild_state(f->c, &st, &f->e));
+        OK(keep_rebuild_state(f->c, &st, &f->e));
         assert_int_equal(st, REBUILD_BEGUN);
-        OK(catalog_rebuild_finish(f->c, &f->e));
-        OK(catalog_rebuild_state(f->c, &st, &f->e));
+        OK(keep_rebuild_finish(f->c, &f->e));
+        OK(keep_rebuild_state(f->c, &st, &f->e));
         assert_int_equal(st, REBUILD_FULL);
-        FAILS(ERR_CONFLICT, catalog_rebuild_begin(f->c, &f->e));
+        FAILS(ERR_CONFLICT, keep_rebuild_begin(f->c, &f->e));
         for (size_t i = 0; i < before.nassets; i++) {
                 OK(catalog_kept_asset(f->c, before.assets[i].asset.id, f->a, &after.assets[i], &f->e));
                 same_kept(&before.assets[i], &after.assets[i]);
@@ -267,11 +268,11 @@ static void a_rebuild_goes_on_where_it_was_cut_off(void **state)
         rebuild(f, &half, 0);
         fix_reopen(f);
         rebuild(f, &k, 0);
-        OK(catalog_rebuild_todo(f->c, KEPT_ASSET, NULL, 100, f->a, &todo, &n, &f->e));
+        OK(keep_rebuild_todo(f->c, KEPT_ASSET, NULL, 100, f->a, &todo, &n, &f->e));
         assert_int_equal(n, 0);
-        OK(catalog_rebuild_todo(f->c, KEPT_OBJECT, NULL, 100, f->a, &todo, &n, &f->e));
+        OK(keep_rebuild_todo(f->c, KEPT_OBJECT, NULL, 100, f->a, &todo, &n, &f->e));
         assert_int_equal(n, 0);
-        OK(catalog_rebuild_finish(f->c, &f->e));
+        OK(keep_rebuild_finish(f->c, &f->e));
         OK(catalog_counts(f->c, NULL, &is, &f->e));
         is.oldest_ready_seconds = was.oldest_ready_seconds;
         assert_memory_equal(&was, &is, sizeof(was));
@@ -292,21 +293,21 @@ static void what_is_missing_is_told(void **state)
         keep_all(f, &k);
         start_anew(state);
         f = *state;
-        OK(catalog_rebuild_begin(f->c, &f->e));
+        OK(keep_rebuild_begin(f->c, &f->e));
         list[0] = &k.assets[0];
         list[1] = &k.assets[k.nassets - 1]; /* the first two have the same bytes */
         more[0] = (struct rebuild_item){
                 .kind = KEPT_OBJECT, .sha256 = k.assets[0].asset.sha256, .size = k.assets[0].asset.size + 1};
         more[1] = (struct rebuild_item){.kind = KEPT_OBJECT, .sha256 = stray, .size = 5};
-        OK(catalog_rebuild_found(f->c, more, 2, &f->e));
-        OK(catalog_rebuild_assets(f->c, list, 2, fates, &f->e));
+        OK(keep_rebuild_found(f->c, more, 2, &f->e));
+        OK(keep_rebuild_assets(f->c, list, 2, fates, &f->e));
         assert_int_equal(fates[0], FATE_WRONG_SIZE);
         assert_int_equal(fates[1], FATE_NO_OBJECT);
-        OK(catalog_rebuild_todo(f->c, KEPT_OBJECT, NULL, 100, f->a, &todo, &n, &f->e));
+        OK(keep_rebuild_todo(f->c, KEPT_OBJECT, NULL, 100, f->a, &todo, &n, &f->e));
         assert_int_equal(n, 2);
         /* Without the folders' own sidecars the assets still know their names. */
         rebuild(f, &k, k.nfolders);
-        OK(catalog_rebuild_finish(f->c, &f->e));
+        OK(keep_rebuild_finish(f->c, &f->e));
         assert_string_equal(folder(f, w.x).name, "New");
         assert_int_equal(folder(f, w.x).asset_count, 2);
 }
@@ -319,10 +320,10 @@ static void a_rebuilt_catalog_of_one_with_keys_asks_for_one(void **state)
         size_t n;
         bool exist;
 
-        OK(catalog_rebuild_begin(f->c, &f->e));
-        OK(catalog_rebuild_close_api(f->c, &f->e));
-        OK(catalog_rebuild_close_api(f->c, &f->e));
-        OK(catalog_rebuild_finish(f->c, &f->e));
+        OK(keep_rebuild_begin(f->c, &f->e));
+        OK(keep_rebuild_close_api(f->c, &f->e));
+        OK(keep_rebuild_close_api(f->c, &f->e));
+        OK(keep_rebuild_finish(f->c, &f->e));
         OK(catalog_keys_exist(f->c, &exist, &f->e));
         assert_true(exist);
         OK(catalog_key_list(f->c, NULL, false, f->a, &keys, &n, &total, &f->e));

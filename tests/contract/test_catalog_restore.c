@@ -2,7 +2,7 @@
 /* A backup is restored whole or not at all, never over what is there; an old one is brought up to date. */
 #include "contract/backup_world.h"
 
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 
 /* ---- restoring ------------------------------------------------------------------------------------------ */
 
@@ -106,7 +106,7 @@ static void copy_out(PGconn *h, const char *sql, const char *path)
 }
 
 /* Those of the columns that were there in a database of an older version, in their order; "" if the table was not. */
-static void columns_then(PGconn *old, const struct catalog_backup_table *now, char *out, size_t max)
+static void columns_then(PGconn *old, const struct keep_backup_table *now, char *out, size_t max)
 {
         char sql[1024];
         PGresult *res;
@@ -123,7 +123,7 @@ static void columns_then(PGconn *old, const struct catalog_backup_table *now, ch
         PQclear(res);
 }
 
-static int take_nothing(void *ctx, struct sha256 key, uint64_t size, enum catalog_backup_use use, struct err *e)
+static int take_nothing(void *ctx, struct sha256 key, uint64_t size, enum keep_backup_use use, struct err *e)
 {
         (void)ctx, (void)key, (void)size, (void)use, (void)e;
         return 0;
@@ -138,16 +138,16 @@ static PGconn *connect_to(const char *url)
 }
 
 /* What a program of version 2 would have written: its tables, its columns. */
-static void make_old(struct world *w, struct catalog_backup *b, const char *dir, PGconn *old)
+static void make_old(struct world *w, struct keep_backup *b, const char *dir, PGconn *old)
 {
         PGconn *h = connect_to(w->f.url);
-        struct catalog_backup was = *b;
+        struct keep_backup was = *b;
         char sql[1024], path[256];
 
         b->ntables = 0;
         b->schema_version = 2;
         for (size_t i = 0; i < was.ntables; i++) {
-                struct catalog_backup_table *t = &b->tables[b->ntables];
+                struct keep_backup_table *t = &b->tables[b->ntables];
                 struct err e;
                 uint64_t size;
                 *t = was.tables[i];
@@ -155,11 +155,11 @@ static void make_old(struct world *w, struct catalog_backup *b, const char *dir,
                 if (!t->columns[0])
                         continue;
                 b->ntables++;
-                snprintf(path, sizeof(path), "%s/%s" CATALOG_BACKUP_SUFFIX, dir, t->name);
+                snprintf(path, sizeof(path), "%s/%s" KEEP_BACKUP_SUFFIX, dir, t->name);
                 snprintf(sql, sizeof(sql), "COPY (SELECT %s FROM %s ORDER BY %s) TO STDOUT (FORMAT binary)", t->columns,
                          t->name, t->order);
                 copy_out(h, sql, path);
-                assert_int_equal(catalog_backup_hash(path, &t->hash, &size, &e), 0);
+                assert_int_equal(keep_backup_hash(path, &t->hash, &size, &e), 0);
         }
         PQfinish(h);
 }
@@ -170,15 +170,15 @@ static void an_old_backup_is_brought_up_to_date(void **state)
         struct fix *f = &w->to;
         struct fix scratch = {0};
         struct id id = ingest(w, w->f.a, "old", 1, KIND_FILE);
-        const struct catalog_backup_opts take = {.url = w->f.url, .object = take_nothing};
-        struct catalog_backup *b = mem_calloc(1, sizeof(*b));
-        struct catalog_restore_opts put = {.url = w->to.url, .backup = b, .dir = w->into, .batch_bytes = 100};
+        const struct keep_backup_opts take = {.url = w->f.url, .object = take_nothing};
+        struct keep_backup *b = mem_calloc(1, sizeof(*b));
+        struct keep_restore_opts put = {.url = w->to.url, .backup = b, .dir = w->into, .batch_bytes = 100};
         struct asset_page p;
         PGconn *old;
 
         assert_non_null(b);
         assert_int_equal(mkdir(w->into, 0700), 0);
-        if (catalog_backup_take(&take, w->into, b, &w->e) < 0)
+        if (keep_backup_take(&take, w->into, b, &w->e) < 0)
                 fail_msg("take: %s", w->e.msg);
         fix_make(&scratch);
         pgtest_exec(pgtest_database(scratch.url), "CREATE EXTENSION IF NOT EXISTS vector");
@@ -188,7 +188,7 @@ static void an_old_backup_is_brought_up_to_date(void **state)
         make_old(w, b, w->into, old);
         PQfinish(old);
         assert_true(b->ntables > 15);
-        if (catalog_restore(&put, &w->e) < 0)
+        if (keep_restore(&put, &w->e) < 0)
                 fail_msg("restore: %s", w->e.msg);
         fix_open(f);
         assert_string_equal(get(f, id).filename, "file");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The trash: what comes back as it was, what goes for good, and what the rest of the catalog says then. */
-#include "catalog/catalog_check.h"
+#include "keep/keep_check.h"
 #include "contract/catalog_backend.h"
 #include "contract/catalog_suite.h"
 
@@ -13,11 +13,11 @@ static void say(void *ctx, const char *check, const char *what)
 /* Counts, sums, tasks and indexes all fit. */
 static void assert_consistent(struct fix *f)
 {
-        struct catalog_check_opts o = {.tell = say};
-        struct catalog_check_result r[CATALOG_CHECKS_MAX];
+        struct keep_check_opts o = {.tell = say};
+        struct keep_check_result r[KEEP_CHECKS_MAX];
         size_t n;
 
-        OK(catalog_check(f->c, &o, r, &n, &f->e));
+        OK(keep_check(f->c, &o, r, &n, &f->e));
         for (size_t i = 0; i < n; i++)
                 assert_int_equal(r[i].found, 0);
 }

@@ -346,20 +346,20 @@ static void a_target_that_was_only_tried_is_taken(void **state)
 static void text_that_is_not_utf8_is_mended_and_told(void **state)
 {
         struct world *w = *state;
-        struct catalog_copy_opts opts = copy_opts(w);
-        struct catalog_copy *c;
+        struct keep_copy_opts opts = copy_opts(w);
+        struct keep_copy *c;
         bool equal = false;
 
         ingest(&w->from, "ann", new_named("a", KIND_FILE, "a"), NULL, NULL);
         shut(&w->from);
         source_exec(w, "UPDATE lineage SET detail = CAST(x'61C3' || x'28' || x'E282' || x'00' AS TEXT)");
-        assert_int_equal(catalog_copy_open(&opts, &c, &w->e), 0);
-        assert_int_equal(catalog_copy_mended(c), 1);
-        if (catalog_copy_load(c, &w->e) < 0)
+        assert_int_equal(keep_copy_open(&opts, &c, &w->e), 0);
+        assert_int_equal(keep_copy_mended(c), 1);
+        if (keep_copy_load(c, &w->e) < 0)
                 fail_msg("%s", w->e.msg);
-        assert_int_equal(catalog_copy_verify(c, &equal, &w->e), 0);
+        assert_int_equal(keep_copy_verify(c, &equal, &w->e), 0);
         assert_true(equal);
-        catalog_copy_close(c);
+        keep_copy_close(c);
         assert_int_equal(in_target(w, "SELECT count(*) FROM lineage WHERE detail = U&'a\\FFFD(\\FFFD\\FFFD\\FFFD'"), 1);
 }
 
@@ -386,12 +386,12 @@ static void every_column_is_copied_or_derived(void **state)
 
         shut(&w->from);
         expect_copy(w, COPY_NEW);
-        assert_int_equal(
-                in_target(w, "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' "
-                             "AND table_name NOT IN ('counter', 'asset_text', 'write_mark', 'schema_version', "
-                             "'catalog_copy', 'catalog_copy_table', 'duty', 'placed', 'session', 'secret', 'scrub', "
-                             "'sidecar_mark', 'rebuild', 'rebuild_item')"),
-                168);
+        assert_int_equal(in_target(w,
+                                   "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' "
+                                   "AND table_name NOT IN ('counter', 'asset_text', 'write_mark', 'schema_version', "
+                                   "'catalog_copy', 'keep_copy_table', 'duty', 'placed', 'session', 'secret', 'scrub', "
+                                   "'sidecar_mark', 'rebuild', 'rebuild_item')"),
+                         168);
         assert_int_equal(
                 in_source(w, "SELECT count(*) FROM sqlite_master m JOIN pragma_table_info(m.name) WHERE "
                              "m.type = 'table' AND m.name NOT LIKE '%fts%' AND m.name NOT IN ('counter', 'asset_text', "

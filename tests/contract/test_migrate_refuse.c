@@ -54,9 +54,9 @@ static void a_target_with_content_is_refused(void **state)
 static void a_damaged_target_is_noticed(void **state)
 {
         struct world *w = *state;
-        struct catalog_copy_opts opts = copy_opts(w);
-        const struct catalog_copy_table *t;
-        struct catalog_copy *c;
+        struct keep_copy_opts opts = copy_opts(w);
+        const struct keep_copy_table *t;
+        struct keep_copy *c;
         unsigned differ = 0;
         bool equal = true;
         size_t n;
@@ -65,16 +65,16 @@ static void a_damaged_target_is_noticed(void **state)
         shut(&w->from);
         expect_copy(w, COPY_NEW);
         pgtest_exec(pgtest_database(w->to.url), "UPDATE lineage SET detail = '{}' WHERE n = 3");
-        assert_int_equal(catalog_copy_open(&opts, &c, &w->e), 0);
-        assert_int_equal(catalog_copy_verify(c, &equal, &w->e), 0);
+        assert_int_equal(keep_copy_open(&opts, &c, &w->e), 0);
+        assert_int_equal(keep_copy_verify(c, &equal, &w->e), 0);
         assert_false(equal);
-        t = catalog_copy_tables(c, &n);
+        t = keep_copy_tables(c, &n);
         for (size_t i = 0; i < n; i++) {
                 assert_int_equal(t[i].rows, t[i].target_rows);
                 differ += !sha256_eq(t[i].hash, t[i].target_hash);
         }
         assert_int_equal(differ, 1);
-        catalog_copy_close(c);
+        keep_copy_close(c);
 }
 
 static void what_is_no_source_is_named(void **state)

@@ -4,7 +4,7 @@
  * as a place in a list, which must come back as it was, and not with a bit
  * changed. The first two bytes say which bit.
  */
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 #include "fuzz.h"
 
 static void as_cursor(struct arena *a, const struct sha256 *secret, struct span s)

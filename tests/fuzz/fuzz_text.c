@@ -5,7 +5,7 @@
  * there would be a 500.
  */
 #include <sqlite3.h>
-#include "catalog/catalog_priv.h"
+#include "catalog/catalog_rules.h"
 #include "model/model.h"
 #include "fuzz.h"
 

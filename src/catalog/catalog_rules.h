@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the rules of the catalog share among themselves, with the engines and
+ * with the room keep: cursors, and the small changes that all topics are made of.
+ * No other room includes this.
+ */
+#ifndef FA_CATALOG_RULES_H
+#define FA_CATALOG_RULES_H
+
+#include "catalog/catalog_db.h"
+#include "text/text.h"
+#include "vector/vector.h"
+
+struct catalog_migration {
+        int version; /* 0 ends the list */
+        const char *name, *sql;
+};
+typedef int migration_apply_fn(struct db *db, const struct catalog_migration *m, struct err *e);
+/* Applies what is newer than schema_version; refuses a catalog of a newer program. */
+int migrations_run(struct db *db, const struct catalog_migration *list, migration_apply_fn *apply,
+                   struct err *e) MUST_CHECK;
+extern const struct catalog_migration catalog_migrations_sqlite[], catalog_migrations_postgres[];
+
+struct copy_found { /* what a database says of a copy into it; all 0 when it is empty */
+        bool begun, finished;
+        int64_t origin;
+        struct sha256 source;
+};
+
+/* ---- cursors ------------------------------------------------------------------ */
+
+/* Where a page ended: the sort key of its last row (number or text) and the row's number. */
+struct cursor {
+        int64_t key, n;
+        const char *text; /* NULL: key is a number */
+};
+/* shape: a hash of filter and sort; the cursor of another shape is refused. NULL on OOM. */
+const char *cursor_write(struct arena *a, const struct sha256 *secret, uint64_t shape,
+                         const struct cursor *cur) MUST_CHECK;
+/* 1 filled, 0 there is none (NULL or ""), -1 ERR_INVALID. */
+int cursor_read(struct arena *a, const struct sha256 *secret, uint64_t shape, const char *s, struct cursor *out,
+                struct err *e) MUST_CHECK;
+/* The catalog's secret into c; after the migrations, which make it. */
+int cursor_secret_load(struct catalog *c, struct db *db, struct err *e) MUST_CHECK;
+/* FNV-1a over a value, for shapes. Start with h = 0. */
+uint64_t shape_bytes(uint64_t h, const void *p, size_t n);
+uint64_t shape_str(uint64_t h, const char *s); /* NULL differs from "" */
+uint64_t shape_int(uint64_t h, int64_t v);
+uint64_t filter_shape(const struct asset_filter *f);
+
+/* ---- pages (catalog_page.c) ------------------------------------------------------ */
+
+typedef int row_read_fn(struct db *db, struct rows *s, struct arena *a, void *out, struct err *e);
+struct list { /* what is listed */
+        row_read_fn *read;
+        size_t size;   /* of what read fills */
+        const char *n; /* the number's name, for the order, and its column, for the cursor */
+        int n_column;
+};
+struct order {
+        const char *key; /* the sort key's name, and its column; of a text the column may be the unfolded one */
+        int column;
+        bool text, down;
+};
+struct page {
+        const struct list *list;
+        struct order order;
+        unsigned limit;
+        uint64_t shape; /* of filter and sort */
+        const struct sha256 *secret;
+        struct cursor after;
+        bool later; /* not the first page: it begins after that */
+};
+/* Reads the cursor ("" or NULL: the first page) and looks at the limit. */
+int page_begin(struct page *p, struct catalog *c, const char *cursor, struct arena *a, struct err *e) MUST_CHECK;
+/* Runs q, a SELECT that ends in a condition, from the page's beginning: an array in the arena goes to *out. */
+int page_read(const struct page *p, struct sql *q, void *out, size_t *n, const char **next, struct err *e) MUST_CHECK;
+
+/* ---- text ----------------------------------------------------------------------- */
+
+/* Brings what is searched by words up to date with the assets marked by tx_text. (catalog_search.c) */
+int text_flush(struct tx *tx, struct err *e) MUST_CHECK;
+/* What the engine's words_settle promises. (catalog_search.c) */
+void words_settle(struct catalog *c);
+
+/*
+ * Begins to read at most limit rows into an array in the arena, which goes to
+ * *out, a pointer to what has elem bytes; *n is how many there are so far, 0.
+ * NULL: nothing was begun, else read_end is due.
+ */
+struct db *batch_begin(struct catalog *c, unsigned limit, size_t elem, struct arena *a, void *out, size_t *n,
+                       struct err *e) MUST_CHECK;
+/* A growing array that starts on the arena's side; the old block is left to it. 0 or -1. */
+int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem, struct err *e) MUST_CHECK;
+
+bool error_named_input(const char *name); /* an err_name: the input's fault, not the system's */
+const char *or_empty(const char *s);
+
+/* ---- changes that several topics share ---------------------------------------------------- */
+
+/* An asset as writers look at it. */
+struct row {
+        int64_t n, job;
+        struct id id, cluster; /* nil: none */
+        char owner[OWNER_MAX + 1];
+        enum asset_kind kind;
+        enum job_type type;
+        enum asset_status status;
+        bool trashed, pinned;
+        float similarity; /* < 0: unknown */
+        uint64_t size;
+        struct sha256 sha256;
+};
+/* Both lock the row. owner NULL: any. ERR_NOT_FOUND. (catalog_change.c) */
+int row_find(struct tx *tx, struct id id, const char *owner, struct row *out, struct err *e) MUST_CHECK;
+int row_load(struct tx *tx, int64_t n, struct row *out, struct err *e) MUST_CHECK;
+/* The one place where an asset's status changes: counters and job follow. */
+int row_set_status(struct tx *tx, struct row *r, enum asset_status to, struct err *e) MUST_CHECK;
+int row_set_trashed(struct tx *tx, struct row *r, bool trashed, struct err *e) MUST_CHECK;
+#define COUNTER_OBJECTS (-1) /* kinds of counters, owner "" */
+#define COUNTER_WAITING (-2) /* tasks, in PostgreSQL */
+int counter_add(struct tx *tx, const char *owner, int kind, int status, int64_t n, int64_t bytes,
+                struct err *e) MUST_CHECK;
+/* Takes delta of each status off or onto the job; its state and times follow at the end. */
+int job_count(struct tx *tx, int64_t job, enum asset_status status, int delta, struct err *e) MUST_CHECK;
+/* Writes what was counted: the last thing in a write. */
+int count_flush(struct tx *tx, struct err *e) MUST_CHECK;
+/* Its sidecar has to be written again; at the end of the write. Every change of what a kept_asset or kept_folder tells
+ * goes with one. (catalog_sidecar.c) */
+int tx_mark(struct tx *tx, enum kept_kind kind, struct id id, struct err *e) MUST_CHECK;
+/* All assets an operation has moved, after their rows were changed: whoever else marks one holds its row. */
+int tx_mark_items(struct tx *tx, int64_t op, struct err *e) MUST_CHECK;
+int mark_flush(struct tx *tx, struct err *e) MUST_CHECK;
+/* The one place where a task's state changes; asserts that the move is legal. */
+int task_move(struct tx *tx, int64_t task, enum task_state from, enum task_state to, struct err *e) MUST_CHECK;
+/* The lease a worker brings, its task locked, or ERR_STALE. (catalog_task.c) */
+int lease_find(struct tx *tx, const struct task *t, int64_t *n, int64_t *asset, struct err *e) MUST_CHECK;
+int task_add(struct tx *tx, int64_t asset, enum job_type type, struct err *e) MUST_CHECK;
+int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *actor, const char *detail,
+                struct err *e) MUST_CHECK;
+/* Human tags are replaced when human, else all the others. */
+int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e) MUST_CHECK;
+/* After one of its assets is gone: from now on it is unreferenced, if it is. (catalog_object.c) */
+int object_release(struct tx *tx, const struct sha256 *h, struct err *e) MUST_CHECK;
+/* Who is nearly like an asset that is out of the trash: what came meanwhile did not look there. (catalog_complete.c) */
+int near_again(struct tx *tx, const struct row *r, struct err *e) MUST_CHECK;
+/* Before an asset refers to it; made when new. ERR_STALE: it is being collected. *damaged: it is known to be bad. */
+int object_acquire(struct tx *tx, const struct sha256 *h, uint64_t size, bool *damaged, struct err *e) MUST_CHECK;
+/* One more; the better confidence of two stays. */
+int tag_put(struct tx *tx, int64_t asset, const struct tag *t, struct err *e) MUST_CHECK;
+/* The perceptual hash and the near duplicates it makes, among those in the trash too when trashed. (catalog_complete.c)
+ */
+int phash_put(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, struct err *e) MUST_CHECK;
+/* What went wrong with a task, counted. (catalog_task.c) */
+int task_note(struct tx *tx, int64_t task, const struct task_error *f, struct err *e) MUST_CHECK;
+/* The newest TASK_ERRORS_MAX of them, oldest first, in the arena. (catalog_task.c) */
+int task_errors(struct db *db, int64_t task, struct arena *a, struct task_error **out, size_t *n,
+                struct err *e) MUST_CHECK;
+
+/*
+ * Folders, sums and who is where are changed by one write of an owner at a
+ * time, over all instances; it is the first thing such a write locks. SQLite has
+ * one writer, and nothing to lock.
+ */
+int lock_owner(struct tx *tx, const char *owner, struct err *e) MUST_CHECK;
+int lock_owner_of_asset(struct tx *tx, struct id asset, struct err *e) MUST_CHECK;
+int lock_owner_of_folder(struct tx *tx, struct id folder, struct err *e) MUST_CHECK;
+
+/* ---- places (catalog_place.c); the owner is locked -------------------------------------------- */
+
+struct folder {
+        struct id id;
+        char owner[OWNER_MAX + 1];
+        char name[NAME_MAX_BYTES + 1];
+        enum cluster_status status;
+        float threshold;
+        bool locked, touched, named;
+        uint64_t count, version;
+};
+/* ERR_NOT_FOUND; an alias is not followed. owner NULL: any. */
+int folder_find(struct tx *tx, struct id id, const char *owner, struct folder *out, struct err *e) MUST_CHECK;
+int folder_find_name(struct tx *tx, const char *owner, const char *name, struct id *out,
+                     struct err *e) MUST_CHECK; /* 1, 0, -1 */
+/* "Cats" or, when the owner has one, "Cats 2", "Cats 3" … */
+int folder_free_name(struct tx *tx, const char *owner, const char *wish, char out[NAME_MAX_BYTES + 1],
+                     struct err *e) MUST_CHECK;
+/* ERR_CONFLICT when the name is taken. */
+int folder_add(struct tx *tx, const struct folder *f, struct err *e) MUST_CHECK;
+/* A person did something to it. */
+int folder_touch(struct tx *tx, struct id id, struct err *e) MUST_CHECK;
+/* Move an asset (nil: to unsorted): prototypes of all models, counts, the row itself. r is updated. */
+int row_place(struct tx *tx, struct row *r, struct id to, bool pinned, float similarity, struct err *e) MUST_CHECK;
+/* The vectors of an asset onto (sign 1) or off (-1) a folder's prototypes, and the member onto its count. */
+int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e) MUST_CHECK;
+/* Its vectors alone. */
+int folder_sum(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e) MUST_CHECK;
+/* One vector onto or off the sum of (cluster, model). */
+int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *v, size_t dim, int sign, int members,
+                  struct err *e) MUST_CHECK;
+/*
+ * Counts a placement that others would decide differently after; ERR_CONFLICT when another was counted since
+ * p->seen. Before the task and the assets are locked. (catalog_duty.c)
+ */
+int placing_check(struct tx *tx, const char *owner, const struct placement *p, struct err *e) MUST_CHECK;
+/* Assign or found, members included; self NULL: members only. ERR_CONFLICT when it no longer holds. */
+int placement_apply(struct tx *tx, const char *owner, struct row *self, const struct placement *p, const char *actor,
+                    struct err *e) MUST_CHECK;
+
+/* An operation's record; items are added while the assets still are where they were. */
+int operation_add(struct tx *tx, const char *owner, const char *actor, const char *kind, const struct id *cluster,
+                  const char *detail, struct id *id, int64_t *n, struct err *e) MUST_CHECK;
+int operation_item(struct tx *tx, int64_t op, int64_t asset, const struct id *to, struct err *e) MUST_CHECK;
+int match_cmp(const void *a, const void *b); /* of struct vector_match, for qsort: best first, then by id */
+/* The numbers of a vector in a column; returns how many. */
+size_t col_vector(const struct rows *s, int i, float out[VECTOR_MAX_DIM]);
+/* The model's number; made when new. ERR_CONFLICT when it has another dimension. */
+int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct err *e) MUST_CHECK;
+
+/* Columns of an asset in the order asset_read wants them; from asset a, job j, LEFT cluster c. */
+#define ASSET_SELECT                                                                                                   \
+        "SELECT a.n, a.id, j.id, a.kind, a.type, a.status, a.stage, a.error, a.error_code, a.filename, "               \
+        "a.content_type, a.owner, a.comments, a.sha256, a.size, a.created, a.updated, a.trashed, a.metadata, a.note, " \
+        "a.cluster, c.name, c.status, a.pinned, a.similarity, a.duplicate_of "                                         \
+        "FROM asset a JOIN job j ON j.n = a.job LEFT JOIN cluster c ON c.id = a.cluster "
+row_read_fn asset_read; /* into a struct asset */
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The model in use and its HNSW index. Each model has a partial index of its
+ * own, over its dimension. The keeper, a thread on a connection of its own,
+ * builds it CONCURRENTLY once exact searches would get long; until it is valid
+ * they stay exact. An advisory lock lets one instance build, and what a build
+ * that was cut off left behind is dropped before the next. It also sweeps the
+ * marks that writes leave.
+ */
+#include "catalog/postgres/postgres.h"
+
+#include <stdio.h>
+
+#define LOOK_SECONDS 60
+#define HNSW_DIM_MAX 4000 /* of halfvec, in pgvector 0.8 */
+#define INDEX_LOCK   "7733091250041988"
+
+int pg_model(struct catalog *base, int64_t *model, uint32_t *dim, struct err *e)
+{
+        struct pg_catalog *c = pg_self(base);
+
+        lock_take(&c->klock);
+        *model = c->model;
+        *dim = c->dim;
+        lock_drop(&c->klock);
+        return *dim ? 0 : err_set(e, ERR_UNAVAILABLE, "warming: no model is in use");
+}
+
+bool pg_model_indexed(struct pg_catalog *c)
+{
+        bool indexed;
+
+        lock_take(&c->klock);
+        indexed = c->indexed;
+        lock_drop(&c->klock);
+        return indexed;
+}
+
+int pg_use_model(struct catalog *base, const char *id, int64_t model, uint32_t dim, struct err *e)
+{
+        struct pg_catalog *c = pg_self(base);
+
+        (void)id;
+        (void)e;
+        lock_take(&c->klock);
+        c->model = model;
+        c->dim = dim;
+        c->indexed = false;
+        c->want_index = true;
+        cond_signal(&c->kcond);
+        lock_drop(&c->klock);
+        return 0;
+}
+
+/* Vectors are where they are searched: nothing has to be loaded. */
+bool pg_warm(struct catalog *base)
+{
+        struct pg_catalog *c = pg_self(base);
+        bool warm;
+
+        lock_take(&c->klock);
+        warm = c->dim != 0;
+        lock_drop(&c->klock);
+        return warm;
+}
+
+/* ---- the index ---------------------------------------------------------------------- */
+
+/* 1 valid, 0 not there, 2 there but left behind half made, -1. */
+static int index_look(struct db *db, int64_t model, struct err *e)
+{
+        char name[48];
+        int64_t valid = 0;
+        int rc;
+
+        snprintf(name, sizeof(name), "embedding_hnsw_%lld", (long long)model);
+        rc = db_int(db, e, &valid, "SELECT i.indisvalid::integer FROM pg_index i WHERE i.indexrelid = to_regclass(?)",
+                    "t", name);
+        return rc <= 0 ? rc : valid ? 1 : 2;
+}
+
+/*
+ * ef_construction is twice pgvector's default: pictures of one event are so
+ * many and so alike that with 64 a node knew little but its own event, and a
+ * million vectors were searched with a recall below 0.95 (tools/bench).
+ */
+static int index_build(struct db *db, int64_t model, uint32_t dim, struct err *e)
+{
+        char sql[320];
+
+        snprintf(sql, sizeof(sql), "DROP INDEX CONCURRENTLY IF EXISTS \"embedding_hnsw_%lld\"", (long long)model);
+        if (pg_exec(db, sql, e) < 0)
+                return -1;
+        snprintf(sql, sizeof(sql),
+                 "CREATE INDEX CONCURRENTLY \"embedding_hnsw_%lld\" ON embedding USING hnsw ((vec::halfvec(%u)) "
+                 "halfvec_cosine_ops) WITH (m = 16, ef_construction = 128) WHERE model = %lld AND trashed = 0",
+                 (long long)model, dim, (long long)model);
+        return pg_exec(db, sql, e);
+}
+
+/* 1 there is one, 0 none is needed yet, -1. */
+static int index_tend(struct pg_catalog *c, struct db *db, int64_t model, uint32_t dim, struct err *e)
+{
+        int64_t many = 0, mine = 0;
+        int rc = index_look(db, model, e);
+
+        if (rc == 1 || rc < 0)
+                return rc;
+        if (dim > HNSW_DIM_MAX)
+                return 0;
+        if (db_int(db, e, &many, "SELECT count(*) FROM (SELECT 1 FROM embedding WHERE model = ? LIMIT ?) AS few", "ll",
+                   model, c->exact_max + 1) < 0)
+                return -1;
+        if (many <= c->exact_max)
+                return 0;
+        if (db_int(db, e, &mine, "SELECT pg_try_advisory_lock(" INDEX_LOCK ")::integer", "") < 0)
+                return -1;
+        if (!mine)
+                return 0; /* another instance is at it: seen at the next look */
+        rc = index_look(db, model, e);
+        if (rc != 1)
+                rc = rc < 0 || index_build(db, model, dim, e) < 0 ? -1 : 1;
+        if (pg_exec(db, "SELECT pg_advisory_unlock(" INDEX_LOCK ")", e) < 0)
+                pg_of(db)->broken = true;
+        return rc;
+}
+
+/* Nobody asks for a mark after UNKNOWN_SECONDS. */
+static int sweep(struct db *db, struct err *e)
+{
+        return db_run(db, e, "DELETE FROM write_mark WHERE at < " DB_NOW " - 600000000", "");
+}
+
+static void look(struct pg_catalog *c)
+{
+        const struct pg_login login = {.url = c->url, .password = c->password, .timeout = c->timeout};
+        struct err e = {0}, ignored;
+        struct pg_conn *conn;
+        struct db *db;
+        bool tended = false;
+        int64_t model = 0;
+        uint32_t dim;
+        int rc;
+
+        if (!(conn = pg_connect(&login, &e)))
+                return;
+        db = &conn->base;
+        /* A build of millions of rows takes hours, and a graph that fits in memory is built many times faster. */
+        rc = pg_exec(db,
+                     "SET statement_timeout = 0; SET lock_timeout = 0; SELECT set_config('maintenance_work_mem', "
+                     "greatest(setting::bigint, 262144) || 'kB', false) FROM pg_settings "
+                     "WHERE name = 'maintenance_work_mem'",
+                     &e);
+        lock_take(&c->klock);
+        c->keeper_cancel = PQgetCancel(conn->h);
+        lock_drop(&c->klock);
+        if (rc == 0)
+                rc = sweep(db, &e);
+        if (rc == 0 && !pg_model_indexed(c) && pg_model(&c->base, &model, &dim, &ignored) == 0) {
+                tended = true;
+                rc = index_tend(c, db, model, dim, &e);
+        }
+        lock_take(&c->klock);
+        PQfreeCancel(c->keeper_cancel);
+        c->keeper_cancel = NULL;
+        if (tended && c->model == model && rc >= 0)
+                c->indexed = rc == 1;
+        snprintf(c->keeper_note, sizeof(c->keeper_note), "%.140s", rc < 0 ? e.msg : "");
+        lock_drop(&c->klock);
+        pg_disconnect(conn);
+}
+
+static void *keeper_main(void *arg)
+{
+        struct pg_catalog *c = arg;
+        bool stop = false;
+
+        while (!stop) {
+                struct mono next = mono_add(mono_now(), dur_s(LOOK_SECONDS));
+                bool in_time = true;
+                lock_take(&c->klock);
+                while (!c->want_index && !c->keeper_stop && in_time)
+                        in_time = cond_wait_until(&c->kcond, &c->klock, next);
+                stop = c->keeper_stop;
+                c->want_index = false;
+                lock_drop(&c->klock);
+                if (!stop)
+                        look(c);
+        }
+        return NULL;
+}
+
+int pg_keeper_start(struct pg_catalog *c, struct err *e)
+{
+        if (thread_start(&c->keeper, "catalog-keeper", keeper_main, c) < 0)
+                return err_set(e, ERR_OOM, "catalog: cannot start the keeper thread");
+        c->keeper_runs = true;
+        return 0;
+}
+
+void pg_keeper_stop(struct pg_catalog *c)
+{
+        char why[128];
+
+        if (!c->keeper_runs)
+                return;
+        lock_take(&c->klock);
+        c->keeper_stop = true;
+        /* A build that is under way is given up; the next instance begins it anew. */
+        if (c->keeper_cancel)
+                PQcancel(c->keeper_cancel, why, sizeof(why));
+        cond_signal(&c->kcond);
+        lock_drop(&c->klock);
+        pthread_join(c->keeper, NULL);
+        c->keeper_runs = false;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A write: one transaction on the caller's thread. The hard thing is the end of
+ * it: when the connection breaks during COMMIT nobody has said whether it
+ * happened. Each transaction therefore leaves a mark, and the next connection
+ * waits until the transaction is over and looks for the mark. The transaction's
+ * number alone would not do: after a crash it may be given to another.
+ */
+#include "catalog/postgres/postgres.h"
+#include "metrics/metrics.h"
+
+#include <stdio.h>
+
+#define TRIES_MAX       12
+#define UNKNOWN_SECONDS 30
+#define XID_TEXT        32
+
+enum outcome { DONE, FAILED, AGAIN };
+
+/* Over all instances. The sum is of what is committed: a crowd may pass the limit by its own number. */
+int pg_waiting(struct tx *tx, int64_t *n, struct err *e)
+{
+        *n = 0;
+        return db_int(tx->db, e, n, "SELECT sum(count)::bigint FROM counter WHERE owner = '' AND kind = ?", "i",
+                      COUNTER_WAITING) < 0
+                       ? -1
+                       : 0;
+}
+
+/* ---- one transaction ---------------------------------------------------------------- */
+
+struct mark {
+        char id[ID_TEXT_LEN], xid[XID_TEXT];
+};
+
+static int begin(struct tx *tx, struct mark *mark, struct err *e)
+{
+        PGresult *res;
+        char sql[256];
+        uint64_t us;
+
+        id_format(id_new(), mark->id);
+        snprintf(sql, sizeof(sql),
+                 "BEGIN; INSERT INTO write_mark (id, at) VALUES ('%s', (extract(epoch FROM clock_timestamp()) * "
+                 "1000000)::bigint) RETURNING at, pg_current_xact_id()::text",
+                 mark->id);
+        res = PQexec(pg_of(tx->db)->h, sql);
+
+        if (PQresultStatus(res) != PGRES_TUPLES_OK)
+                return pg_fail(tx->db, res, e);
+        if (!span_u64(span_of(PQgetvalue(res, 0, 0)), &us))
+                us = 0;
+        tx->now = tx->db->now = (struct wall){(int64_t)us};
+        snprintf(mark->xid, XID_TEXT, "%s", PQgetvalue(res, 0, 1));
+        PQclear(res);
+        return 0;
+}
+
+/* 1 the mark is there, 0 it is not and never will be, -1 not known yet. */
+static int look_for(struct db *db, const struct mark *mark)
+{
+        struct err ignored;
+        char sql[128], word[32];
+
+        /* A number from before a crash may not have been given yet: that is an error, and means it is over. */
+        snprintf(sql, sizeof(sql), "SELECT coalesce(pg_xact_status('%s'::xid8), 'over')", mark->xid);
+        if (pg_word(db, sql, word, sizeof(word), &ignored) < 0 && pg_of(db)->broken)
+                return -1;
+        if (strcmp(word, "in progress") == 0)
+                return -1;
+        snprintf(sql, sizeof(sql), "SELECT 1 FROM write_mark WHERE id = '%s'", mark->id);
+        return pg_word(db, sql, word, sizeof(word), &ignored);
+}
+
+static enum outcome what_became_of(struct pg_catalog *c, const struct mark *mark, struct err *e)
+{
+        struct mono deadline = mono_add(mono_now(), dur_s(UNKNOWN_SECONDS));
+        struct err ignored;
+
+        while (!mono_reached(deadline)) {
+                struct pg_conn *db = pg_take(c, deadline, &ignored);
+                int rc = db ? look_for(&db->base, mark) : -1;
+                if (db)
+                        pg_give_back(c, db);
+                if (rc >= 0)
+                        return rc > 0 ? DONE : AGAIN;
+                sleep_for(dur_ms(50));
+        }
+        err_set(e, ERR_UNAVAILABLE, "catalog: PostgreSQL went away during a commit; whether it happened is unknown");
+        return FAILED;
+}
+
+static enum outcome commit(struct tx *tx, const struct mark *mark, struct err *e)
+{
+        struct mono began = mono_now();
+        struct pg_conn *db = pg_of(tx->db);
+        int fault = FAULT("catalog.commit");
+        PGresult *res;
+        bool done;
+
+        if (fault) {
+                err_errno(e, fault, "catalog: commit");
+                return FAILED;
+        }
+        res = PQexec(db->h, "COMMIT");
+        if (PQresultStatus(res) != PGRES_COMMAND_OK) {
+                pg_fail(tx->db, res, e);
+                if (!db->broken)
+                        return db->again ? AGAIN : FAILED;
+                pg_give_back(pg_self(tx->c), db);
+                tx->db = NULL;
+                return what_became_of(pg_self(tx->c), mark, e);
+        }
+        done = strcmp(PQcmdStatus(res), "COMMIT") == 0; /* of a failed transaction COMMIT makes ROLLBACK, and says so */
+        PQclear(res);
+        if (!done) {
+                err_set(e, ERR_INTERNAL, "catalog: the transaction had failed before its commit");
+                return FAILED;
+        }
+        fault = FAULT("catalog.committed"); /* only for dying between the commit and the answer */
+        metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "commit");
+        return DONE;
+}
+
+/* What is gathered over a write, in its transaction. */
+static int finish(struct tx *tx, struct err *e)
+{
+        if (text_flush(tx, e) < 0 || mark_flush(tx, e) < 0)
+                return -1;
+        if (tx->waiting && counter_add(tx, "", COUNTER_WAITING, 0, tx->waiting, 0, e) < 0)
+                return -1;
+        return count_flush(tx, e);
+}
+
+static enum outcome run_once(struct tx *tx, write_fn *fn, void *arg, struct err *e)
+{
+        struct pg_conn *db = pg_of(tx->db);
+        struct mark mark;
+        enum outcome out;
+        struct err ignored;
+
+        tx->ntexts = tx->ndeltas = tx->njobs = tx->nmarks = 0;
+        tx->waiting = 0;
+        db->again = false;
+        if (begin(tx, &mark, e) == 0 && fn(tx, arg, e) >= 0 && finish(tx, e) == 0) {
+                out = commit(tx, &mark, e);
+                if (!tx->db || out == DONE)
+                        return out;
+        } else {
+                out = db->again ? AGAIN : FAILED;
+        }
+        if (!db->broken && pg_exec(tx->db, "ROLLBACK", &ignored) < 0)
+                db->broken = true;
+        return out;
+}
+
+/* A random while that grows, so that those who met do not meet again. */
+static void step_aside(int tries)
+{
+        sleep_for(dur_ms((int64_t)(random_u64() % (2U << (tries < 6 ? tries : 6)))));
+}
+
+int pg_write(struct catalog *base, enum lane lane, write_fn *fn, void *arg, struct err *e)
+{
+        struct pg_catalog *c = pg_self(base);
+        struct mono began = mono_now(), deadline = mono_add(began, c->timeout);
+        struct tx tx = {.c = base};
+        struct err why = {0};
+        enum outcome out = AGAIN;
+        struct pg_conn *db;
+
+        (void)lane; /* all write at once */
+
+        for (int tries = 0; out == AGAIN && tries < TRIES_MAX; tries++) {
+                if (tries > 0) {
+                        step_aside(tries);
+                        if (mono_reached(deadline))
+                                deadline = mono_add(mono_now(), dur_s(1));
+                }
+                db = pg_take(c, deadline, &why);
+                if (!db) {
+                        out = FAILED;
+                        break;
+                }
+                tx.db = &db->base;
+                out = run_once(&tx, fn, arg, &why);
+                if (tx.db)
+                        pg_give_back(c, db);
+        }
+        tx_done(&tx);
+        metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "write");
+        if (out == DONE)
+                return 0;
+        if (e)
+                *e = why;
+        return -1;
+}

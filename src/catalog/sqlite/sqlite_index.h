@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vectors in memory, as the index files share them. A table is changed by
+ * one thread at a time: the keeper while it loads it, then the writer.
+ */
+#ifndef FA_CATALOG_SQLITE_INDEX_H
+#define FA_CATALOG_SQLITE_INDEX_H
+
+#include "catalog/sqlite/sqlite.h"
+
+#define NO_ROW UINT32_MAX
+
+struct row_key {                /* what filters look at; one a row, beside its vector */
+        uint32_t owner, folder; /* numbers of this table; folder 0: none */
+        uint8_t kind, live;     /* live: there is a vector and it is not in the trash */
+};
+
+struct row_name {
+        int64_t n;
+        struct id id;
+};
+
+struct folder_slot {
+        struct id id;
+        uint32_t owner;
+        bool open;   /* has a prototype and is not locked */
+        float *unit; /* NULL: none */
+};
+
+struct table {
+        uint32_t dim;
+        int64_t model;
+        struct vec_index *vec;
+        struct row_key *keys;
+        struct row_name *names;
+        size_t keys_cap, names_cap, rows;
+        uint32_t *row_of; /* by asset number */
+        size_t row_of_n;
+        uint32_t *free_rows;
+        size_t nfree, free_cap;
+        struct idmap *owner_of, *folder_of; /* by hash of the name, by id */
+        uint32_t owners;
+        struct folder_slot *folders; /* slot 0 unused */
+        size_t nfolders, folders_cap;
+        char last_owner[OWNER_MAX + 1];
+        uint32_t last_owner_number;
+};
+
+struct index {
+        pthread_rwlock_t lock; /* searches read; the writer thread writes, briefly */
+        char model_id[MODEL_ID_MAX];
+        int64_t model;
+        uint32_t dim;
+        unsigned generation; /* of use_model */
+        bool collecting;     /* a load is under way: events wait in pending */
+        struct table *table; /* NULL: warming */
+        atomic_bool warm;
+
+        /* The writer's and the keeper's; the handing over is a write, which orders them. */
+        struct table *incoming;
+        unsigned incoming_generation;
+        struct event *pending;
+        size_t npending, pending_cap;
+        bool pending_lost;
+        atomic_ulong changes;             /* vectors since the cache was written */
+        int64_t table_epoch, saved_epoch; /* the epoch that the table holds; the keeper's: the file's */
+};
+
+struct entry { /* the truth of one asset, for the table */
+        int64_t n;
+        struct id id, folder;
+        const char *owner;
+        enum asset_kind kind;
+        bool trashed;
+        const float *vec; /* NULL: leave it */
+};
+
+struct table *table_new(uint32_t dim, int64_t model) MUST_CHECK;
+void table_free(struct table *t);
+uint32_t table_row(const struct table *t, int64_t n);                /* NO_ROW */
+uint32_t table_owner(struct table *t, const char *owner, bool make); /* NO_ROW: unknown, or OOM */
+uint32_t table_folder(struct table *t, struct id id, bool make);
+int table_put(struct table *t, const struct entry *e) MUST_CHECK;
+void table_drop(struct table *t, int64_t n);
+int table_link(struct table *t, int64_t n, uint32_t row) MUST_CHECK;
+int table_reserve(struct table *t, size_t rows) MUST_CHECK;
+int table_set_key(struct table *t, uint32_t row, const struct entry *e) MUST_CHECK;
+/* All of from are in to now (nil: in none). */
+int table_relabel(struct table *t, struct id from, struct id to) MUST_CHECK;
+/* sum NULL: no prototype. */
+int table_folder_put(struct table *t, struct id id, const char *owner, bool locked, const float *sum) MUST_CHECK;
+
+/* The cache file: 1 loaded into t (vectors and numbers, no keys yet), 0 not usable. */
+int cache_load(struct sqlite_catalog *c, const char *model_id, int64_t epoch, struct table *t);
+/* Whether a file is a whole cache, of whatever model and epoch: 1, 0, -1 it cannot be read. */
+int cache_whole(const char *path);
+/* go_on: asked between pieces; false gives up. */
+int cache_save(struct sqlite_catalog *c, const char *model_id, int64_t epoch, const struct table *t,
+               bool (*go_on)(struct sqlite_catalog *c), struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How well a text answers words, as a function for FTS5: BM25 without the two
+ * figures that it takes from all texts there are, how rare a word is and how
+ * long a text is on average. Those are counted over all owners, so the order
+ * of somebody's hits would change with what others upload. Every hit holds all
+ * the words that were asked for, so rarity would say little anyway.
+ */
+#include "catalog/sqlite/sqlite.h"
+
+#define K1             1.2
+#define B              0.75
+#define LENGTH_AVERAGE 20.0 /* words of a name, its tags and a sentence */
+#define WORDS_MAX      64
+
+/* own_rank(table, weight of column 0, …): smaller is better, as bm25() has it. */
+static void own_rank(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *ctx, int nweights,
+                     sqlite3_value **weights)
+{
+        double found[WORDS_MAX] = {0}, score = 0;
+        int phrases = api->xPhraseCount(fts), hits = 0, length = 0;
+        int rc = api->xInstCount(fts, &hits);
+
+        if (phrases > WORDS_MAX)
+                phrases = WORDS_MAX;
+        for (int i = 0; rc == SQLITE_OK && i < hits; i++) {
+                int phrase, column, offset;
+                rc = api->xInst(fts, i, &phrase, &column, &offset);
+                if (rc == SQLITE_OK && phrase < phrases)
+                        found[phrase] += column < nweights ? sqlite3_value_double(weights[column]) : 1.0;
+        }
+        if (rc == SQLITE_OK)
+                rc = api->xColumnSize(fts, -1, &length);
+        if (rc != SQLITE_OK) {
+                sqlite3_result_error_code(ctx, rc);
+                return;
+        }
+        for (int i = 0; i < phrases; i++)
+                score += found[i] * (K1 + 1) / (found[i] + K1 * (1 - B + B * length / LENGTH_AVERAGE));
+        sqlite3_result_double(ctx, -score);
+}
+
+int rank_register(sqlite3 *h)
+{
+        fts5_api *api = NULL;
+        sqlite3_stmt *s = NULL;
+        int rc = sqlite3_prepare_v2(h, "SELECT fts5(?1)", -1, &s, NULL);
+
+        if (rc == SQLITE_OK)
+                rc = sqlite3_bind_pointer(s, 1, &api, "fts5_api_ptr", NULL);
+        if (rc == SQLITE_OK)
+                sqlite3_step(s);
+        sqlite3_finalize(s);
+        if (rc == SQLITE_OK)
+                rc = api ? api->xCreateFunction(api, "own_rank", NULL, own_rank, NULL) : SQLITE_ERROR;
+        return rc;
+}

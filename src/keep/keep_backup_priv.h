@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the engines bring to a backup (keep_backup.c), and what they share. */
+#ifndef FA_KEEP_BACKUP_PRIV_H
+#define FA_KEEP_BACKUP_PRIV_H
+
+#include "keep/keep_backup.h"
+
+/* An enum keep_backup_use of object o: a picture that was understood (type 0, status 2) has derived files. */
+#define BACKUP_OBJECT_USE                                                                                              \
+        "coalesce((SELECT max(CASE WHEN a.type = 0 AND a.status = 2 THEN 1 ELSE 0 END) FROM asset a WHERE a.sha256 = " \
+        "o.sha256), 2)"
+
+int sqlite_backup_take(const struct keep_backup_opts *o, const char *dir, struct keep_backup *out,
+                       struct err *e) MUST_CHECK;
+int pg_backup_take(const struct keep_backup_opts *o, const char *dir, struct keep_backup *out,
+                   struct err *e) MUST_CHECK;
+int sqlite_backup_refers(const char *url, const struct sha256 *keys, size_t n, bool *yes, struct err *e) MUST_CHECK;
+int pg_backup_refers(const char *url, const char *password, const struct sha256 *keys, size_t n, bool *yes,
+                     struct err *e) MUST_CHECK;
+int sqlite_backup_objects(const char *dir, keep_backup_object_fn *fn, void *ctx, struct err *e) MUST_CHECK;
+
+/* For SQLite the first table of the backup stands for the file. A restore looks first, and is over if that was done. */
+int sqlite_restore_look(const struct keep_restore_opts *o, enum keep_restore_state *out, struct err *e) MUST_CHECK;
+int sqlite_restore(const struct keep_restore_opts *o, struct err *e) MUST_CHECK;
+int pg_restore_look(const struct keep_restore_opts *o, enum keep_restore_state *out, struct err *e) MUST_CHECK;
+int pg_restore(const struct keep_restore_opts *o, struct err *e) MUST_CHECK;
+
+int backup_too_new(const struct keep_backup *b, int newest, struct err *e);
+/* From in's offset to its end into out, hashed on the way. */
+int backup_copy_fd(int in, int out, struct sha256 *hash, struct err *e) MUST_CHECK;
+
+/* ---- a table's file, row by row (keep_backup_rows.c) -------------------------------- */
+
+/* Reads PostgreSQL's binary COPY format. */
+struct copy_file;
+int copy_file_open(const char *path, struct copy_file **out, struct err *e) MUST_CHECK;
+void copy_file_close(struct copy_file *f); /* NULL is fine */
+/* Appends the next row's tuple: 1, 0 at the end, -1. */
+int copy_file_row(struct copy_file *f, struct buf *out, struct err *e) MUST_CHECK;
+
+#endif
