@@ -2,7 +2,7 @@
 PRESET ?= dev
 BUILD = build/$(PRESET)
 
-.PHONY: help run build test test-unit test-e2e test-production test-matrix test-fault torture test-asan test-tsan check bench fuzz fuzz-smoke format deps test-deps clean install
+.PHONY: help run build test test-unit test-e2e test-production test-matrix test-fault torture test-asan test-tsan check house bench fuzz fuzz-smoke format deps test-deps clean install
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -55,6 +55,10 @@ torture: ## the same at every point there is, and on PostgreSQL and S3; takes lo
 
 check: test-deps ## layers, banned calls, sizes, format
 	@tools/check
+
+house: test-deps ## rooms with their sizes and arrows, circles of files, functions that nobody uses
+	@$(MAKE) --no-print-directory build
+	@node tools/house.mjs . $(BUILD)
 
 test-asan: ## everything under AddressSanitizer and UBSan
 	@FA_KILLS=$(or $(FA_KILLS),12) $(MAKE) --no-print-directory test-unit test-e2e PRESET=asan
