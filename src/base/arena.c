@@ -26,7 +26,7 @@ struct arena {
 
 struct arena *arena_new(size_t max_bytes)
 {
-        struct arena *a = mem_calloc(1, sizeof(*a));
+        struct arena *a = mem_calloc(1, sizeof *a);
 
         if (a) {
                 a->max = max_bytes;
@@ -52,7 +52,7 @@ static struct block *add_block(struct arena *a, size_t n)
 {
         bool alone = n > a->next_size / 2;
         size_t size = alone ? n : a->next_size;
-        struct block *b = mem_calloc(1, sizeof(*b) + size);
+        struct block *b = mem_calloc(1, sizeof *b + size);
 
         if (!b)
                 return NULL;

@@ -32,7 +32,7 @@ void buf_reset(struct buf *b)
 }
 
 /* Room for n more bytes and the NUL. */
-static bool reserve(struct buf *b, size_t n)
+static bool buf_reserve(struct buf *b, size_t n)
 {
         size_t need, cap;
         char *p;
@@ -62,7 +62,7 @@ static bool reserve(struct buf *b, size_t n)
 
 void buf_put(struct buf *b, const void *p, size_t n)
 {
-        if (n == 0 || !reserve(b, n))
+        if (n == 0 || !buf_reserve(b, n))
                 return;
         memcpy(b->p + b->n, p, n);
         b->n += n;
@@ -95,12 +95,12 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
         int n;
 
         va_copy(again, ap);
-        n = vsnprintf(text, sizeof(text), fmt, ap);
+        n = vsnprintf(text, sizeof text, fmt, ap);
         if (n < 0) {
                 b->failed = true;
-        } else if ((size_t)n < sizeof(text)) {
+        } else if ((size_t)n < sizeof text) {
                 buf_put(b, text, (size_t)n);
-        } else if (reserve(b, (size_t)n)) {
+        } else if (buf_reserve(b, (size_t)n)) {
                 vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
                 b->n += (size_t)n;
         }
@@ -117,7 +117,7 @@ static void put_escape(struct buf *b, unsigned char c)
                 text[1] = letter[at - plain];
                 buf_put(b, text, 2);
         } else {
-                buf_put(b, text, sizeof(text));
+                buf_put(b, text, sizeof text);
         }
 }
 
@@ -179,7 +179,7 @@ void buf_num(struct buf *b, double v)
                 return;
         }
         for (int digits = 15; digits <= 17; digits++) {
-                snprintf(text, sizeof(text), "%.*g", digits, v);
+                snprintf(text, sizeof text, "%.*g", digits, v);
                 force_point(text);
                 /* Subnormal doubles need fewer digits but never more than 17. */
                 if (span_f64(span_of(text), &back) && back == v)

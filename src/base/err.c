@@ -30,7 +30,7 @@ static const char *const err_names[] = {
 };
 
 /* Cut a sequence that truncation left half written, and flatten control characters. */
-static void tidy(char *msg)
+static void tidy_message(char *msg)
 {
         size_t n = strlen(msg), i = 0;
 
@@ -46,27 +46,27 @@ static void tidy(char *msg)
         }
 }
 
-static void fill(struct err *e, enum err_code code, const char *text, const char *tail)
+static void fill_err(struct err *e, enum err_code code, const char *text, const char *tail)
 {
-        int n = snprintf(e->msg, sizeof(e->msg), "%s%s", text, tail);
+        int n = snprintf(e->msg, sizeof e->msg, "%s%s", text, tail);
 
         assert(n >= 0);
         e->code = code;
-        tidy(e->msg);
+        tidy_message(e->msg);
 }
 
 /* The text is built aside first: a caller may pass e->msg as an argument. */
 int err_set(struct err *e, enum err_code code, const char *fmt, ...)
 {
-        char text[sizeof(e->msg)];
+        char text[sizeof e->msg];
         va_list ap;
 
         if (!e)
                 return -1;
         va_start(ap, fmt);
-        vsnprintf(text, sizeof(text), fmt, ap);
+        vsnprintf(text, sizeof text, fmt, ap);
         va_end(ap);
-        fill(e, code, text, "");
+        fill_err(e, code, text, "");
         return -1;
 }
 
@@ -87,17 +87,17 @@ static enum err_code code_of(int errnum)
 
 int err_errno(struct err *e, int errnum, const char *fmt, ...)
 {
-        char text[160], reason[72], tail[sizeof(reason) + 2];
+        char text[160], reason[72], tail[sizeof reason + 2];
         va_list ap;
 
         if (!e)
                 return -1;
         va_start(ap, fmt);
-        vsnprintf(text, sizeof(text), fmt, ap);
+        vsnprintf(text, sizeof text, fmt, ap);
         va_end(ap);
         /* The GNU variant: it may or may not use the buffer it is given. */
-        snprintf(tail, sizeof(tail), ": %s", strerror_r(errnum, reason, sizeof(reason)));
-        fill(e, code_of(errnum), text, tail);
+        snprintf(tail, sizeof tail, ": %s", strerror_r(errnum, reason, sizeof reason));
+        fill_err(e, code_of(errnum), text, tail);
         return -1;
 }
 

@@ -29,7 +29,7 @@ static size_t point_count;
 static pthread_mutex_t points_mutex = PTHREAD_MUTEX_INITIALIZER; /* tests arm others while threads pass them */
 atomic_bool fault_armed;
 
-static int act(enum action a)
+static int act_out(enum action a)
 {
         switch (a) {
         case ACT_KILL:
@@ -47,7 +47,7 @@ static int act(enum action a)
 }
 
 /* Of the points so named the first whose time it is, or -1. */
-static int pass(const char *name)
+static int pass_point(const char *name)
 {
         int found = -1;
 
@@ -65,9 +65,9 @@ static int pass(const char *name)
 
 int fault_hit(const char *name)
 {
-        int action = pass(name);
+        int action = pass_point(name);
 
-        return action < 0 ? 0 : act((enum action)action);
+        return action < 0 ? 0 : act_out((enum action)action);
 }
 
 int fault_err(int errnum, const char *what, struct err *e)
@@ -80,9 +80,9 @@ static bool parse_point(struct span text, struct point *p)
 {
         struct span rest = span_trim(text), name, action;
 
-        if (!span_cut(&rest, '=', &name) || !rest.p || name.n == 0 || name.n >= sizeof(p->name))
+        if (!span_cut(&rest, '=', &name) || !rest.p || name.n == 0 || name.n >= sizeof p->name)
                 return false;
-        memset(p->name, 0, sizeof(p->name));
+        memset(p->name, 0, sizeof p->name);
         memcpy(p->name, name.p, name.n);
         p->at = 1;
         p->passed = 0;

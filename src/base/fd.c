@@ -44,7 +44,7 @@ static int read_rest(int fd, const char *path, struct buf *b, struct err *e)
         char chunk[8192];
 
         for (;;) {
-                ssize_t got = read(fd, chunk, sizeof(chunk));
+                ssize_t got = read(fd, chunk, sizeof chunk);
                 if (got < 0 && errno == EINTR)
                         continue;
                 if (got < 0)
@@ -105,12 +105,12 @@ int dir_make(const char *path, struct err *e)
         char part[PATH_MAX];
         size_t n = strlen(path);
 
-        if (n == 0 || n >= sizeof(part))
+        if (n == 0 || n >= sizeof part)
                 return err_set(e, ERR_INVALID, "a directory name of %zu bytes is not possible", n);
         for (size_t i = 0; i <= n; i++) {
                 if (i > 0 && path[i - 1] != '/' && (path[i] == '/' || path[i] == '\0')) {
                         part[i] = '\0';
-                        if (make_one(part, e) < 0)
+                        if (make_one(part, e))
                                 return -1;
                 }
                 part[i] = path[i];
@@ -125,7 +125,7 @@ int dir_sync(const char *path, struct err *e)
         if (fd < 0)
                 return err_errno(e, errno, "cannot open the directory %s", path);
         /* EINVAL: a file system whose directories need no sync. */
-        if (fsync(fd) < 0 && errno != EINVAL)
+        if (fsync(fd) && errno != EINVAL)
                 rc = err_errno(e, errno, "cannot sync the directory %s", path);
         fd_close(&fd);
         return rc;
@@ -137,7 +137,7 @@ static int sync_ancestor(const char *path, struct err *e)
 
         if (fd < 0)
                 return 0; /* not readable for us, so not made by us */
-        if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
+        if (fsync(fd) && errno != EINVAL && errno != EROFS)
                 rc = err_errno(e, errno, "cannot sync the directory %.120s", path);
         fd_close(&fd);
         return rc;
@@ -150,8 +150,8 @@ int dir_sync_above(const char *path, struct err *e)
         size_t n = strlen(path);
         int rc = path[0] == '/' ? 0 : sync_ancestor(".", e);
 
-        if (n >= sizeof(part))
-                return err_set(e, ERR_INVALID, "a path is longer than %zu bytes", sizeof(part) - 1);
+        if (n >= sizeof part)
+                return err_set(e, ERR_INVALID, "a path is longer than %zu bytes", sizeof part - 1);
         for (size_t i = 0; i < n && rc == 0; i++) {
                 part[i] = path[i];
                 part[i + 1] = '\0';

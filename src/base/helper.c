@@ -35,7 +35,7 @@ static void *helper_main(void *p)
 
 int helper_open(const char *name, struct helper **out)
 {
-        struct helper *h = mem_calloc(1, sizeof(*h));
+        struct helper *h = mem_calloc(1, sizeof *h);
 
         if (!h)
                 return -1;

@@ -49,12 +49,12 @@ bool id_is_nil(struct id i)
 
 bool id_eq(struct id a, struct id b)
 {
-        return memcmp(a.b, b.b, sizeof(a.b)) == 0;
+        return memcmp(a.b, b.b, sizeof a.b) == 0;
 }
 
 int id_cmp(struct id a, struct id b)
 {
-        return memcmp(a.b, b.b, sizeof(a.b));
+        return memcmp(a.b, b.b, sizeof a.b);
 }
 
 const char *id_format(struct id i, char out[ID_TEXT_LEN])
@@ -62,7 +62,7 @@ const char *id_format(struct id i, char out[ID_TEXT_LEN])
         char hex[33];
         char *to = out;
 
-        hex_write(hex, i.b, sizeof(i.b));
+        hex_write(hex, i.b, sizeof i.b);
         for (int k = 0; k < 32; k++) {
                 if (k == 8 || k == 12 || k == 16 || k == 20)
                         *to++ = '-';
@@ -114,6 +114,6 @@ uint64_t random_u64(void)
 {
         uint64_t v;
 
-        random_bytes(&v, sizeof(v));
+        random_bytes(&v, sizeof v);
         return v;
 }

@@ -20,7 +20,7 @@ struct idmap {
         uint64_t seed;
 };
 
-static uint64_t mix(uint64_t x)
+static uint64_t mix_bits(uint64_t x)
 {
         x ^= x >> 32;
         x *= UINT64_C(0x9E3779B97F4A7C15);
@@ -29,23 +29,23 @@ static uint64_t mix(uint64_t x)
         return x ^ x >> 32;
 }
 
-static size_t home(const struct idmap *m, struct id key)
+static size_t home_slot(const struct idmap *m, struct id key)
 {
         uint64_t half[2];
 
-        memcpy(half, key.b, sizeof(half));
-        return (size_t)mix(mix(half[1] ^ m->seed) ^ half[0]) & m->mask;
+        memcpy(half, key.b, sizeof half);
+        return (size_t)mix_bits(mix_bits(half[1] ^ m->seed) ^ half[0]) & m->mask;
 }
 
 struct idmap *idmap_new(void)
 {
-        struct idmap *m = mem_calloc(1, sizeof(*m));
+        struct idmap *m = mem_calloc(1, sizeof *m);
 
         if (!m)
                 return NULL;
         m->mask = 15;
         m->seed = random_u64();
-        m->slots = mem_calloc(m->mask + 1, sizeof(*m->slots));
+        m->slots = mem_calloc(m->mask + 1, sizeof *m->slots);
         if (!m->slots) {
                 mem_free(m);
                 return NULL;
@@ -62,18 +62,18 @@ void idmap_free(struct idmap *m)
 }
 
 /* The slot that holds key, or the free one where it belongs. */
-static size_t find(const struct idmap *m, struct id key)
+static size_t find_slot(const struct idmap *m, struct id key)
 {
-        size_t i = home(m, key);
+        size_t i = home_slot(m, key);
 
         while (m->slots[i].used && !id_eq(m->slots[i].key, key))
                 i = (i + 1) & m->mask;
         return i;
 }
 
-static int grow(struct idmap *m)
+static int grow_table(struct idmap *m)
 {
-        struct slot *old = m->slots, *slots = mem_calloc((m->mask + 1) * 2, sizeof(*slots));
+        struct slot *old = m->slots, *slots = mem_calloc((m->mask + 1) * 2, sizeof *slots);
         size_t n = m->mask + 1;
 
         if (!slots)
@@ -82,20 +82,20 @@ static int grow(struct idmap *m)
         m->mask = n * 2 - 1;
         for (size_t i = 0; i < n; i++)
                 if (old[i].used)
-                        m->slots[find(m, old[i].key)] = old[i];
+                        m->slots[find_slot(m, old[i].key)] = old[i];
         mem_free(old);
         return 0;
 }
 
 int idmap_put(struct idmap *m, struct id key, uint32_t value)
 {
-        size_t i = find(m, key);
+        size_t i = find_slot(m, key);
 
         if (!m->slots[i].used) {
                 if (m->count >= (m->mask + 1) / 3 * 2) {
-                        if (grow(m) < 0)
+                        if (grow_table(m))
                                 return -1;
-                        i = find(m, key);
+                        i = find_slot(m, key);
                 }
                 m->count++;
         }
@@ -105,7 +105,7 @@ int idmap_put(struct idmap *m, struct id key, uint32_t value)
 
 bool idmap_get(const struct idmap *m, struct id key, uint32_t *value)
 {
-        const struct slot *s = &m->slots[find(m, key)];
+        const struct slot *s = &m->slots[find_slot(m, key)];
 
         if (s->used && value)
                 *value = s->value;
@@ -114,13 +114,13 @@ bool idmap_get(const struct idmap *m, struct id key, uint32_t *value)
 
 bool idmap_del(struct idmap *m, struct id key)
 {
-        size_t hole = find(m, key);
+        size_t hole = find_slot(m, key);
 
         if (!m->slots[hole].used)
                 return false;
         /* A follower may move into the hole unless its home lies between the two, going round. */
         for (size_t i = (hole + 1) & m->mask; m->slots[i].used; i = (i + 1) & m->mask) {
-                size_t from_home = (i - home(m, m->slots[i].key)) & m->mask;
+                size_t from_home = (i - home_slot(m, m->slots[i].key)) & m->mask;
                 if (from_home >= ((i - hole) & m->mask)) {
                         m->slots[hole] = m->slots[i];
                         hole = i;

@@ -20,19 +20,19 @@
 static _Thread_local const struct lock *held[HELD_MAX];
 static _Thread_local size_t held_count;
 
-static uintptr_t self(void)
+static uintptr_t this_thread(void)
 {
         return (uintptr_t)pthread_self();
 }
 
-static void must(int rc)
+static void must_succeed(int rc)
 {
         assert(rc == 0);
 }
 
 void lock_init(struct lock *l, const char *name, enum lock_rank rank)
 {
-        must(pthread_mutex_init(&l->mu, NULL));
+        must_succeed(pthread_mutex_init(&l->mu, NULL));
         l->name = name;
         l->rank = rank;
         atomic_init(&l->owner, 0);
@@ -41,7 +41,7 @@ void lock_init(struct lock *l, const char *name, enum lock_rank rank)
 void lock_done(struct lock *l)
 {
         assert(atomic_load_explicit(&l->owner, memory_order_relaxed) == 0);
-        must(pthread_mutex_destroy(&l->mu));
+        must_succeed(pthread_mutex_destroy(&l->mu));
 }
 
 /* Before blocking, so that a wrong order is told instead of becoming a deadlock. */
@@ -65,8 +65,8 @@ static void set_owner(struct lock *l, uintptr_t owner)
 void lock_take(struct lock *l)
 {
         check_order(l);
-        must(pthread_mutex_lock(&l->mu));
-        set_owner(l, self());
+        must_succeed(pthread_mutex_lock(&l->mu));
+        set_owner(l, this_thread());
         held[held_count++] = l;
 }
 
@@ -78,30 +78,30 @@ void lock_drop(struct lock *l)
         while (i > 0 && held[i - 1] != l)
                 i--;
         assert(i > 0);
-        memmove(&held[i - 1], &held[i], (held_count - i) * sizeof(held[0]));
+        memmove(&held[i - 1], &held[i], (held_count - i) * sizeof held[0]);
         held_count--;
         set_owner(l, 0);
-        must(pthread_mutex_unlock(&l->mu));
+        must_succeed(pthread_mutex_unlock(&l->mu));
 }
 
 void lock_assert_held(const struct lock *l)
 {
-        assert(atomic_load_explicit(&l->owner, memory_order_relaxed) == self());
+        assert(atomic_load_explicit(&l->owner, memory_order_relaxed) == this_thread());
 }
 
 void cond_init(struct cond *c)
 {
         pthread_condattr_t attr;
 
-        must(pthread_condattr_init(&attr));
-        must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC));
-        must(pthread_cond_init(&c->cv, &attr));
-        must(pthread_condattr_destroy(&attr));
+        must_succeed(pthread_condattr_init(&attr));
+        must_succeed(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC));
+        must_succeed(pthread_cond_init(&c->cv, &attr));
+        must_succeed(pthread_condattr_destroy(&attr));
 }
 
 void cond_done(struct cond *c)
 {
-        must(pthread_cond_destroy(&c->cv));
+        must_succeed(pthread_cond_destroy(&c->cv));
 }
 
 /* The lock stays in this thread's list while it waits: it takes no other meanwhile. */
@@ -109,8 +109,8 @@ void cond_wait(struct cond *c, struct lock *l)
 {
         lock_assert_held(l);
         set_owner(l, 0);
-        must(pthread_cond_wait(&c->cv, &l->mu));
-        set_owner(l, self());
+        must_succeed(pthread_cond_wait(&c->cv, &l->mu));
+        set_owner(l, this_thread());
 }
 
 bool cond_wait_until(struct cond *c, struct lock *l, struct mono deadline)
@@ -121,19 +121,19 @@ bool cond_wait_until(struct cond *c, struct lock *l, struct mono deadline)
         lock_assert_held(l);
         set_owner(l, 0);
         rc = pthread_cond_timedwait(&c->cv, &l->mu, &ts);
-        set_owner(l, self());
+        set_owner(l, this_thread());
         assert(rc == 0 || rc == ETIMEDOUT);
         return rc == 0;
 }
 
 void cond_signal(struct cond *c)
 {
-        must(pthread_cond_signal(&c->cv));
+        must_succeed(pthread_cond_signal(&c->cv));
 }
 
 void cond_broadcast(struct cond *c)
 {
-        must(pthread_cond_broadcast(&c->cv));
+        must_succeed(pthread_cond_broadcast(&c->cv));
 }
 
 /* ---- threads ---------------------------------------------------------------- */
@@ -145,7 +145,7 @@ struct start {
 };
 
 /* The thread names itself: its creator might already find it gone. */
-static void *begin(void *p)
+static void *thread_main(void *p)
 {
         struct start s = *(struct start *)p;
 
@@ -162,7 +162,7 @@ void thread_stand_back(void)
 
 int thread_start(pthread_t *t, const char *name, void *(*run)(void *), void *arg)
 {
-        struct start *s = mem_alloc(sizeof(*s));
+        struct start *s = mem_alloc(sizeof *s);
         pthread_attr_t attr;
         sigset_t all, before;
         int rc;
@@ -170,12 +170,12 @@ int thread_start(pthread_t *t, const char *name, void *(*run)(void *), void *arg
         if (!s)
                 return -1;
         *s = (struct start){.run = run, .arg = arg};
-        snprintf(s->name, sizeof(s->name), "%s", name);
-        must(pthread_attr_init(&attr));
-        must(pthread_attr_setstacksize(&attr, STACK_SIZE));
+        snprintf(s->name, sizeof s->name, "%s", name);
+        must_succeed(pthread_attr_init(&attr));
+        must_succeed(pthread_attr_setstacksize(&attr, STACK_SIZE));
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        rc = pthread_create(t, &attr, begin, s);
+        rc = pthread_create(t, &attr, thread_main, s);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         pthread_attr_destroy(&attr);
         if (rc != 0) {

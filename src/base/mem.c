@@ -70,11 +70,11 @@ int mem_grow(void **p, size_t *cap, size_t need, size_t elem)
                 want = 8;
         if (__builtin_mul_overflow(want, elem, &bytes))
                 return -1;
-        memcpy(&old, p, sizeof(old));
+        memcpy(&old, p, sizeof old);
         grown = mem_realloc(old, bytes);
         if (!grown)
                 return -1;
-        memcpy(p, &grown, sizeof(grown));
+        memcpy(p, &grown, sizeof grown);
         *cap = want;
         return 0;
 }

@@ -18,7 +18,7 @@ struct sha256_ctx {
 
 struct sha256_ctx *sha256_new(void)
 {
-        struct sha256_ctx *c = mem_alloc(sizeof(*c));
+        struct sha256_ctx *c = mem_alloc(sizeof *c);
 
         if (c)
                 SHA256_Init(&c->state);
@@ -59,35 +59,35 @@ struct sha256 hmac_sha256(struct span key, struct span text)
         struct sha256_ctx c;
         struct sha256 h;
 
-        if (key.n > sizeof(inner)) {
+        if (key.n > sizeof inner) {
                 h = sha256_of(key.p, key.n);
-                memcpy(inner, h.b, sizeof(h.b));
+                memcpy(inner, h.b, sizeof h.b);
         } else if (key.n) {
                 memcpy(inner, key.p, key.n);
         }
-        for (size_t i = 0; i < sizeof(inner); i++) {
+        for (size_t i = 0; i < sizeof inner; i++) {
                 outer[i] = inner[i] ^ 0x5c;
                 inner[i] ^= 0x36;
         }
         SHA256_Init(&c.state);
-        sha256_update(&c, inner, sizeof(inner));
+        sha256_update(&c, inner, sizeof inner);
         sha256_update(&c, text.p, text.n);
         h = sha256_final(&c);
-        sha256_update(&c, outer, sizeof(outer));
-        sha256_update(&c, h.b, sizeof(h.b));
-        OPENSSL_cleanse(inner, sizeof(inner));
-        OPENSSL_cleanse(outer, sizeof(outer));
+        sha256_update(&c, outer, sizeof outer);
+        sha256_update(&c, h.b, sizeof h.b);
+        OPENSSL_cleanse(inner, sizeof inner);
+        OPENSSL_cleanse(outer, sizeof outer);
         return sha256_final(&c);
 }
 
 bool sha256_eq(struct sha256 a, struct sha256 b)
 {
-        return memcmp(a.b, b.b, sizeof(a.b)) == 0;
+        return memcmp(a.b, b.b, sizeof a.b) == 0;
 }
 
 const char *sha256_format(struct sha256 h, char out[SHA256_TEXT_LEN])
 {
-        hex_write(out, h.b, sizeof(h.b));
+        hex_write(out, h.b, sizeof h.b);
         return out;
 }
 
@@ -97,7 +97,7 @@ bool sha256_parse(struct span s, struct sha256 *out)
 
         if (s.n != SHA256_TEXT_LEN - 1)
                 return false;
-        for (size_t i = 0; i < sizeof(h.b); i++) {
+        for (size_t i = 0; i < sizeof h.b; i++) {
                 int hi = hex_value(s.p[2 * i]), lo = hex_value(s.p[2 * i + 1]);
                 if (hi < 0 || lo < 0)
                         return false;

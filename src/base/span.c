@@ -21,7 +21,7 @@ bool span_eq(struct span a, const char *s)
         return strlen(s) == a.n && (a.n == 0 || memcmp(a.p, s, a.n) == 0);
 }
 
-static char fold(char c)
+static char fold_ascii(char c)
 {
         return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
@@ -31,7 +31,7 @@ bool span_ieq(struct span a, const char *s)
         if (strlen(s) != a.n)
                 return false;
         for (size_t i = 0; i < a.n; i++)
-                if (fold(a.p[i]) != fold(s[i]))
+                if (fold_ascii(a.p[i]) != fold_ascii(s[i]))
                         return false;
         return true;
 }
@@ -130,7 +130,7 @@ bool span_f64(struct span s, double *out)
         char text[128];
         double v;
 
-        if (s.n == 0 || s.n >= sizeof(text) || memchr(s.p, '\0', s.n))
+        if (s.n == 0 || s.n >= sizeof text || memchr(s.p, '\0', s.n))
                 return false;
         memcpy(text, s.p, s.n);
         text[s.n] = '\0';
@@ -195,7 +195,7 @@ int hex_value(char c)
 {
         if (c >= '0' && c <= '9')
                 return c - '0';
-        c = fold(c);
+        c = fold_ascii(c);
         return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
