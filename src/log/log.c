@@ -66,11 +66,11 @@ static void line_init(struct line *l, bool json)
 {
         l->json = json;
         l->text[0] = '\0';
-        l->b = (struct buf){.p = l->text, .cap = sizeof(l->text), .max = sizeof(l->text) - 2};
+        l->b = (struct buf){.p = l->text, .cap = sizeof l->text, .max = sizeof l->text - 2};
 }
 
 /* At most max bytes, not ending within a UTF-8 sequence. */
-static struct span clip(const char *s, size_t max)
+static struct span clip_utf8(const char *s, size_t max)
 {
         size_t n = strnlen(s, max + 1);
 
@@ -116,7 +116,7 @@ static void put_key(struct line *l, const char *key)
 /* Takes the whole field back when it does not fit, so that a cut line still parses. */
 static void put_str(struct line *l, const char *key, const char *value)
 {
-        struct span s = clip(value, FIELD_MAX);
+        struct span s = clip_utf8(value, FIELD_MAX);
         size_t before = l->b.n;
 
         put_key(l, key);
@@ -173,8 +173,8 @@ static void put_message(struct line *l, enum log_level level, const char *logger
 {
         for (size_t max = MESSAGE_MAX; max > 0; max /= 2) {
                 line_init(l, l->json);
-                put_head(l, level, logger, clip(message, max));
-                if (!buf_failed(&l->b) && l->b.n < sizeof(l->text) - 512)
+                put_head(l, level, logger, clip_utf8(message, max));
+                if (!buf_failed(&l->b) && l->b.n < sizeof l->text - 512)
                         return;
         }
         line_init(l, l->json);
@@ -192,7 +192,7 @@ void log_write(enum log_level level, const char *logger, const struct log_field 
         if (level < log_level())
                 return;
         va_start(ap, fmt);
-        vsnprintf(message, sizeof(message), fmt, ap);
+        vsnprintf(message, sizeof message, fmt, ap);
         va_end(ap);
         l.json = atomic_load_explicit(&out_format, memory_order_relaxed) == LOG_JSON;
         put_message(&l, level, logger, message);
@@ -204,7 +204,7 @@ void log_write(enum log_level level, const char *logger, const struct log_field 
                         put_num(&l, fields[i].key, fields[i].num);
         }
         if (l.json) {
-                l.b.max = sizeof(l.text) - 1;
+                l.b.max = sizeof l.text - 1;
                 buf_putc(&l.b, '}');
         }
         l.text[l.b.n++] = '\n';
