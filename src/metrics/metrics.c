@@ -24,7 +24,7 @@ static _Atomic(struct metric_table *) table;
 static pthread_mutex_t init_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* Values joined by a byte no value may hold, so ("a", "bc") and ("ab", "c") differ. */
-static bool join(enum metric m, const char *const *values, char key[KEY_MAX])
+static bool join_values(enum metric m, const char *const *values, char key[KEY_MAX])
 {
         size_t at = 0, count = 0;
 
@@ -42,7 +42,7 @@ static bool join(enum metric m, const char *const *values, char key[KEY_MAX])
         return true;
 }
 
-static uint32_t hash(const char *key)
+static uint32_t hash_key(const char *key)
 {
         uint32_t h = 2166136261u; /* FNV-1a */
 
@@ -61,7 +61,7 @@ size_t metric_label_count(enum metric m)
         return n;
 }
 
-static struct cell *find(struct series *s, const char *key, uint32_t h)
+static struct cell *find_cell(struct series *s, const char *key, uint32_t h)
 {
         struct cell *c = atomic_load_explicit(&s->chains[h % CHAIN_COUNT], memory_order_acquire);
 
@@ -80,7 +80,7 @@ static struct cell *add_cell(struct series *s, enum metric m, const char *key, u
 
         if (s->count >= CELLS_MAX)
                 return NULL;
-        c = mem_calloc(1, sizeof(*c) + (histogram ? BUCKET_COUNT * sizeof(c->buckets[0]) : 0));
+        c = mem_calloc(1, sizeof *c + (histogram ? BUCKET_COUNT * sizeof c->buckets[0] : 0));
         if (!c)
                 return NULL;
         c->key = mem_alloc(n);
@@ -104,14 +104,14 @@ static struct cell *cell_of(enum metric m, const char *const *values, bool creat
         struct cell *c;
         uint32_t h;
 
-        if (!t || !join(m, values, key))
+        if (!t || !join_values(m, values, key))
                 return NULL;
-        h = hash(key);
-        c = find(&t->series[m], key, h);
+        h = hash_key(key);
+        c = find_cell(&t->series[m], key, h);
         if (c || !create)
                 return c;
         lock_take(&t->lock);
-        c = find(&t->series[m], key, h);
+        c = find_cell(&t->series[m], key, h);
         if (!c)
                 c = add_cell(&t->series[m], m, key, h);
         lock_drop(&t->lock);
@@ -122,7 +122,7 @@ static double to_double(uint64_t bits)
 {
         double v;
 
-        memcpy(&v, &bits, sizeof(v));
+        memcpy(&v, &bits, sizeof v);
         return v;
 }
 
@@ -130,7 +130,7 @@ static uint64_t to_bits(double v)
 {
         uint64_t bits;
 
-        memcpy(&bits, &v, sizeof(bits));
+        memcpy(&bits, &v, sizeof bits);
         return bits;
 }
 
@@ -209,7 +209,7 @@ struct metric_table *metrics_current(void)
 /* ---- the table's life ---------------------------------------------------------- */
 
 /* The k-th piece of text between separators. */
-static struct span piece(const char *text, char sep, size_t k)
+static struct span nth_piece(const char *text, char sep, size_t k)
 {
         struct span rest = span_of(text), part = {"", 0};
 
@@ -218,7 +218,7 @@ static struct span piece(const char *text, char sep, size_t k)
         return part;
 }
 
-static size_t pieces(struct span text, char sep)
+static size_t count_pieces(struct span text, char sep)
 {
         size_t n = 1;
 
@@ -235,8 +235,8 @@ static struct cell *declare_nth(struct series *s, enum metric m, size_t which)
 
         buf_init(&key, KEY_MAX - 1);
         for (size_t label = 0; label < metric_label_count(m); label++) {
-                struct span list = piece(metric_table[m].values, ';', label), value = {"", 0};
-                size_t n = pieces(list, ','), k = which % n;
+                struct span list = nth_piece(metric_table[m].values, ';', label), value = {"", 0};
+                size_t n = count_pieces(list, ','), k = which % n;
 
                 which /= n;
                 while (span_cut(&list, ',', &value) && k-- > 0)
@@ -246,7 +246,7 @@ static struct cell *declare_nth(struct series *s, enum metric m, size_t which)
                 buf_put(&key, value.p, value.n);
         }
         if (!buf_failed(&key))
-                c = add_cell(s, m, buf_str(&key), hash(buf_str(&key)));
+                c = add_cell(s, m, buf_str(&key), hash_key(buf_str(&key)));
         buf_done(&key);
         return c;
 }
@@ -258,7 +258,7 @@ static int declare_fixed(struct series *s, enum metric m)
         if (strchr(metric_table[m].values, '*'))
                 return 0;
         for (size_t label = 0; label < metric_label_count(m); label++)
-                combinations *= pieces(piece(metric_table[m].values, ';', label), ',');
+                combinations *= count_pieces(nth_piece(metric_table[m].values, ';', label), ',');
         for (size_t i = 0; i < combinations; i++)
                 if (!declare_nth(s, m, i))
                         return -1;
@@ -282,13 +282,13 @@ static void table_free(struct metric_table *t)
 
 static struct metric_table *table_new(void)
 {
-        struct metric_table *t = mem_calloc(1, sizeof(*t));
+        struct metric_table *t = mem_calloc(1, sizeof *t);
 
         if (!t)
                 return NULL;
         lock_init(&t->lock, "metrics", RANK_METRICS);
         for (int m = 0; m < METRIC_COUNT; m++) {
-                if (declare_fixed(&t->series[m], (enum metric)m) < 0) {
+                if (declare_fixed(&t->series[m], (enum metric)m)) {
                         table_free(t);
                         return NULL;
                 }
