@@ -20,12 +20,12 @@
 #define DEPTH_MAX 64
 
 /* A struct json is a json_t under a name of ours; it is never defined. */
-static const json_t *in(const struct json *v)
+static const json_t *to_jansson(const struct json *v)
 {
         return (const json_t *)v;
 }
 
-static const struct json *wrap(const json_t *v)
+static const struct json *from_jansson(const json_t *v)
 {
         return (const struct json *)v;
 }
@@ -160,7 +160,7 @@ struct json *json_parse(struct span text, struct err *e)
         json_t *root;
 
         pthread_once(&alloc_once, use_our_memory);
-        if (check_depth(text, e) < 0)
+        if (check_depth(text, e))
                 return NULL;
         root = read_document(text, &why);
         if (!root && why.line < 0)
@@ -179,52 +179,54 @@ void json_free(struct json *doc)
 
 bool json_is_object(const struct json *v)
 {
-        return v && json_typeof(in(v)) == JSON_OBJECT;
+        return v && json_typeof(to_jansson(v)) == JSON_OBJECT;
 }
 
 bool json_is_array(const struct json *v)
 {
-        return v && json_typeof(in(v)) == JSON_ARRAY;
+        return v && json_typeof(to_jansson(v)) == JSON_ARRAY;
 }
 
 bool json_is_string(const struct json *v)
 {
-        return v && json_typeof(in(v)) == JSON_STRING;
+        return v && json_typeof(to_jansson(v)) == JSON_STRING;
 }
 
 bool json_is_integer(const struct json *v)
 {
-        return v && json_typeof(in(v)) == JSON_INTEGER;
+        return v && json_typeof(to_jansson(v)) == JSON_INTEGER;
 }
 
 bool json_is_number(const struct json *v)
 {
-        return json_is_integer(v) || (v && json_typeof(in(v)) == JSON_REAL);
+        return json_is_integer(v) || (v && json_typeof(to_jansson(v)) == JSON_REAL);
 }
 
 bool json_is_bool(const struct json *v)
 {
-        return v && (json_typeof(in(v)) == JSON_TRUE || json_typeof(in(v)) == JSON_FALSE);
+        return v && (json_typeof(to_jansson(v)) == JSON_TRUE || json_typeof(to_jansson(v)) == JSON_FALSE);
 }
 
 bool json_is_null(const struct json *v)
 {
-        return !v || json_typeof(in(v)) == JSON_NULL;
+        return !v || json_typeof(to_jansson(v)) == JSON_NULL;
 }
 
 const struct json *json_get(const struct json *obj, const char *key)
 {
-        return json_is_object(obj) ? wrap(json_object_get(in(obj), key)) : NULL;
+        return json_is_object(obj) ? from_jansson(json_object_get(to_jansson(obj), key)) : NULL;
 }
 
 size_t json_count(const struct json *v)
 {
-        return json_is_object(v) ? json_object_size(in(v)) : json_is_array(v) ? json_array_size(in(v)) : 0;
+        return json_is_object(v)  ? json_object_size(to_jansson(v))
+               : json_is_array(v) ? json_array_size(to_jansson(v))
+                                  : 0;
 }
 
 const struct json *json_at(const struct json *arr, size_t i)
 {
-        return json_is_array(arr) ? wrap(json_array_get(in(arr), i)) : NULL;
+        return json_is_array(arr) ? from_jansson(json_array_get(to_jansson(arr), i)) : NULL;
 }
 
 /* jansson's iterators take a non-const object and do not change it. */
@@ -245,34 +247,34 @@ const char *json_iter_key(void *it)
 
 const struct json *json_iter_value(void *it)
 {
-        return wrap(json_object_iter_value(it));
+        return from_jansson(json_object_iter_value(it));
 }
 
 struct span json_span(const struct json *v)
 {
         if (!json_is_string(v))
                 return (struct span){"", 0};
-        return (struct span){json_string_value(in(v)), json_string_length(in(v))};
+        return (struct span){json_string_value(to_jansson(v)), json_string_length(to_jansson(v))};
 }
 
 const char *json_str(const struct json *v)
 {
-        return json_is_string(v) ? json_string_value(in(v)) : NULL;
+        return json_is_string(v) ? json_string_value(to_jansson(v)) : NULL;
 }
 
 double json_num(const struct json *v)
 {
-        return json_is_number(v) ? json_number_value(in(v)) : 0;
+        return json_is_number(v) ? json_number_value(to_jansson(v)) : 0;
 }
 
 int64_t json_int(const struct json *v)
 {
-        return json_is_integer(v) ? (int64_t)json_integer_value(in(v)) : 0;
+        return json_is_integer(v) ? (int64_t)json_integer_value(to_jansson(v)) : 0;
 }
 
 bool json_bool(const struct json *v)
 {
-        return v && json_typeof(in(v)) == JSON_TRUE;
+        return v && json_typeof(to_jansson(v)) == JSON_TRUE;
 }
 
 const char *json_get_str(const struct json *obj, const char *key, const char *fallback)
@@ -324,21 +326,21 @@ static void dump_real(struct json_out *j, double v)
 }
 
 /* Recursion is as deep as the document, which json_parse bounds. */
-static void dump(const struct json *v, struct json_out *j)
+static void write_value(const struct json *v, struct json_out *j)
 {
-        switch (v ? json_typeof(in(v)) : JSON_NULL) {
+        switch (v ? json_typeof(to_jansson(v)) : JSON_NULL) {
         case JSON_OBJECT:
                 json_obj(j);
                 for (void *it = json_iter(v); it; it = json_next(v, it)) {
                         json_key(j, json_iter_key(it));
-                        dump(json_iter_value(it), j);
+                        write_value(json_iter_value(it), j);
                 }
                 json_end(j);
                 return;
         case JSON_ARRAY:
                 json_arr(j);
                 for (size_t i = 0; i < json_count(v); i++)
-                        dump(json_at(v, i), j);
+                        write_value(json_at(v, i), j);
                 json_end(j);
                 return;
         case JSON_STRING:
@@ -365,5 +367,5 @@ void json_dump(const struct json *v, struct buf *out)
         struct json_out j;
 
         json_out_init(&j, out);
-        dump(v, &j);
+        write_value(v, &j);
 }

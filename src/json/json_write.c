@@ -12,23 +12,23 @@
 
 #define DEPTH_MAX 64
 
-static uint64_t bit(const struct json_out *j)
+static uint64_t level_bit(const struct json_out *j)
 {
         return UINT64_C(1) << (j->depth - 1);
 }
 
 static bool in_object(const struct json_out *j)
 {
-        return j->depth > 0 && !(j->is_array & bit(j));
+        return j->depth > 0 && !(j->is_array & level_bit(j));
 }
 
-static void comma(struct json_out *j)
+static void put_comma(struct json_out *j)
 {
         if (j->depth == 0)
                 return;
-        if (j->has_item & bit(j))
+        if (j->has_item & level_bit(j))
                 buf_putc(j->b, ',');
-        j->has_item |= bit(j);
+        j->has_item |= level_bit(j);
 }
 
 /* Called before every value. */
@@ -36,7 +36,7 @@ static void begin_value(struct json_out *j)
 {
         assert(in_object(j) == j->after_key);
         if (!j->after_key)
-                comma(j);
+                put_comma(j);
         j->after_key = false;
 }
 
@@ -45,10 +45,10 @@ static void open_level(struct json_out *j, bool array)
         begin_value(j);
         assert(j->depth < DEPTH_MAX);
         j->depth++;
-        j->has_item &= ~bit(j);
-        j->is_array &= ~bit(j);
+        j->has_item &= ~level_bit(j);
+        j->is_array &= ~level_bit(j);
         if (array)
-                j->is_array |= bit(j);
+                j->is_array |= level_bit(j);
         buf_putc(j->b, array ? '[' : '{');
 }
 
@@ -77,7 +77,7 @@ void json_end(struct json_out *j)
 void json_key(struct json_out *j, const char *key)
 {
         assert(in_object(j) && !j->after_key);
-        comma(j);
+        put_comma(j);
         buf_json_str(j->b, key);
         buf_putc(j->b, ':');
         j->after_key = true;
