@@ -44,8 +44,8 @@ void config_report_done(struct config_report *rep)
         *rep = (struct config_report){0};
 }
 
-static int warn(struct config_report *rep, struct err *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
-static int warn(struct config_report *rep, struct err *e, const char *fmt, ...)
+static int add_warning(struct config_report *rep, struct err *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static int add_warning(struct config_report *rep, struct err *e, const char *fmt, ...)
 {
         struct buf b;
         va_list ap;
@@ -68,7 +68,7 @@ static int warn(struct config_report *rep, struct err *e, const char *fmt, ...)
 
 static int add_entry(struct loader *l, struct layer *layer, struct span name, struct span value, struct err *e)
 {
-        struct entry *entry = arena_alloc(l->c->mem, sizeof(*entry));
+        struct entry *entry = arena_alloc(l->c->mem, sizeof *entry);
 
         if (!entry)
                 return err_oom(e);
@@ -82,7 +82,7 @@ static int add_entry(struct loader *l, struct layer *layer, struct span name, st
 }
 
 /* The value given last; NULL when there is none or it is empty. */
-static const char *look(const struct layer *layer, const char *name)
+static const char *find_in_layer(const struct layer *layer, const char *name)
 {
         const struct entry *entry = layer->last;
 
@@ -111,7 +111,7 @@ static int read_flags(struct loader *l, struct err *e)
                 span_cut(&value, '=', &name);
                 if (!value.p)
                         return err_set(e, ERR_INVALID, "%s: allowed is NAME=value", l->src->flags[i]);
-                if (add_entry(l, &l->flags, name, value, e) < 0)
+                if (add_entry(l, &l->flags, name, value, e))
                         return -1;
                 if (!is_known(l->flags.last->name))
                         return err_set(e, ERR_INVALID, "there is no setting %.60s", l->flags.last->name);
@@ -127,7 +127,7 @@ static int read_environment(struct loader *l, struct err *e)
                 span_cut(&value, '=', &name);
                 /* Other programs' variables may be huge; none of ours is. */
                 if (value.p && name.n <= 64 && value.n <= CONFIG_VALUE_MAX &&
-                    add_entry(l, &l->environment, name, value, e) < 0)
+                    add_entry(l, &l->environment, name, value, e))
                         return -1;
         }
         return 0;
@@ -142,7 +142,7 @@ static int add_dotenv(void *arg, struct span name, struct span value, struct err
 
 static int read_dotenv(struct loader *l, struct err *e)
 {
-        const char *named = look(&l->environment, "ENV_FILE"), *path = named ? named : l->src->dotenv;
+        const char *named = find_in_layer(&l->environment, "ENV_FILE"), *path = named ? named : l->src->dotenv;
         struct err why = {0};
         char *text;
         size_t n;
@@ -150,7 +150,7 @@ static int read_dotenv(struct loader *l, struct err *e)
 
         if (!path)
                 return 0;
-        if (file_read_all(path, ENV_FILE_MAX, &text, &n, &why) < 0) {
+        if (file_read_all(path, ENV_FILE_MAX, &text, &n, &why)) {
                 if (why.code == ERR_NOT_FOUND && !named)
                         return 0;
                 return err_set(e, why.code, "%s%s", named ? "ENV_FILE: " : "", why.msg);
@@ -170,7 +170,7 @@ static int read_value_file(struct loader *l, const char *path, const char **valu
         size_t n;
         int rc = 0;
 
-        if (file_read_all(path, CONFIG_VALUE_MAX, &text, &n, e) < 0)
+        if (file_read_all(path, CONFIG_VALUE_MAX, &text, &n, e))
                 return -1;
         if (n > 0 && text[n - 1] == '\n')
                 n--;
@@ -191,16 +191,16 @@ static int read_value_file(struct loader *l, const char *path, const char **valu
 static int look_in_layer(struct loader *l, const struct layer *layer, const char *name, const char **value,
                          enum config_origin *origin, struct err *e)
 {
-        const char *direct = look(layer, name), *path;
+        const char *direct = find_in_layer(layer, name), *path;
         char name_file[80];
         struct err why = {0};
 
-        snprintf(name_file, sizeof(name_file), "%s_FILE", name);
-        path = look(layer, name_file);
+        snprintf(name_file, sizeof name_file, "%s_FILE", name);
+        path = find_in_layer(layer, name_file);
         if (direct && path)
                 return err_set(e, ERR_INVALID, "%s and %s are both set; allowed is one of them", name, name_file);
         if (path) {
-                if (read_value_file(l, path, value, &why) < 0)
+                if (read_value_file(l, path, value, &why))
                         return err_set(e, why.code, "%s: %s", name_file, why.msg);
                 *origin = ORIGIN_FILE;
                 return 1;
@@ -230,7 +230,7 @@ static int look_in_dir(struct loader *l, const char *dir, const char *name, cons
 
 static int look_for_secret(struct loader *l, const char *name, const char **value, struct err *e)
 {
-        const char *dir = look(&l->environment, "CREDENTIALS_DIRECTORY");
+        const char *dir = find_in_layer(&l->environment, "CREDENTIALS_DIRECTORY");
         int rc = dir ? look_in_dir(l, dir, name, value, e) : 0;
 
         if (rc == 0)
@@ -257,7 +257,7 @@ static int find_value(struct loader *l, const struct setting *s, const char **va
         return rc < 0 ? -1 : 0;
 }
 
-static int refuse(const struct config *c, const struct setting *s, const char *text, struct err *e)
+static int refuse_value(const struct config *c, const struct setting *s, const char *text, struct err *e)
 {
         const char *from = config_origin_name(c, (enum config_setting)(s - config_table));
         struct buf allowed;
@@ -278,7 +278,7 @@ static int load_setting(struct loader *l, size_t i, struct err *e)
         enum config_origin origin = ORIGIN_DEFAULT;
         const char *text = NULL;
 
-        if (find_value(l, s, &text, &origin, e) < 0)
+        if (find_value(l, s, &text, &origin, e))
                 return -1;
         if (setting_is_word(s))
                 text = arena_strndup(l->c->mem, config_strip_comment(span_of(text)));
@@ -293,24 +293,24 @@ static int load_setting(struct loader *l, size_t i, struct err *e)
         l->c->text[i] = text;
         if (setting_store(s, l->c, text))
                 return 0;
-        return refuse(l->c, s, text, e);
+        return refuse_value(l->c, s, text, e);
 }
 
 /* ---- what concerns more than one setting -------------------------------------------- */
 
-static int derive(struct config *c, enum config_setting i, const char *value, struct err *e)
+static int derive_setting(struct config *c, enum config_setting i, const char *value, struct err *e)
 {
         if (!value)
                 return err_oom(e);
         c->text[i] = value;
-        return setting_store(&config_table[i], c, value) ? 0 : refuse(c, &config_table[i], value, e);
+        return setting_store(&config_table[i], c, value) ? 0 : refuse_value(c, &config_table[i], value, e);
 }
 
 static int check_database(struct config *c, struct err *e)
 {
         static const char scheme[] = "sqlite:///";
         static const char *const postgres[] = {"postgresql://", "postgres://", "postgresql+psycopg2://"};
-        size_t n = sizeof(scheme) - 1;
+        size_t n = sizeof scheme - 1;
 
         for (size_t i = 0; i < COUNT_OF(postgres); i++)
                 if (strncmp(c->database_url, postgres[i], strlen(postgres[i])) == 0)
@@ -328,7 +328,8 @@ static int check_database(struct config *c, struct err *e)
 
 static int check_storage(struct config *c, struct err *e)
 {
-        if (!c->spool_path[0] && derive(c, CONFIG_SPOOL_PATH, arena_printf(c->mem, "%s/spool", c->data_path), e) < 0)
+        if (!c->spool_path[0] &&
+            derive_setting(c, CONFIG_SPOOL_PATH, arena_printf(c->mem, "%s/spool", c->data_path), e))
                 return -1;
         if (strcmp(c->storage_backend, "fs://") == 0)
                 return 0;
@@ -347,12 +348,12 @@ static int check_storage(struct config *c, struct err *e)
 static int check_together(struct config *c, struct err *e)
 {
         if (!c->database_url[0] &&
-            derive(c, CONFIG_DATABASE_URL, arena_printf(c->mem, "sqlite:///%s/catalog.db", c->data_path), e) < 0)
+            derive_setting(c, CONFIG_DATABASE_URL, arena_printf(c->mem, "sqlite:///%s/catalog.db", c->data_path), e))
                 return -1;
         if (!c->storage_path[0] &&
-            derive(c, CONFIG_STORAGE_PATH, arena_printf(c->mem, "%s/storage", c->data_path), e) < 0)
+            derive_setting(c, CONFIG_STORAGE_PATH, arena_printf(c->mem, "%s/storage", c->data_path), e))
                 return -1;
-        if (check_database(c, e) < 0 || check_storage(c, e) < 0)
+        if (check_database(c, e) || check_storage(c, e))
                 return -1;
         for (size_t i = 0; i < CONFIG_COUNT; i++)
                 if (config_table[i].type == SETTING_SECRET && strncmp(c->text[i], "your_", 5) == 0)
@@ -370,7 +371,7 @@ static int check_together(struct config *c, struct err *e)
 /* ---- names that are nearly a setting ------------------------------------------------- */
 
 /* Levenshtein's distance, a row of the table at a time; names longer than a row are far from everything. */
-static size_t distance(const char *a, const char *b)
+static size_t edit_distance(const char *a, const char *b)
 {
         size_t row[80], n = strlen(b);
 
@@ -404,14 +405,14 @@ static int warn_of_slips(struct loader *l, const struct layer *layer, size_t rea
                 if (is_known(entry->name))
                         continue;
                 for (size_t i = 0; i < CONFIG_COUNT; i++) {
-                        size_t d = distance(entry->name, config_table[i].name);
+                        size_t d = edit_distance(entry->name, config_table[i].name);
                         if (d < best) {
                                 best = d;
                                 nearest = config_table[i].name;
                         }
                 }
                 if (nearest &&
-                    warn(l->rep, e, "%s (%s) is no setting; did you mean %s?", entry->name, where, nearest) < 0)
+                    add_warning(l->rep, e, "%s (%s) is no setting; did you mean %s?", entry->name, where, nearest))
                         return -1;
         }
         return 0;
@@ -419,13 +420,12 @@ static int warn_of_slips(struct loader *l, const struct layer *layer, size_t rea
 
 static int load_all(struct loader *l, struct err *e)
 {
-        if (read_flags(l, e) < 0 || read_environment(l, e) < 0 || read_dotenv(l, e) < 0)
+        if (read_flags(l, e) || read_environment(l, e) || read_dotenv(l, e))
                 return -1;
-        if (warn_of_slips(l, &l->environment, 1, "environment", e) < 0 ||
-            warn_of_slips(l, &l->dotenv, 2, ".env", e) < 0)
+        if (warn_of_slips(l, &l->environment, 1, "environment", e) || warn_of_slips(l, &l->dotenv, 2, ".env", e))
                 return -1;
         for (size_t i = 0; i < CONFIG_COUNT; i++)
-                if (load_setting(l, i, e) < 0)
+                if (load_setting(l, i, e))
                         return -1;
         return check_together(l->c, e);
 }
@@ -441,11 +441,11 @@ int config_load(struct config *c, const struct config_sources *src, struct confi
                 .dotenv.origin = ORIGIN_DOTENV,
         };
 
-        memset(c, 0, sizeof(*c));
+        memset(c, 0, sizeof *c);
         c->mem = arena_new(MEM_MAX);
         if (!c->mem)
                 return err_oom(e);
-        if (load_all(&l, e) < 0) {
+        if (load_all(&l, e)) {
                 config_done(c);
                 return -1;
         }
@@ -457,5 +457,5 @@ void config_done(struct config *c)
         if (!c)
                 return;
         arena_free(c->mem);
-        memset(c, 0, sizeof(*c));
+        memset(c, 0, sizeof *c);
 }

@@ -66,10 +66,10 @@ static bool read_scaled(struct span text, const struct unit *units, int64_t *out
         return false;
 }
 
-static int64_t cores(void)
+static int64_t available_cores(void)
 {
         cpu_set_t set;
-        int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+        int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 
         return n < 1 ? 1 : n > 256 ? 256 : n;
 }
@@ -80,7 +80,7 @@ static bool read_whole(const struct setting *s, struct span text, int64_t *out)
         switch (s->type) {
         case SETTING_CORES:
                 if (span_ieq(text, "cores")) {
-                        *out = cores();
+                        *out = available_cores();
                         return true;
                 }
                 return read_scaled(text, plain, out);
@@ -108,9 +108,9 @@ static bool store_whole(const struct setting *s, void *field, struct span text)
                 return false;
         d.ns = v;
         if (s->type == SETTING_DUR)
-                memcpy(field, &d, sizeof(d));
+                memcpy(field, &d, sizeof d);
         else
-                memcpy(field, &v, sizeof(v));
+                memcpy(field, &v, sizeof v);
         return true;
 }
 
@@ -124,7 +124,7 @@ static bool store_float(const struct setting *s, void *field, struct span text)
                 assert(!"limits in config.def");
         if (v < least || v > greatest)
                 return false;
-        memcpy(field, &v, sizeof(v));
+        memcpy(field, &v, sizeof v);
         return true;
 }
 
@@ -135,7 +135,7 @@ static bool store_bool(void *field, struct span text)
         for (size_t i = 0; i < COUNT_OF(yes); i++) {
                 bool v = span_ieq(text, yes[i]);
                 if (v || span_ieq(text, no[i])) {
-                        memcpy(field, &v, sizeof(v));
+                        memcpy(field, &v, sizeof v);
                         return true;
                 }
         }
@@ -158,7 +158,7 @@ static bool store_enum(const struct setting *s, struct config *c, void *field, s
                         return false;
         }
         if (v)
-                memcpy(field, &v, sizeof(v));
+                memcpy(field, &v, sizeof v);
         return v != NULL;
 }
 
@@ -167,7 +167,7 @@ static bool store_text(void *field, const char *text)
         for (const char *p = text; *p; p++)
                 if ((unsigned char)*p < 0x20 || *p == 0x7F)
                         return false;
-        memcpy(field, &text, sizeof(text));
+        memcpy(field, &text, sizeof text);
         return true;
 }
 
