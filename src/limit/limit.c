@@ -41,7 +41,7 @@ int64_t limit_wait(const struct limit_charge *c)
 
 int limit_open(const struct limit_opts *opts, struct limit **out, struct err *e)
 {
-        struct limit *l = mem_calloc(1, sizeof(*l));
+        struct limit *l = mem_calloc(1, sizeof *l);
 
         if (!l)
                 return err_oom(e);
@@ -49,7 +49,7 @@ int limit_open(const struct limit_opts *opts, struct limit **out, struct err *e)
         for (size_t k = 0; k < LIMIT_KINDS; k++)
                 assert(opts->rates[k].per_second <= (uint64_t)1 << 40 &&
                        (opts->rates[k].burst > 0 || opts->rates[k].per_second == 0));
-        if (limit_table_init(&l->table, opts->clients ? opts->clients : CLIENTS, e) < 0) {
+        if (limit_table_init(&l->table, opts->clients ? opts->clients : CLIENTS, e)) {
                 mem_free(l);
                 return -1;
         }
@@ -66,8 +66,8 @@ void limit_close(struct limit *l)
 }
 
 /* Adds the charge for that amount, if there is a limit on it and anything to charge. */
-static size_t add(const struct limit *l, struct limit_charge *charges, size_t n, enum limit_kind kind,
-                  const char *client, uint64_t amount)
+static size_t add_charge(const struct limit *l, struct limit_charge *charges, size_t n, enum limit_kind kind,
+                         const char *client, uint64_t amount)
 {
         static const char *const names[LIMIT_KINDS] = {"requests", "bytes"};
         struct limit_rate r = l->opts.rates[kind];
@@ -77,13 +77,13 @@ static size_t add(const struct limit *l, struct limit_charge *charges, size_t n,
         if (r.per_second == 0 || amount == 0)
                 return n;
         *c = (struct limit_charge){.kind = kind, .cost = limit_time(r, amount), .depth = limit_time(r, r.burst)};
-        len = snprintf(c->bucket, sizeof(c->bucket), "%s:%s", names[kind], client);
-        assert(len > 0 && (size_t)len < sizeof(c->bucket));
+        len = snprintf(c->bucket, sizeof c->bucket, "%s:%s", names[kind], client);
+        assert(len > 0 && (size_t)len < sizeof c->bucket);
         return n + 1;
 }
 
-static bool spend(struct limit *l, const char *client, struct limit_charge *charges, size_t n, bool owed,
-                  struct mono now)
+static bool spend_charges(struct limit *l, const char *client, struct limit_charge *charges, size_t n, bool owed,
+                          struct mono now)
 {
         bool alone = l->opts.share == NULL;
         enum limit_outcome o;
@@ -107,10 +107,10 @@ static struct dur from_us(int64_t us)
 void limit_ask(struct limit *l, const char *client, uint64_t bytes, struct mono now, struct limit_verdict *out)
 {
         struct limit_charge charges[LIMIT_KINDS];
-        size_t n = add(l, charges, 0, LIMIT_REQUESTS, client, 1);
+        size_t n = add_charge(l, charges, 0, LIMIT_REQUESTS, client, 1);
 
-        n = add(l, charges, n, LIMIT_BYTES, client, bytes);
-        *out = (struct limit_verdict){.allowed = n == 0 || spend(l, client, charges, n, false, now)};
+        n = add_charge(l, charges, n, LIMIT_BYTES, client, bytes);
+        *out = (struct limit_verdict){.allowed = n == 0 || spend_charges(l, client, charges, n, false, now)};
         for (size_t i = 0; i < n; i++) {
                 const struct limit_charge *c = &charges[i];
                 struct dur wait = from_us(limit_wait(c));
@@ -129,6 +129,6 @@ void limit_owe(struct limit *l, const char *client, uint64_t bytes, struct mono 
 {
         struct limit_charge charge;
 
-        if (add(l, &charge, 0, LIMIT_BYTES, client, bytes) > 0)
-                spend(l, client, &charge, 1, true, now);
+        if (add_charge(l, &charge, 0, LIMIT_BYTES, client, bytes) > 0)
+                spend_charges(l, client, &charge, 1, true, now);
 }

@@ -9,10 +9,10 @@ int limit_table_init(struct limit_table *t, size_t clients, struct err *e)
         t->sets = 1;
         while (t->sets * LIMIT_WAYS < clients)
                 t->sets *= 2;
-        t->clients = mem_calloc(t->sets * LIMIT_WAYS, sizeof(*t->clients));
+        t->clients = mem_calloc(t->sets * LIMIT_WAYS, sizeof *t->clients);
         if (!t->clients)
                 return err_oom(e);
-        random_bytes(t->secret, sizeof(t->secret));
+        random_bytes(t->secret, sizeof t->secret);
         for (size_t i = 0; i < LIMIT_STRIPES; i++)
                 lock_init(&t->stripes[i], "limit", RANK_LIMIT);
         return 0;
@@ -36,19 +36,19 @@ struct place {
 
 static struct place place_of(struct limit_table *t, const char *client)
 {
-        struct sha256 h = hmac_sha256((struct span){(const char *)t->secret, sizeof(t->secret)}, span_of(client));
+        struct sha256 h = hmac_sha256((struct span){(const char *)t->secret, sizeof t->secret}, span_of(client));
         struct place p;
         uint64_t set;
 
-        memcpy(p.name, h.b, sizeof(p.name));
-        memcpy(&set, h.b + sizeof(p.name), sizeof(set));
+        memcpy(p.name, h.b, sizeof p.name);
+        memcpy(&set, h.b + sizeof p.name, sizeof set);
         set &= t->sets - 1;
         p.set = t->clients + set * LIMIT_WAYS;
         p.lock = &t->stripes[set % LIMIT_STRIPES];
         return p;
 }
 
-static int64_t latest(const struct limit_client *c)
+static int64_t latest_refill(const struct limit_client *c)
 {
         int64_t at = 0;
 
@@ -57,20 +57,20 @@ static int64_t latest(const struct limit_client *c)
         return at;
 }
 
-static struct limit_client *find(const struct place *p)
+static struct limit_client *find_client(const struct place *p)
 {
         struct limit_client *fullest = p->set;
 
         lock_assert_held(p->lock);
         for (size_t i = 0; i < LIMIT_WAYS; i++) {
                 struct limit_client *c = &p->set[i];
-                if (memcmp(c->name, p->name, sizeof(c->name)) == 0)
+                if (memcmp(c->name, p->name, sizeof c->name) == 0)
                         return c;
-                if (latest(c) < latest(fullest))
+                if (latest_refill(c) < latest_refill(fullest))
                         fullest = c;
         }
         *fullest = (struct limit_client){0};
-        memcpy(fullest->name, p->name, sizeof(fullest->name));
+        memcpy(fullest->name, p->name, sizeof fullest->name);
         return fullest;
 }
 
@@ -83,7 +83,7 @@ bool limit_table_spend(struct limit_table *t, const char *client, struct limit_c
         bool ok = true;
 
         lock_take(p.lock);
-        c = find(&p);
+        c = find_client(&p);
         for (size_t i = 0; i < n; i++) {
                 int64_t ahead = c->full_at[charges[i].kind] - now_us;
                 charges[i].ahead = ahead > 0 ? ahead : 0;
@@ -105,7 +105,7 @@ void limit_table_learn(struct limit_table *t, const char *client, const struct l
         struct limit_client *c;
 
         lock_take(p.lock);
-        c = find(&p);
+        c = find_client(&p);
         for (size_t i = 0; i < n; i++) {
                 int64_t at = now.ns / 1000 + charges[i].ahead;
                 if (c->full_at[charges[i].kind] < at)
