@@ -20,7 +20,7 @@ static const char *name_of(const char *const *names, size_t count, unsigned i)
         return names[i];
 }
 
-static bool parse(const char *const *names, size_t count, struct span s, unsigned *out)
+static bool find_name(const char *const *names, size_t count, struct span s, unsigned *out)
 {
         for (size_t i = 0; i < count; i++) {
                 if (span_eq(s, names[i])) {
@@ -72,7 +72,7 @@ bool key_scope_parse(struct span s, enum key_scope *out)
         unsigned i, highest = 0;
 
         while (span_cut(&s, ',', &word)) {
-                if (!parse(scopes, COUNT_OF(scopes), span_trim(word), &i))
+                if (!find_name(scopes, COUNT_OF(scopes), span_trim(word), &i))
                         return false;
                 highest = i + KEY_READ > highest ? i + KEY_READ : highest;
         }
@@ -84,7 +84,7 @@ bool asset_kind_parse(struct span s, enum asset_kind *out)
 {
         unsigned i;
 
-        if (!parse(kinds, COUNT_OF(kinds), s, &i))
+        if (!find_name(kinds, COUNT_OF(kinds), s, &i))
                 return false;
         *out = (enum asset_kind)i;
         return true;
@@ -94,7 +94,7 @@ bool asset_status_parse(struct span s, enum asset_status *out)
 {
         unsigned i;
 
-        if (!parse(asset_statuses, COUNT_OF(asset_statuses), s, &i))
+        if (!find_name(asset_statuses, COUNT_OF(asset_statuses), s, &i))
                 return false;
         *out = (enum asset_status)i;
         return true;
@@ -104,7 +104,7 @@ bool cluster_status_parse(struct span s, enum cluster_status *out)
 {
         unsigned i;
 
-        if (!parse(cluster_statuses, COUNT_OF(cluster_statuses), s, &i))
+        if (!find_name(cluster_statuses, COUNT_OF(cluster_statuses), s, &i))
                 return false;
         *out = (enum cluster_status)i;
         return true;
