@@ -96,16 +96,16 @@ static bool sniff_signature(struct span head, struct sniff_type *out)
 static bool sniff_weak(const struct sniff_input *in, struct sniff_type *out)
 {
         struct span h = in->head;
-        uint32_t dib = at32(h, 14, false);
-        if (HAS(h, 0, "BM") && h.n >= 26 && at32(h, 6, false) == 0 &&
+        uint32_t dib = u32_at(h, 14, false);
+        if (HAS(h, 0, "BM") && h.n >= 26 && u32_at(h, 6, false) == 0 &&
             (dib == 12 || dib == 40 || dib == 52 || dib == 56 || dib == 64 || dib == 108 || dib == 124)) {
                 *out = TYPE(IMAGE, "image/bmp", "bmp");
                 return true;
         }
         /* an icon: 1 to 255 entries, the first one's reserved byte 0 and its data behind the directory */
-        uint32_t icons = at16(h, 4, false);
-        if (HAS(h, 0, "\0\0\1\0") && h.n >= 22 && icons >= 1 && icons <= 255 && at8(h, 9) == 0 &&
-            at32(h, 18, false) >= 6 + 16 * icons && at32(h, 18, false) < in->size) {
+        uint32_t icons = u16_at(h, 4, false);
+        if (HAS(h, 0, "\0\0\1\0") && h.n >= 22 && icons >= 1 && icons <= 255 && u8_at(h, 9) == 0 &&
+            u32_at(h, 18, false) >= 6 + 16 * icons && u32_at(h, 18, false) < in->size) {
                 *out = TYPE(IMAGE, "image/vnd.microsoft.icon", "ico");
                 return true;
         }
@@ -113,11 +113,11 @@ static bool sniff_weak(const struct sniff_input *in, struct sniff_type *out)
                 *out = TYPE(IMAGE, "image/jxl", "jxl");
                 return true;
         }
-        if (HAS(h, 0, "BZh") && at8(h, 3) >= '1' && at8(h, 3) <= '9' && HAS(h, 4, "\x31\x41\x59\x26\x53\x59")) {
+        if (HAS(h, 0, "BZh") && u8_at(h, 3) >= '1' && u8_at(h, 3) <= '9' && HAS(h, 4, "\x31\x41\x59\x26\x53\x59")) {
                 *out = TYPE(FILE, "application/x-bzip2", "bz2");
                 return true;
         }
-        if (HAS(h, 0, "MZ") && h.n >= 64 && at32(h, 60, false) >= 64 && at32(h, 60, false) < in->size) {
+        if (HAS(h, 0, "MZ") && h.n >= 64 && u32_at(h, 60, false) >= 64 && u32_at(h, 60, false) < in->size) {
                 *out = TYPE(FILE, "application/vnd.microsoft.portable-executable", "exe");
                 return true;
         }

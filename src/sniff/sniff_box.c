@@ -49,7 +49,7 @@ static bool brand_of(struct span h, uint64_t at, struct sniff_type *out)
 
 static bool sniff_ftyp(struct span h, struct sniff_type *out)
 {
-        uint64_t end = at32(h, 0, true);
+        uint64_t end = u32_at(h, 0, true);
         if (!HAS(h, 4, "ftyp") || end < 8 || end > 65536)
                 return false;
         if (end > h.n)
@@ -97,7 +97,7 @@ static bool sniff_ebml(struct span h, struct sniff_type *out)
                 return false;
         /* the DocType element (0x4282, RFC 8794 section 11.2.6) lies in the first bytes of the header */
         struct span start = {h.p, h.n < 128 ? h.n : 128};
-        if (holds(start, "\x42\x82\x84webm"))
+        if (span_holds(start, "\x42\x82\x84webm"))
                 *out = TYPE(VIDEO, "video/webm", "webm");
         else
                 *out = TYPE(VIDEO, "video/x-matroska", "mkv");
@@ -109,9 +109,9 @@ static bool sniff_ogg(struct span h, struct sniff_type *out)
         if (!HAS(h, 0, "OggS\0"))
                 return false;
         struct span page = {h.p, h.n < 512 ? h.n : 512};
-        if (holds(page, "\x80theora") || holds(page, "\x01video"))
+        if (span_holds(page, "\x80theora") || span_holds(page, "\x01video"))
                 *out = TYPE(VIDEO, "video/ogg", "ogv");
-        else if (holds(page, "OpusHead"))
+        else if (span_holds(page, "OpusHead"))
                 *out = TYPE(AUDIO, "audio/ogg", "opus");
         else
                 *out = TYPE(AUDIO, "audio/ogg", "ogg");
@@ -124,7 +124,7 @@ bool sniff_boxes(const struct sniff_input *in, struct sniff_type *out)
         if (sniff_ftyp(h, out) || sniff_chunked(h, out) || sniff_ebml(h, out) || sniff_ogg(h, out))
                 return true;
         /* QuickTime before ftyp existed begins with one of these boxes */
-        uint32_t size = at32(h, 0, true);
+        uint32_t size = u32_at(h, 0, true);
         bool box = HAS(h, 4, "moov") || HAS(h, 4, "mdat") || HAS(h, 4, "wide") || HAS(h, 4, "pnot");
         if (box && (size == 1 || (size >= 8 && size <= in->size))) {
                 *out = TYPE(VIDEO, "video/quicktime", "mov");
@@ -144,12 +144,12 @@ struct ifd0 {
 static struct ifd0 read_ifd0(struct span h, bool big)
 {
         struct ifd0 f = {0};
-        uint64_t at = at32(h, 4, big);
-        uint32_t n = at16(h, at, big);
+        uint64_t at = u32_at(h, 4, big);
+        uint32_t n = u16_at(h, at, big);
         for (uint32_t i = 0; i < n && at + 14 + 12 * i <= h.n; i++) {
                 uint64_t e = at + 2 + 12 * i;
-                uint32_t count = at32(h, e + 4, big), value = at32(h, e + 8, big);
-                switch (at16(h, e, big)) {
+                uint32_t count = u32_at(h, e + 4, big), value = u32_at(h, e + 8, big);
+                switch (u16_at(h, e, big)) {
                 case 0x00fe: /* NewSubfileType: bit 0, a reduced copy of another picture in the file */
                         f.reduced = value & 1;
                         break;
@@ -175,7 +175,7 @@ bool sniff_tiff(const struct sniff_input *in, struct sniff_type *out)
         if (!big && !HAS(h, 0, "II*\0") && !HAS(h, 0, "II+\0"))
                 return false;
         *out = RASTER("image/tiff", "tif");
-        if (at16(h, 2, big) == 43) /* BigTIFF */
+        if (u16_at(h, 2, big) == 43) /* BigTIFF */
                 return true;
         struct ifd0 f = read_ifd0(h, big);
         /* RAW: IFD0 is a small preview, the sensor's data lies in a SubIFD, the maker names itself */

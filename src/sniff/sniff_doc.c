@@ -40,7 +40,7 @@ static bool zip_names(struct span s, const char *mark, uint64_t len_at, uint64_t
         bool types = false, found = false;
         for (const char *p = s.p, *end = s.p + s.n; p && (p = memmem(p, (size_t)(end - p), mark, 4)); p += 4) {
                 uint64_t at = (uint64_t)(p - s.p);
-                uint64_t n = at16(s, at + len_at, false);
+                uint64_t n = u16_at(s, at + len_at, false);
                 if (at + fixed > s.n || n > s.n - at - fixed)
                         continue;
                 struct span name = {s.p + at + fixed, n};
@@ -62,8 +62,8 @@ bool sniff_zip(const struct sniff_input *in, struct sniff_type *out)
                 return false;
         *out = TYPE(FILE, "application/zip", "zip");
         if (HAS(h, 30, "mimetype")) {
-                uint64_t at = 38 + at16(h, 28, false);
-                uint64_t n = at32(h, 18, false);
+                uint64_t at = 38 + u16_at(h, 28, false);
+                uint64_t n = u32_at(h, 18, false);
                 for (size_t i = 0; i < COUNT_OF(by_mimetype); i++) {
                         size_t len = strlen(by_mimetype[i].prefix);
                         /* length 0: written with a data descriptor, the size comes later */
@@ -131,7 +131,7 @@ static uint32_t mp3_frame(struct span h, uint64_t i)
                 {0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0}}; /* MPEG 1 */
         static const uint16_t hertz[4][4] = {
                 {11025, 12000, 8000, 0}, {0}, {22050, 24000, 16000, 0}, {44100, 48000, 32000, 0}};
-        uint32_t w = at32(h, i, true);
+        uint32_t w = u32_at(h, i, true);
         uint32_t version = w >> 19 & 3, layer = w >> 17 & 3;
         if (w >> 21 != 0x7ff || version == 1 || layer != 1)
                 return 0;
@@ -144,14 +144,14 @@ static uint32_t mp3_frame(struct span h, uint64_t i)
 /* Bytes of the ADTS frame at i (ISO/IEC 13818-7 section 6.2), 0 when it is none. */
 static uint32_t adts_frame(struct span h, uint64_t i)
 {
-        uint32_t w = at32(h, i, true);
+        uint32_t w = u32_at(h, i, true);
         if (w >> 20 != 0xfff || (w >> 17 & 3) != 0 || (w >> 10 & 15) > 12)
                 return 0;
-        uint32_t n = (w & 3) << 11 | (uint32_t)at8(h, i + 4) << 3 | at8(h, i + 5) >> 5;
+        uint32_t n = (w & 3) << 11 | (uint32_t)u8_at(h, i + 4) << 3 | u8_at(h, i + 5) >> 5;
         return n > 7 ? n : 0;
 }
 
-static bool frames(const struct sniff_input *in, uint32_t (*frame)(struct span, uint64_t))
+static bool has_frames(const struct sniff_input *in, uint32_t (*frame)(struct span, uint64_t))
 {
         uint64_t first = frame(in->head, 0);
         if (!first)
@@ -163,13 +163,13 @@ static bool frames(const struct sniff_input *in, uint32_t (*frame)(struct span, 
 bool sniff_stream(const struct sniff_input *in, struct sniff_type *out)
 {
         struct span h = in->head;
-        if (frames(in, mp3_frame))
+        if (has_frames(in, mp3_frame))
                 *out = TYPE(AUDIO, "audio/mpeg", "mp3");
-        else if (frames(in, adts_frame))
+        else if (has_frames(in, adts_frame))
                 *out = TYPE(AUDIO, "audio/aac", "aac");
-        else if (at8(h, 0) == 0x47 && at8(h, 188) == 0x47 && at8(h, 376) == 0x47 && at8(h, 564) == 0x47)
+        else if (u8_at(h, 0) == 0x47 && u8_at(h, 188) == 0x47 && u8_at(h, 376) == 0x47 && u8_at(h, 564) == 0x47)
                 *out = TYPE(VIDEO, "video/mp2t", "ts");
-        else if (at8(h, 4) == 0x47 && at8(h, 196) == 0x47 && at8(h, 388) == 0x47 && at8(h, 580) == 0x47)
+        else if (u8_at(h, 4) == 0x47 && u8_at(h, 196) == 0x47 && u8_at(h, 388) == 0x47 && u8_at(h, 580) == 0x47)
                 *out = TYPE(VIDEO, "video/mp2t", "m2ts");
         else
                 return false;

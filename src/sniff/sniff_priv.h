@@ -15,20 +15,20 @@
 #define RASTER(m, x)  ((struct sniff_type){.kind = SNIFF_IMAGE, .mime = (m), .extension = (x), .raster = true})
 #define UNKNOWN       TYPE(FILE, "application/octet-stream", "")
 
-static inline uint8_t at8(struct span s, uint64_t i)
+static inline uint8_t u8_at(struct span s, uint64_t i)
 {
         return i < s.n ? (uint8_t)s.p[i] : 0;
 }
 
-static inline uint32_t at16(struct span s, uint64_t i, bool big)
+static inline uint32_t u16_at(struct span s, uint64_t i, bool big)
 {
-        uint32_t a = at8(s, i), b = at8(s, i + 1);
+        uint32_t a = u8_at(s, i), b = u8_at(s, i + 1);
         return big ? a << 8 | b : b << 8 | a;
 }
 
-static inline uint32_t at32(struct span s, uint64_t i, bool big)
+static inline uint32_t u32_at(struct span s, uint64_t i, bool big)
 {
-        uint32_t a = at16(s, i, big), b = at16(s, i + 2, big);
+        uint32_t a = u16_at(s, i, big), b = u16_at(s, i + 2, big);
         return big ? a << 16 | b : b << 16 | a;
 }
 
@@ -40,7 +40,7 @@ static inline bool has_at(struct span s, uint64_t i, const void *lit, size_t n)
 #define HAS(s, i, lit) has_at((s), (i), (lit), sizeof(lit) - 1)
 
 /* True when lit occurs anywhere in s. */
-static inline bool holds(struct span s, const char *lit)
+static inline bool span_holds(struct span s, const char *lit)
 {
         return s.n && memmem(s.p, s.n, lit, strlen(lit)) != NULL;
 }
