@@ -21,7 +21,7 @@
 typedef float f32x4 __attribute__((vector_size(16)));
 
 /* Symmetric to the bit: swapping a and b changes no rounding. */
-static float dot(const float *a, const float *b, size_t dim)
+static float dot_product(const float *a, const float *b, size_t dim)
 {
         f32x4 sum[2] = {0};
         size_t i = 0;
@@ -41,13 +41,13 @@ static float dot(const float *a, const float *b, size_t dim)
 
 static bool has_direction(const float *v, size_t dim)
 {
-        float length2 = dot(v, v, dim);
+        float length2 = dot_product(v, v, dim);
         return length2 >= LENGTH2_MIN && isfinite(length2);
 }
 
 /* ---- assignment ----------------------------------------------------------------- */
 
-static bool nearer(const struct cluster_candidate *a, const struct cluster_candidate *b)
+static bool is_nearer(const struct cluster_candidate *a, const struct cluster_candidate *b)
 {
         return a->cosine > b->cosine || (a->cosine == b->cosine && a->index < b->index);
 }
@@ -57,7 +57,7 @@ struct cluster_choice cluster_choose(const struct cluster_candidate *c, size_t n
         const struct cluster_candidate *best = NULL;
         float second = -INFINITY; /* of another folder than the best */
         for (size_t i = 0; i < n; i++)
-                if (!isnan(c[i].cosine) && (!best || nearer(&c[i], best)))
+                if (!isnan(c[i].cosine) && (!best || is_nearer(&c[i], best)))
                         best = &c[i];
         if (!best)
                 return (struct cluster_choice){CLUSTER_UNSORTED, 0, -1, "no candidate"};
@@ -104,7 +104,7 @@ static size_t neighbours_of(const float *v, const float *near, size_t n, size_t 
         if (!has_direction(v, dim))
                 return 0;
         for (size_t i = 0; i < n; i++) {
-                float c = dot(v, near + i * dim, dim);
+                float c = dot_product(v, near + i * dim, dim);
                 if (c >= threshold && has_direction(near + i * dim, dim))
                         list[m++] = (struct neighbour){c, (uint32_t)i};
         }
@@ -118,7 +118,7 @@ static void pairs_fill(struct founding *f, const float *near, size_t dim, float 
         for (size_t i = 0; i < f->n; i++)
                 for (size_t k = 0; k < i; k++) {
                         const float *a = near + f->list[i].row * dim, *b = near + f->list[k].row * dim;
-                        f->close[i * f->n + k] = f->close[k * f->n + i] = dot(a, b, dim) >= threshold;
+                        f->close[i * f->n + k] = f->close[k * f->n + i] = dot_product(a, b, dim) >= threshold;
                 }
 }
 
@@ -238,7 +238,7 @@ static int pair_cmp(const void *x, const void *y)
         return p->b < q->b ? -1 : p->b > q->b;
 }
 
-static bool survives(const struct cluster_group *g, uint32_t a, uint32_t b)
+static bool outlives_other(const struct cluster_group *g, uint32_t a, uint32_t b)
 {
         if (g[a].fixed != g[b].fixed)
                 return g[a].fixed;
@@ -257,7 +257,7 @@ static int pairs_collect(const struct cluster_group *g, size_t n, size_t dim, fl
                         float need = g[a].threshold > g[b].threshold ? g[a].threshold : g[b].threshold;
                         if (g[a].fixed && g[b].fixed)
                                 continue;
-                        float c = dot(g[a].prototype, g[b].prototype, dim);
+                        float c = dot_product(g[a].prototype, g[b].prototype, dim);
                         if (!(c >= need + hysteresis) || !has_direction(g[a].prototype, dim) ||
                             !has_direction(g[b].prototype, dim) || isnan(g[a].threshold) || isnan(g[b].threshold))
                                 continue;
@@ -287,7 +287,7 @@ size_t cluster_merges(const struct cluster_group *g, size_t n, size_t dim, float
                         if (taken[p.a] || taken[p.b])
                                 continue;
                         taken[p.a] = taken[p.b] = true;
-                        bool keep_a = survives(g, p.a, p.b);
+                        bool keep_a = outlives_other(g, p.a, p.b);
                         out[count++] = (struct cluster_merge){keep_a ? p.b : p.a, keep_a ? p.a : p.b, p.cosine};
                 }
         }
