@@ -82,7 +82,7 @@ static void *map_grow(void *p, size_t old, size_t bytes)
 }
 
 /* Pages not yet written cost nothing, so doubling wastes address space only. 0 or -1, old contents intact. */
-static int reserve(struct vec_index *x, size_t need)
+static int reserve_rows(struct vec_index *x, size_t need)
 {
         if (need <= x->cap)
                 return 0;
@@ -145,7 +145,7 @@ size_t vec_index_count(const struct vec_index *x)
 
 int vec_index_add(struct vec_index *x, const float *v, uint32_t *row)
 {
-        if (reserve(x, x->count + 1))
+        if (reserve_rows(x, x->count + 1))
                 return -1;
         *row = (uint32_t)x->count++;
         vec_index_set(x, *row, v);
@@ -202,7 +202,7 @@ static void row_mend(struct vec_index *x, size_t row)
 
 int vec_index_load(struct vec_index *x, const void *rows, const float *scales, size_t count)
 {
-        if (reserve(x, count))
+        if (reserve_rows(x, count))
                 return -1;
         x->count = count;
         if (!count)

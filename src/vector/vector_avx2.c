@@ -17,13 +17,13 @@
 /* Bytes. Of 0 to 16384 tried, 2048 was never slower; without any a cold scan loses up to a quarter. */
 #define PREFETCH_AHEAD 2048
 
-static inline __m256i step(__m256i sum, const int8_t *row, __m256i q, __m256i mag, __m256i ones)
+static inline __m256i add_products(__m256i sum, const int8_t *row, __m256i q, __m256i mag, __m256i ones)
 {
         __m256i signed_row = _mm256_sign_epi8(_mm256_load_si256((const __m256i *)row), q);
         return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(mag, signed_row), ones));
 }
 
-static inline int32_t total(__m256i v)
+static inline int32_t sum_lanes(__m256i v)
 {
         __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
         s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(1, 0, 3, 2)));
@@ -32,7 +32,7 @@ static inline int32_t total(__m256i v)
 }
 
 /* The four totals at once, stored to out. */
-static inline void totals(__m256i a, __m256i b, __m256i c, __m256i e, int32_t *out)
+static inline void sum_lanes4(__m256i a, __m256i b, __m256i c, __m256i e, int32_t *out)
 {
         __m256i s = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, e));
         _mm_storeu_si128((__m128i *)out, _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1)));
@@ -45,10 +45,10 @@ static inline __m256i row_sums(const struct vec_query *q, const int8_t *row)
         __m256i even = _mm256_setzero_si256(), odd = even;
         for (size_t d = 0; d < q->stride; d += 64) {
                 _mm_prefetch((const char *)row + d + PREFETCH_AHEAD, _MM_HINT_T0);
-                even = step(even, row + d, _mm256_load_si256((const __m256i *)(q->q + d)),
-                            _mm256_load_si256((const __m256i *)(q->mag + d)), ones);
-                odd = step(odd, row + d + 32, _mm256_load_si256((const __m256i *)(q->q + d + 32)),
-                           _mm256_load_si256((const __m256i *)(q->mag + d + 32)), ones);
+                even = add_products(even, row + d, _mm256_load_si256((const __m256i *)(q->q + d)),
+                                    _mm256_load_si256((const __m256i *)(q->mag + d)), ones);
+                odd = add_products(odd, row + d + 32, _mm256_load_si256((const __m256i *)(q->q + d + 32)),
+                                   _mm256_load_si256((const __m256i *)(q->mag + d + 32)), ones);
         }
         return _mm256_add_epi32(even, odd);
 }
@@ -60,9 +60,9 @@ void vec_kernel_avx2(const struct vec_query *q, const int8_t *rows, size_t n, in
                 const int8_t *row = rows + i * q->stride;
                 __m256i a = row_sums(q, row), b = row_sums(q, row + q->stride);
                 __m256i c = row_sums(q, row + 2 * q->stride), e = row_sums(q, row + 3 * q->stride);
-                totals(a, b, c, e, out + i);
+                sum_lanes4(a, b, c, e, out + i);
         }
         for (; i < n; i++)
-                out[i] = total(row_sums(q, rows + i * q->stride));
+                out[i] = sum_lanes(row_sums(q, rows + i * q->stride));
 }
 #endif

@@ -23,13 +23,13 @@ static vec_kernel_fn vec_kernel_avx512_emulated;
 /* Bytes, as for AVX2: from memory a scan without it is a tenth slower, by the processors' own prefetching alone. */
 #define PREFETCH_AHEAD 2048
 
-static inline __m512i dot64(__m512i sum, const int8_t *row, __m512i q, __m512i flip)
+static inline __m512i add_products(__m512i sum, const int8_t *row, __m512i q, __m512i flip)
 {
         return _mm512_dpbusd_epi32(sum, _mm512_xor_si512(_mm512_load_si512((const void *)row), flip), q);
 }
 
 /* Spelled out: SIMDe has no _mm512_reduce_add_epi32. */
-static inline int32_t total(__m512i v)
+static inline int32_t sum_lanes(__m512i v)
 {
         __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
         __m128i s = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
@@ -46,12 +46,12 @@ static inline int32_t row_dot(const struct vec_query *q, const int8_t *row)
         for (; d + 128 <= q->stride; d += 128) {
                 __builtin_prefetch(row + d + PREFETCH_AHEAD);
                 __builtin_prefetch(row + d + PREFETCH_AHEAD + 64);
-                even = dot64(even, row + d, _mm512_load_si512((const void *)(q->q + d)), flip);
-                odd = dot64(odd, row + d + 64, _mm512_load_si512((const void *)(q->q + d + 64)), flip);
+                even = add_products(even, row + d, _mm512_load_si512((const void *)(q->q + d)), flip);
+                odd = add_products(odd, row + d + 64, _mm512_load_si512((const void *)(q->q + d + 64)), flip);
         }
         if (d < q->stride)
-                even = dot64(even, row + d, _mm512_load_si512((const void *)(q->q + d)), flip);
-        return total(_mm512_add_epi32(even, odd)) - q->sum128;
+                even = add_products(even, row + d, _mm512_load_si512((const void *)(q->q + d)), flip);
+        return sum_lanes(_mm512_add_epi32(even, odd)) - q->sum128;
 }
 
 void KERNEL(const struct vec_query *q, const int8_t *rows, size_t n, int32_t *out)

@@ -61,7 +61,7 @@ static bool kernel_runs_here(const struct kernel *k)
 /* Written once with the same answer by whoever comes first, and by tests. */
 static _Atomic(const struct kernel *) chosen;
 
-static const struct kernel *kernel(void)
+static const struct kernel *chosen_kernel(void)
 {
         const struct kernel *k = atomic_load_explicit(&chosen, memory_order_relaxed);
         if (k)
@@ -74,7 +74,7 @@ static const struct kernel *kernel(void)
 
 const char *vec_kernel_name(void)
 {
-        return kernel()->name;
+        return chosen_kernel()->name;
 }
 
 bool vec_kernel_force(const char *name)
@@ -95,7 +95,7 @@ struct best {
         size_t n, k;
 };
 
-static bool worse(struct vec_hit a, struct vec_hit b)
+static bool ranks_below(struct vec_hit a, struct vec_hit b)
 {
         return a.score < b.score || (a.score == b.score && a.row > b.row);
 }
@@ -104,9 +104,9 @@ static void sift_down(struct vec_hit *hit, size_t n, struct vec_hit x)
 {
         size_t i = 0;
         for (size_t child; (child = 2 * i + 1) < n; i = child) {
-                if (child + 1 < n && worse(hit[child + 1], hit[child]))
+                if (child + 1 < n && ranks_below(hit[child + 1], hit[child]))
                         child++;
-                if (!worse(hit[child], x))
+                if (!ranks_below(hit[child], x))
                         break;
                 hit[i] = hit[child];
         }
@@ -116,12 +116,12 @@ static void sift_down(struct vec_hit *hit, size_t n, struct vec_hit x)
 static void best_add(struct best *b, struct vec_hit x)
 {
         if (b->n == b->k) {
-                if (worse(b->hit[0], x))
+                if (ranks_below(b->hit[0], x))
                         sift_down(b->hit, b->n, x);
                 return;
         }
         size_t i = b->n++;
-        for (; i && worse(x, b->hit[(i - 1) / 2]); i = (i - 1) / 2)
+        for (; i && ranks_below(x, b->hit[(i - 1) / 2]); i = (i - 1) / 2)
                 b->hit[i] = b->hit[(i - 1) / 2];
         b->hit[i] = x;
 }
@@ -201,7 +201,7 @@ static void scan_pieces(struct scan *s, struct shared *all)
                 scan_rows(s, all->filter, from, s->x->count - from < PIECE ? s->x->count : from + PIECE);
 }
 
-static void help(void *arg)
+static void scan_shared(void *arg)
 {
         struct shared *all = arg;
         scan_pieces(&all->half, all);
@@ -215,7 +215,7 @@ static bool scan_by_two(struct scan *s, const vec_bits *filter, struct helper *h
         if (!h || s->x->count * s->query.stride < WORTH_HELP)
                 return false;
         all.half.best = (struct best){.hit = mem_alloc(k * sizeof(struct vec_hit)), .k = k};
-        if (!all.half.best.hit || !helper_lend(h, help, &all)) {
+        if (!all.half.best.hit || !helper_lend(h, scan_shared, &all)) {
                 mem_free(all.half.best.hit);
                 return false;
         }
@@ -232,7 +232,7 @@ size_t vec_index_search(const struct vec_index *x, const float *q, const vec_bit
 {
         _Alignas(VECTOR_ROW_ALIGN) int8_t values[VECTOR_MAX_DIM];
         _Alignas(VECTOR_ROW_ALIGN) uint8_t mag[VECTOR_MAX_DIM];
-        struct scan s = {.x = x, .run = kernel()->run, .best = {.hit = out, .k = k}};
+        struct scan s = {.x = x, .run = chosen_kernel()->run, .best = {.hit = out, .k = k}};
         int32_t sum = 0;
         if (!k || !x->count)
                 return 0;
