@@ -17,7 +17,7 @@ struct networks {
         size_t n, cap;
 };
 
-static struct in6_addr mapped(const void *four)
+static struct in6_addr map_ipv4(const void *four)
 {
         struct in6_addr ip = {0};
         ip.s6_addr[10] = ip.s6_addr[11] = 0xff;
@@ -30,7 +30,7 @@ struct in6_addr address_of(const struct sockaddr *from)
         if (from && from->sa_family == AF_INET6)
                 return ((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
         if (from && from->sa_family == AF_INET)
-                return mapped(&((const struct sockaddr_in *)(const void *)from)->sin_addr);
+                return map_ipv4(&((const struct sockaddr_in *)(const void *)from)->sin_addr);
         return in6addr_any;
 }
 
@@ -46,7 +46,7 @@ bool address_parse(struct span s, int family, struct in6_addr *out)
                 return inet_pton(AF_INET6, text, out) == 1;
         if (inet_pton(AF_INET, text, &four) != 1)
                 return false;
-        *out = mapped(&four);
+        *out = map_ipv4(&four);
         return true;
 }
 
@@ -111,7 +111,7 @@ void networks_free(struct networks *n)
         mem_free(n);
 }
 
-static bool inside(const struct network *n, const struct in6_addr *ip)
+static bool network_holds(const struct network *n, const struct in6_addr *ip)
 {
         unsigned bytes = n->bits / 8, rest = n->bits % 8;
         return memcmp(n->ip.s6_addr, ip->s6_addr, bytes) == 0 &&
@@ -121,7 +121,7 @@ static bool inside(const struct network *n, const struct in6_addr *ip)
 bool networks_have(const struct networks *n, const struct in6_addr *ip)
 {
         for (size_t i = 0; n && i < n->n; i++) {
-                if (inside(&n->items[i], ip))
+                if (network_holds(&n->items[i], ip))
                         return true;
         }
         return false;

@@ -102,7 +102,7 @@ void conn_set_busy(struct conn_table *t, struct conn_slot *slot, bool busy)
 }
 
 /* The library's timeout starts anew with every byte; this one does not, so a head sent byte by byte ends too. */
-static void *reap(void *arg)
+static void *reaper_main(void *arg)
 {
         struct conn_table *t = arg;
         struct dur step = {t->head_window.ns / 8 < 1000000000 ? t->head_window.ns / 8 : 1000000000};
@@ -128,7 +128,7 @@ int conn_table_init(struct conn_table *t, size_t n, size_t per_ip, struct dur he
                 return err_oom(e);
         lock_init(&t->lock, "http.connections", RANK_HTTP);
         cond_init(&t->wake);
-        if (thread_start(&t->reaper, "http-reaper", reap, t)) {
+        if (thread_start(&t->reaper, "http-reaper", reaper_main, t)) {
                 cond_done(&t->wake);
                 lock_done(&t->lock);
                 mem_free(t->slots);

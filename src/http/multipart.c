@@ -118,7 +118,7 @@ void multipart_free(struct multipart *m)
         mem_free(m);
 }
 
-static int give(struct multipart *m, const char *p, size_t n, struct err *e)
+static int give_data(struct multipart *m, const char *p, size_t n, struct err *e)
 {
         if (n == 0 || m->step != STEP_BODY)
                 return 0; /* preamble */
@@ -155,7 +155,7 @@ static int resume_delimiter(struct multipart *m, struct span *in, struct err *e)
         while (same < n && in->p[same] == m->delimiter[m->held + same])
                 same++;
         if (same < n) { /* what was held back, and these few, were data; the byte after may be a CR */
-                if (give(m, m->delimiter + m->assumed, m->held + same - m->assumed, e))
+                if (give_data(m, m->delimiter + m->assumed, m->held + same - m->assumed, e))
                         return -1;
                 m->held = m->assumed = 0;
         } else {
@@ -173,13 +173,13 @@ static int feed_data(struct multipart *m, struct span *in, struct err *e)
         if (hit) {
                 struct span data = {in->p, (size_t)(hit - in->p)};
                 *in = (struct span){hit + m->delimiter_n, in->n - data.n - m->delimiter_n};
-                return give(m, data.p, data.n, e) || delimiter_found(m, e) ? -1 : 0;
+                return give_data(m, data.p, data.n, e) || delimiter_found(m, e) ? -1 : 0;
         }
         size_t held = held_at_end(m, in->p, in->n);
         struct span data = {in->p, in->n - held};
         *in = (struct span){in->p + in->n, 0};
         m->held = held;
-        return give(m, data.p, data.n, e);
+        return give_data(m, data.p, data.n, e);
 }
 
 static int part_begin(struct multipart *m, struct err *e)

@@ -18,7 +18,7 @@ struct span param_reader_init(struct param_reader *r, struct span header_value)
 }
 
 /* rest begins behind the opening quote. \" and \\ are undone, any other backslash stays (C:\dir\file). */
-static int quoted(struct span *rest, struct buf *value, struct err *e)
+static int read_quoted(struct span *rest, struct buf *value, struct err *e)
 {
         for (size_t i = 0; i < rest->n; i++) {
                 char c = rest->p[i];
@@ -48,7 +48,7 @@ int param_next(struct param_reader *r, struct span *name, struct buf *value, str
         rest = span_trim((struct span){eq + 1, (size_t)(rest.p + rest.n - eq - 1)});
         if (rest.n > 0 && rest.p[0] == '"') {
                 rest = (struct span){rest.p + 1, rest.n - 1};
-                if (quoted(&rest, value, e))
+                if (read_quoted(&rest, value, e))
                         return -1;
                 rest = span_trim(rest);
                 if (rest.n > 0 && rest.p[0] != ';')
@@ -139,7 +139,7 @@ static void put_undoing_quote(struct buf *out, struct span s)
         }
 }
 
-static int once(bool *seen, const char *what, struct err *e)
+static int expect_first(bool *seen, const char *what, struct err *e)
 {
         if (*seen)
                 return err_set(e, ERR_INVALID, "a part has two %s", what);
@@ -150,26 +150,27 @@ static int once(bool *seen, const char *what, struct err *e)
 static int disposition_param(struct part_headers *h, struct span name, struct span value, struct err *e)
 {
         if (span_ieq(name, "name")) {
-                if (once(&h->has_name, "names", e))
+                if (expect_first(&h->has_name, "names", e))
                         return -1;
                 put_undoing_quote(&h->name, value);
         } else if (span_ieq(name, "filename")) {
-                if (once(&h->has_filename, "filenames", e))
+                if (expect_first(&h->has_filename, "filenames", e))
                         return -1;
                 put_undoing_quote(&h->filename, value);
         } else if (span_ieq(name, "filename*")) {
-                return once(&h->has_filename_ext, "filename* parameters", e) ? -1
-                                                                             : decode_ext(value, &h->filename_ext, e);
+                return expect_first(&h->has_filename_ext, "filename* parameters", e)
+                               ? -1
+                               : decode_ext(value, &h->filename_ext, e);
         }
         return 0;
 }
 
-static int disposition(struct part_headers *h, struct span value, struct err *e)
+static int read_disposition(struct part_headers *h, struct span value, struct err *e)
 {
         struct param_reader r;
         struct span name;
         struct buf text;
-        if (once(&h->has_disposition, "Content-Disposition headers", e))
+        if (expect_first(&h->has_disposition, "Content-Disposition headers", e))
                 return -1;
         if (!span_ieq(param_reader_init(&r, value), "form-data"))
                 return err_set(e, ERR_INVALID, "the Content-Disposition of a part must be form-data");
@@ -181,10 +182,10 @@ static int disposition(struct part_headers *h, struct span value, struct err *e)
         return got < 0 ? -1 : rc;
 }
 
-static int encoding(struct part_headers *h, struct span value, struct err *e)
+static int check_encoding(struct part_headers *h, struct span value, struct err *e)
 {
         static const char *const plain[] = {"7bit", "8bit", "binary"};
-        if (once(&h->has_encoding, "Content-Transfer-Encoding headers", e))
+        if (expect_first(&h->has_encoding, "Content-Transfer-Encoding headers", e))
                 return -1;
         for (size_t i = 0; i < COUNT_OF(plain); i++) {
                 if (span_ieq(value, plain[i]))
@@ -214,11 +215,11 @@ int part_headers_line(struct part_headers *h, struct span line, struct err *e)
                 return -1;
         struct span value = span_trim((struct span){colon + 1, line.n - name.n - 1});
         if (span_ieq(name, "Content-Disposition"))
-                return disposition(h, value, e);
+                return read_disposition(h, value, e);
         if (span_ieq(name, "Content-Transfer-Encoding"))
-                return encoding(h, value, e);
+                return check_encoding(h, value, e);
         if (span_ieq(name, "Content-Type")) {
-                if (once(&h->has_type, "Content-Type headers", e))
+                if (expect_first(&h->has_type, "Content-Type headers", e))
                         return -1;
                 buf_put(&h->content_type, value.p, value.n);
         }

@@ -216,7 +216,7 @@ void reply_drop(struct reply *p)
 }
 
 /* After an allocation failed nothing that was prepared can be trusted to be whole. */
-static void settle(struct http_request *r)
+static void settle_reply(struct http_request *r)
 {
         static const char text[] = "{\"error\":\"out of memory\",\"code\":\"out_of_memory\",\"details\":null}";
         struct reply *p = &r->reply;
@@ -321,7 +321,7 @@ bool reply_queue(struct http_request *r)
 {
         if (atomic_load(&r->server->draining))
                 r->must_close = true;
-        settle(r);
+        settle_reply(r);
         struct MHD_Response *m = response_of(&r->reply);
         if (!m)
                 return false;
@@ -344,7 +344,7 @@ void reply_write(struct http_request *r)
         if (p->has_content) /* a body being refused gets words, not files */
                 r->broken = true;
         r->must_close = true;
-        settle(r);
+        settle_reply(r);
         buf_init(&b, RAW_BODY_MAX);
         buf_printf(&b, "HTTP/1.1 %u %s\r\nDate: %s\r\n", p->status, MHD_get_reason_phrase_for(p->status),
                    http_date_format(wall_now(), date));

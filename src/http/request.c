@@ -206,7 +206,7 @@ static void choose_id(struct http_request *r)
         snprintf(log_context()->request_id, sizeof log_context()->request_id, "%s", r->id);
 }
 
-static void enter(struct http_request *r)
+static void enter_request(struct http_request *r)
 {
         struct http_server *s = r->server;
         r->begun = true;
@@ -223,7 +223,7 @@ static void internal_error(struct http_request *r, const char *cause)
         http_reply_error(r, 500, "internal", NULL, "internal error");
 }
 
-static void judge(struct http_request *r, const char *method, const char *version)
+static void judge_request(struct http_request *r, const char *method, const char *version)
 {
         struct gate_config c = server_gate_config(r->server);
         struct gate_request q = {span_of(method), span_of(r->raw_uri), span_of(version),
@@ -253,7 +253,7 @@ static void open_body(struct http_request *r)
 
 bool request_begin(struct http_request *r, const char *method, const char *version)
 {
-        enter(r);
+        enter_request(r);
         if (!copy_fields(r)) {
                 r->broken = true;
                 r->reply.ready = true;
@@ -263,7 +263,7 @@ bool request_begin(struct http_request *r, const char *method, const char *versi
                 choose_id(r);
         } else {
                 choose_id(r);
-                judge(r, method, version);
+                judge_request(r, method, version);
         }
         if (!r->reply.ready)
                 open_body(r);
@@ -291,7 +291,7 @@ static bool too_slow(struct http_request *r, size_t n)
 }
 
 /* The gate has let a body of unknown length in for one byte; what comes is counted, never cut. */
-static void charge(struct http_request *r, uint64_t least)
+static void charge_received(struct http_request *r, uint64_t least)
 {
         const struct gate_verdict *v = &r->verdict;
         const struct http_opts *o = &r->server->opts;
@@ -332,7 +332,7 @@ bool request_data(struct http_request *r, struct span bytes)
 {
         assert(!r->reply.ready); /* a refused body is never read */
         r->received += bytes.n;
-        charge(r, CHARGE_STEP);
+        charge_received(r, CHARGE_STEP);
         if (too_slow(r, bytes.n))
                 http_reply_error(r, 408, "body_too_slow", NULL, "the body came slower than %llu bytes a second",
                                  (unsigned long long)r->server->opts.min_body_rate);
@@ -349,7 +349,7 @@ bool request_data(struct http_request *r, struct span bytes)
 bool request_finish(struct http_request *r)
 {
         r->body_read = true;
-        charge(r, 1);
+        charge_received(r, 1);
         if (!r->reply.ready) {
                 const struct http_route *route = r->verdict.match.route;
                 if (route->body == HTTP_BODY_STREAM)
@@ -409,7 +409,7 @@ void request_end(struct http_request *r, bool completed)
         if (!r->begun)
                 return;
         close_stream(r);
-        charge(r, 1);
+        charge_received(r, 1);
         unsigned status = r->reply.sent ? r->reply.status : 499; /* the client left before there was an answer */
         if (!r->reply.sent)
                 request_count(r, status);

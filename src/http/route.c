@@ -28,7 +28,7 @@ const char *http_method_name(enum http_method m)
         return method_names[m];
 }
 
-static void compile(struct template *t, const struct http_route *route)
+static void compile_template(struct template *t, const struct http_route *route)
 {
         assert(route->path[0] == '/');
         t->route = route;
@@ -59,7 +59,7 @@ struct route_table *route_table_new(const struct http_route *const *routes, size
                 return NULL;
         }
         for (; t->n < n; t->n++)
-                compile(&t->items[t->n], routes[t->n]);
+                compile_template(&t->items[t->n], routes[t->n]);
         return t;
 }
 
@@ -71,7 +71,7 @@ void route_table_free(struct route_table *t)
         mem_free(t);
 }
 
-static bool fits(const struct template *t, const struct uri *u)
+static bool template_fits(const struct template *t, const struct uri *u)
 {
         if (t->n != u->nsegments)
                 return false;
@@ -115,7 +115,7 @@ int route_find(const struct route_table *t, const struct uri *u, enum http_metho
         const struct template *best = NULL;
         for (size_t i = 0; i < t->n; i++) {
                 const struct template *c = &t->items[i];
-                if (!fits(c, u))
+                if (!template_fits(c, u))
                         continue;
                 out->methods |= 1u << c->route->method;
                 if (c->route->method == method && (!best || more_literal(c, best)))

@@ -182,7 +182,7 @@ static int start_daemon(struct http_server *s, int *fd, struct err *e)
 
 /* ---- life --------------------------------------------------------------------- */
 
-static void declare(enum http_method m, const char *path, const char *statuses)
+static void declare_series(enum http_method m, const char *path, const char *statuses)
 {
         const char *method = http_method_name(m);
         struct span rest = span_of(statuses), item;
@@ -200,11 +200,11 @@ static void declare_metrics(const struct http_opts *o)
 {
         for (size_t i = 0; i < o->nroutes; i++) {
                 const struct http_route *r = o->routes[i];
-                declare(r->method, r->path, r->statuses ? r->statuses : "200");
-                declare(r->method, r->path, r->scope == HTTP_OPEN ? "400 500 503" : "400 401 403 429 500 503");
+                declare_series(r->method, r->path, r->statuses ? r->statuses : "200");
+                declare_series(r->method, r->path, r->scope == HTTP_OPEN ? "400 500 503" : "400 401 403 429 500 503");
         }
         for (int m = 0; m < HTTP_METHODS; m++)
-                declare((enum http_method)m, "unmatched", "404 405");
+                declare_series((enum http_method)m, "unmatched", "404 405");
 }
 
 struct gate_config server_gate_config(struct http_server *s)
@@ -223,7 +223,7 @@ struct gate_config server_gate_config(struct http_server *s)
         };
 }
 
-static int prepare(struct http_server *s, struct err *e)
+static int prepare_server(struct http_server *s, struct err *e)
 {
         s->host = mem_strdup(s->opts.host);
         s->origins = mem_strdup(s->opts.allowed_origins ? s->opts.allowed_origins : "");
@@ -250,7 +250,7 @@ int http_server_start_tuned(const struct http_opts *opts, const struct http_tuni
                 s->opts.max_connections = 512;
         lock_init(&s->lock, "http.requests", RANK_HTTP);
         cond_init(&s->idle);
-        int rc = prepare(s, e);
+        int rc = prepare_server(s, e);
         if (!rc)
                 rc = open_listener(s->host, opts->port, &fd, e);
         if (!rc) {

@@ -38,7 +38,7 @@ static bool has_control(struct span s, enum uri_part part)
         return false;
 }
 
-static int decode(struct arena *a, struct span raw, enum uri_part part, const char **out, struct err *e)
+static int decode_part(struct arena *a, struct span raw, enum uri_part part, const char **out, struct err *e)
 {
         char *text = arena_alloc(a, raw.n + 1);
         if (!text)
@@ -78,7 +78,7 @@ static int parse_path(struct arena *a, struct span path, struct uri *out, struct
                 if (out->nsegments == URI_SEGMENTS)
                         return err_set(e, ERR_INVALID, "the URL has more than %d path segments", URI_SEGMENTS);
                 const char *text;
-                if (decode(a, segment, URI_SEGMENT, &text, e))
+                if (decode_part(a, segment, URI_SEGMENT, &text, e))
                         return -1;
                 if (strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
                         return err_set(e, ERR_INVALID, "the URL holds a dot segment");
@@ -94,9 +94,9 @@ static int parse_arg(struct arena *a, struct span pair, struct uri_arg *out, str
         const char *eq = memchr(pair.p, '=', pair.n);
         struct span name = {pair.p, eq ? (size_t)(eq - pair.p) : pair.n};
         struct span value = {eq ? eq + 1 : pair.p + pair.n, eq ? pair.n - name.n - 1 : 0};
-        if (decode(a, name, URI_ARGUMENT, &out->name, e))
+        if (decode_part(a, name, URI_ARGUMENT, &out->name, e))
                 return -1;
-        return decode(a, value, URI_ARGUMENT, &out->value, e);
+        return decode_part(a, value, URI_ARGUMENT, &out->value, e);
 }
 
 static int parse_query(struct arena *a, struct span query, struct uri *out, struct err *e)
