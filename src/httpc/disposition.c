@@ -71,7 +71,7 @@ static bool decode_extended(struct span raw, struct buf *out)
 }
 
 /* Browsers and servers also put raw UTF-8, or Latin-1, into plain filename: what is no UTF-8 loses its odd bytes. */
-static void clean(struct span s, char *out, size_t size)
+static void clean_name(struct span s, char *out, size_t size)
 {
         bool ascii_only = !utf8_valid(s);
         size_t n = 0;
@@ -118,9 +118,9 @@ void httpc_disposition_name(struct span value, char *out, size_t size)
                         buf_reset(&decoded);
                         have_extended = decode_extended(span_trim(buf_span(&raw)), &decoded);
                         if (have_extended)
-                                clean(buf_span(&decoded), out, size);
+                                clean_name(buf_span(&decoded), out, size);
                 } else if (span_ieq(name, "filename") && !out[0]) {
-                        clean(buf_span(&raw), out, size);
+                        clean_name(buf_span(&raw), out, size);
                 }
         }
         buf_done(&decoded);

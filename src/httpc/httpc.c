@@ -58,7 +58,7 @@ int httpc_new(struct httpc **out, struct err *e)
         pthread_once(&curl_once, start_curl);
         if (curl_ready != CURLE_OK)
                 return err_set(e, ERR_INTERNAL, "libcurl does not start: %s", curl_easy_strerror(curl_ready));
-        h = mem_calloc(1, sizeof(*h));
+        h = mem_calloc(1, sizeof *h);
         if (!h)
                 return err_oom(e);
         h->curl = curl_easy_init();
@@ -162,11 +162,11 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
                 return size * n;
         line = span_trim(line);
         if (span_ieq(name, "Content-Type"))
-                copy_text(c->out->content_type, sizeof(c->out->content_type), line);
+                copy_text(c->out->content_type, sizeof c->out->content_type, line);
         else if (span_ieq(name, "Retry-After"))
-                copy_text(c->out->retry_after, sizeof(c->out->retry_after), line);
+                copy_text(c->out->retry_after, sizeof c->out->retry_after, line);
         else if (span_ieq(name, "Content-Disposition"))
-                httpc_disposition_name(line, c->out->filename, sizeof(c->out->filename));
+                httpc_disposition_name(line, c->out->filename, sizeof c->out->filename);
         return size * n;
 }
 
@@ -268,7 +268,7 @@ static int open_source(struct source *s, const char *path, struct err *e)
         s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us here */
         if (s->fd < 0)
                 return err_errno(e, errno, "cannot open %s", path);
-        if (fstat(s->fd, &st) != 0)
+        if (fstat(s->fd, &st))
                 return err_errno(e, errno, "cannot look at %s", path);
         if (!S_ISREG(st.st_mode))
                 return err_set(e, ERR_INVALID, "%s is not a regular file", path);
@@ -280,7 +280,7 @@ static int add_parts(struct call *c, struct err *e)
 {
         const struct httpc_request *q = c->q;
 
-        c->sources = mem_calloc(q->nparts, sizeof(*c->sources));
+        c->sources = mem_calloc(q->nparts, sizeof *c->sources);
         c->mime = curl_mime_init(c->h->curl);
         if (!c->sources || !c->mime)
                 return err_oom(e);
@@ -423,7 +423,7 @@ static int set_up(struct call *c, const char *url, bool own_headers, struct err 
 
         curl_easy_reset(curl);
         c->h->error[0] = '\0';
-        if (split_host(url, c->host, sizeof(c->host), &loopback, e) || set_method(c, e) ||
+        if (split_host(url, c->host, sizeof c->host, &loopback, e) || set_method(c, e) ||
             set_headers(c, own_headers, e) || set_signature(c, e))
                 return -1;
         set_limits(curl, c->q, loopback);
@@ -457,7 +457,7 @@ static void tear_down(struct call *c)
         c->sources = NULL;
 }
 
-static int explain(const struct call *c, CURLcode rc, struct err *e)
+static int explain_failure(const struct call *c, CURLcode rc, struct err *e)
 {
         const char *why = c->h->error[0] ? c->h->error : curl_easy_strerror(rc);
         long sent = 0;
@@ -501,7 +501,7 @@ static int run_once(struct call *c, const char *url, bool own_headers, char **ne
         c->out->status = (unsigned)status_of(c);
         /* A server that refuses a body half-way has answered, although sending then fails. */
         if (rc != CURLE_OK && !(rc == CURLE_SEND_ERROR && c->out->status >= 400))
-                result = explain(c, rc, e);
+                result = explain_failure(c, rc, e);
         curl_easy_getinfo(c->h->curl, CURLINFO_REDIRECT_URL, &location);
         if (curl_easy_getinfo(c->h->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK)
                 c->out->length = length;
