@@ -52,7 +52,7 @@ const char *storage_backend_name(const struct storage *s)
 int storage_put_begin(struct storage *s, struct storage_put **out, struct err *e)
 {
         *out = NULL;
-        if (s->ops->put_begin(s, out, e) < 0)
+        if (s->ops->put_begin(s, out, e))
                 return -1;
         (*out)->storage = s;
         (*out)->stage = PUT_OPEN;
@@ -60,7 +60,7 @@ int storage_put_begin(struct storage *s, struct storage_put **out, struct err *e
 }
 
 /* Whatever failed once stays failed: a file with a hole must not get an address. */
-static int settle(struct storage_put *p, int rc, enum put_stage next)
+static int advance_put(struct storage_put *p, int rc, enum put_stage next)
 {
         p->stage = rc < 0 ? PUT_FAILED : next;
         return rc;
@@ -78,7 +78,7 @@ int storage_put_write(struct storage_put *p, const void *bytes, size_t n, struct
                 return failed_before(e);
         if (n == 0)
                 return 0;
-        return settle(p, p->storage->ops->put_write(p, bytes, n, e), PUT_OPEN);
+        return advance_put(p, p->storage->ops->put_write(p, bytes, n, e), PUT_OPEN);
 }
 
 uint64_t storage_put_size(const struct storage_put *p)
@@ -94,7 +94,7 @@ int64_t storage_put_peek(struct storage_put *p, uint64_t offset, void *out, size
                 return 0;
         if (n > p->size - offset)
                 n = (size_t)(p->size - offset);
-        return p->storage->ops->put_peek(p, offset, out, n, e) < 0 ? -1 : (int64_t)n;
+        return p->storage->ops->put_peek(p, offset, out, n, e) ? -1 : (int64_t)n;
 }
 
 int storage_put_seal(struct storage_put *p, struct stored *out, struct err *e)
@@ -102,7 +102,7 @@ int storage_put_seal(struct storage_put *p, struct stored *out, struct err *e)
         assert(p->stage == PUT_OPEN || p->stage == PUT_FAILED);
         if (p->stage == PUT_FAILED)
                 return failed_before(e);
-        if (settle(p, p->storage->ops->put_seal(p, e), PUT_SEALED) < 0)
+        if (advance_put(p, p->storage->ops->put_seal(p, e), PUT_SEALED))
                 return -1;
         *out = p->is;
         return 0;
@@ -113,7 +113,7 @@ int storage_put_commit(struct storage_put *p, struct stored *out, struct err *e)
         assert(p->stage == PUT_SEALED || p->stage == PUT_FAILED);
         if (p->stage == PUT_FAILED)
                 return failed_before(e);
-        if (settle(p, p->storage->ops->put_commit(p, e), PUT_COMMITTED) < 0)
+        if (advance_put(p, p->storage->ops->put_commit(p, e), PUT_COMMITTED))
                 return -1;
         metrics_add(METRIC_STORAGE_BYTES, (double)p->size, "write");
         *out = p->is;
@@ -125,7 +125,7 @@ int storage_put_ensure(struct storage_put *p, bool replace, struct err *e)
         assert(p->stage == PUT_SEALED || p->stage == PUT_COMMITTED || p->stage == PUT_FAILED);
         if (p->stage == PUT_FAILED)
                 return failed_before(e);
-        return settle(p, p->storage->ops->put_ensure(p, replace, e), PUT_COMMITTED);
+        return advance_put(p, p->storage->ops->put_ensure(p, replace, e), PUT_COMMITTED);
 }
 
 void storage_put_end(struct storage_put *p)
@@ -150,9 +150,9 @@ int storage_open_object(struct storage *s, struct sha256 key, uint64_t size, int
 {
         uint64_t found;
 
-        if (s->ops->open_object(s, key, fd, &found, e) < 0)
+        if (s->ops->open_object(s, key, fd, &found, e))
                 return -1;
-        if (check_size(key, found, size, e) < 0) {
+        if (check_size(key, found, size, e)) {
                 fd_close(fd);
                 return -1;
         }
@@ -169,11 +169,11 @@ static int begin_read(struct storage *s, storage_read_begin_fn *begin, struct sh
         *out = NULL;
         if (!begin)
                 return storage_open_object(s, key, size, fd, e);
-        if (begin(s, key, fd, &found, out, e) < 0)
+        if (begin(s, key, fd, &found, out, e))
                 return -1;
         if (*out)
                 (*out)->storage = s;
-        if (check_size(key, found, size, e) < 0) {
+        if (check_size(key, found, size, e)) {
                 fd_close(fd);
                 storage_read_end(*out);
                 *out = NULL;
@@ -250,7 +250,7 @@ static int check_derived_name(const char *name, struct err *e)
 
 int storage_put_derived(struct storage *s, struct sha256 key, const char *name, struct span bytes, struct err *e)
 {
-        if (check_derived_name(name, e) < 0 || s->ops->put_derived(s, key, name, bytes, e) < 0)
+        if (check_derived_name(name, e) || s->ops->put_derived(s, key, name, bytes, e))
                 return -1;
         metrics_add(METRIC_STORAGE_BYTES, (double)bytes.n, "derived");
         return 0;
@@ -258,7 +258,7 @@ int storage_put_derived(struct storage *s, struct sha256 key, const char *name, 
 
 int storage_open_derived(struct storage *s, struct sha256 key, const char *name, int *fd, uint64_t *size, struct err *e)
 {
-        if (check_derived_name(name, e) < 0)
+        if (check_derived_name(name, e))
                 return -1;
         return s->ops->open_derived(s, key, name, fd, size, e);
 }

@@ -56,7 +56,7 @@ static int fs_open(const struct storage_opts *opts, struct storage **out, struct
 
         if (!opts->path || !opts->path[0])
                 return err_set(e, ERR_INVALID, "the storage path is empty");
-        fs = mem_calloc(1, sizeof(*fs));
+        fs = mem_calloc(1, sizeof *fs);
         if (!fs)
                 return err_oom(e);
         fs->base.ops = &storage_fs_ops;
@@ -69,7 +69,7 @@ static int fs_open(const struct storage_opts *opts, struct storage **out, struct
                 err_oom(e);
                 goto out;
         }
-        if (fs_tree_open(fs, opts->expect_content, e) < 0)
+        if (fs_tree_open(fs, opts->expect_content, e))
                 goto out;
         *out = (struct storage *)fs;
         fs = NULL; /* the caller's now */
@@ -108,7 +108,7 @@ static int fs_open_object(struct storage *s, struct sha256 key, int *out, uint64
 
         if (fd < 0 && errno == ENOENT)
                 return err_set(e, ERR_NOT_FOUND, "object %s is not in the storage", hex);
-        if (fd < 0 || fstat(fd, &st) < 0) {
+        if (fd < 0 || fstat(fd, &st)) {
                 err_errno(e, errno, "cannot open object %s", hex);
                 fd_close(&fd);
                 return -1;
@@ -138,18 +138,18 @@ static int fs_remove_object(struct storage *s, struct sha256 key, struct err *e)
         struct fs_shard *d = fs_shard_of(fs, key);
         char hex[SHA256_TEXT_LEN];
 
-        if (fault_err(FAULT("storage.remove"), "cannot remove an object", e) < 0 || fs_remove_derived(fs, key, e) < 0)
+        if (fault_err(FAULT("storage.remove"), "cannot remove an object", e) || fs_remove_derived(fs, key, e))
                 return -1;
-        if (unlinkat(d->fd, sha256_format(key, hex), 0) < 0)
+        if (unlinkat(d->fd, sha256_format(key, hex), 0))
                 return errno == ENOENT ? 0 : err_errno(e, errno, "cannot remove object %s", hex);
-        if (fault_err(FAULT("storage.remove.after"), "cannot remove an object", e) < 0)
+        if (fault_err(FAULT("storage.remove.after"), "cannot remove an object", e))
                 return -1;
         return fs_shard_sync(fs, d, e);
 }
 
 /* ---- state ---------------------------------------------------------------------- */
 
-static int probe(struct fs *fs)
+static int probe_writing(struct fs *fs)
 {
         char name[FS_NAME_LEN];
         int fd = fs_temp_open(fs, fs->way, "try", name), rc = 0;
@@ -171,7 +171,7 @@ static int probe_cached(struct fs *fs)
 
         lock_take(&fs->state_lock);
         if (fs->state_until.ns == 0 || mono_reached(fs->state_until)) {
-                fs->state_errno = probe(fs);
+                fs->state_errno = probe_writing(fs);
                 fs->state_until = mono_add(mono_now(), dur_s(PROBE_SECONDS));
         }
         rc = fs->state_errno;
@@ -196,12 +196,12 @@ static void fs_state(struct storage *s, struct storage_state *out)
                 suspects += fs_shard_suspect(&fs->shards[i]);
         if (rc != 0) {
                 err_errno(&e, rc, "cannot write to %.80s", fs->path);
-                snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
+                snprintf(out->note, sizeof out->note, "%.*s", (int)sizeof out->note - 1, e.msg);
         } else if (fs->min_free > 0 && out->free_bytes < fs->min_free) {
-                snprintf(out->note, sizeof(out->note),
+                snprintf(out->note, sizeof out->note,
                          "less than MIN_FREE_SPACE is free: nothing is taken until there is room");
         } else if (suspects > 0) {
-                snprintf(out->note, sizeof(out->note),
+                snprintf(out->note, sizeof out->note,
                          "%u directories could not be synced since the start: check the disk", suspects);
         }
 }

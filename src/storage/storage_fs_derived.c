@@ -43,10 +43,10 @@ static int make_directories(struct fs *fs, struct sha256 key)
                 return 0;
         if (errno != ENOENT)
                 return -1;
-        snprintf(shard, sizeof(shard), "%.2s", dir);
-        if (mkdirat(fs->derived, shard, 0700) < 0 && errno != EEXIST)
+        snprintf(shard, sizeof shard, "%.2s", dir);
+        if (mkdirat(fs->derived, shard, 0700) && errno != EEXIST)
                 return -1;
-        return mkdirat(fs->derived, dir, 0700) < 0 && errno != EEXIST ? -1 : 0;
+        return mkdirat(fs->derived, dir, 0700) && errno != EEXIST ? -1 : 0;
 }
 
 int fs_put_derived(struct storage *s, struct sha256 key, const char *name, struct span bytes, struct err *e)
@@ -57,14 +57,14 @@ int fs_put_derived(struct storage *s, struct sha256 key, const char *name, struc
 
         if (fd < 0)
                 return err_errno(e, errno, "cannot begin a file in %.100s/tmp", fs->path);
-        rc = fault_err(FAULT("storage.derived"), "cannot write a derived file", e) < 0
+        rc = fault_err(FAULT("storage.derived"), "cannot write a derived file", e)
                      ? -1
                      : fd_write_all(fd, bytes.p, bytes.n, e);
         fd_close(&fd);
         path_of(key, name, path);
         /* The directory is there already for all but an object's first; its removal may come in between. */
-        if (rc == 0 && renameat(fs->tmp, temp, fs->derived, path) < 0 &&
-            (errno != ENOENT || make_directories(fs, key) < 0 || renameat(fs->tmp, temp, fs->derived, path) < 0))
+        if (rc == 0 && renameat(fs->tmp, temp, fs->derived, path) &&
+            (errno != ENOENT || make_directories(fs, key) || renameat(fs->tmp, temp, fs->derived, path)))
                 rc = err_errno(e, errno, "cannot name the derived file %s", name);
         if (rc < 0)
                 unlinkat(fs->tmp, temp, 0);
@@ -84,7 +84,7 @@ int fs_open_derived(struct storage *s, struct sha256 key, const char *name, int 
         fd = openat(fs->derived, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (fd < 0 && errno != ENOENT)
                 return err_errno(e, errno, "cannot open the derived file %s", name);
-        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0) {
+        if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size == 0) {
                 fd_close(&fd);
                 return err_set(e, ERR_NOT_FOUND, "there is no %s of this object", name);
         }
@@ -110,12 +110,12 @@ int fs_remove_derived(struct fs *fs, struct sha256 key, struct err *e)
                 return err_oom(e);
         }
         while (rc == 0 && (d = readdir(dir)) != NULL)
-                if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 && unlinkat(fd, d->d_name, 0) < 0 &&
+                if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 && unlinkat(fd, d->d_name, 0) &&
                     errno != ENOENT)
                         rc = err_errno(e, errno, "cannot remove a derived file");
         closedir(dir);
         /* Not empty: one was made again meanwhile; the next removal takes it. */
-        if (rc == 0 && unlinkat(fs->derived, path, AT_REMOVEDIR) < 0 && errno != ENOENT && errno != ENOTEMPTY)
+        if (rc == 0 && unlinkat(fs->derived, path, AT_REMOVEDIR) && errno != ENOENT && errno != ENOTEMPTY)
                 rc = err_errno(e, errno, "cannot remove the directory of derived files");
         return rc;
 }

@@ -24,7 +24,7 @@ struct walk {
         char path[PATH_LEN];
 };
 
-static int descend(struct walk *w, int parent, const char *name)
+static int open_level(struct walk *w, int parent, const char *name)
 {
         int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -41,20 +41,20 @@ static int descend(struct walk *w, int parent, const char *name)
 }
 
 /* One entry of the innermost directory. */
-static int visit(struct walk *w, const char *name, storage_found_fn *found, void *ctx, struct err *e)
+static int visit_entry(struct walk *w, const char *name, storage_found_fn *found, void *ctx, struct err *e)
 {
         int dir = dirfd(w->dirs[w->depth - 1]);
         struct stat st;
 
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
                 return 0;
-        snprintf(w->path + w->ends[w->depth - 1], sizeof(w->path) - w->ends[w->depth - 1], "%s", name);
-        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        snprintf(w->path + w->ends[w->depth - 1], sizeof w->path - w->ends[w->depth - 1], "%s", name);
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
                 return errno == ENOENT ? 0 : err_errno(e, errno, "cannot look at %.160s", w->path);
         if (S_ISDIR(st.st_mode) && w->depth < LEVELS) {
                 size_t n = strlen(w->path);
-                snprintf(w->path + n, sizeof(w->path) - n, "/");
-                return descend(w, dir, name) == 0 || errno == ENOENT
+                snprintf(w->path + n, sizeof w->path - n, "/");
+                return open_level(w, dir, name) == 0 || errno == ENOENT
                                ? 0
                                : err_errno(e, errno, "cannot read the directory %.160s", w->path);
         }
@@ -71,14 +71,14 @@ int fs_list(struct storage *s, const char *folder, storage_found_fn *found, void
         struct walk w = {.depth = 0};
         int rc = 0;
 
-        if (descend(&w, fs->root, folder) < 0)
+        if (open_level(&w, fs->root, folder))
                 return errno == ENOENT ? 0 : err_errno(e, errno, "cannot read %s in %.120s", folder, fs->path);
         while (rc == 0 && w.depth > 0) {
                 struct dirent *d;
                 errno = 0;
                 d = readdir(w.dirs[w.depth - 1]);
                 if (d)
-                        rc = visit(&w, d->d_name, found, ctx, e);
+                        rc = visit_entry(&w, d->d_name, found, ctx, e);
                 else if (errno)
                         rc = err_errno(e, errno, "cannot read %s in %.120s", folder, fs->path);
                 else

@@ -51,7 +51,7 @@ int storage_link_unnamed(int fd, int dir, const char *name)
 {
         char proc[40];
 
-        snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+        snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
         return linkat(AT_FDCWD, proc, dir, name, AT_SYMLINK_FOLLOW);
 }
 
@@ -64,7 +64,7 @@ static int check_room(struct fs *fs, struct err *e)
         struct statvfs v;
         uint64_t free_bytes;
 
-        if (fs->min_free == 0 || fstatvfs(fs->root, &v) < 0)
+        if (fs->min_free == 0 || fstatvfs(fs->root, &v))
                 return 0;
         free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
         if (free_bytes >= fs->min_free)
@@ -78,9 +78,9 @@ int fs_put_begin(struct storage *s, struct storage_put **out, struct err *e)
         struct fs *fs = (struct fs *)s;
         struct fs_put *p;
 
-        if (check_room(fs, e) < 0)
+        if (check_room(fs, e))
                 return -1;
-        p = mem_alloc(sizeof(*p));
+        p = mem_alloc(sizeof *p);
         if (!p)
                 return err_oom(e);
         memset(p, 0, offsetof(struct fs_put, chunk));
@@ -103,21 +103,21 @@ int fs_put_begin(struct storage *s, struct storage_put **out, struct err *e)
         return 0;
 }
 
-static int flush(struct fs_put *p, const void *bytes, size_t n, struct err *e)
+static int write_out(struct fs_put *p, const void *bytes, size_t n, struct err *e)
 {
         int rc = FAULT("storage.write");
 
         if (rc)
                 return err_errno(e, rc, "cannot write an upload in %.100s", p->fs->path);
         sha256_update(p->sha, bytes, n);
-        if (fd_write_all(p->fd, bytes, n, e) < 0)
+        if (fd_write_all(p->fd, bytes, n, e))
                 return -1;
         p->flushed += n;
         if (p->flushed - p->started >= WRITE_BEHIND) {
                 /* A hint: its failure shows at the fsync. */
                 sync_file_range(p->fd, (off_t)p->started, (off_t)(p->flushed - p->started), SYNC_FILE_RANGE_WRITE);
                 p->started = p->flushed;
-                if (check_room(p->fs, e) < 0)
+                if (check_room(p->fs, e))
                         return -1;
         }
         rc = FAULT("storage.write.after");
@@ -129,7 +129,7 @@ static int flush_held(struct fs_put *p, struct err *e)
         size_t n = p->held;
 
         p->held = 0;
-        return n ? flush(p, p->chunk, n, e) : 0;
+        return n ? write_out(p, p->chunk, n, e) : 0;
 }
 
 /* The kernel gets whole, aligned chunks however small the pieces of a request are. */
@@ -143,13 +143,13 @@ int fs_put_write(struct storage_put *base, const void *bytes, size_t n, struct e
                 size_t part = CHUNK - p->held;
                 if (p->held == 0 && n >= CHUNK) {
                         part = n / CHUNK * CHUNK;
-                        if (flush(p, from, part, e) < 0)
+                        if (write_out(p, from, part, e))
                                 return -1;
                 } else {
                         part = part < n ? part : n;
                         memcpy(p->chunk + p->held, from, part);
                         p->held += part;
-                        if (p->held == CHUNK && flush_held(p, e) < 0)
+                        if (p->held == CHUNK && flush_held(p, e))
                                 return -1;
                 }
                 from += part;
@@ -184,12 +184,12 @@ static int check_file(struct fs_put *p, struct err *e)
 {
         struct stat st;
 
-        if (fstat(p->fd, &st) < 0)
+        if (fstat(p->fd, &st))
                 return err_errno(e, errno, "cannot look at an upload in %.100s", p->fs->path);
         if ((uint64_t)st.st_size != p->base.size)
                 return err_set(e, ERR_IO, "an upload of %llu bytes has %lld on the disk",
                                (unsigned long long)p->base.size, (long long)st.st_size);
-        if ((st.st_mode & 07777) != FS_OBJECT_MODE && fchmod(p->fd, FS_OBJECT_MODE) < 0)
+        if ((st.st_mode & 07777) != FS_OBJECT_MODE && fchmod(p->fd, FS_OBJECT_MODE))
                 return err_errno(e, errno, "cannot make an upload in %.100s read-only", p->fs->path);
         return 0;
 }
@@ -199,10 +199,10 @@ int fs_put_seal(struct storage_put *base, struct err *e)
         struct fs_put *p = (struct fs_put *)base;
         int rc;
 
-        if (flush_held(p, e) < 0 || check_file(p, e) < 0)
+        if (flush_held(p, e) || check_file(p, e))
                 return -1;
         rc = FAULT("storage.fsync");
-        if (rc == 0 && fsync(p->fd) < 0)
+        if (rc == 0 && fsync(p->fd))
                 rc = errno;
         if (rc == 0)
                 rc = FAULT("storage.fsync.after");
@@ -230,7 +230,7 @@ static int rename_gently(struct fs_put *p, int dir, const char *hex)
         return renameat(p->fs->tmp, p->name, dir, hex);
 }
 
-static int place(struct fs_put *p, int dir, const char *hex)
+static int name_file(struct fs_put *p, int dir, const char *hex)
 {
         int rc;
 
@@ -254,18 +254,18 @@ static int place(struct fs_put *p, int dir, const char *hex)
  * it as clean, and syncing again would prove nothing. An entry of our own is
  * dirty again. Readers keep the file they opened, of the same bytes.
  */
-static int replace(struct fs_put *p, int dir, const char *hex)
+static int replace_file(struct fs_put *p, int dir, const char *hex)
 {
         char id[ID_TEXT_LEN];
 
         if (!p->name[0]) {
-                snprintf(p->name, sizeof(p->name), "up-%s", id_format(id_new(), id));
-                if (storage_link_unnamed(p->fd, p->fs->tmp, p->name) < 0) {
+                snprintf(p->name, sizeof p->name, "up-%s", id_format(id_new(), id));
+                if (storage_link_unnamed(p->fd, p->fs->tmp, p->name)) {
                         p->name[0] = '\0';
                         return -1;
                 }
         }
-        if (renameat(p->fs->tmp, p->name, dir, hex) < 0)
+        if (renameat(p->fs->tmp, p->name, dir, hex))
                 return -1;
         p->name[0] = '\0';
         p->placed = true;
@@ -277,14 +277,14 @@ static bool right_size(const struct fs_put *p, const struct stat *st)
         return S_ISREG(st->st_mode) && (uint64_t)st->st_size == p->base.size;
 }
 
-static void remember(struct fs_put *p, const struct stat *st)
+static void remember_stat(struct fs_put *p, const struct stat *st)
 {
         p->dev = st->st_dev;
         p->ino = st->st_ino;
         p->ctime = st->st_ctim;
 }
 
-static bool remembered(const struct fs_put *p, const struct stat *st)
+static bool is_remembered(const struct fs_put *p, const struct stat *st)
 {
         return p->ino == st->st_ino && p->dev == st->st_dev && p->ctime.tv_sec == st->st_ctim.tv_sec &&
                p->ctime.tv_nsec == st->st_ctim.tv_nsec;
@@ -295,23 +295,23 @@ static int meet_existing(struct fs_put *p, struct fs_shard *d, const char *hex, 
 {
         struct stat st;
 
-        if (fstatat(d->fd, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(d->fd, hex, &st, AT_SYMLINK_NOFOLLOW))
                 return errno;
         if (!S_ISREG(st.st_mode))
                 return EEXIST;
         if (over || !right_size(p, &st) || fs_shard_suspect(d))
-                return replace(p, d->fd, hex) < 0 ? errno : 0;
+                return replace_file(p, d->fd, hex) ? errno : 0;
         return 0;
 }
 
 /* What a sync of the directory will be about; known before it, so that a later look tells whether it was. */
-static int look(struct fs_put *p, int dir, const char *hex)
+static int stat_target(struct fs_put *p, int dir, const char *hex)
 {
         struct stat st;
 
-        if (fstatat(dir, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(dir, hex, &st, AT_SYMLINK_NOFOLLOW))
                 return errno;
-        remember(p, &st);
+        remember_stat(p, &st);
         return 0;
 }
 
@@ -321,7 +321,7 @@ static int take_address(struct fs_put *p, struct fs_shard *d, const char *hex, b
         int rc = ENOENT;
 
         for (int tries = 0; rc == ENOENT && tries < TRIES; tries++) {
-                p->placed = place(p, d->fd, hex) == 0;
+                p->placed = name_file(p, d->fd, hex) == 0;
                 rc = p->placed ? 0 : errno;
                 p->base.is.existed = rc == EEXIST;
                 if (rc == EEXIST)
@@ -342,7 +342,7 @@ static int give_address(struct fs_put *p, bool over, struct err *e)
         if (rc == 0)
                 rc = FAULT("storage.link.after");
         /* Gone again already: that is for the look after the catalog's transaction. */
-        if (rc == 0 && (rc = look(p, d->fd, hex)) == ENOENT)
+        if (rc == 0 && (rc = stat_target(p, d->fd, hex)) == ENOENT)
                 rc = 0;
         if (rc)
                 return err_errno(e, rc, "cannot name object %s", hex);
@@ -356,7 +356,7 @@ int fs_put_commit(struct storage_put *base, struct err *e)
 }
 
 /* A file whose last name was removed cannot have another one: the bytes go to a new file. */
-static int renew(struct fs_put *p, struct err *e)
+static int copy_to_new_file(struct fs_put *p, struct err *e)
 {
         char name[FS_NAME_LEN], *piece;
         int fd, rc = 0;
@@ -380,11 +380,11 @@ static int renew(struct fs_put *p, struct err *e)
                 unlinkat(p->fs->tmp, p->name, 0);
         fd_close(&p->fd);
         p->fd = fd;
-        memcpy(p->name, name, sizeof(name));
+        memcpy(p->name, name, sizeof name);
         p->placed = false;
-        if (rc < 0 || check_file(p, e) < 0)
+        if (rc < 0 || check_file(p, e))
                 return -1;
-        return fsync(fd) < 0 ? err_errno(e, errno, "cannot sync an upload in %.100s; it is not kept", p->fs->path) : 0;
+        return fsync(fd) ? err_errno(e, errno, "cannot sync an upload in %.100s; it is not kept", p->fs->path) : 0;
 }
 
 int fs_put_ensure(struct storage_put *base, bool over, struct err *e)
@@ -401,8 +401,9 @@ int fs_put_ensure(struct storage_put *base, bool over, struct err *e)
         if (there && p->placed && fstat(p->fd, &mine) == 0 && mine.st_ino == st.st_ino && mine.st_dev == st.st_dev)
                 return 0;
         if (there && !over && right_size(p, &st))
-                return remembered(p, &st) ? 0 : fs_shard_sync(p->fs, d, e); /* another's, who may not have synced it */
-        if (p->placed && renew(p, e) < 0)
+                return is_remembered(p, &st) ? 0
+                                             : fs_shard_sync(p->fs, d, e); /* another's, who may not have synced it */
+        if (p->placed && copy_to_new_file(p, e))
                 return -1;
         return give_address(p, over, e);
 }

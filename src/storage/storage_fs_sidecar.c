@@ -31,7 +31,7 @@ struct fs_batch {
 
 int fs_batch_begin(struct storage *s, struct storage_batch **out, struct err *e)
 {
-        struct fs_batch *b = mem_calloc(1, sizeof(*b));
+        struct fs_batch *b = mem_calloc(1, sizeof *b);
 
         if (!b)
                 return err_oom(e);
@@ -40,18 +40,18 @@ int fs_batch_begin(struct storage *s, struct storage_batch **out, struct err *e)
         return 0;
 }
 
-static struct entry *add(struct fs_batch *b, const char *name)
+static struct entry *add_entry(struct fs_batch *b, const char *name)
 {
         struct entry *en = &b->entries[b->n++];
 
-        snprintf(en->name, sizeof(en->name), "%s", name);
+        snprintf(en->name, sizeof en->name, "%s", name);
         return en;
 }
 
 int fs_batch_put(struct storage_batch *base, const char *name, struct span bytes, struct err *e)
 {
         struct fs_batch *b = (struct fs_batch *)base;
-        struct entry *en = add(b, name);
+        struct entry *en = add_entry(b, name);
         int fd = fs_temp_open(b->fs, FS_WAY_LINK, "sc-", en->temp), rc = FAULT("storage.sidecar");
 
         if (fd < 0) {
@@ -66,13 +66,13 @@ int fs_batch_put(struct storage_batch *base, const char *name, struct span bytes
 int fs_batch_remove(struct storage_batch *base, const char *name, struct err *e)
 {
         (void)e;
-        add((struct fs_batch *)base, name);
+        add_entry((struct fs_batch *)base, name);
         return 0;
 }
 
 /* ---- the commit --------------------------------------------------------------------- */
 
-static int failed(const struct fs_batch *b, int errnum, const char *what, const char *name, struct err *e)
+static int entry_failed(const struct fs_batch *b, int errnum, const char *what, const char *name, struct err *e)
 {
         return err_errno(e, errnum, "cannot %s %.60s in %.100s", what, name, b->fs->path);
 }
@@ -83,7 +83,7 @@ static int sync_one(int parent, const char *name, int flags)
 
         if (fd < 0)
                 return -1;
-        rc = fsync(fd) < 0 && !(flags & O_DIRECTORY && errno == EINVAL) ? -1 : 0;
+        rc = fsync(fd) && !(flags & O_DIRECTORY && errno == EINVAL) ? -1 : 0;
         fd_close(&fd);
         return rc;
 }
@@ -92,7 +92,7 @@ static int sync_all(struct fs_batch *b, struct err *e)
 {
         int rc = FAULT("storage.sidecar.sync");
 
-        if (rc == 0 && syncfs(b->fs->sidecar) < 0)
+        if (rc == 0 && syncfs(b->fs->sidecar))
                 rc = errno;
         return rc ? err_errno(e, rc, "cannot sync the sidecars in %.100s", b->fs->path) : 0;
 }
@@ -102,8 +102,8 @@ static int sync_files(struct fs_batch *b, struct err *e)
         if (b->n > SYNC_EACH_MAX)
                 return sync_all(b, e);
         for (unsigned i = 0; i < b->n; i++)
-                if (b->entries[i].temp[0] && sync_one(b->fs->tmp, b->entries[i].temp, 0) < 0)
-                        return failed(b, errno, "sync the sidecar", b->entries[i].name, e);
+                if (b->entries[i].temp[0] && sync_one(b->fs->tmp, b->entries[i].temp, 0))
+                        return entry_failed(b, errno, "sync the sidecar", b->entries[i].name, e);
         return 0;
 }
 
@@ -123,27 +123,26 @@ static int make_directories(struct fs_batch *b, const char *name)
         directory_of(name, dir);
         if (mkdirat(b->fs->sidecar, dir, 0700) == 0 || errno == EEXIST)
                 return 0;
-        if (errno != ENOENT || (mkdirat(b->fs->sidecar, "assets", 0700) < 0 && errno != EEXIST))
+        if (errno != ENOENT || (mkdirat(b->fs->sidecar, "assets", 0700) && errno != EEXIST))
                 return -1;
-        return mkdirat(b->fs->sidecar, dir, 0700) < 0 && errno != EEXIST ? -1 : 0;
+        return mkdirat(b->fs->sidecar, dir, 0700) && errno != EEXIST ? -1 : 0;
 }
 
-static int apply(struct fs_batch *b, struct entry *en, struct err *e)
+static int apply_entry(struct fs_batch *b, struct entry *en, struct err *e)
 {
         const struct fs *fs = b->fs;
         int rc = FAULT("storage.sidecar.rename");
 
         if (rc)
-                return failed(b, rc, "name the sidecar", en->name, e);
+                return entry_failed(b, rc, "name the sidecar", en->name, e);
         if (!en->temp[0])
-                return unlinkat(fs->sidecar, en->name, 0) < 0 && errno != ENOENT
-                               ? failed(b, errno, "remove the sidecar", en->name, e)
+                return unlinkat(fs->sidecar, en->name, 0) && errno != ENOENT
+                               ? entry_failed(b, errno, "remove the sidecar", en->name, e)
                                : 0;
         /* The directory is there already for all but its first. */
-        if (renameat(fs->tmp, en->temp, fs->sidecar, en->name) < 0 &&
-            (errno != ENOENT || make_directories(b, en->name) < 0 ||
-             renameat(fs->tmp, en->temp, fs->sidecar, en->name) < 0))
-                return failed(b, errno, "name the sidecar", en->name, e);
+        if (renameat(fs->tmp, en->temp, fs->sidecar, en->name) &&
+            (errno != ENOENT || make_directories(b, en->name) || renameat(fs->tmp, en->temp, fs->sidecar, en->name)))
+                return entry_failed(b, errno, "name the sidecar", en->name, e);
         en->temp[0] = '\0';
         return 0;
 }
@@ -157,8 +156,8 @@ static int sync_names(struct fs_batch *b, struct err *e)
         for (unsigned i = 0; i < b->n; i++) {
                 directory_of(b->entries[i].name, dir);
                 /* ENOENT: nothing was removed from a directory that is not there. */
-                if (sync_one(b->fs->sidecar, dir, O_DIRECTORY) < 0 && errno != ENOENT)
-                        return failed(b, errno, "sync the directory of the sidecar", b->entries[i].name, e);
+                if (sync_one(b->fs->sidecar, dir, O_DIRECTORY) && errno != ENOENT)
+                        return entry_failed(b, errno, "sync the directory of the sidecar", b->entries[i].name, e);
         }
         return 0;
 }
@@ -167,10 +166,10 @@ int fs_batch_commit(struct storage_batch *base, struct err *e)
 {
         struct fs_batch *b = (struct fs_batch *)base;
 
-        if (sync_files(b, e) < 0)
+        if (sync_files(b, e))
                 return -1;
         for (unsigned i = 0; i < b->n; i++)
-                if (apply(b, &b->entries[i], e) < 0)
+                if (apply_entry(b, &b->entries[i], e))
                         return -1;
         return sync_names(b, e);
 }
@@ -197,12 +196,12 @@ int fs_get_sidecar(struct storage *s, const char *name, struct buf *out, struct 
 
         if (fs->sidecar < 0 || (fd < 0 && errno == ENOENT))
                 return err_set(e, ERR_NOT_FOUND, "there is no sidecar %s", name);
-        if (fd < 0 || fstat(fd, &st) < 0) {
+        if (fd < 0 || fstat(fd, &st)) {
                 err_errno(e, errno, "cannot open the sidecar %s", name);
                 fd_close(&fd);
                 return -1;
         }
-        while (S_ISREG(st.st_mode) && !buf_failed(out) && (n = read(fd, piece, sizeof(piece))) != 0) {
+        while (S_ISREG(st.st_mode) && !buf_failed(out) && (n = read(fd, piece, sizeof piece)) != 0) {
                 if (n < 0 && errno != EINTR)
                         break;
                 if (n > 0)

@@ -36,13 +36,13 @@ static int sync_directory(int fd)
 {
         int rc = FAULT("storage.dirsync");
 
-        if (rc == 0 && fsync(fd) < 0)
+        if (rc == 0 && fsync(fd))
                 rc = errno == EINVAL ? 0 : errno; /* EINVAL: directories of this file system need no sync */
         return rc ? rc : FAULT("storage.dirsync.after");
 }
 
 /* Called with the lock, returns with it. */
-static void lead(struct fs_shard *d)
+static void sync_for_all(struct fs_shard *d)
 {
         struct fs_waiter *mine = d->waiting, *w;
         int rc;
@@ -74,7 +74,7 @@ int fs_shard_sync(struct fs *fs, struct fs_shard *d, struct err *e)
                 if (d->syncing)
                         cond_wait(&d->synced, &d->lock);
                 else
-                        lead(d);
+                        sync_for_all(d);
         }
         lock_drop(&d->lock);
         if (me.errnum == 0)

@@ -20,7 +20,7 @@
 /* The directory's descriptor; *made tells that it was not there. */
 static int open_dir(struct fs *fs, int parent, const char *name, bool *made, struct err *e)
 {
-        int fd, why = fs->read_only ? EROFS : mkdirat(parent, name, 0700) < 0 ? errno : 0;
+        int fd, why = fs->read_only ? EROFS : mkdirat(parent, name, 0700) ? errno : 0;
 
         if (why == 0)
                 *made = true;
@@ -33,7 +33,7 @@ static int open_dir(struct fs *fs, int parent, const char *name, bool *made, str
 
 static int sync_dir(struct fs *fs, int fd, struct err *e)
 {
-        if (fsync(fd) < 0 && errno != EINVAL)
+        if (fsync(fd) && errno != EINVAL)
                 return err_errno(e, errno, "cannot sync a directory in %.100s", fs->path);
         return 0;
 }
@@ -47,12 +47,12 @@ static int open_shards(struct fs *fs, bool first, struct err *e)
                 bool made_this = first;
                 int fd;
 
-                snprintf(name, sizeof(name), "%02x", i);
+                snprintf(name, sizeof name, "%02x", i);
                 fd = open_dir(fs, fs->objects, name, &made_this, e);
                 if (fd < 0)
                         return -1;
                 fs_shard_init(&fs->shards[fs->shard_count++], fd);
-                if (made_this && sync_dir(fs, fd, e) < 0)
+                if (made_this && sync_dir(fs, fd, e))
                         return -1;
                 made |= made_this;
         }
@@ -64,20 +64,20 @@ static int write_sentinel(struct fs *fs, struct err *e)
         char text[128], id[ID_TEXT_LEN];
         int fd, n, rc;
 
-        if (fault_err(FAULT("storage.sentinel"), "cannot write the sentinel", e) < 0)
+        if (fault_err(FAULT("storage.sentinel"), "cannot write the sentinel", e))
                 return -1;
-        n = snprintf(text, sizeof(text), "file-allocator storage 1\ninstallation %s\n", id_format(id_new(), id));
+        n = snprintf(text, sizeof text, "file-allocator storage 1\ninstallation %s\n", id_format(id_new(), id));
         unlinkat(fs->root, FS_SENTINEL ".new", 0); /* of a first use that was cut short */
         fd = openat(fs->root, FS_SENTINEL ".new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0440);
         if (fd < 0)
                 return err_errno(e, errno, "cannot write in the storage directory %.120s", fs->path);
         rc = fd_write_all(fd, text, (size_t)n, e);
-        if (rc == 0 && fsync(fd) < 0)
+        if (rc == 0 && fsync(fd))
                 rc = err_errno(e, errno, "cannot sync the sentinel in %.120s", fs->path);
         fd_close(&fd);
-        if (rc == 0 && renameat(fs->root, FS_SENTINEL ".new", fs->root, FS_SENTINEL) < 0)
+        if (rc == 0 && renameat(fs->root, FS_SENTINEL ".new", fs->root, FS_SENTINEL))
                 rc = err_errno(e, errno, "cannot name the sentinel in %.120s", fs->path);
-        if (rc < 0 || fault_err(FAULT("storage.sentinel.after"), "cannot name the sentinel", e) < 0)
+        if (rc < 0 || fault_err(FAULT("storage.sentinel.after"), "cannot name the sentinel", e))
                 return -1;
         return sync_dir(fs, fs->root, e);
 }
@@ -87,13 +87,13 @@ static int write_sentinel(struct fs *fs, struct err *e)
  * beside the server) must not take the first one's uploads for leftovers, so
  * everyone holds a shared lock on tmp/ and only who finds itself alone sweeps.
  */
-static void sweep(struct fs *fs)
+static void sweep_tmp(struct fs *fs)
 {
         int fd = -1;
         DIR *dir;
         struct dirent *d;
 
-        if (flock(fs->tmp, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        if (flock(fs->tmp, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
                 goto share;
         fd = openat(fs->tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         dir = fd < 0 ? NULL : fdopendir(fd);
@@ -106,7 +106,7 @@ static void sweep(struct fs *fs)
                         unlinkat(fs->tmp, d->d_name, 0);
         closedir(dir);
 share:
-        while (flock(fs->tmp, LOCK_SH) < 0 && errno == EINTR)
+        while (flock(fs->tmp, LOCK_SH) && errno == EINTR)
                 ;
 }
 
@@ -126,7 +126,7 @@ static int try_way(struct fs *fs, enum fs_way way)
         fd = fs_temp_open(fs, way, "try", name);
         if (fd < 0)
                 return errno;
-        snprintf(to, sizeof(to), "to-%s", id_format(id_new(), id));
+        snprintf(to, sizeof to, "to-%s", id_format(id_new(), id));
         if (way == FS_WAY_UNNAMED)
                 rc = storage_link_unnamed(fd, fs->tmp, to);
         else if (way == FS_WAY_LINK)
@@ -163,7 +163,7 @@ static int open_root(struct fs *fs, bool expect_content, bool *first, struct err
         struct stat st;
 
         fs->root = open(fs->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        *first = fs->root < 0 || fstatat(fs->root, FS_SENTINEL, &st, 0) < 0;
+        *first = fs->root < 0 || fstatat(fs->root, FS_SENTINEL, &st, 0);
         if (*first && fs->read_only)
                 return err_set(e, ERR_NOT_FOUND, "%.160s is no storage: it holds no " FS_SENTINEL " file", fs->path);
         if (*first && expect_content)
@@ -173,7 +173,7 @@ static int open_root(struct fs *fs, bool expect_content, bool *first, struct err
                                fs->path);
         if (fs->root >= 0)
                 return 0;
-        if (dir_make(fs->path, e) < 0)
+        if (dir_make(fs->path, e))
                 return -1;
         fs->root = open(fs->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         return fs->root < 0 ? err_errno(e, errno, "cannot open the storage directory %.120s", fs->path) : 0;
@@ -183,11 +183,11 @@ int fs_tree_open(struct fs *fs, bool expect_content, struct err *e)
 {
         bool first, made;
 
-        if (open_root(fs, expect_content, &first, e) < 0)
+        if (open_root(fs, expect_content, &first, e))
                 return -1;
         made = first;
         if ((fs->objects = open_dir(fs, fs->root, "objects", &made, e)) < 0 ||
-            (fs->derived = open_dir(fs, fs->root, "derived", &made, e)) < 0 || open_shards(fs, first, e) < 0)
+            (fs->derived = open_dir(fs, fs->root, "derived", &made, e)) < 0 || open_shards(fs, first, e))
                 return -1;
         if (fs->read_only) {
                 /* One of an earlier version has none. */
@@ -197,10 +197,10 @@ int fs_tree_open(struct fs *fs, bool expect_content, struct err *e)
         if ((fs->sidecar = open_dir(fs, fs->root, "sidecar", &made, e)) < 0 ||
             (fs->tmp = open_dir(fs, fs->root, "tmp", &made, e)) < 0)
                 return -1;
-        sweep(fs);
-        if (choose_way(fs, e) < 0 || (made && sync_dir(fs, fs->root, e) < 0))
+        sweep_tmp(fs);
+        if (choose_way(fs, e) || (made && sync_dir(fs, fs->root, e)))
                 return -1;
         if (!first)
                 return 0;
-        return dir_sync_above(fs->path, e) < 0 ? -1 : write_sentinel(fs, e);
+        return dir_sync_above(fs->path, e) ? -1 : write_sentinel(fs, e);
 }

@@ -41,7 +41,7 @@ bool storage_sidecar_parse(struct span name, bool *folder, struct id *id)
         if (!slash)
                 return span_eq(name, STORAGE_CATALOG_SIDECAR);
         stem = (struct span){slash + 1, name.n - (size_t)(slash + 1 - name.p)};
-        if (stem.n < sizeof(end) || !id_parse((struct span){stem.p, stem.n - (sizeof(end) - 1)}, id))
+        if (stem.n < sizeof end || !id_parse((struct span){stem.p, stem.n - (sizeof end - 1)}, id))
                 return false;
         *folder = name.p[0] == 'f';
         return span_eq(name, *folder ? storage_folder_sidecar(*id, want) : storage_asset_sidecar(*id, want));
@@ -62,7 +62,7 @@ static int check_name(const char *name, struct err *e)
 
 int storage_get_sidecar(struct storage *s, const char *name, struct buf *out, struct err *e)
 {
-        return check_name(name, e) < 0 ? -1 : s->ops->get_sidecar(s, name, out, e);
+        return check_name(name, e) ? -1 : s->ops->get_sidecar(s, name, out, e);
 }
 
 /* ---- batches ------------------------------------------------------------------------ */
@@ -70,23 +70,23 @@ int storage_get_sidecar(struct storage *s, const char *name, struct buf *out, st
 int storage_batch_begin(struct storage *s, struct storage_batch **out, struct err *e)
 {
         *out = NULL;
-        if (s->ops->batch_begin(s, out, e) < 0)
+        if (s->ops->batch_begin(s, out, e))
                 return -1;
         (*out)->storage = s;
         return 0;
 }
 
-static int take(struct storage_batch *b, const char *name, struct err *e)
+static int take_entry(struct storage_batch *b, const char *name, struct err *e)
 {
         assert(!b->over && b->n < STORAGE_BATCH_MAX);
-        if (check_name(name, e) < 0)
+        if (check_name(name, e))
                 return -1;
         b->n++;
         return 0;
 }
 
 /* One that was written in part must not get its name. */
-static int settle(struct storage_batch *b, int rc)
+static int note_failure(struct storage_batch *b, int rc)
 {
         b->failed |= rc < 0;
         return rc;
@@ -97,12 +97,12 @@ int storage_batch_put(struct storage_batch *b, const char *name, struct span byt
         if (bytes.n > STORAGE_SIDECAR_MAX)
                 return err_set(e, ERR_TOO_LARGE, "the sidecar %s would have %zu bytes, more than %zu", name, bytes.n,
                                STORAGE_SIDECAR_MAX);
-        return take(b, name, e) < 0 ? -1 : settle(b, b->storage->ops->batch_put(b, name, bytes, e));
+        return take_entry(b, name, e) ? -1 : note_failure(b, b->storage->ops->batch_put(b, name, bytes, e));
 }
 
 int storage_batch_remove(struct storage_batch *b, const char *name, struct err *e)
 {
-        return take(b, name, e) < 0 ? -1 : settle(b, b->storage->ops->batch_remove(b, name, e));
+        return take_entry(b, name, e) ? -1 : note_failure(b, b->storage->ops->batch_remove(b, name, e));
 }
 
 int storage_batch_commit(struct storage_batch *b, struct err *e)
@@ -167,7 +167,7 @@ static bool parse_hash(struct span path, struct sha256 *key, struct span *rest)
         return span_eq(hash, hex) && shard.n == 2 && memcmp(shard.p, hex, 2) == 0;
 }
 
-static bool recognise(enum storage_area area, const char *path, struct storage_item *item)
+static bool parse_item(enum storage_area area, const char *path, struct storage_item *item)
 {
         struct span rest = {0};
 
@@ -182,12 +182,12 @@ static bool recognise(enum storage_area area, const char *path, struct storage_i
         return storage_derived_named(item->name);
 }
 
-static int tell(void *ctx, const struct storage_found *f, struct err *e)
+static int tell_item(void *ctx, const struct storage_found *f, struct err *e)
 {
         struct listing *l = ctx;
         struct storage_item item = {.name = f->path, .size = f->size, .mtime = f->mtime};
 
-        item.stray = !f->regular || !recognise(l->area, f->path, &item);
+        item.stray = !f->regular || !parse_item(l->area, f->path, &item);
         if (item.stray)
                 item.name = f->path;
         return l->fn(l->ctx, &item, e);
@@ -199,5 +199,5 @@ int storage_list(struct storage *s, enum storage_area area, storage_item_fn *fn,
                 [STORAGE_OBJECTS] = "objects", [STORAGE_DERIVED] = "derived", [STORAGE_SIDECARS] = "sidecar"};
         struct listing l = {.area = area, .fn = fn, .ctx = ctx};
 
-        return s->ops->list(s, folders[area], tell, &l, e);
+        return s->ops->list(s, folders[area], tell_item, &l, e);
 }

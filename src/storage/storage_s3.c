@@ -54,7 +54,7 @@ const struct storage_ops storage_s3_ops = {
 
 /* ---- the address --------------------------------------------------------------- */
 
-static bool given(const char *s)
+static bool is_given(const char *s)
 {
         return s && *s;
 }
@@ -65,10 +65,10 @@ static int set_bucket(struct s3 *s, struct span named, const char *other, struct
 
         if (named.n == 0)
                 named = span_of(other);
-        else if (given(other) && !span_eq(named, other))
+        else if (is_given(other) && !span_eq(named, other))
                 return err_set(e, ERR_INVALID, "the storage URL and S3_BUCKET name different buckets");
-        if (named.n >= 3 && named.n < sizeof(bucket))
-                snprintf(bucket, sizeof(bucket), "%.*s", (int)named.n, named.p);
+        if (named.n >= 3 && named.n < sizeof bucket)
+                snprintf(bucket, sizeof bucket, "%.*s", (int)named.n, named.p);
         if (!bucket[0] ||
             strspn(bucket, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") != named.n ||
             bucket[0] == '.' || bucket[0] == '-' || strstr(bucket, ".."))
@@ -133,8 +133,8 @@ static int set_root(struct s3 *s, const struct storage_s3_opts *o, struct err *e
         struct buf b;
         size_t n;
 
-        snprintf(amazon, sizeof(amazon), "https://s3.%.100s.amazonaws.com", s->region);
-        if (!given(endpoint))
+        snprintf(amazon, sizeof amazon, "https://s3.%.100s.amazonaws.com", s->region);
+        if (!is_given(endpoint))
                 endpoint = amazon;
         host = strstr(endpoint, "://");
         /* It is not repeated: it may carry a password, which is not how this one is given. */
@@ -174,7 +174,7 @@ static int set_place(struct s3 *s, struct err *e)
 
 static int set_credentials(struct s3 *s, const struct storage_s3_opts *o, struct err *e)
 {
-        const char *region = given(o->region) ? o->region : "us-east-1";
+        const char *region = is_given(o->region) ? o->region : "us-east-1";
 
         if (strspn(region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != strlen(region) ||
             strlen(region) > 64)
@@ -183,16 +183,16 @@ static int set_credentials(struct s3 *s, const struct storage_s3_opts *o, struct
         return s->region ? s3_identity_open(s, o, e) : err_oom(e);
 }
 
-static int configure(struct s3 *s, const struct storage_opts *opts, struct err *e)
+static int read_settings(struct s3 *s, const struct storage_opts *opts, struct err *e)
 {
         const struct storage_s3_opts *o = &opts->s3;
         struct span rest = span_of(opts->url + 5), bucket = {0};
 
         span_cut(&rest, '/', &bucket);
-        if (set_credentials(s, o, e) < 0 || set_bucket(s, bucket, o->bucket, e) < 0 || set_prefix(s, rest, e) < 0 ||
-            set_root(s, o, e) < 0 || set_place(s, e) < 0)
+        if (set_credentials(s, o, e) || set_bucket(s, bucket, o->bucket, e) || set_prefix(s, rest, e) ||
+            set_root(s, o, e) || set_place(s, e))
                 return -1;
-        if (!given(o->spool_path))
+        if (!is_given(o->spool_path))
                 return err_set(e, ERR_INVALID, "the spool path of the S3 storage is empty");
         s->spool_path = mem_strdup(o->spool_path);
         if (!s->spool_path)
@@ -210,7 +210,7 @@ static int write_sentinel(struct s3 *s, struct err *e)
 {
         char text[128], id[ID_TEXT_LEN];
         struct httpc_response r;
-        int n = snprintf(text, sizeof(text), "file-allocator storage 1\ninstallation %s\n", id_format(id_new(), id));
+        int n = snprintf(text, sizeof text, "file-allocator storage 1\ninstallation %s\n", id_format(id_new(), id));
         int rc = fault_err(FAULT("storage.sentinel"), "cannot write the sentinel", e);
 
         if (rc < 0)
@@ -249,7 +249,7 @@ static int check_sentinel(struct s3 *s, const struct storage_opts *o, struct err
 
 static int s3_open(const struct storage_opts *opts, struct storage **out, struct err *e)
 {
-        struct s3 *s = mem_calloc(1, sizeof(*s));
+        struct s3 *s = mem_calloc(1, sizeof *s);
         int rc = -1;
 
         if (!s)
@@ -261,8 +261,8 @@ static int s3_open(const struct storage_opts *opts, struct storage **out, struct
         lock_init(&s->syncing, "storage s3 sync", RANK_STORAGE);
         cond_init(&s->changed);
         cond_init(&s->work);
-        if (configure(s, opts, e) < 0 || s3_spool_open(s, e) < 0 || s3_back_open(s, e) < 0 ||
-            check_sentinel(s, opts, e) < 0 || s3_back_start(s, e) < 0)
+        if (read_settings(s, opts, e) || s3_spool_open(s, e) || s3_back_open(s, e) || check_sentinel(s, opts, e) ||
+            s3_back_start(s, e))
                 goto out;
         s->reachable = true;
         s->state_until = mono_add(mono_now(), dur_s(PROBE_SECONDS));
@@ -358,18 +358,18 @@ static int s3_remove_object(struct storage *base, struct sha256 key, struct err 
         int rc;
 
         s3_object_key(key, path);
-        if (fault_err(FAULT("storage.remove"), "cannot remove an object", e) < 0)
+        if (fault_err(FAULT("storage.remove"), "cannot remove an object", e))
                 return -1;
         s3_claim(s, &claim, path);
         s3_copy_drop(s, path);
-        rc = s3_back_remove(s, key, e) < 0 || remove_derived(s, key, e) < 0 || s3_remove_key(s, path, e) < 0 ? -1 : 0;
+        rc = s3_back_remove(s, key, e) || remove_derived(s, key, e) || s3_remove_key(s, path, e) ? -1 : 0;
         s3_unclaim(s, &claim);
         return rc == 0 ? fault_err(FAULT("storage.remove.after"), "cannot remove an object", e) : rc;
 }
 
 /* ---- state ---------------------------------------------------------------------------- */
 
-static bool probe(struct s3 *s, char *note, size_t n)
+static bool probe_store(struct s3 *s, char *note, size_t n)
 {
         struct httpc_response r;
         struct err e = {.msg = ""};
@@ -383,9 +383,9 @@ static bool probe(struct s3 *s, char *note, size_t n)
 }
 
 /* One caller asks the store, the others take what was known before. */
-static void refresh(struct s3 *s)
+static void refresh_state(struct s3 *s)
 {
-        char note[sizeof(s->note)];
+        char note[sizeof s->note];
         bool mine, reachable;
 
         lock_take(&s->lock);
@@ -395,10 +395,10 @@ static void refresh(struct s3 *s)
         lock_drop(&s->lock);
         if (!mine)
                 return;
-        reachable = probe(s, note, sizeof(note));
+        reachable = probe_store(s, note, sizeof note);
         lock_take(&s->lock);
         s->reachable = reachable;
-        memcpy(s->note, note, sizeof(note));
+        memcpy(s->note, note, sizeof note);
         s->state_until = mono_add(mono_now(), dur_s(PROBE_SECONDS));
         s->probing = false;
         lock_drop(&s->lock);
@@ -410,13 +410,13 @@ static void s3_state(struct storage *base, struct storage_state *out)
         struct statvfs v;
         uint64_t taken, room;
 
-        refresh(s);
+        refresh_state(s);
         lock_take(&s->lock);
         out->writable = s->write_back ? atomic_load(&s->sync_errno) == 0 : s->reachable;
         if (s->write_back && !out->writable)
-                snprintf(out->note, sizeof(out->note), "a sync of the spool failed: nothing more is acknowledged");
+                snprintf(out->note, sizeof out->note, "a sync of the spool failed: nothing more is acknowledged");
         else
-                memcpy(out->note, *s->note ? s->note : s->trouble, sizeof(out->note));
+                memcpy(out->note, *s->note ? s->note : s->trouble, sizeof out->note);
         s3_back_state(s, out);
         taken = s->used - s->copied; /* copies give way */
         room = taken < s->spool_max ? s->spool_max - taken : 0;

@@ -40,13 +40,13 @@ struct s3_waiting {
 
 /* ---- the list, lock held ---------------------------------------------------------- */
 
-static void append(struct s3 *s, struct s3_waiting *w)
+static void append_waiting(struct s3 *s, struct s3_waiting *w)
 {
         *s->last = w;
         s->last = &w->next;
 }
 
-static void cut(struct s3 *s, struct s3_waiting **at)
+static void cut_waiting(struct s3 *s, struct s3_waiting **at)
 {
         struct s3_waiting *w = *at;
 
@@ -56,7 +56,7 @@ static void cut(struct s3 *s, struct s3_waiting **at)
         mem_free(w);
 }
 
-static void count(struct s3 *s, int by, uint64_t size)
+static void count_waiting(struct s3 *s, int by, uint64_t size)
 {
         s->nwaiting += (uint64_t)(int64_t)by;
         s->waiting_bytes += by > 0 ? size : -size;
@@ -69,12 +69,12 @@ static int found_one(struct s3 *s, const char *name, struct s3_waiting ***all, s
         struct sha256 key;
         struct stat st;
 
-        if (!sha256_parse(span_of(name), &key) || fstatat(s->waiting, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        if (!sha256_parse(span_of(name), &key) || fstatat(s->waiting, name, &st, AT_SYMLINK_NOFOLLOW) ||
             !S_ISREG(st.st_mode))
                 return 0;
-        if (mem_grow((void **)all, cap, *n + 1, sizeof(**all)) < 0)
+        if (mem_grow((void **)all, cap, *n + 1, sizeof **all))
                 return err_oom(e);
-        struct s3_waiting *w = (*all)[*n] = mem_calloc(1, sizeof(*w));
+        struct s3_waiting *w = (*all)[*n] = mem_calloc(1, sizeof *w);
         if (!w)
                 return err_oom(e);
         w->sha256 = key;
@@ -91,7 +91,7 @@ static int by_age(const void *a, const void *b)
         return (x > y) - (x < y);
 }
 
-static int scan(struct s3 *s, struct err *e)
+static int scan_folder(struct s3 *s, struct err *e)
 {
         int fd = openat(s->waiting, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
         DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -112,8 +112,8 @@ static int scan(struct s3 *s, struct err *e)
         if (n > 0)
                 qsort(all, n, sizeof(struct s3_waiting *), by_age);
         for (size_t i = 0; i < n; i++) {
-                append(s, all[i]);
-                count(s, 1, all[i]->size);
+                append_waiting(s, all[i]);
+                count_waiting(s, 1, all[i]->size);
                 s->used += all[i]->size;
         }
         mem_free(all);
@@ -138,10 +138,9 @@ int s3_back_list(struct s3 *s, storage_found_fn *found, void *ctx, struct err *e
                 struct storage_found f = {.path = path, .regular = true};
                 struct sha256 key;
                 struct stat st;
-                if (!sha256_parse(span_of(d->d_name), &key) ||
-                    fstatat(s->waiting, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                if (!sha256_parse(span_of(d->d_name), &key) || fstatat(s->waiting, d->d_name, &st, AT_SYMLINK_NOFOLLOW))
                         continue;
-                snprintf(path, sizeof(path), "%.2s/%.64s", d->d_name, d->d_name);
+                snprintf(path, sizeof path, "%.2s/%.64s", d->d_name, d->d_name);
                 f.size = (uint64_t)st.st_size;
                 f.mtime.us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
                 rc = found(ctx, &f, e);
@@ -158,7 +157,7 @@ static int try_link(struct s3 *s, struct err *e)
 {
         int fd = -1, rc;
 
-        if (s3_spool_file(s, &fd, e) < 0)
+        if (s3_spool_file(s, &fd, e))
                 return -1;
         unlinkat(s->waiting, "try", 0);
         rc = storage_link_unnamed(fd, s->waiting, "try");
@@ -175,27 +174,27 @@ static int try_link(struct s3 *s, struct err *e)
 /* The folder and all above it last before anything in it is acknowledged. */
 static int make_folder(struct s3 *s, struct err *e)
 {
-        if (mkdirat(s->spool, FOLDER, 0700) < 0 && errno != EEXIST)
+        if (mkdirat(s->spool, FOLDER, 0700) && errno != EEXIST)
                 return err_errno(e, errno, "cannot make a folder in the spool %.120s", s->spool_path);
-        if (fsync(s->spool) < 0)
+        if (fsync(s->spool))
                 return err_errno(e, errno, "cannot sync the spool %.120s", s->spool_path);
         return dir_sync_above(s->spool_path, e);
 }
 
 int s3_back_open(struct s3 *s, struct err *e)
 {
-        if (s->write_back && make_folder(s, e) < 0)
+        if (s->write_back && make_folder(s, e))
                 return -1;
         s->waiting = openat(s->spool, FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (s->waiting < 0 && errno == ENOENT)
                 return 0; /* and no write-back */
         if (s->waiting < 0)
                 return err_errno(e, errno, "cannot open the spool %.120s", s->spool_path);
-        if (flock(s->waiting, LOCK_EX | LOCK_NB) < 0)
+        if (flock(s->waiting, LOCK_EX | LOCK_NB))
                 return err_set(e, ERR_CONFLICT,
                                "another process uses the spool %.120s: with S3_WRITE_BACK each needs its own",
                                s->spool_path);
-        if (scan(s, e) < 0)
+        if (scan_folder(s, e))
                 return -1;
         if (s->write_back)
                 return try_link(s, e);
@@ -215,7 +214,7 @@ static int sync_waiting(struct s3 *s, struct err *e)
         rc = atomic_load(&s->sync_errno);
         if (rc == 0) {
                 rc = FAULT("storage.dirsync");
-                if (rc == 0 && fsync(s->waiting) < 0)
+                if (rc == 0 && fsync(s->waiting))
                         rc = errno;
                 atomic_store(&s->sync_errno, rc);
         }
@@ -226,7 +225,7 @@ static int sync_waiting(struct s3 *s, struct err *e)
 int s3_back_put(const struct s3_body *b, uint64_t *promised, bool *existed, struct err *e)
 {
         struct s3 *s = b->s;
-        struct s3_waiting *w = mem_calloc(1, sizeof(*w));
+        struct s3_waiting *w = mem_calloc(1, sizeof *w);
         char hex[SHA256_TEXT_LEN], key[S3_KEY_MAX];
         int rc;
 
@@ -239,14 +238,14 @@ int s3_back_put(const struct s3_body *b, uint64_t *promised, bool *existed, stru
         s3_object_key(b->sha256, key);
         lock_take(&s->lock);
         rc = FAULT("storage.link");
-        if (rc == 0 && storage_link_unnamed(b->fd, s->waiting, hex) < 0)
+        if (rc == 0 && storage_link_unnamed(b->fd, s->waiting, hex))
                 rc = errno;
         /* A copy tells only that it was in the store: another instance may have removed it. So it waits again. */
         *existed = rc == EEXIST || s3_copy_known(s, key);
         if (rc == 0) {
-                append(s, w);
+                append_waiting(s, w);
                 w = NULL;
-                count(s, 1, b->size);
+                count_waiting(s, 1, b->size);
                 *promised = 0;
                 cond_signal(&s->work);
         }
@@ -292,7 +291,7 @@ int s3_back_find(struct s3 *s, struct sha256 key, int *fd, uint64_t *size, struc
                 return errno == ENOENT ? 0 : err_errno(e, errno, "cannot open object %s in the spool", hex);
         /* The file becomes a copy when it is sent, and a copy with readers stays. */
         lock_take(&s->lock);
-        rc = flock(*fd, LOCK_SH | LOCK_NB) < 0 || fstat(*fd, &st) < 0 ? errno : 0;
+        rc = flock(*fd, LOCK_SH | LOCK_NB) || fstat(*fd, &st) ? errno : 0;
         lock_drop(&s->lock);
         if (rc) {
                 fd_close(fd);
@@ -309,7 +308,7 @@ static int take_name(struct s3 *s, struct sha256 key, uint64_t size)
         int rc = unlinkat(s->waiting, sha256_format(key, hex), 0);
 
         if (rc == 0)
-                count(s, -1, size);
+                count_waiting(s, -1, size);
         return rc;
 }
 
@@ -322,14 +321,14 @@ int s3_back_remove(struct s3 *s, struct sha256 key, struct err *e)
                 return rc;
         fd_close(&fd);
         lock_take(&s->lock);
-        rc = take_name(s, key, size) < 0 ? errno : 0;
+        rc = take_name(s, key, size) ? errno : 0;
         if (rc == 0) {
                 s->used -= size;
                 for (struct s3_waiting **at = &s->first; *at; at = &(*at)->next) {
                         /* Whose thread waits for this claim finds out by itself. */
                         if (!sha256_eq((*at)->sha256, key) || (*at)->busy)
                                 continue;
-                        cut(s, at);
+                        cut_waiting(s, at);
                         break;
                 }
         }
@@ -363,7 +362,7 @@ static bool asked_again(struct s3 *s, struct sha256 sha256)
 }
 
 /* 1 the store is to be asked again. */
-static int sent(struct s3 *s, struct sha256 sha256, const char *key, int *fd, uint64_t size, struct err *e)
+static int finish_sent(struct s3 *s, struct sha256 sha256, const char *key, int *fd, uint64_t size, struct err *e)
 {
         int rc;
 
@@ -372,7 +371,7 @@ static int sent(struct s3 *s, struct sha256 sha256, const char *key, int *fd, ui
                 lock_drop(&s->lock);
                 return 1;
         }
-        rc = take_name(s, sha256, size) < 0 ? errno : 0;
+        rc = take_name(s, sha256, size) ? errno : 0;
         if (rc == 0 && s3_copy_add(s, key, *fd, size, (struct dur){0}))
                 *fd = -1;
         lock_drop(&s->lock);
@@ -392,19 +391,19 @@ static int send_one(struct s3 *s, struct sha256 sha256, struct err *e)
         rc = s3_back_find(s, sha256, &b.fd, &b.size, e);
         if (rc > 0) {
                 flock(b.fd, LOCK_UN); /* it will be the copy's, which readers lock and not the copy itself */
-                rc = s3_check_hash(b.fd, sha256, b.size, e) < 0 ? -1 : 1;
+                rc = s3_check_hash(b.fd, sha256, b.size, e) ? -1 : 1;
                 while (rc > 0)
-                        rc = s3_store(&b, key, &existed, e) < 0 ||
-                                             fault_err(FAULT("storage.sent"), "cannot remove what was sent", e) < 0
+                        rc = s3_store(&b, key, &existed, e) ||
+                                             fault_err(FAULT("storage.sent"), "cannot remove what was sent", e)
                                      ? -1
-                                     : sent(s, sha256, key, &b.fd, b.size, e);
+                                     : finish_sent(s, sha256, key, &b.fd, b.size, e);
                 fd_close(&b.fd);
         }
         s3_unclaim(s, &claim);
         return rc;
 }
 
-static struct mono after(unsigned failures)
+static struct mono retry_time(unsigned failures)
 {
         int64_t ms = (int64_t)REST_MS << (failures - 1 < DOUBLED_MOST ? failures - 1 : DOUBLED_MOST);
 
@@ -412,7 +411,7 @@ static struct mono after(unsigned failures)
 }
 
 /* The next to send, NULL at the end. Waits. */
-static struct s3_waiting *next(struct s3 *s)
+static struct s3_waiting *next_waiting(struct s3 *s)
 {
         struct s3_waiting *w = NULL;
 
@@ -437,7 +436,7 @@ static struct s3_waiting *next(struct s3 *s)
         return w;
 }
 
-static void settle(struct s3 *s, struct s3_waiting *w, int rc, const struct err *e)
+static void settle_sent(struct s3 *s, struct s3_waiting *w, int rc, const struct err *e)
 {
         bool turned = false;
 
@@ -447,15 +446,15 @@ static void settle(struct s3 *s, struct s3_waiting *w, int rc, const struct err 
                 struct s3_waiting **at = &s->first;
                 while (*at != w)
                         at = &(*at)->next;
-                cut(s, at);
+                cut_waiting(s, at);
                 turned = s->failures > 0;
                 s->failures = 0;
                 s->trouble[0] = '\0';
         } else if (!atomic_load(&s->closing)) {
                 turned = s->failures++ == 0;
-                w->not_before = after(++w->failures);
-                s->rest_until = after(s->failures);
-                snprintf(s->trouble, sizeof(s->trouble), "%.*s", (int)sizeof(s->trouble) - 1, e->msg);
+                w->not_before = retry_time(++w->failures);
+                s->rest_until = retry_time(s->failures);
+                snprintf(s->trouble, sizeof s->trouble, "%.*s", (int)sizeof s->trouble - 1, e->msg);
         }
         lock_drop(&s->lock);
         if (turned && rc == 0)
@@ -464,14 +463,14 @@ static void settle(struct s3 *s, struct s3_waiting *w, int rc, const struct err 
                 log_warning(LOGGER, "an acknowledged object stays in the spool for now: %s", e->msg);
 }
 
-static void *run(void *arg)
+static void *sender_main(void *arg)
 {
         struct s3 *s = arg;
 
-        for (struct s3_waiting *w; (w = next(s)) != NULL;) {
+        for (struct s3_waiting *w; (w = next_waiting(s)) != NULL;) {
                 struct err e = {.msg = ""};
                 int rc = send_one(s, w->sha256, &e);
-                settle(s, w, rc, &e);
+                settle_sent(s, w, rc, &e);
         }
         return NULL;
 }
@@ -479,7 +478,7 @@ static void *run(void *arg)
 int s3_back_start(struct s3 *s, struct err *e)
 {
         while (s->waiting >= 0 && s->nsenders < S3_SENDERS) {
-                if (thread_start(&s->senders[s->nsenders], "s3 sender", run, s) < 0)
+                if (thread_start(&s->senders[s->nsenders], "s3 sender", sender_main, s))
                         return err_oom(e);
                 s->nsenders++;
         }
@@ -495,6 +494,6 @@ void s3_back_close(struct s3 *s)
         while (s->nsenders > 0)
                 pthread_join(s->senders[--s->nsenders], NULL);
         while (s->first)
-                cut(s, &s->first);
+                cut_waiting(s, &s->first);
         fd_close(&s->waiting);
 }

@@ -51,7 +51,7 @@ static int send_one(struct s3 *s, const struct lane *l, struct err *e)
 }
 
 /* After a failure the others may as well stay as they are. */
-static void serve(struct lane *l)
+static void serve_entry(struct lane *l)
 {
         struct s3_batch *b = l->batch;
         struct err e = {.msg = ""};
@@ -60,7 +60,7 @@ static void serve(struct lane *l)
         lock_assert_held(&b->lock);
         failed = b->failed;
         lock_drop(&b->lock);
-        failed = !failed && send_one((struct s3 *)b->base.storage, l, &e) < 0;
+        failed = !failed && send_one((struct s3 *)b->base.storage, l, &e);
         mem_free(l->text);
         lock_take(&b->lock);
         l->text = NULL;
@@ -80,7 +80,7 @@ static void *lane_run(void *arg)
         lock_take(&b->lock);
         while (!b->over || l->taken) {
                 if (l->taken)
-                        serve(l);
+                        serve_entry(l);
                 else
                         cond_wait(&b->changed, &b->lock);
         }
@@ -100,7 +100,7 @@ static struct lane *free_lane(struct s3_batch *b)
 }
 
 /* Takes over text. */
-static int put(struct s3_batch *b, const char *name, char *text, size_t n, struct err *e)
+static int hand_to_lane(struct s3_batch *b, const char *name, char *text, size_t n, struct err *e)
 {
         struct lane *l = NULL;
         int rc = 0;
@@ -122,7 +122,7 @@ static int put(struct s3_batch *b, const char *name, char *text, size_t n, struc
                 if (l->started)
                         cond_broadcast(&b->changed);
                 else
-                        serve(l);
+                        serve_entry(l);
         }
         lock_drop(&b->lock);
         return rc;
@@ -130,7 +130,7 @@ static int put(struct s3_batch *b, const char *name, char *text, size_t n, struc
 
 int s3_batch_begin(struct storage *s, struct storage_batch **out, struct err *e)
 {
-        struct s3_batch *b = mem_calloc(1, sizeof(*b));
+        struct s3_batch *b = mem_calloc(1, sizeof *b);
 
         (void)s;
         if (!b)
@@ -151,12 +151,12 @@ int s3_batch_put(struct storage_batch *base, const char *name, struct span bytes
                 return err_oom(e);
         if (bytes.n)
                 memcpy(text, bytes.p, bytes.n);
-        return put((struct s3_batch *)base, name, text, bytes.n, e);
+        return hand_to_lane((struct s3_batch *)base, name, text, bytes.n, e);
 }
 
 int s3_batch_remove(struct storage_batch *base, const char *name, struct err *e)
 {
-        return put((struct s3_batch *)base, name, NULL, 0, e);
+        return hand_to_lane((struct s3_batch *)base, name, NULL, 0, e);
 }
 
 static bool all_answered(const struct s3_batch *b)

@@ -48,7 +48,7 @@ void s3_escape_path(struct buf *out, const char *s)
 
 /* ---- connections ---------------------------------------------------------------- */
 
-static int take(struct s3 *s, struct httpc **h, struct err *e)
+static int take_handle(struct s3 *s, struct httpc **h, struct err *e)
 {
         *h = NULL;
         lock_take(&s->lock);
@@ -109,12 +109,12 @@ static int try_once(struct s3 *s, struct httpc *h, const struct s3_request *q, c
                                    .max_body = q->max_body ? q->max_body : S3_BODY_MAX,
                                    .out_fd = q->out_fd};
 
-        snprintf(range, sizeof(range), "Range: bytes=%llu-%llu", (unsigned long long)q->range_from,
+        snprintf(range, sizeof range, "Range: bytes=%llu-%llu", (unsigned long long)q->range_from,
                  (unsigned long long)(q->range_from + q->range_n - 1));
         *r = (struct httpc_response){.length = -1};
-        if (s3_identity_get(s, &id, e) < 0)
+        if (s3_identity_get(s, &id, e))
                 return -1;
-        if (q->out_fd > 0 && (ftruncate(q->out_fd, 0) < 0 || lseek(q->out_fd, 0, SEEK_SET) < 0))
+        if (q->out_fd > 0 && (ftruncate(q->out_fd, 0) || lseek(q->out_fd, 0, SEEK_SET) < 0))
                 return err_errno(e, errno, "cannot empty a file of the spool");
         return httpc_do(h, &hq, r, e);
 }
@@ -129,7 +129,7 @@ static bool worth_another(int rc, const struct httpc_response *r, const struct e
 }
 
 /* False: not worth waiting for. */
-static bool rest(unsigned tried, const struct httpc_response *r)
+static bool wait_to_retry(unsigned tried, const struct httpc_response *r)
 {
         uint64_t most = (uint64_t)BACKOFF_MS << tried, asked;
         int64_t ms;
@@ -153,7 +153,7 @@ static int give_up(int rc, const struct httpc_response *r, unsigned tried, struc
         if (rc < 0)
                 why = *e;
         else
-                snprintf(why.msg, sizeof(why.msg), "it answers %u", r->status);
+                snprintf(why.msg, sizeof why.msg, "it answers %u", r->status);
         return err_set(e, ERR_UNAVAILABLE, "the object store is not available (%u %s): %.150s", tried,
                        tried == 1 ? "try" : "tries", why.msg);
 }
@@ -169,13 +169,13 @@ int s3_do(struct s3 *s, const struct s3_request *q, struct httpc_response *r, st
         *r = (struct httpc_response){.length = -1};
         buf_init(&url, 8192);
         url_of(s, q, &url);
-        rc = buf_failed(&url) ? err_oom(&why) : take(s, &h, &why);
+        rc = buf_failed(&url) ? err_oom(&why) : take_handle(s, &h, &why);
         for (bool again = rc == 0; again;) {
                 rc = try_once(s, h, q, buf_str(&url), r, &why);
                 again = worth_another(rc, r, &why);
                 if (!again)
                         break;
-                if (++tried == most || atomic_load(&s->closing) || !rest(tried, r)) {
+                if (++tried == most || atomic_load(&s->closing) || !wait_to_retry(tried, r)) {
                         rc = give_up(rc, r, tried, &why);
                         break;
                 }
@@ -197,7 +197,7 @@ int s3_refused(const struct httpc_response *r, const char *what, const char *key
         char code[64] = "";
         enum err_code kind = r->status == 404 ? ERR_NOT_FOUND : ERR_UNAVAILABLE;
 
-        s3_xml_next(&body, "Code", code, sizeof(code));
+        s3_xml_next(&body, "Code", code, sizeof code);
         for (char *c = code; *c; c++)
                 if ((*c | 32) < 'a' || (*c | 32) > 'z')
                         *c = '?';

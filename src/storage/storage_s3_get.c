@@ -29,7 +29,7 @@ int s3_check_hash(int fd, struct sha256 key, uint64_t size, struct err *e)
 
         if (!sha)
                 return err_oom(e);
-        for (ssize_t n; (n = pread(fd, piece, sizeof(piece), (off_t)at)) != 0; at += (uint64_t)n) {
+        for (ssize_t n; (n = pread(fd, piece, sizeof piece, (off_t)at)) != 0; at += (uint64_t)n) {
                 if (n < 0 && errno == EINTR) {
                         n = 0;
                 } else if (n < 0) {
@@ -46,7 +46,7 @@ int s3_check_hash(int fd, struct sha256 key, uint64_t size, struct err *e)
                               sha256_format(key, hex));
 }
 
-static int download(struct s3 *s, const char *path, struct sha256 key, uint64_t size, struct err *e)
+static int download_to_spool(struct s3 *s, const char *path, struct sha256 key, uint64_t size, struct err *e)
 {
         struct httpc_response r;
         int fd = -1, rc = s3_spool_reserve(s, 0, size, e);
@@ -71,7 +71,7 @@ static int download(struct s3 *s, const char *path, struct sha256 key, uint64_t 
         return rc;
 }
 
-static int vanished(const char *path, struct err *e)
+static int spool_full(const char *path, struct err *e)
 {
         return err_set(e, ERR_BUSY, "the spool has no room for %.100s; try again later", path);
 }
@@ -116,9 +116,9 @@ int s3_open_object(struct storage *base, struct sha256 key, int *fd, uint64_t *s
         if (!s3_copy_open(s, path, fd, size)) {
                 rc = find_there(s, path, size, e);
                 if (rc == 0)
-                        rc = download(s, path, key, *size, e);
+                        rc = download_to_spool(s, path, key, *size, e);
                 if (rc == 0 && !s3_copy_open(s, path, fd, size))
-                        rc = vanished(path, e);
+                        rc = spool_full(path, e);
         }
         s3_unclaim(s, &claim);
         return rc;
@@ -173,7 +173,7 @@ int s3_open_derived(struct storage *base, struct sha256 key, const char *name, i
         if (!s3_copy_open(s, path, fd, size)) {
                 rc = fetch_derived(s, path, name, e);
                 if (rc == 0 && !s3_copy_open(s, path, fd, size))
-                        rc = vanished(path, e);
+                        rc = spool_full(path, e);
         }
         s3_unclaim(s, &claim);
         return rc;
@@ -195,15 +195,15 @@ static int read_there(struct s3 *s, const char *path, uint64_t *size, struct sto
 {
         struct s3_read *r;
 
-        if (find_there(s, path, size, e) < 0)
+        if (find_there(s, path, size, e))
                 return -1;
-        r = mem_calloc(1, sizeof(*r));
+        r = mem_calloc(1, sizeof *r);
         if (!r)
                 return err_oom(e);
         r->s = s;
         r->size = *size;
         r->next_size = WINDOW_LEAST;
-        snprintf(r->path, sizeof(r->path), "%s", path);
+        snprintf(r->path, sizeof r->path, "%s", path);
         buf_init(&r->window, 1);
         *out = &r->base;
         return 0;
@@ -267,7 +267,7 @@ int64_t s3_read_at(struct storage_read *base, uint64_t offset, void *out, size_t
         if (offset < r->start || offset - r->start >= r->window.n) {
                 if (offset != r->start + r->window.n)
                         r->next_size = WINDOW_LEAST;
-                if (fetch_window(r, offset, e) < 0)
+                if (fetch_window(r, offset, e))
                         return -1;
         }
         if (n > r->window.n - (offset - r->start))

@@ -35,7 +35,7 @@ static bool may_lend(const char *url)
         return false;
 }
 
-static bool keep(char *out, size_t n, const char *s)
+static bool copy_text(char *out, size_t n, const char *s)
 {
         return (size_t)snprintf(out, n, "%s", s ? s : "") < n;
 }
@@ -45,9 +45,9 @@ int s3_identity_open(struct s3 *s, const struct storage_s3_opts *o, struct err *
         bool role = o->role_url && *o->role_url;
 
         if (o->key && *o->key && o->secret && *o->secret) {
-                if (!keep(s->id.key, sizeof(s->id.key), o->key) ||
-                    !keep(s->id.secret, sizeof(s->id.secret), o->secret) ||
-                    !keep(s->id.token, sizeof(s->id.token), o->token))
+                if (!copy_text(s->id.key, sizeof s->id.key, o->key) ||
+                    !copy_text(s->id.secret, sizeof s->id.secret, o->secret) ||
+                    !copy_text(s->id.token, sizeof s->id.token, o->token))
                         return err_set(e, ERR_INVALID, "the S3 key, its secret or its token is too long");
                 return 0;
         }
@@ -66,7 +66,7 @@ int s3_identity_open(struct s3 *s, const struct storage_s3_opts *o, struct err *
 static bool json_text(struct span in, const char *name, char *out, size_t n)
 {
         char quoted[40];
-        size_t len = (size_t)snprintf(quoted, sizeof(quoted), "\"%s\"", name), at = 0;
+        size_t len = (size_t)snprintf(quoted, sizeof quoted, "\"%s\"", name), at = 0;
         const char *p = in.n >= len ? memmem(in.p, in.n, quoted, len) : NULL;
 
         if (!p)
@@ -98,12 +98,12 @@ int s3_identity_read(struct span body, struct s3_identity *id, struct err *e)
 
         *id = (struct s3_identity){.until = wall_add(now, dur_s(2 * RENEW_ALWAYS_S)),
                                    .renew = wall_add(now, dur_s(RENEW_ALWAYS_S))};
-        if (!json_text(body, "AccessKeyId", id->key, sizeof(id->key)) ||
-            !json_text(body, "SecretAccessKey", id->secret, sizeof(id->secret)))
+        if (!json_text(body, "AccessKeyId", id->key, sizeof id->key) ||
+            !json_text(body, "SecretAccessKey", id->secret, sizeof id->secret))
                 return err_set(e, ERR_UNAVAILABLE, "the container's host lends no usable S3 key");
-        if (!json_text(body, "Token", id->token, sizeof(id->token)))
+        if (!json_text(body, "Token", id->token, sizeof id->token))
                 id->token[0] = '\0';
-        if (json_text(body, "Expiration", until, sizeof(until)) && wall_parse(span_of(until), &id->until))
+        if (json_text(body, "Expiration", until, sizeof until) && wall_parse(span_of(until), &id->until))
                 id->renew = wall_add(id->until, dur_s(-RENEW_BEFORE_S));
         return 0;
 }

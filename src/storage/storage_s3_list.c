@@ -41,8 +41,8 @@ static int read_entry(const struct s3 *s, const char *folder, struct span entry,
                                folder);
         f->path = key + skip + n;
         f->regular = true;
-        if (!s3_xml_next(&size_in, "Size", size, sizeof(size)) || !span_u64(span_of(size), &f->size) ||
-            !s3_xml_next(&time_in, "LastModified", when, sizeof(when)) || !wall_parse(span_of(when), &f->mtime))
+        if (!s3_xml_next(&size_in, "Size", size, sizeof size) || !span_u64(span_of(size), &f->size) ||
+            !s3_xml_next(&time_in, "LastModified", when, sizeof when) || !wall_parse(span_of(when), &f->mtime))
                 return err_set(e, ERR_UNAVAILABLE, "the object store does not tell size and time of %.100s", key);
         return 0;
 }
@@ -71,7 +71,7 @@ static int read_token(struct span page, char token[TOKEN_MAX], struct err *e)
 
         memcpy(before, token, TOKEN_MAX);
         token[0] = '\0';
-        if (!s3_xml_next(&cut, "IsTruncated", more, sizeof(more)) || strcmp(more, "true") != 0)
+        if (!s3_xml_next(&cut, "IsTruncated", more, sizeof more) || strcmp(more, "true") != 0)
                 return 0;
         if (!s3_xml_next(&page, "NextContinuationToken", token, TOKEN_MAX) || !*token || strcmp(token, before) == 0)
                 return err_set(e, ERR_UNAVAILABLE, "the object store does not tell where its listing goes on");
@@ -112,6 +112,6 @@ int s3_list(struct storage *base, const char *folder, storage_found_fn *found, v
         char under[32];
         int rc = strcmp(folder, "objects") == 0 ? s3_back_list(s, found, ctx, e) : 0;
 
-        snprintf(under, sizeof(under), "%s/", folder);
+        snprintf(under, sizeof under, "%s/", folder);
         return rc ? rc : s3_list_keys(s, under, found, ctx, e);
 }

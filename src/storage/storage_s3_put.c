@@ -29,7 +29,7 @@ struct s3_put {
 
 int s3_put_begin(struct storage *base, struct storage_put **out, struct err *e)
 {
-        struct s3_put *p = mem_calloc(1, sizeof(*p));
+        struct s3_put *p = mem_calloc(1, sizeof *p);
 
         if (!p)
                 return err_oom(e);
@@ -41,7 +41,7 @@ int s3_put_begin(struct storage *base, struct storage_put **out, struct err *e)
                 s3_put_end(&p->base);
                 return err_oom(e);
         }
-        if (s3_spool_file(p->s, &p->fd, e) < 0) {
+        if (s3_spool_file(p->s, &p->fd, e)) {
                 s3_put_end(&p->base);
                 return -1;
         }
@@ -49,7 +49,7 @@ int s3_put_begin(struct storage *base, struct storage_put **out, struct err *e)
         return 0;
 }
 
-static int promise(struct s3_put *p, size_t n, struct err *e)
+static int reserve_spool(struct s3_put *p, size_t n, struct err *e)
 {
         uint64_t need = p->base.size + n, step;
 
@@ -62,7 +62,7 @@ static int promise(struct s3_put *p, size_t n, struct err *e)
                 p->promised += step;
                 return 0;
         }
-        if (s3_spool_reserve(p->s, p->promised, need, e) < 0)
+        if (s3_spool_reserve(p->s, p->promised, need, e))
                 return -1;
         p->promised += need;
         return 0;
@@ -75,7 +75,7 @@ int s3_put_write(struct storage_put *base, const void *bytes, size_t n, struct e
 
         if (rc)
                 return err_errno(e, rc, "cannot write to the spool %.100s", p->s->spool_path);
-        if (promise(p, n, e) < 0 || fd_write_all(p->fd, bytes, n, e) < 0)
+        if (reserve_spool(p, n, e) || fd_write_all(p->fd, bytes, n, e))
                 return -1;
         sha256_update(p->sha, bytes, n);
         base->size += n;
@@ -109,7 +109,7 @@ static int sync_bytes(struct s3_put *p, struct err *e)
 {
         int rc = FAULT("storage.fsync");
 
-        if (rc == 0 && fsync(p->fd) < 0)
+        if (rc == 0 && fsync(p->fd))
                 rc = errno;
         return rc ? err_errno(e, rc, "cannot sync an upload in the spool %.100s", p->s->spool_path) : 0;
 }
@@ -118,7 +118,7 @@ int s3_put_seal(struct storage_put *base, struct err *e)
 {
         struct s3_put *p = (struct s3_put *)base;
 
-        if (p->s->write_back && sync_bytes(p, e) < 0)
+        if (p->s->write_back && sync_bytes(p, e))
                 return -1;
         base->is = (struct stored){.sha256 = sha256_final(p->sha), .size = base->size};
         if (p->promised > base->size) {
@@ -173,7 +173,7 @@ static int begin_parts(struct parts *m, struct err *e)
                 rc = s3_refused(&r, "cannot begin an upload in parts of", m->key, e);
         } else if (rc == 0) {
                 struct span body = buf_span(&r.body);
-                if (!s3_xml_next(&body, "UploadId", id, sizeof(id)) || !id[0]) {
+                if (!s3_xml_next(&body, "UploadId", id, sizeof id) || !id[0]) {
                         rc = err_set(e, ERR_UNAVAILABLE, "the object store gives no id for an upload in parts");
                 } else {
                         buf_puts(&m->id, "uploadId=");
@@ -223,10 +223,10 @@ static int send_part(struct parts *m, unsigned number, uint64_t at, struct err *
         struct httpc_response r;
         int rc;
 
-        snprintf(query, sizeof(query), "partNumber=%u&%s", number, buf_str(&m->id));
+        snprintf(query, sizeof query, "partNumber=%u&%s", number, buf_str(&m->id));
         if (atomic_load(&m->body->s->closing))
                 return err_set(e, ERR_UNAVAILABLE, "the service ends");
-        if (fault_err(FAULT("storage.part"), "cannot store a part", e) < 0 || hash_part(m->body, at, n, hex, e) < 0)
+        if (fault_err(FAULT("storage.part"), "cannot store a part", e) || hash_part(m->body, at, n, hex, e))
                 return -1;
         rc = s3_do(m->body->s,
                    &(struct s3_request){.method = "PUT",
@@ -253,7 +253,7 @@ static int finish_parts(struct parts *m, struct err *e)
         buf_puts(&m->list, "</CompleteMultipartUpload>");
         if (buf_failed(&m->list))
                 return err_oom(e);
-        if (fault_err(FAULT("storage.complete"), "cannot complete an upload in parts", e) < 0)
+        if (fault_err(FAULT("storage.complete"), "cannot complete an upload in parts", e))
                 return -1;
         rc = s3_do(m->body->s,
                    &(struct s3_request){
@@ -279,7 +279,7 @@ static void abort_parts(struct parts *m)
         struct err ignored;
 
         if (s3_do(m->body->s, &(struct s3_request){.method = "DELETE", .key = m->key, .query = buf_str(&m->id)}, &r,
-                  &ignored) < 0)
+                  &ignored))
                 ignored.code = ERR_NONE; /* a rule of the bucket's life cycle takes it */
         httpc_response_done(&r);
 }
@@ -304,7 +304,7 @@ static int send_parts(const struct s3_body *b, const char *key, struct err *e)
         if (rc == 0) {
                 for (uint64_t at = 0; rc == 0 && at < b->size; at += m.part_size)
                         rc = send_part(&m, number++, at, e);
-                if (rc == 0 && finish_parts(&m, e) < 0 && !is_there(b, key))
+                if (rc == 0 && finish_parts(&m, e) && !is_there(b, key))
                         rc = -1;
                 if (rc < 0)
                         abort_parts(&m);
@@ -350,7 +350,7 @@ static int send_and_check(const struct s3_body *b, const char *key, struct err *
                         e->code = ERR_UNAVAILABLE;
                 return -1;
         }
-        return find_stored(b, key, &size, e) < 0 ? -1 : check_stored(b, key, size, e);
+        return find_stored(b, key, &size, e) ? -1 : check_stored(b, key, size, e);
 }
 
 int s3_store(const struct s3_body *b, const char *key, bool *existed, struct err *e)
@@ -407,7 +407,7 @@ int s3_put_ensure(struct storage_put *base, bool replace, struct err *e)
         bool existed;
         int rc;
 
-        if (base->stage == PUT_SEALED && s3_put_commit(base, e) < 0)
+        if (base->stage == PUT_SEALED && s3_put_commit(base, e))
                 return -1;
         if (!replace && s3_back_waits(p->s, base->is.sha256))
                 return 0;
@@ -442,7 +442,7 @@ int s3_put_derived(struct storage *base, struct sha256 key, const char *name, st
         int rc;
 
         s3_derived_key(key, name, path);
-        if (fault_err(FAULT("storage.derived"), "cannot store a derived file", e) < 0)
+        if (fault_err(FAULT("storage.derived"), "cannot store a derived file", e))
                 return -1;
         s3_claim(s, &claim, path);
         rc = s3_do(s, &(struct s3_request){.method = "PUT", .key = path, .body = bytes}, &r, e);

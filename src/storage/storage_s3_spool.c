@@ -29,12 +29,12 @@ int s3_spool_open(struct s3 *s, struct err *e)
 {
         int fd = -1;
 
-        if (dir_make(s->spool_path, e) < 0)
+        if (dir_make(s->spool_path, e))
                 return -1;
         s->spool = open(s->spool_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (s->spool < 0)
                 return err_errno(e, errno, "cannot open the spool %.120s", s->spool_path);
-        if (s3_spool_file(s, &fd, e) < 0)
+        if (s3_spool_file(s, &fd, e))
                 return -1;
         fd_close(&fd);
         return 0;
@@ -55,7 +55,7 @@ int s3_spool_file(struct s3 *s, int *fd, struct err *e)
 
 /* ---- copies, lock held ------------------------------------------------------------- */
 
-static void forget(struct s3 *s, struct s3_copy **at)
+static void forget_copy(struct s3 *s, struct s3_copy **at)
 {
         struct s3_copy *c = *at;
 
@@ -73,7 +73,7 @@ static bool make_room(struct s3 *s)
         struct s3_copy **found = NULL;
 
         for (struct s3_copy **at = &s->copies; *at; at = &(*at)->next) {
-                if (flock((*at)->fd, LOCK_EX | LOCK_NB) < 0)
+                if (flock((*at)->fd, LOCK_EX | LOCK_NB))
                         continue;
                 if (found)
                         flock((*found)->fd, LOCK_UN);
@@ -81,19 +81,19 @@ static bool make_room(struct s3 *s)
         }
         if (!found)
                 return false;
-        forget(s, found);
+        forget_copy(s, found);
         return true;
 }
 
 /* To the front, so that the front is the one used last. */
-static struct s3_copy *find(struct s3 *s, const char *key)
+static struct s3_copy *find_copy(struct s3 *s, const char *key)
 {
         for (struct s3_copy **at = &s->copies; *at; at = &(*at)->next) {
                 struct s3_copy *c = *at;
                 if (strcmp(c->key, key) != 0)
                         continue;
                 if (c->until.ns && mono_reached(c->until)) {
-                        forget(s, at);
+                        forget_copy(s, at);
                         return NULL;
                 }
                 *at = c->next;
@@ -137,7 +137,7 @@ void s3_spool_release(struct s3 *s, uint64_t n)
 void s3_spool_close(struct s3 *s)
 {
         while (s->copies)
-                forget(s, &s->copies);
+                forget_copy(s, &s->copies);
         fd_close(&s->spool);
 }
 
@@ -147,7 +147,7 @@ void s3_claim(struct s3 *s, struct s3_claim *c, const char *key)
 {
         const struct s3_claim *other;
 
-        snprintf(c->key, sizeof(c->key), "%s", key);
+        snprintf(c->key, sizeof c->key, "%s", key);
         lock_take(&s->lock);
         do {
                 for (other = s->claims; other && strcmp(other->key, key) != 0; other = other->next) {
@@ -181,12 +181,12 @@ bool s3_copy_open(struct s3 *s, const char *key, int *fd, uint64_t *size)
 
         *fd = -1;
         lock_take(&s->lock);
-        c = find(s, key);
+        c = find_copy(s, key);
         if (c) {
                 /* Not dup(): an offset and a lock of its own. */
-                snprintf(proc, sizeof(proc), "/proc/self/fd/%d", c->fd);
+                snprintf(proc, sizeof proc, "/proc/self/fd/%d", c->fd);
                 *fd = open(proc, O_RDONLY | O_CLOEXEC);
-                if (*fd >= 0 && flock(*fd, LOCK_SH | LOCK_NB) < 0)
+                if (*fd >= 0 && flock(*fd, LOCK_SH | LOCK_NB))
                         fd_close(fd);
                 *size = c->size;
         }
@@ -196,12 +196,12 @@ bool s3_copy_open(struct s3 *s, const char *key, int *fd, uint64_t *size)
 
 bool s3_copy_known(struct s3 *s, const char *key)
 {
-        return find(s, key) != NULL;
+        return find_copy(s, key) != NULL;
 }
 
 bool s3_copy_add(struct s3 *s, const char *key, int fd, uint64_t size, struct dur ttl)
 {
-        struct s3_copy *c = find(s, key) ? NULL : mem_calloc(1, sizeof(*c));
+        struct s3_copy *c = find_copy(s, key) ? NULL : mem_calloc(1, sizeof *c);
 
         if (!c) {
                 s->used -= size;
@@ -209,7 +209,7 @@ bool s3_copy_add(struct s3 *s, const char *key, int fd, uint64_t size, struct du
         }
         if (s->ncopies >= S3_COPIES)
                 make_room(s);
-        snprintf(c->key, sizeof(c->key), "%s", key);
+        snprintf(c->key, sizeof c->key, "%s", key);
         c->fd = fd;
         c->size = size;
         c->until = ttl.ns ? mono_add(mono_now(), ttl) : (struct mono){0};
@@ -238,7 +238,7 @@ void s3_copy_drop(struct s3 *s, const char *key)
         lock_take(&s->lock);
         for (struct s3_copy **at = &s->copies; *at;) {
                 if (strncmp((*at)->key, key, n) == 0)
-                        forget(s, at);
+                        forget_copy(s, at);
                 else
                         at = &(*at)->next;
         }

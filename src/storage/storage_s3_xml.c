@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *find(struct span in, const char *what, size_t n)
+static const char *find_bytes(struct span in, const char *what, size_t n)
 {
         return in.n >= n ? memmem(in.p, in.n, what, n) : NULL;
 }
@@ -17,9 +17,9 @@ static const char *find(struct span in, const char *what, size_t n)
 static bool find_open(struct span in, const char *tag, struct span *text)
 {
         char open[48];
-        size_t n = (size_t)snprintf(open, sizeof(open), "<%s", tag);
+        size_t n = (size_t)snprintf(open, sizeof open, "<%s", tag);
 
-        for (const char *at; (at = find(in, open, n)) != NULL;) {
+        for (const char *at; (at = find_bytes(in, open, n)) != NULL;) {
                 const char *end = in.p + in.n, *next = at + n;
                 in = (struct span){next, (size_t)(end - next)};
                 if (in.n > 0 && strchr("> \t\r\n", *next) && *next) {
@@ -74,7 +74,7 @@ static bool put_entity(struct buf *b, struct span name)
         return put_code_point(b, c);
 }
 
-static bool decode(struct span text, char *out, size_t n)
+static bool decode_text(struct span text, char *out, size_t n)
 {
         struct buf b;
         bool good = true;
@@ -104,11 +104,11 @@ static bool decode(struct span text, char *out, size_t n)
 bool s3_xml_part(struct span *rest, const char *tag, struct span *inside)
 {
         char close[48];
-        size_t len = (size_t)snprintf(close, sizeof(close), "</%s>", tag);
+        size_t len = (size_t)snprintf(close, sizeof close, "</%s>", tag);
         struct span text;
         const char *end;
 
-        if (!rest->p || !find_open(*rest, tag, &text) || !(end = find(text, close, len)))
+        if (!rest->p || !find_open(*rest, tag, &text) || !(end = find_bytes(text, close, len)))
                 return false;
         *rest = (struct span){end + len, text.n - (size_t)(end + len - text.p)};
         *inside = (struct span){text.p, (size_t)(end - text.p)};
@@ -119,7 +119,7 @@ bool s3_xml_next(struct span *rest, const char *tag, char *out, size_t n)
 {
         struct span text;
 
-        return s3_xml_part(rest, tag, &text) && decode(text, out, n);
+        return s3_xml_part(rest, tag, &text) && decode_text(text, out, n);
 }
 
 bool s3_xml_has(struct span xml, const char *tag)
