@@ -273,26 +273,26 @@ int embed_text(struct embed *m, struct span text, float *vector, struct err *e)
 
 /* ---- calibration ------------------------------------------------------------------------------ */
 
-static float clamp(double x, double lo, double hi)
+static float clamp_to(double x, double lo, double hi)
 {
         return (float)(x < lo ? lo : x > hi ? hi : x);
 }
 
 static float to_similarity(const struct calibration *c, float cosine)
 {
-        return c->identity ? clamp(cosine, 0, 1) : clamp(1 / (1 + exp(-(c->a * cosine + c->b))), 0, 1);
+        return c->identity ? clamp_to(cosine, 0, 1) : clamp_to(1 / (1 + exp(-(c->a * cosine + c->b))), 0, 1);
 }
 
 /* 0 and 1 have no finite logit: they become the ends of the cosine's range. */
 static float to_cosine(const struct calibration *c, float similarity)
 {
         if (c->identity)
-                return clamp(similarity, -1, 1);
+                return clamp_to(similarity, -1, 1);
         if (!(similarity > 0))
                 return -1;
         if (similarity >= 1)
                 return 1;
-        return clamp((log(similarity / (1.0 - similarity)) - c->b) / c->a, -1, 1);
+        return clamp_to((log(similarity / (1.0 - similarity)) - c->b) / c->a, -1, 1);
 }
 
 float embed_similarity_image(const struct embed *m, float cosine)

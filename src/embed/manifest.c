@@ -20,7 +20,7 @@
 
 /* ---- small readers -------------------------------------------------------------- */
 
-static int missing(struct err *e, const char *what)
+static int member_missing(struct err *e, const char *what)
 {
         return err_set(e, ERR_CORRUPT, "model.json: %s is missing or not understood", what);
 }
@@ -40,7 +40,7 @@ static bool name_inside(const char *name)
 static int take_file(const struct json *obj, const char *key, const char *fallback, char out[NAME_LEN], struct err *e)
 {
         if (take_name(json_get_str(obj, key, fallback), out))
-                return missing(e, key);
+                return member_missing(e, key);
         if (!name_inside(out))
                 return err_set(e, ERR_CORRUPT, "model.json: %.80s leads outside the model's folder", out);
         return 0;
@@ -61,7 +61,7 @@ static bool hash_from(const struct json *v, struct sha256 *out)
 static int read_files(const struct json *files, struct manifest *m, struct err *e)
 {
         if (!json_is_object(files))
-                return missing(e, "files");
+                return member_missing(e, "files");
         for (void *it = json_iter(files); it; it = json_next(files, it)) {
                 const struct json *v = json_iter_value(it);
                 if (m->nfiles == MANIFEST_MAX_FILES)
@@ -70,7 +70,7 @@ static int read_files(const struct json *files, struct manifest *m, struct err *
                 int64_t bytes = json_get_int(v, "bytes", -1);
                 if (take_name(json_iter_key(it), f->name) || !name_inside(f->name) || bytes < 0 ||
                     !hash_from(json_get(v, "sha256"), &f->hash))
-                        return missing(e, "an entry of files");
+                        return member_missing(e, "an entry of files");
                 f->bytes = (uint64_t)bytes;
         }
         return 0;
@@ -90,7 +90,7 @@ static int read_preprocess(const struct json *p, struct manifest *m, struct err 
 {
         int64_t num = json_get_int(p, "crop_num", 1), den = json_get_int(p, "crop_den", 1);
         if (num < 1 || den < num || den > 65536)
-                return missing(e, "image.preprocess.crop_num/crop_den");
+                return member_missing(e, "image.preprocess.crop_num/crop_den");
         if (strcmp(json_get_str(p, "filter", "triangle"), "triangle"))
                 return err_set(e, ERR_UNSUPPORTED, "model.json: resize filter %.60s is not known",
                                json_get_str(p, "filter", ""));
@@ -99,10 +99,10 @@ static int read_preprocess(const struct json *p, struct manifest *m, struct err 
         m->spec.filter = 0;
         m->rescale = json_get_num(p, "rescale", 1.0);
         if (!json_is_array(json_get(p, "mean")) || read_triple(json_get(p, "mean"), m->mean))
-                return missing(e, "image.preprocess.mean");
+                return member_missing(e, "image.preprocess.mean");
         if (!json_is_array(json_get(p, "std")) || read_triple(json_get(p, "std"), m->std) || m->std[0] == 0 ||
             m->std[1] == 0 || m->std[2] == 0)
-                return missing(e, "image.preprocess.std");
+                return member_missing(e, "image.preprocess.std");
         return 0;
 }
 
@@ -111,7 +111,7 @@ static int read_image(const struct json *v, struct manifest *m, struct err *e)
         const struct json *outputs = json_get(v, "outputs");
         int64_t w = json_get_int(v, "width", 0), h = json_get_int(v, "height", 0);
         if (w < 1 || h < 1 || w > 4096 || h > 4096)
-                return missing(e, "image.width/height");
+                return member_missing(e, "image.width/height");
         m->spec.width = (uint32_t)w;
         m->spec.height = (uint32_t)h;
         if (strcmp(json_get_str(v, "layout", "NCHW"), "NCHW") || strcmp(json_get_str(v, "channels", "RGB"), "RGB") ||
@@ -120,12 +120,12 @@ static int read_image(const struct json *v, struct manifest *m, struct err *e)
         if (take_file(v, "file", "image.onnx", m->image_file, e))
                 return -1;
         if (take_name(json_get_str(v, "input", "pixel_values"), m->image_input))
-                return missing(e, "image.input");
+                return member_missing(e, "image.input");
         if (take_name(item_str(outputs, 0), m->image_vector))
-                return missing(e, "image.outputs");
+                return member_missing(e, "image.outputs");
         if (json_get(v, "labels") && json_count(outputs) > 1) {
                 if (take_name(item_str(outputs, 1), m->image_probs))
-                        return missing(e, "image.outputs");
+                        return member_missing(e, "image.outputs");
                 if (take_file(v, "labels", NULL, m->labels_file, e))
                         return -1;
         }
@@ -141,14 +141,14 @@ static int read_text(const struct json *v, struct manifest *m, struct err *e)
                 return err_set(e, ERR_UNSUPPORTED, "model.json: tokenizer %.60s is not known (wordpiece-uncased is)",
                                tokenizer);
         if (max < 2 || max > 4096)
-                return missing(e, "text.max_tokens");
+                return member_missing(e, "text.max_tokens");
         m->max_tokens = (size_t)max;
         if (take_file(v, "file", "text.onnx", m->text_file, e) || take_file(v, "vocab", "vocab.txt", m->vocab_file, e))
                 return -1;
         if (take_name(item_str(inputs, 0), m->text_ids) || take_name(item_str(inputs, 1), m->text_mask))
-                return missing(e, "text.inputs");
+                return member_missing(e, "text.inputs");
         if (take_name(json_get_str(v, "output", "text_embeds"), m->text_vector))
-                return missing(e, "text.output");
+                return member_missing(e, "text.output");
         return 0;
 }
 
@@ -160,7 +160,7 @@ static int read_calibration(const struct json *v, struct calibration *c, const c
                 return 0;
         *c = (struct calibration){.a = json_get_num(v, "a", 0), .b = json_get_num(v, "b", NAN)};
         if (!(c->a > 0) || !isfinite(c->a) || !isfinite(c->b))
-                return missing(e, what); /* a ≤ 0 would not be monotone */
+                return member_missing(e, what); /* a ≤ 0 would not be monotone */
         return 0;
 }
 
@@ -179,12 +179,12 @@ static int make_id(const struct json *doc, struct manifest *m, struct err *e)
                 if (!strcmp(m->files[i].name, m->image_file))
                         weights = &m->files[i];
         if (!weights)
-                return missing(e, "the image weights' entry of files");
+                return member_missing(e, "the image weights' entry of files");
         int n = snprintf(m->id, sizeof m->id, "%.40s-%.12s-%.*s-p%d", json_get_str(doc, "short_name", m->name),
                          sha256_format(weights->hash, hex), (int)strcspn(precision, " "), precision,
                          (int)json_get_int(doc, "version", 1));
         if (n < 0 || (size_t)n >= sizeof m->id)
-                return missing(e, "image.precision");
+                return member_missing(e, "image.precision");
         for (char *p = m->id; *p; p++)
                 if (!isalnum((unsigned char)*p) && (*p != '.' || p == m->id))
                         *p = '-';
@@ -196,9 +196,9 @@ static int read_all(const struct json *doc, struct manifest *m, struct err *e)
         const struct json *calibration = json_get(doc, "calibration");
         int64_t dim = json_get_int(doc, "dim", 0);
         if (take_name(json_get_str(doc, "name", NULL), m->name))
-                return missing(e, "name");
+                return member_missing(e, "name");
         if (dim < 1 || dim > 2048)
-                return missing(e, "dim");
+                return member_missing(e, "dim");
         m->dim = (size_t)dim;
         if (read_files(json_get(doc, "files"), m, e) || read_image(json_get(doc, "image"), m, e) ||
             read_text(json_get(doc, "text"), m, e))

@@ -179,7 +179,7 @@ static size_t hangul_split(uint32_t c, uint32_t out[3])
 }
 
 /* Decomposed, without marks, lower case: 0 to 3 code points. */
-static size_t fold(uint32_t c, uint32_t out[3])
+static size_t fold_char(uint32_t c, uint32_t out[3])
 {
         size_t lo = 0, hi = unicode_folds_count;
         if (c >= 0xac00 && c <= 0xd7a3)
@@ -311,7 +311,7 @@ static void char_add(struct encoder *x, uint32_t c)
         bool alone = IN(cjk, c);
         if (alone)
                 word_flush(x);
-        size_t n = fold(c, folded);
+        size_t n = fold_char(c, folded);
         for (size_t i = 0; i < n; i++) {
                 bool punct = IN(punct, folded[i]);
                 if (punct)
