@@ -14,18 +14,18 @@ struct work {
         struct json_out j;
 };
 
-static void progress(void *ctx, const char *what, uint64_t done, uint64_t total)
+static void show_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
         meter_step(&((struct work *)ctx)->meter, what, done, total);
 }
 
-static void say(void *ctx, const char *what)
+static void say_line(void *ctx, const char *what)
 {
         meter_erase(&((struct work *)ctx)->meter);
         complain("%s", what);
 }
 
-static int failed(struct work *w, const struct err *e)
+static int report_failure(struct work *w, const struct err *e)
 {
         meter_erase(&w->meter);
         complain("%s", e->msg);
@@ -133,15 +133,15 @@ static void created_text(const struct backup_created *r)
                          (unsigned long long)r->info.missing, r->info.name);
 }
 
-static int create(const struct cli *c, struct work *w, double jobs)
+static int create_backup(const struct cli *c, struct work *w, double jobs)
 {
         struct backup_create_opts o = {.dir = c->words[1],
                                        .program = FA_VERSION,
                                        .threads = (unsigned)jobs,
                                        .verify = cli_has(c, "verify"),
                                        .no_derived = cli_has(c, "no-derived"),
-                                       .progress = progress,
-                                       .say = say,
+                                       .progress = show_progress,
+                                       .say = say_line,
                                        .ctx = w};
         struct backup_created r = {0};
         struct config cfg;
@@ -156,8 +156,8 @@ static int create(const struct cli *c, struct work *w, double jobs)
         config_done(&cfg);
         if (rc < 0) {
                 if (r.info.name[0])
-                        say(w, "the backup was made, but removing old ones failed:");
-                return failed(w, &e);
+                        say_line(w, "the backup was made, but removing old ones failed:");
+                return report_failure(w, &e);
         }
         meter_erase(&w->meter);
         if (w->json)
@@ -195,7 +195,7 @@ static int list_one(void *ctx, const struct backup_info *b, struct err *e)
         return 0;
 }
 
-static int list(const struct cli *c, struct work *w)
+static int list_backups(const struct cli *c, struct work *w)
 {
         static const struct table_column columns[] = {
                 {"Backup", false, false}, {"Taken", false, false}, {"Catalog", false, false}, {"Files", true, false},
@@ -209,7 +209,7 @@ static int list(const struct cli *c, struct work *w)
         json_out_init(&w->j, &b);
         json_arr(&w->j);
         w->table = cli_table_new(columns, COUNT_OF(columns));
-        rc = w->table ? backup_list(c->words[1], list_one, say, w, &e) : err_oom(&e);
+        rc = w->table ? backup_list(c->words[1], list_one, say_line, w, &e) : err_oom(&e);
         json_end(&w->j);
         if (rc == 0 && w->json)
                 print_json(buf_span(&b));
@@ -217,7 +217,7 @@ static int list(const struct cli *c, struct work *w)
                 cli_table_print(w->table);
         cli_table_free(w->table);
         buf_done(&b);
-        return rc < 0 ? failed(w, &e) : CLI_OK;
+        return rc < 0 ? report_failure(w, &e) : CLI_OK;
 }
 
 /* ---- verify -------------------------------------------------------------------------------------------- */
@@ -235,21 +235,21 @@ static void verified_json(struct json_out *j, const void *of)
         json_kv_bool(j, "good", r->wrong == 0 && r->objects.bad == 0);
 }
 
-static int verify(const struct cli *c, struct work *w, double jobs)
+static int verify_backups(const struct cli *c, struct work *w, double jobs)
 {
         const struct backup_verify_opts o = {.dir = c->words[1],
                                              .name = cli_value(c, "backup"),
                                              .threads = (unsigned)jobs,
-                                             .progress = progress,
-                                             .say = say,
+                                             .progress = show_progress,
+                                             .say = say_line,
                                              .ctx = w};
         struct backup_verified r = {0};
         struct err e = {0};
         struct buf b;
         bool good;
 
-        if (app_backup_verify(&o, &r, &e) < 0)
-                return failed(w, &e);
+        if (app_backup_verify(&o, &r, &e))
+                return report_failure(w, &e);
         good = r.wrong == 0 && r.objects.bad == 0;
         meter_erase(&w->meter);
         if (w->json) {
@@ -308,7 +308,7 @@ static void restored_text(const struct work *w, const struct backup_restored *r)
                 complain("%llu objects were missing or damaged, and are not in it", (unsigned long long)r->objects.bad);
 }
 
-static int restore(const struct cli *c, struct work *w, double jobs)
+static int restore_backup(const struct cli *c, struct work *w, double jobs)
 {
         struct backup_restore_opts o = {.dir = c->words[1],
                                         .name = cli_value(c, "backup"),
@@ -318,8 +318,8 @@ static int restore(const struct cli *c, struct work *w, double jobs)
                                         .reuse = cli_has(c, "reuse-objects"),
                                         .partial = cli_has(c, "partial"),
                                         .no_derived = cli_has(c, "no-derived"),
-                                        .progress = progress,
-                                        .say = say,
+                                        .progress = show_progress,
+                                        .say = say_line,
                                         .ctx = w};
         struct backup_restored r = {0};
         struct config cfg;
@@ -331,7 +331,7 @@ static int restore(const struct cli *c, struct work *w, double jobs)
         rc = app_backup_restore(&cfg, &o, &r, &e);
         config_done(&cfg);
         if (rc < 0)
-                return failed(w, &e);
+                return report_failure(w, &e);
         meter_erase(&w->meter);
         if (w->json)
                 print_object(restored_json, &r);
@@ -350,13 +350,13 @@ int run_backup(const struct cli *c)
                 return CLI_USAGE;
         meter_init(&w.meter, cli_has(c, "quiet"));
         if (strcmp(what, "create") == 0)
-                return create(c, &w, jobs);
+                return create_backup(c, &w, jobs);
         if (strcmp(what, "list") == 0)
-                return list(c, &w);
+                return list_backups(c, &w);
         if (strcmp(what, "verify") == 0)
-                return verify(c, &w, jobs);
+                return verify_backups(c, &w, jobs);
         if (strcmp(what, "restore") == 0)
-                return restore(c, &w, jobs);
+                return restore_backup(c, &w, jobs);
         complain("backup has no \"%s\"; it knows create, list, verify and restore", what);
         return CLI_USAGE;
 }

@@ -21,7 +21,7 @@ int cli_config(const struct cli *c, struct config *cfg, struct config_report *re
                 const char *option, *setting;
         } shorthands[] = {{"port", "APP_PORT"}, {"host", "APP_HOST"}, {"data", "DATA_PATH"}};
         struct arena *mem = arena_new(1 << 20);
-        const char **flags = mem_calloc(c->ngiven + 1, sizeof(*flags));
+        const char **flags = mem_calloc(c->ngiven + 1, sizeof *flags);
         struct config_sources src = {
                 .envp = (const char *const *)environ, .dotenv = ".env", .flags = flags, .secrets_dir = NULL};
         int rc = mem && flags ? 0 : err_oom(e);
@@ -90,7 +90,7 @@ static int set_url(struct api *a, const char *url)
         const char *scheme = strstr(url, "://") ? "" : "http://";
         size_t n;
 
-        if ((size_t)snprintf(a->base, sizeof(a->base), "%s%s", scheme, url) >= sizeof(a->base)) {
+        if ((size_t)snprintf(a->base, sizeof a->base, "%s%s", scheme, url) >= sizeof a->base) {
                 complain("the server's address is too long");
                 return CLI_USAGE;
         }
@@ -117,7 +117,7 @@ static const char *from_env(const char *name)
 
 static int set_key(struct api *a, const char *key)
 {
-        if (strpbrk(key, "\r\n") || (size_t)snprintf(a->key, sizeof(a->key), "X-API-Key: %s", key) >= sizeof(a->key)) {
+        if (strpbrk(key, "\r\n") || (size_t)snprintf(a->key, sizeof a->key, "X-API-Key: %s", key) >= sizeof a->key) {
                 complain("the key is too long or holds a line break");
                 return CLI_USAGE;
         }
@@ -149,7 +149,7 @@ static int find_server(struct api *a, const struct cli *c)
                 }
         } else {
                 if (!url)
-                        url_of_config(&cfg, a->base, sizeof(a->base));
+                        url_of_config(&cfg, a->base, sizeof a->base);
                 if (!key && cfg.api_key[0])
                         rc = set_key(a, cfg.api_key);
                 config_done(&cfg);
@@ -176,8 +176,8 @@ int client_open(struct api *a, const struct cli *c)
 int client_clone(struct api *a, const struct api *from, struct err *e)
 {
         *a = (struct api){0};
-        memcpy(a->base, from->base, sizeof(a->base));
-        memcpy(a->key, from->key, sizeof(a->key));
+        memcpy(a->base, from->base, sizeof a->base);
+        memcpy(a->key, from->key, sizeof a->key);
         return httpc_new(&a->h, e);
 }
 

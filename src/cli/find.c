@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Whether a field of "matched" counts: servers may say true, a score, or the words that matched. */
-static bool counts(const struct json *v)
+static bool counts_as_match(const struct json *v)
 {
         if (json_is_bool(v))
                 return json_bool(v);
@@ -25,7 +25,7 @@ static void put_why(struct table *t, const struct json *matched)
 
         buf_init(&why, 256);
         for (size_t i = 0; i < COUNT_OF(kinds); i++)
-                if (counts(json_get(matched, kinds[i][0])))
+                if (counts_as_match(json_get(matched, kinds[i][0])))
                         buf_printf(&why, "%s%s", why.n > 0 ? ", " : "", kinds[i][1]);
         cli_table_put(t, buf_str(&why));
         buf_done(&why);
@@ -143,7 +143,7 @@ int run_list(const struct cli *c)
                 return CLI_USAGE;
         buf_init(&path, 16 * 1024);
         buf_puts(&path, "/api/v1/objects");
-        snprintf(limit, sizeof(limit), "%d", (int)n);
+        snprintf(limit, sizeof limit, "%d", (int)n);
         client_query(&path, "limit", limit);
         rc = put_options(c, &path, names, COUNT_OF(names)) ? CLI_USAGE : client_open(&a, c);
         if (rc == 0) {

@@ -15,12 +15,12 @@ struct work {
         size_t kept;
 };
 
-static void progress(void *ctx, const char *what, uint64_t done, uint64_t total)
+static void show_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
         meter_step(&((struct work *)ctx)->meter, what, done, total);
 }
 
-static void tell(void *ctx, const char *check, const char *what)
+static void print_finding(void *ctx, const char *check, const char *what)
 {
         struct work *w = ctx;
 
@@ -92,8 +92,11 @@ static void print_text_report(const struct work *w, const struct fsck_report *r)
 int run_fsck(const struct cli *c)
 {
         struct work w = {.json = cli_has(c, "json"), .repair = cli_has(c, "repair")};
-        struct fsck_opts o = {
-                .repair = w.repair, .quick = cli_has(c, "quick"), .tell = tell, .progress = progress, .ctx = &w};
+        struct fsck_opts o = {.repair = w.repair,
+                              .quick = cli_has(c, "quick"),
+                              .tell = print_finding,
+                              .progress = show_progress,
+                              .ctx = &w};
         struct fsck_report r;
         struct config cfg;
         struct err e = {0};

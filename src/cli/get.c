@@ -49,7 +49,7 @@ static void show_meter(void *ctx, uint64_t done, uint64_t total)
 }
 
 /* The path's route into fd. A failure is complained of. */
-static int fetch(struct api *a, const struct cli *c, int fd)
+static int fetch_into(struct api *a, const struct cli *c, int fd)
 {
         struct meter meter = {.drawn = mono_now()};
         struct httpc_request q = {.method = "GET", .out_fd = fd};
@@ -110,7 +110,7 @@ static void folder_of(const char *path, char *out, size_t size)
                 snprintf(out, size, "%.*s", slash == path ? 1 : (int)(slash - path), path);
 }
 
-static int download(struct api *a, const struct cli *c)
+static int download_file(struct api *a, const struct cli *c)
 {
         const char *output = cli_value(c, "output");
         char name[4096], folder[4096] = ".";
@@ -119,12 +119,12 @@ static int download(struct api *a, const struct cli *c)
         struct err e;
         int rc;
 
-        if (output && strlen(output) >= sizeof(name)) {
+        if (output && strlen(output) >= sizeof name) {
                 complain("the output's path is too long");
                 return CLI_USAGE;
         }
         if (output)
-                folder_of(output, folder, sizeof(folder));
+                folder_of(output, folder, sizeof folder);
         /* The link at the end decides; asking first saves a long download that could not be kept. */
         if (output && !cli_has(c, "force") && lstat(output, &st) == 0) {
                 complain("%s is there already; --force replaces it", output);
@@ -134,12 +134,12 @@ static int download(struct api *a, const struct cli *c)
                 complain("%s", e.msg);
                 return CLI_FAILED;
         }
-        rc = fetch(a, c, s.fd);
+        rc = fetch_into(a, c, s.fd);
         if (rc == 0) {
                 if (output)
-                        snprintf(name, sizeof(name), "%s", output);
+                        snprintf(name, sizeof name, "%s", output);
                 else
-                        default_name(a, c, name, sizeof(name));
+                        default_name(a, c, name, sizeof name);
                 if (save_finish(&s, name, cli_has(c, "force"), &e)) {
                         complain("%s", e.msg);
                         rc = CLI_FAILED;
@@ -174,9 +174,9 @@ int run_get(const struct cli *c)
         if (cli_has(c, "info"))
                 rc = show_info(&a, c);
         else if (to_stdout)
-                rc = fetch(&a, c, STDOUT_FILENO);
+                rc = fetch_into(&a, c, STDOUT_FILENO);
         else
-                rc = download(&a, c);
+                rc = download_file(&a, c);
         client_close(&a);
         return rc;
 }

@@ -70,7 +70,7 @@ static void print_line(const struct ingest *in, const char *path, const char *st
                 complain("%s: %s", path, error);
 }
 
-static void record(struct ingest *in, struct upload *u, size_t i, const struct upload_result *r)
+static void record_result(struct ingest *in, struct upload *u, size_t i, const struct upload_result *r)
 {
         static const char *const words[] = {"uploaded", "skipped", "failed"};
         const struct walk_file *f = &in->walk.files[i];
@@ -93,7 +93,7 @@ static void record(struct ingest *in, struct upload *u, size_t i, const struct u
 
 /* ---- the run ---------------------------------------------------------------------- */
 
-static void *work(void *arg)
+static void *upload_worker(void *arg)
 {
         struct worker_arg *w = arg;
         struct ingest *in = w->in;
@@ -106,7 +106,7 @@ static void *work(void *arg)
                 lock_drop(&in->lock);
                 upload_file(u, &in->walk.files[i], &r);
                 lock_take(&in->lock);
-                record(in, u, i, &r);
+                record_result(in, u, i, &r);
         }
         in->running--;
         cond_signal(&in->changed);
@@ -114,7 +114,7 @@ static void *work(void *arg)
         return NULL;
 }
 
-static void draw(struct ingest *in)
+static void draw_meter(struct ingest *in)
 {
         struct meter_state s = {.files_done = in->uploaded + in->skipped + in->failed,
                                 .files = in->walk.n,
@@ -144,7 +144,7 @@ static int run_workers(struct ingest *in, const struct api *api, size_t n)
                 lock_take(&in->lock);
                 in->running++;
                 lock_drop(&in->lock);
-                if (thread_start(&in->threads[threads], "upload", work, &args[threads])) {
+                if (thread_start(&in->threads[threads], "upload", upload_worker, &args[threads])) {
                         lock_take(&in->lock);
                         in->running--;
                         lock_drop(&in->lock);
@@ -154,7 +154,7 @@ static int run_workers(struct ingest *in, const struct api *api, size_t n)
         }
         lock_take(&in->lock);
         while (in->running > 0) {
-                draw(in);
+                draw_meter(in);
                 cond_wait_until(&in->changed, &in->lock, mono_add(mono_now(), dur_ms(200)));
         }
         meter_erase(&in->meter);
@@ -203,7 +203,7 @@ static int await_jobs(struct ingest *in, struct api *api, size_t *bad)
         return CLI_OK;
 }
 
-static int summarise(const struct ingest *in, bool waited, size_t bad)
+static int print_summary(const struct ingest *in, bool waited, size_t bad)
 {
         size_t tried = in->uploaded + in->skipped + in->failed;
         struct buf b;
@@ -233,7 +233,7 @@ static int summarise(const struct ingest *in, bool waited, size_t bad)
 
 /* ---- the command ------------------------------------------------------------------------ */
 
-static size_t globs(const struct cli *c, const char *name, const char **out)
+static size_t collect_globs(const struct cli *c, const char *name, const char **out)
 {
         size_t n = 0;
 
@@ -248,9 +248,9 @@ static int find_files(struct ingest *in, const struct cli *c)
         struct walk_rules rules = {.recursive = !cli_has(c, "no-recursive"),
                                    .hidden = cli_has(c, "hidden"),
                                    .include = include,
-                                   .ninclude = globs(c, "include", include),
+                                   .ninclude = collect_globs(c, "include", include),
                                    .exclude = exclude,
-                                   .nexclude = globs(c, "exclude", exclude)};
+                                   .nexclude = collect_globs(c, "exclude", exclude)};
         struct err e;
 
         if (walk_init(&in->walk, &e)) {
@@ -318,7 +318,7 @@ static int send_all(struct ingest *in, const struct cli *c, size_t workers)
 
         if (rc)
                 return rc;
-        in->jobs = mem_calloc(in->walk.n, sizeof(*in->jobs));
+        in->jobs = mem_calloc(in->walk.n, sizeof *in->jobs);
         if (!in->jobs) {
                 complain("not enough memory");
                 client_close(&api);
@@ -330,7 +330,7 @@ static int send_all(struct ingest *in, const struct cli *c, size_t workers)
         if (rc == 0 && cli_has(c, "wait") && !in->fatal)
                 rc = await_jobs(in, &api, &bad);
         if (rc == 0)
-                rc = summarise(in, cli_has(c, "wait") && !in->fatal, bad);
+                rc = print_summary(in, cli_has(c, "wait") && !in->fatal, bad);
         mem_free(in->jobs);
         client_close(&api);
         return rc;
@@ -338,7 +338,7 @@ static int send_all(struct ingest *in, const struct cli *c, size_t workers)
 
 int run_ingest(const struct cli *c)
 {
-        struct ingest *in = mem_calloc(1, sizeof(*in));
+        struct ingest *in = mem_calloc(1, sizeof *in);
         double workers = 4;
         int rc;
 

@@ -124,7 +124,7 @@ static int dlq_list(struct api *a, const struct cli *c)
 
         if (cli_number(c, "limit", 1, 500, &limit))
                 return CLI_USAGE;
-        snprintf(number, sizeof(number), "%d", (int)limit);
+        snprintf(number, sizeof number, "%d", (int)limit);
         buf_init(&path, 4096);
         buf_puts(&path, "/api/v1/admin/dlq");
         client_query(&path, "limit", number);

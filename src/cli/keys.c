@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* "90d" or "12h" from now, or a time as it is. NULL: never. */
-static const char *expiry(const char *given, char out[WALL_TEXT_LEN])
+static const char *parse_expiry(const char *given, char out[WALL_TEXT_LEN])
 {
         struct span s = span_of(given);
         char unit = s.n > 1 ? s.p[s.n - 1] : '\0';
@@ -90,14 +90,14 @@ static int create_direct(const struct cli *c, struct app_key *k)
         return rc;
 }
 
-static int create(const struct cli *c)
+static int create_key(const struct cli *c)
 {
         char until[WALL_TEXT_LEN];
         const char *scope = cli_value(c, "scope");
         struct app_key k = {.name = cli_value(c, "name"),
                             .scope = scope ? scope : "read",
                             .owner = cli_value(c, "owner"),
-                            .expires = expiry(cli_value(c, "expires"), until)};
+                            .expires = parse_expiry(cli_value(c, "expires"), until)};
         struct json_out j;
         struct buf body;
         struct api a;
@@ -153,7 +153,7 @@ static void print_keys(const struct json *keys)
         cli_table_free(t);
 }
 
-static int list(const struct cli *c)
+static int list_keys(const struct cli *c)
 {
         struct api a;
         int rc = client_open(&a, c);
@@ -171,7 +171,7 @@ static int list(const struct cli *c)
         return rc;
 }
 
-static int revoke(const struct cli *c)
+static int revoke_key(const struct cli *c)
 {
         struct buf path;
         struct api a;
@@ -192,11 +192,11 @@ static int revoke(const struct cli *c)
 int run_apikey(const struct cli *c)
 {
         static const char *const verbs[] = {"create", "list", "revoke"};
-        static int (*const run[])(const struct cli *) = {create, list, revoke};
+        static int (*const run[])(const struct cli *) = {create_key, list_keys, revoke_key};
         const char *verb = c->words[0], *near;
 
         for (size_t i = 0; i < COUNT_OF(verbs); i++) {
-                bool with_id = run[i] == revoke;
+                bool with_id = run[i] == revoke_key;
                 if (strcmp(verb, verbs[i]) != 0)
                         continue;
                 if (with_id == (c->nwords > 1))

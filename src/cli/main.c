@@ -24,7 +24,7 @@ static int show_help(const struct cli *c, bool asked)
         return asked ? CLI_OK : CLI_USAGE;
 }
 
-static int dispatch(const struct cli *c)
+static int run_command(const struct cli *c)
 {
         if (cli_has(c, "help"))
                 return show_help(c, true);
@@ -61,7 +61,7 @@ int main(int argc, char **argv)
                 complain("%s", e.msg);
                 rc = CLI_USAGE;
         } else {
-                rc = dispatch(&c);
+                rc = run_command(&c);
         }
         cli_done(&c);
         return flush_output(rc);

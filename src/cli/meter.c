@@ -21,7 +21,7 @@ void meter_erase(struct meter *m)
         m->drawn = false;
 }
 
-static void show(struct meter *m, struct span line)
+static void show_line(struct meter *m, struct span line)
 {
         struct winsize w;
         size_t width = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col : 80;
@@ -45,7 +45,7 @@ void meter_note(struct meter *m, const char *fmt, ...)
         va_start(ap, fmt);
         buf_vprintf(&line, fmt, ap);
         va_end(ap);
-        show(m, buf_span(&line));
+        show_line(m, buf_span(&line));
         buf_done(&line);
 }
 
@@ -89,7 +89,7 @@ void meter_draw(struct meter *m, const struct meter_state *s)
                 buf_puts(&line, "/s");
         }
         put_left(&line, elapsed, part);
-        show(m, buf_span(&line));
+        show_line(m, buf_span(&line));
         buf_done(&line);
 }
 
@@ -113,6 +113,6 @@ void meter_step(struct meter *m, const char *what, uint64_t done, uint64_t total
         if (total > 0)
                 buf_printf(&line, "/%llu", (unsigned long long)total);
         put_left(&line, dur_seconds(mono_since(m->start)), part);
-        show(m, buf_span(&line));
+        show_line(m, buf_span(&line));
         buf_done(&line);
 }

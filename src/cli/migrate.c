@@ -13,12 +13,12 @@ struct migrate {
         int exit;
 };
 
-static void progress(void *ctx, const char *what, uint64_t done, uint64_t total)
+static void show_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
         meter_step(&((struct migrate *)ctx)->meter, what, done, total);
 }
 
-static void bad(void *ctx, const char *why)
+static void say_bad(void *ctx, const char *why)
 {
         meter_erase(&((struct migrate *)ctx)->meter);
         complain("%s", why);
@@ -122,7 +122,7 @@ static void summarise_objects(const struct app_copy_report *r)
         buf_done(&b);
 }
 
-static const char *verdict(const struct migrate *m, const struct app_copy_report *r)
+static const char *verdict_text(const struct migrate *m, const struct app_copy_report *r)
 {
         if (m->dry_run)
                 return r->found == COPY_FINISHED ? "this copy was finished before: nothing to do"
@@ -139,7 +139,7 @@ static const char *verdict(const struct migrate *m, const struct app_copy_report
                                          : "finished: both sides are equal";
 }
 
-static void summarise(const struct migrate *m, const struct app_copy_report *r)
+static void print_summary(const struct migrate *m, const struct app_copy_report *r)
 {
         print_tables(m, r);
         if (r->ngroups) {
@@ -151,7 +151,7 @@ static void summarise(const struct migrate *m, const struct app_copy_report *r)
                 fprintf(stderr, "%llu texts were not UTF-8: bytes in them became U+FFFD\n",
                         (unsigned long long)r->mended);
         summarise_objects(r);
-        fprintf(stderr, "%s\n", verdict(m, r));
+        fprintf(stderr, "%s\n", verdict_text(m, r));
 }
 
 /* ---- for machines ----------------------------------------------------------------------------- */
@@ -243,7 +243,7 @@ static void print_report_json(const struct migrate *m, const struct app_copy_rep
 
 /* ---- the command --------------------------------------------------------------------------------- */
 
-static void report(void *ctx, const struct app_copy_report *r)
+static void print_report(void *ctx, const struct app_copy_report *r)
 {
         struct migrate *m = ctx;
 
@@ -251,11 +251,11 @@ static void report(void *ctx, const struct app_copy_report *r)
         if (m->json)
                 print_report_json(m, r);
         else
-                summarise(m, r);
+                print_summary(m, r);
         m->exit = !m->dry_run && !r->equal ? CLI_FAILED : r->objects.bad ? CLI_PARTIAL : CLI_OK;
 }
 
-static int copy(const struct cli *c, const struct config *cfg, unsigned threads)
+static int copy_all(const struct cli *c, const struct config *cfg, unsigned threads)
 {
         struct migrate m = {.json = cli_has(c, "json"), .dry_run = cli_has(c, "dry-run"), .exit = CLI_FAILED};
         const struct app_copy_opts opts = {.from = cli_value(c, "from"),
@@ -265,9 +265,9 @@ static int copy(const struct cli *c, const struct config *cfg, unsigned threads)
                                            .verify = cli_has(c, "verify"),
                                            .dry_run = m.dry_run,
                                            .threads = threads,
-                                           .progress = progress,
-                                           .bad = bad,
-                                           .report = report,
+                                           .progress = show_progress,
+                                           .bad = say_bad,
+                                           .report = print_report,
                                            .ctx = &m};
         struct err e = {0};
 
@@ -294,7 +294,7 @@ int run_migrate(const struct cli *c)
         rc = cli_settings(c, &cfg, NULL);
         if (rc)
                 return rc;
-        rc = copy(c, &cfg, (unsigned)threads);
+        rc = copy_all(c, &cfg, (unsigned)threads);
         config_done(&cfg);
         return rc;
 }

@@ -94,7 +94,7 @@ static int unknown_option(const struct cli *c, const char *dashes, struct span w
         const char *of = c->command ? c->command->name : "file-allocator";
 
         n = names_of(cli_globals, names, n);
-        snprintf(text, sizeof(text), "%.*s", (int)word.n, word.p);
+        snprintf(text, sizeof text, "%.*s", (int)word.n, word.p);
         near = cli_nearest(text, names, n);
         if (near)
                 return err_set(e, ERR_INVALID, "%s has no option %s%s; did you mean --%s?", of, dashes, text, near);
@@ -165,8 +165,8 @@ int cli_parse(struct cli *c, int argc, char **argv, struct err *e)
         bool only_words = false;
 
         *c = (struct cli){0};
-        c->words = mem_calloc((size_t)argc + 1, sizeof(*c->words));
-        c->given = mem_calloc((size_t)argc + 1, sizeof(*c->given));
+        c->words = mem_calloc((size_t)argc + 1, sizeof *c->words);
+        c->given = mem_calloc((size_t)argc + 1, sizeof *c->given);
         if (!c->words || !c->given)
                 return err_oom(e);
         for (int i = 1; i < argc; i++) {

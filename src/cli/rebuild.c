@@ -14,12 +14,12 @@ struct rebuild_run {
 
 #define TOLD_MAX 200 /* lines of what is wrong; the counts tell of the rest */
 
-static void progress(void *ctx, const char *what, uint64_t done, uint64_t total)
+static void show_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
         meter_step(&((struct rebuild_run *)ctx)->meter, what, done, total);
 }
 
-static void bad(void *ctx, const char *why)
+static void say_bad(void *ctx, const char *why)
 {
         struct rebuild_run *m = ctx;
 
@@ -31,7 +31,7 @@ static void bad(void *ctx, const char *why)
         complain("%s", why);
 }
 
-static bool whole(const struct rebuild_report *r)
+static bool is_complete(const struct rebuild_report *r)
 {
         return r->damaged + r->missing + r->recovered + r->strays == 0;
 }
@@ -86,9 +86,9 @@ static void report_text(const struct rebuild_run *m, const struct rebuild_report
                 buf_printf(&b, "names that mean nothing: %llu, left alone\n", (unsigned long long)r->strays);
         if (r->keys)
                 buf_puts(&b, "there were API keys: make new ones with \"file-allocator apikey create --direct\"\n");
-        buf_puts(&b, m->dry_run ? "nothing was changed: all this would be made\n"
-                     : whole(r) ? "finished: everything that was known is in the catalog again\n"
-                                : "finished, but not everything was as it should be: see above\n");
+        buf_puts(&b, m->dry_run       ? "nothing was changed: all this would be made\n"
+                     : is_complete(r) ? "finished: everything that was known is in the catalog again\n"
+                                      : "finished, but not everything was as it should be: see above\n");
         print_buf(&b);
         buf_done(&b);
 }
@@ -99,8 +99,8 @@ int run_rebuild(const struct cli *c)
         const struct app_rebuild_opts opts = {.from = cli_value(c, "from"),
                                               .owner = cli_value(c, "owner"),
                                               .dry_run = m.dry_run,
-                                              .progress = progress,
-                                              .bad = bad,
+                                              .progress = show_progress,
+                                              .bad = say_bad,
                                               .ctx = &m};
         struct rebuild_report r;
         struct config cfg;
@@ -121,5 +121,5 @@ int run_rebuild(const struct cli *c)
                 report_json(&m, &r);
         else
                 report_text(&m, &r);
-        return whole(&r) ? CLI_OK : CLI_PARTIAL;
+        return is_complete(&r) ? CLI_OK : CLI_PARTIAL;
 }

@@ -17,14 +17,14 @@
 
 static void temp_name(struct save *s)
 {
-        snprintf(s->temp, sizeof(s->temp), "%s/.file-allocator-%016llx.part", s->folder,
+        snprintf(s->temp, sizeof s->temp, "%s/.file-allocator-%016llx.part", s->folder,
                  (unsigned long long)random_u64());
 }
 
 int save_open(struct save *s, const char *folder, struct err *e)
 {
         *s = (struct save){.fd = -1};
-        if ((size_t)snprintf(s->folder, sizeof(s->folder), "%s", folder) >= sizeof(s->folder))
+        if ((size_t)snprintf(s->folder, sizeof s->folder, "%s", folder) >= sizeof s->folder)
                 return err_set(e, ERR_INVALID, "the path is too long");
         s->fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
         if (s->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
@@ -41,7 +41,7 @@ static int give_name(struct save *s, const char *name, bool replace, struct err 
 {
         char unnamed[64];
 
-        snprintf(unnamed, sizeof(unnamed), "/proc/self/fd/%d", s->fd);
+        snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", s->fd);
         if (!replace) {
                 const char *from = s->temp[0] ? s->temp : unnamed;
                 if (linkat(AT_FDCWD, from, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0)
@@ -52,12 +52,12 @@ static int give_name(struct save *s, const char *name, bool replace, struct err 
         }
         if (!s->temp[0]) {
                 temp_name(s);
-                if (linkat(AT_FDCWD, unnamed, AT_FDCWD, s->temp, AT_SYMLINK_FOLLOW) != 0) {
+                if (linkat(AT_FDCWD, unnamed, AT_FDCWD, s->temp, AT_SYMLINK_FOLLOW)) {
                         s->temp[0] = '\0';
                         return err_errno(e, errno, "cannot name the file %s", name);
                 }
         }
-        if (rename(s->temp, name) != 0)
+        if (rename(s->temp, name))
                 return err_errno(e, errno, "cannot replace %s", name);
         s->temp[0] = '\0';
         return 0;
@@ -65,7 +65,7 @@ static int give_name(struct save *s, const char *name, bool replace, struct err 
 
 int save_finish(struct save *s, const char *name, bool replace, struct err *e)
 {
-        if (fsync(s->fd) != 0)
+        if (fsync(s->fd))
                 return err_errno(e, errno, "cannot write %s", name);
         return give_name(s, name, replace, e);
 }

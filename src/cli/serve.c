@@ -24,7 +24,7 @@ static void await_end(const sigset_t *ends)
         struct sigaction now = {.sa_handler = leave_now};
         int sig = 0;
 
-        while (sigwait(ends, &sig) != 0)
+        while (sigwait(ends, &sig))
                 ;
         sigemptyset(&now.sa_mask);
         sigaction(SIGTERM, &now, NULL);
@@ -44,7 +44,7 @@ static void start_log(const struct config *cfg)
 }
 
 /* For people on standard output; where the log is for machines, as one line of it. */
-static void announce(const struct config *cfg, const struct app *a)
+static void announce_address(const struct config *cfg, const struct app *a)
 {
         const char *host = cfg->app_host, *open = strchr(host, ':') ? "[" : "", *close = *open ? "]" : "";
         unsigned port = app_port(a);
@@ -67,7 +67,7 @@ static void announce(const struct config *cfg, const struct app *a)
         fflush(stdout);
 }
 
-static int run(const struct cli *c, enum app_role role)
+static int run_app(const struct cli *c, enum app_role role)
 {
         struct config cfg;
         struct config_report rep;
@@ -100,7 +100,7 @@ static int run(const struct cli *c, enum app_role role)
                 config_done(&cfg);
                 return CLI_FAILED;
         }
-        announce(&cfg, app);
+        announce_address(&cfg, app);
         await_end(&ends);
         app_stop(app);
         config_done(&cfg);
@@ -109,15 +109,15 @@ static int run(const struct cli *c, enum app_role role)
 
 int run_serve(const struct cli *c)
 {
-        return run(c, APP_SERVE);
+        return run_app(c, APP_SERVE);
 }
 
 int run_worker(const struct cli *c)
 {
-        return run(c, APP_WORK);
+        return run_app(c, APP_WORK);
 }
 
-static const char *coloured(const char *result, bool colours)
+static const char *result_colour(const char *result, bool colours)
 {
         if (!colours)
                 return "";
@@ -130,7 +130,7 @@ static void print_check(const struct app_check *check)
         struct buf line;
 
         buf_init(&line, 4096);
-        buf_printf(&line, "%s%-4s%s  %-16s  ", coloured(check->result, colours), check->result,
+        buf_printf(&line, "%s%-4s%s  %-16s  ", result_colour(check->result, colours), check->result,
                    colours ? "\033[0m" : "", check->name);
         text_clean(&line, span_of(check->detail));
         buf_putc(&line, '\n');

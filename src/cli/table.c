@@ -26,7 +26,7 @@ struct table {
 
 struct table *cli_table_new(const struct table_column *columns, size_t n)
 {
-        struct table *t = mem_calloc(1, sizeof(*t));
+        struct table *t = mem_calloc(1, sizeof *t);
 
         assert(n > 0 && n <= MAX_COLUMN);
         if (!t)
@@ -58,7 +58,7 @@ void cli_table_put(struct table *t, const char *text)
                 return;
         buf_init(&clean, MAX_CELL);
         text_clean(&clean, span_of(text));
-        if (mem_grow((void **)&t->cells, &t->cap, t->n + 1, sizeof(*t->cells)) == 0)
+        if (mem_grow((void **)&t->cells, &t->cap, t->n + 1, sizeof *t->cells) == 0)
                 t->cells[t->n] = arena_strdup(t->mem, buf_str(&clean));
         t->failed = t->n >= t->cap || !t->cells[t->n];
         t->n += !t->failed;
@@ -83,7 +83,7 @@ size_t cli_table_rows(const struct table *t)
         return t->n / t->ncolumns;
 }
 
-static void fit(const struct table *t, size_t width, size_t *w)
+static void fit_columns(const struct table *t, size_t width, size_t *w)
 {
         size_t total = GAP * (t->ncolumns - 1);
 
@@ -142,7 +142,7 @@ int cli_table_render(const struct table *t, size_t width, bool bold, struct buf 
         if (t->failed)
                 return -1;
         assert(t->n % t->ncolumns == 0);
-        fit(t, width, w);
+        fit_columns(t, width, w);
         if (bold)
                 buf_puts(out, "\033[1m");
         render_row(t, w, NULL, out);

@@ -90,21 +90,21 @@ static int send_patiently(struct upload *u, const char *path, struct httpc_reque
         }
 }
 
-static void fail(struct upload_result *r, const char *why, int fatal)
+static void fail_upload(struct upload_result *r, const char *why, int fatal)
 {
         r->outcome = UPLOAD_FAILED;
         r->fatal = fatal;
-        snprintf(r->error, sizeof(r->error), "%s", why);
+        snprintf(r->error, sizeof r->error, "%s", why);
 }
 
 /* No answer came: is it this file or the server? */
 static void fail_unsent(struct upload *u, struct upload_result *r)
 {
         struct err e = u->api.e;
-        bool gone = is_network(&e) &&
-                    client_send(&u->api, "/live", (struct httpc_request){.connect_timeout = dur_s(3)}) != 0;
+        bool gone =
+                is_network(&e) && client_send(&u->api, "/live", (struct httpc_request){.connect_timeout = dur_s(3)});
 
-        fail(r, e.msg, gone ? CLI_UNREACHABLE : 0);
+        fail_upload(r, e.msg, gone ? CLI_UNREACHABLE : 0);
 }
 
 static void fail_answered(const struct upload *u, struct upload_result *r)
@@ -114,7 +114,7 @@ static void fail_answered(const struct upload *u, struct upload_result *r)
 
         buf_init(&why, 16 * 1024);
         client_reason(&u->api, &why);
-        fail(r, buf_str(&why), status == 401 || status == 403 ? CLI_FAILED : 0);
+        fail_upload(r, buf_str(&why), status == 401 || status == 403 ? CLI_FAILED : 0);
         buf_done(&why);
 }
 
@@ -124,7 +124,7 @@ static bool is_success(const struct upload *u)
 }
 
 /* False when the question itself failed; r is filled in then. */
-static bool ask(struct upload *u, struct sha256 hash, bool *there, struct upload_result *r)
+static bool ask_if_stored(struct upload *u, struct sha256 hash, bool *there, struct upload_result *r)
 {
         char hex[SHA256_TEXT_LEN];
         const struct json *object;
@@ -148,7 +148,7 @@ static bool ask(struct upload *u, struct sha256 hash, bool *there, struct upload
         /* A server that does not know the filter would answer with any file. */
         *there = strcmp(json_get_str(object, "sha256", ""), hex) == 0;
         if (*there)
-                snprintf(r->system_id, sizeof(r->system_id), "%s", json_get_str(object, "id", ""));
+                snprintf(r->system_id, sizeof r->system_id, "%s", json_get_str(object, "id", ""));
         return true;
 }
 
@@ -173,7 +173,7 @@ static void send_file(struct upload *u, const struct walk_file *f, struct upload
 
         buf_init(&name, 8192);
         text_clean(&name, span_of(slash ? slash + 1 : f->path));
-        snprintf(header, sizeof(header), "Idempotency-Key: %s", id_format(id_new(), id));
+        snprintf(header, sizeof header, "Idempotency-Key: %s", id_format(id_new(), id));
         if (o->owner)
                 parts[n++] = (struct httpc_part){.name = "owner", .value = o->owner};
         if (o->folder)
@@ -197,10 +197,10 @@ static void send_file(struct upload *u, const struct walk_file *f, struct upload
         } else {
                 const char *system_id = json_str(json_at(json_get(u->api.doc, "system_ids"), 0));
                 r->outcome = UPLOAD_DONE;
-                snprintf(r->job_id, sizeof(r->job_id), "%s", json_get_str(u->api.doc, "job_id", ""));
-                snprintf(r->system_id, sizeof(r->system_id), "%s", system_id ? system_id : "");
+                snprintf(r->job_id, sizeof r->job_id, "%s", json_get_str(u->api.doc, "job_id", ""));
+                snprintf(r->system_id, sizeof r->system_id, "%s", system_id ? system_id : "");
                 if (!r->job_id[0])
-                        fail(r, "the server's answer names no job", 0);
+                        fail_upload(r, "the server's answer names no job", 0);
         }
 }
 
@@ -213,15 +213,15 @@ void upload_file(struct upload *u, const struct walk_file *f, struct upload_resu
         *r = (struct upload_result){0};
         u->size = f->size;
         if (f->problem) {
-                fail(r, f->problem, 0);
+                fail_upload(r, f->problem, 0);
                 return;
         }
         if (!u->opts->again) {
                 if (hash_file(u, f->path, &hash, &e)) {
-                        fail(r, e.msg, 0);
+                        fail_upload(r, e.msg, 0);
                         return;
                 }
-                if (!ask(u, hash, &there, r))
+                if (!ask_if_stored(u, hash, &there, r))
                         return;
         }
         if (there)

@@ -41,18 +41,18 @@ void walk_done(struct walk *w)
         *w = (struct walk){0};
 }
 
-static int add(struct walk *w, const char *path, uint64_t size, const char *problem, struct err *e)
+static int add_file(struct walk *w, const char *path, uint64_t size, const char *problem, struct err *e)
 {
         char *copy = arena_strdup(w->mem, path);
         char *why = arena_strdup(w->mem, problem);
 
-        if (!copy || (problem && !why) || mem_grow((void **)&w->files, &w->cap, w->n + 1, sizeof(*w->files)))
+        if (!copy || (problem && !why) || mem_grow((void **)&w->files, &w->cap, w->n + 1, sizeof *w->files))
                 return err_oom(e);
         w->files[w->n++] = (struct walk_file){copy, size, why};
         return 0;
 }
 
-static bool matches(const struct walker *k, const char *pattern, const char *path)
+static bool matches_glob(const struct walker *k, const char *pattern, const char *path)
 {
         const char *name = strrchr(path, '/');
 
@@ -61,13 +61,13 @@ static bool matches(const struct walker *k, const char *pattern, const char *pat
         return fnmatch(pattern, name ? name + 1 : path, FNM_CASEFOLD) == 0;
 }
 
-static bool wanted(const struct walker *k, const char *path, bool folder)
+static bool is_wanted(const struct walker *k, const char *path, bool folder)
 {
         for (size_t i = 0; i < k->rules->nexclude; i++)
-                if (matches(k, k->rules->exclude[i], path))
+                if (matches_glob(k, k->rules->exclude[i], path))
                         return false;
         for (size_t i = 0; !folder && i < k->rules->ninclude; i++)
-                if (matches(k, k->rules->include[i], path))
+                if (matches_glob(k, k->rules->include[i], path))
                         return true;
         return folder || k->rules->ninclude == 0;
 }
@@ -77,7 +77,7 @@ static bool leads_inside(const struct walker *k, const char *path, struct stat *
         char target[PATH_MAX];
         size_t n = strlen(k->root);
 
-        if (!realpath(path, target) || stat(path, st) != 0 || !S_ISREG(st->st_mode))
+        if (!realpath(path, target) || stat(path, st) || !S_ISREG(st->st_mode))
                 return false;
         return strncmp(target, k->root, n) == 0 && (target[n] == '/' || strcmp(k->root, "/") == 0);
 }
@@ -119,7 +119,7 @@ static int names_read(const struct walker *k, const char *folder, struct names *
                     (entry->d_name[0] == '.' && !k->rules->hidden))
                         continue;
                 copy = mem_strdup(entry->d_name);
-                if (!copy || mem_grow((void **)&l->names, &l->cap, l->n + 1, sizeof(*l->names))) {
+                if (!copy || mem_grow((void **)&l->names, &l->cap, l->n + 1, sizeof *l->names)) {
                         mem_free(copy);
                         rc = err_oom(k->e);
                 } else {
@@ -129,19 +129,19 @@ static int names_read(const struct walker *k, const char *folder, struct names *
         if (d)
                 closedir(d);
         if (l->n > 0)
-                qsort(l->names, l->n, sizeof(*l->names), compare_names);
+                qsort(l->names, l->n, sizeof *l->names, compare_names);
         return rc;
 }
 
 static int visit_folder(struct walker *k, const char *folder, size_t depth);
 
-static int visit(struct walker *k, const char *path, size_t depth)
+static int visit_path(struct walker *k, const char *path, size_t depth)
 {
         struct stat st;
 
-        if (lstat(path, &st) != 0)
-                return errno == ENOENT ? 0 : add(k->w, path, 0, strerror(errno), k->e);
-        if (!wanted(k, path, S_ISDIR(st.st_mode)))
+        if (lstat(path, &st))
+                return errno == ENOENT ? 0 : add_file(k->w, path, 0, strerror(errno), k->e);
+        if (!is_wanted(k, path, S_ISDIR(st.st_mode)))
                 return 0;
         if (S_ISDIR(st.st_mode))
                 return k->rules->recursive ? visit_folder(k, path, depth + 1) : 0;
@@ -153,7 +153,7 @@ static int visit(struct walker *k, const char *path, size_t depth)
                 k->w->others++;
                 return 0;
         }
-        return add(k->w, path, (uint64_t)st.st_size, access(path, R_OK) == 0 ? NULL : strerror(errno), k->e);
+        return add_file(k->w, path, (uint64_t)st.st_size, access(path, R_OK) == 0 ? NULL : strerror(errno), k->e);
 }
 
 static int visit_folder(struct walker *k, const char *folder, size_t depth)
@@ -163,15 +163,15 @@ static int visit_folder(struct walker *k, const char *folder, size_t depth)
         int errnum = 0, rc;
 
         if (depth > MAX_DEPTH)
-                return add(k->w, folder, 0, "the folders are nested too deep", k->e);
+                return add_file(k->w, folder, 0, "the folders are nested too deep", k->e);
         rc = names_read(k, folder, &l, &errnum);
         if (rc == 0 && errnum)
-                rc = add(k->w, folder, 0, strerror(errnum), k->e);
+                rc = add_file(k->w, folder, 0, strerror(errnum), k->e);
         buf_init(&path, (size_t)PATH_MAX * 2);
         for (size_t i = 0; rc == 0 && i < l.n; i++) {
                 buf_reset(&path);
                 buf_printf(&path, "%s%s%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/", l.names[i]);
-                rc = buf_failed(&path) ? err_oom(k->e) : visit(k, buf_str(&path), depth);
+                rc = buf_failed(&path) ? err_oom(k->e) : visit_path(k, buf_str(&path), depth);
         }
         buf_done(&path);
         names_done(&l);
@@ -185,14 +185,14 @@ int walk_add(struct walk *w, const char *path, const struct walk_rules *rules, s
         size_t n = strlen(path);
 
         /* What the user names is followed and taken, hidden or not; only an empty name means nothing. */
-        if (n == 0 || stat(path, &st) != 0)
-                return add(w, path, 0, strerror(n == 0 ? ENOENT : errno), e);
+        if (n == 0 || stat(path, &st))
+                return add_file(w, path, 0, strerror(n == 0 ? ENOENT : errno), e);
         if (S_ISREG(st.st_mode))
-                return add(w, path, (uint64_t)st.st_size, access(path, R_OK) == 0 ? NULL : strerror(errno), e);
+                return add_file(w, path, (uint64_t)st.st_size, access(path, R_OK) == 0 ? NULL : strerror(errno), e);
         if (!S_ISDIR(st.st_mode))
-                return add(w, path, 0, "neither a file nor a folder", e);
+                return add_file(w, path, 0, "neither a file nor a folder", e);
         if (!realpath(path, k.root))
-                return add(w, path, 0, strerror(errno), e);
+                return add_file(w, path, 0, strerror(errno), e);
         k.prefix = n + (path[n - 1] == '/' ? 0 : 1);
         return visit_folder(&k, path, 0);
 }
