@@ -19,7 +19,7 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-static int absolute(const char *path, char *out, size_t n, struct err *e)
+static int absolute_path(const char *path, char *out, size_t n, struct err *e)
 {
         char real[PATH_MAX];
         if (!realpath(path, real))
@@ -40,7 +40,7 @@ static void name_instance(struct app *a)
 
 int app_open_data(struct app *a, bool lock, struct err *e)
 {
-        if (dir_make(a->c->data_path, e) || absolute(a->c->data_path, a->data, sizeof a->data, e))
+        if (dir_make(a->c->data_path, e) || absolute_path(a->c->data_path, a->data, sizeof a->data, e))
                 return -1;
         if (!lock)
                 return 0;
@@ -51,7 +51,7 @@ int app_open_data(struct app *a, bool lock, struct err *e)
 static int prepare_folders(struct app *a, struct err *e)
 {
         if (app_open_data(a, true, e) || backup_restore_check(a->data, e) || dir_make(a->c->storage_path, e) ||
-            absolute(a->c->storage_path, a->storage_path, sizeof a->storage_path, e))
+            absolute_path(a->c->storage_path, a->storage_path, sizeof a->storage_path, e))
                 return -1;
         name_instance(a);
         snprintf(a->tmp_path, sizeof a->tmp_path, "%s/tmp", a->data);
@@ -205,7 +205,7 @@ static int start_sidecars(struct app *a, struct err *e)
         return a->c->sidecars ? sidecar_open(&so, &a->sidecar, e) : 0;
 }
 
-static void idle(void *ctx)
+static void trim_when_idle(void *ctx)
 {
         (void)ctx;
         embed_trim();
@@ -228,7 +228,7 @@ static int start_workers(struct app *a, struct err *e)
                                  .defer = dur_s(15),
                                  .reconcile_every = dur_s(5),
                                  .ctx = a->ingest,
-                                 .idle = idle};
+                                 .idle = trim_when_idle};
         wo.handlers[JOB_IMAGE] = ingest_handle_image;
         return worker_pool_start(&wo, &a->workers, e);
 }

@@ -98,14 +98,14 @@ static int open_target(void *ctx, bool read_only, struct storage **out, struct e
         return storage_open(&r->place->storage, out, e);
 }
 
-static void progress(void *ctx, const char *what, uint64_t done, uint64_t total)
+static void pass_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
         struct restoring *r = ctx;
         if (r->o->progress)
                 r->o->progress(r->o->ctx, what, done, total);
 }
 
-static void say(void *ctx, const char *what)
+static void pass_message(void *ctx, const char *what)
 {
         struct restoring *r = ctx;
         if (r->o->say)
@@ -145,8 +145,8 @@ int app_backup_restore(const struct config *c, struct backup_restore_opts *o, st
         mine.catalog_password = c->db_password;
         mine.data_path = p->app.data;
         mine.open_storage = open_target;
-        mine.progress = progress;
-        mine.say = say;
+        mine.progress = pass_progress;
+        mine.say = pass_message;
         mine.ctx = &r;
         if (rc == 0)
                 rc = backup_restore(&mine, out, e);

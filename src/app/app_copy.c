@@ -45,7 +45,7 @@ static int path_of_url(const char *url, char out[PATH_MAX], struct err *e)
         if (strncmp(url, scheme, n) != 0 && strstr(url, "://"))
                 return err_set(e, ERR_INVALID, "--from: allowed is sqlite:/// and a file's path");
         const char *path = strncmp(url, scheme, n) == 0 ? url + n : url;
-        bool rooted = path != url && access(path, F_OK) != 0;
+        bool rooted = path != url && access(path, F_OK);
         int len = snprintf(out, PATH_MAX, "%s%s", rooted && *path != '/' ? "/" : "", path);
         return len >= PATH_MAX ? err_set(e, ERR_INVALID, "--from: the path is too long") : 0;
 }
@@ -163,7 +163,7 @@ static int run_objects(struct copy *k, struct storage *from, struct storage *to,
 }
 
 /* The target is opened anew to be read back: what it still had in its spool would prove nothing. */
-static int reread(struct copy *k, struct err *e)
+static int check_target_again(struct copy *k, struct err *e)
 {
         struct objects_report again;
         storage_close(k->to_place.s);
@@ -180,17 +180,17 @@ static int reread(struct copy *k, struct err *e)
         return rc;
 }
 
-static bool moves(const struct copy *k)
+static bool moves_objects(const struct copy *k)
 {
         return k->o->storage_to && !k->o->dry_run;
 }
 
 static int do_objects(struct copy *k, struct err *e)
 {
-        bool hash = k->o->verify && !moves(k) && !k->o->dry_run;
+        bool hash = k->o->verify && !moves_objects(k) && !k->o->dry_run;
         if (run_objects(k, k->from_place.s, k->to_place.s, hash, &k->r.objects, e))
                 return -1;
-        return moves(k) && k->o->verify ? reread(k, e) : 0;
+        return moves_objects(k) && k->o->verify ? check_target_again(k, e) : 0;
 }
 
 static int open_catalogs(struct copy *k, struct err *e)
@@ -212,10 +212,10 @@ static int open_catalogs(struct copy *k, struct err *e)
 }
 
 /* All that can be refused is looked at before anything is changed. */
-static int run(struct copy *k, struct err *e)
+static int run_copy(struct copy *k, struct err *e)
 {
         if (open_catalogs(k, e) || place_open(k, &k->from_place, true, e) ||
-            (moves(k) && place_open(k, &k->to_place, false, e)))
+            (moves_objects(k) && place_open(k, &k->to_place, false, e)))
                 return -1;
         if (k->o->dry_run)
                 return do_objects(k, e);
@@ -252,7 +252,7 @@ int app_copy(const struct config *c, const struct app_copy_opts *opts, struct er
         if (rc == 0) {
                 k->r.from = k->path;
                 find_storage(k);
-                rc = run(k, e);
+                rc = run_copy(k, e);
         }
         if (rc == 0)
                 opts->report(opts->ctx, &k->r);

@@ -14,9 +14,9 @@
 
 typedef void check_fn(const struct config *c, const struct app_paths *p, struct app_check *out);
 
-static void say(struct app_check *out, const char *result, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static void set_result(struct app_check *out, const char *result, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-static void say(struct app_check *out, const char *result, const char *fmt, ...)
+static void set_result(struct app_check *out, const char *result, const char *fmt, ...)
 {
         va_list ap;
         va_start(ap, fmt);
@@ -29,9 +29,9 @@ static void check_decoder(const struct config *c, const struct app_paths *p, str
 {
         (void)c;
         if (access(p->decoder, X_OK))
-                say(out, "fail", "%s: %s", p->decoder, strerror(errno));
+                set_result(out, "fail", "%s: %s", p->decoder, strerror(errno));
         else
-                say(out, "ok", "%s", p->decoder);
+                set_result(out, "ok", "%s", p->decoder);
 }
 
 /* A decoder is started for it: what the kernel offers is one thing, that decoding works under the lock another. */
@@ -42,11 +42,11 @@ static void check_isolation(const struct config *c, const struct app_paths *p, s
         struct jail *j = NULL;
         struct err e;
         if (jail_open(&o, &j, &e) || jail_try(j, &e)) {
-                say(out, "fail", "%s", e.msg);
+                set_result(out, "fail", "%s", e.msg);
         } else {
                 jail_state(j, &st);
-                say(out, *st.note ? "warn" : "ok", "decoders are locked in by %s%s%s",
-                    strcmp(st.isolation, "process") ? st.isolation : "nothing", *st.note ? ": " : "", st.note);
+                set_result(out, *st.note ? "warn" : "ok", "decoders are locked in by %s%s%s",
+                           strcmp(st.isolation, "process") ? st.isolation : "nothing", *st.note ? ": " : "", st.note);
         }
         jail_close(j);
 }
@@ -60,11 +60,11 @@ static void check_model(const struct config *c, const struct app_paths *p, struc
         app_model_dir(c, p, dir, sizeof dir);
         struct embed_opts eo = {.model_dir = dir, .runtime_dir = p->lib};
         if (embed_open(&eo, true, &m, &e)) {
-                say(out, "fail", "%s", e.msg);
+                set_result(out, "fail", "%s", e.msg);
                 return;
         }
-        say(out, "ok", "%s on ONNX Runtime %s, hashes verified, loaded in %.0f ms", embed_model_id(m),
-            embed_runtime_version(m), dur_seconds(mono_since(start)) * 1e3);
+        set_result(out, "ok", "%s on ONNX Runtime %s, hashes verified, loaded in %.0f ms", embed_model_id(m),
+                   embed_runtime_version(m), dur_seconds(mono_since(start)) * 1e3);
         embed_close(m);
 }
 
@@ -73,7 +73,7 @@ static void check_simd(const struct config *c, const struct app_paths *p, struct
         (void)c;
         (void)p;
         const char *name = vec_kernel_name();
-        say(out, strcmp(name, "c") ? "ok" : "warn", "vector scan uses %s", name);
+        set_result(out, strcmp(name, "c") ? "ok" : "warn", "vector scan uses %s", name);
 }
 
 /* The promise "acknowledged means kept" is worth what fsync is worth here: its time tells much about both. */
@@ -83,7 +83,7 @@ static void fsync_time(const char *dir, struct app_check *out)
         snprintf(path, sizeof path, "%s/.doctor-XXXXXX", dir);
         int fd = mkostemp(path, O_CLOEXEC);
         if (fd < 0) {
-                say(out, "fail", "%s cannot be written: %s", dir, strerror(errno));
+                set_result(out, "fail", "%s cannot be written: %s", dir, strerror(errno));
                 return;
         }
         unlink(path);
@@ -97,10 +97,10 @@ static void fsync_time(const char *dir, struct app_check *out)
                 worst = ms > worst ? ms : worst;
         }
         if (failed)
-                say(out, "fail", "fsync in %s: %s", dir, strerror(errno));
+                set_result(out, "fail", "fsync in %s: %s", dir, strerror(errno));
         else
-                say(out, worst > 100 ? "warn" : "ok", "%s: fsync takes %.1f ms, at worst %.1f ms", dir, sum / 10,
-                    worst);
+                set_result(out, worst > 100 ? "warn" : "ok", "%s: fsync takes %.1f ms, at worst %.1f ms", dir, sum / 10,
+                           worst);
         fd_close(&fd);
 }
 
@@ -109,16 +109,17 @@ static void check_folder(const char *path, struct app_check *out)
         struct err e;
         struct statvfs v;
         if (access(path, F_OK) && errno == ENOENT) {
-                say(out, "ok", "%s will be made at the first start", path);
+                set_result(out, "ok", "%s will be made at the first start", path);
                 return;
         }
         if (dir_make(path, &e)) {
-                say(out, "fail", "%s", e.msg);
+                set_result(out, "fail", "%s", e.msg);
                 return;
         }
         fsync_time(path, out);
         if (!strcmp(out->result, "ok") && statvfs(path, &v) == 0 && v.f_bavail * v.f_frsize < (1ull << 30))
-                say(out, "warn", "%s has only %llu MB free", path, (unsigned long long)(v.f_bavail * v.f_frsize >> 20));
+                set_result(out, "warn", "%s has only %llu MB free", path,
+                           (unsigned long long)(v.f_bavail * v.f_frsize >> 20));
 }
 
 static void check_data(const struct config *c, const struct app_paths *p, struct app_check *out)
@@ -140,9 +141,9 @@ static void check_files(const struct config *c, const struct app_paths *p, struc
         (void)p;
         getrlimit(RLIMIT_NOFILE, &l);
         unsigned long long need = (unsigned long long)c->http_max_connections * 3 + 300;
-        say(out, l.rlim_max >= need ? "ok" : "warn",
-            "at most %llu open files, %llu are wanted for HTTP_MAX_CONNECTIONS=%lld", (unsigned long long)l.rlim_max,
-            need, (long long)c->http_max_connections);
+        set_result(out, l.rlim_max >= need ? "ok" : "warn",
+                   "at most %llu open files, %llu are wanted for HTTP_MAX_CONNECTIONS=%lld",
+                   (unsigned long long)l.rlim_max, need, (long long)c->http_max_connections);
 }
 
 static void check_exposure(const struct config *c, const struct app_paths *p, struct app_check *out)
@@ -151,10 +152,12 @@ static void check_exposure(const struct config *c, const struct app_paths *p, st
         bool local =
                 !strcmp(c->app_host, "localhost") || !strncmp(c->app_host, "127.", 4) || !strcmp(c->app_host, "::1");
         if (local || *c->api_key)
-                say(out, "ok", "%s", local ? "listens on this machine only" : "listens on the network, with a key");
+                set_result(out, "ok", "%s",
+                           local ? "listens on this machine only" : "listens on the network, with a key");
         else
-                say(out, "warn", "APP_HOST=%s without API_KEY: everybody who reaches the port can delete all files",
-                    c->app_host);
+                set_result(out, "warn",
+                           "APP_HOST=%s without API_KEY: everybody who reaches the port can delete all files",
+                           c->app_host);
 }
 
 size_t app_doctor(const struct config *c, struct app_check *out, size_t max)

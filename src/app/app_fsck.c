@@ -34,7 +34,8 @@ static int take_data(struct app *a, struct fsck_opts *o, struct err *e)
         return 0;
 }
 
-static int check(struct app *a, struct fsck_opts *o, struct storage_opts *so, struct fsck_report *out, struct err *e)
+static int open_and_check(struct app *a, struct fsck_opts *o, struct storage_opts *so, struct fsck_report *out,
+                          struct err *e)
 {
         struct catalog_counts counts;
         if (fsck_tmp(o, out, e) || app_open_catalog(a, e) || catalog_counts(a->catalog, NULL, &counts, e))
@@ -70,7 +71,7 @@ int app_fsck(const struct config *c, struct fsck_opts *o, struct fsck_report *ou
         if (rc == 0)
                 rc = app_spool_apart(c, false, spool, &so, e);
         if (rc == 0)
-                rc = check(a, o, &so, out, e);
+                rc = open_and_check(a, o, &so, out, e);
         storage_close(a->storage);
         catalog_close(a->catalog);
         if (*spool)

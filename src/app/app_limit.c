@@ -7,12 +7,12 @@
 
 #include "app/app_priv.h"
 
-static enum limit_outcome share(void *ctx, struct limit_charge *charges, size_t n, bool owed)
+static enum limit_outcome share_charges(void *ctx, struct limit_charge *charges, size_t n, bool owed)
 {
         return queue_spend(((struct app *)ctx)->queue, charges, n, owed);
 }
 
-static uint64_t burst(const struct config *c)
+static uint64_t burst_of(const struct config *c)
 {
         uint64_t twice = (uint64_t)c->rate_limit_rps * 2;
         return c->rate_limit_burst ? (uint64_t)c->rate_limit_burst : twice > 10 ? twice : 10;
@@ -22,9 +22,9 @@ int app_limit_open(struct app *a, struct err *e)
 {
         const struct config *c = a->c;
         uint64_t bytes = (uint64_t)c->rate_limit_bytes;
-        struct limit_opts lo = {.rates = {[LIMIT_REQUESTS] = {(uint64_t)c->rate_limit_rps, burst(c)},
+        struct limit_opts lo = {.rates = {[LIMIT_REQUESTS] = {(uint64_t)c->rate_limit_rps, burst_of(c)},
                                           [LIMIT_BYTES] = {bytes, bytes * 60}},
-                                .share = share,
+                                .share = share_charges,
                                 .ctx = a};
         if (!c->rate_limit_rps && !c->rate_limit_bytes)
                 return 0;
@@ -58,7 +58,7 @@ void app_admit(void *ctx, const struct http_visitor *who, uint64_t bytes, struct
         limit_ask(a->limit, client, bytes, mono_now(), &v);
         *out = (struct http_admission){.left = v.left, .reset = v.full_in};
         if (a->c->rate_limit_rps)
-                out->quota = burst(a->c);
+                out->quota = burst_of(a->c);
         if (v.allowed)
                 return;
         out->wait = v.wait;

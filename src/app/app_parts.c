@@ -20,7 +20,7 @@ static int write_pid(int fd, const char *path, struct err *e)
         return 0;
 }
 
-static int hold(int fd, const char *data, struct err *e)
+static int lock_data(int fd, const char *data, struct err *e)
 {
         char pid[24] = "";
         if (flock(fd, LOCK_EX | LOCK_NB) == 0)
@@ -38,7 +38,7 @@ int app_data_lock(const char *data, int *fd, struct err *e)
         *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (*fd < 0)
                 return err_errno(e, errno, "cannot open %s", path);
-        return hold(*fd, data, e) ? -1 : write_pid(*fd, path, e);
+        return lock_data(*fd, data, e) ? -1 : write_pid(*fd, path, e);
 }
 
 int app_data_lock_if_any(const char *data, int *fd, struct err *e)
@@ -47,11 +47,11 @@ int app_data_lock_if_any(const char *data, int *fd, struct err *e)
         snprintf(path, sizeof path, "%s/lock", data);
         *fd = open(path, O_RDWR | O_CLOEXEC);
         if (*fd >= 0)
-                return hold(*fd, data, e) ? -1 : write_pid(*fd, path, e);
+                return lock_data(*fd, data, e) ? -1 : write_pid(*fd, path, e);
         if (errno == ENOENT)
                 return 0;
         *fd = open(path, O_RDONLY | O_CLOEXEC);
-        return *fd < 0 ? err_errno(e, errno, "cannot open %s", path) : hold(*fd, data, e);
+        return *fd < 0 ? err_errno(e, errno, "cannot open %s", path) : lock_data(*fd, data, e);
 }
 
 int app_spool_apart(const struct config *c, bool set, char own[PATH_MAX], struct storage_opts *o, struct err *e)

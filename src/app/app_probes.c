@@ -7,7 +7,7 @@
 #include "json/json.h"
 #include "keep/keep.h"
 
-static const char *finish(struct json_out *j, const char *status, const char *note)
+static const char *finish_probe(struct json_out *j, const char *status, const char *note)
 {
         if (note && *note)
                 json_kv_str(j, "note", note);
@@ -34,7 +34,7 @@ static const char *probe_database(void *ctx, struct buf *out)
         json_kv_int(&j, "waiting", st.waiting);
         json_end(&j);
         json_kv_fixed(&j, "latency_ms", st.latency_ms, 3);
-        return finish(&j, !st.ok ? "unhealthy" : *st.note ? "degraded" : "healthy", st.note);
+        return finish_probe(&j, !st.ok ? "unhealthy" : *st.note ? "degraded" : "healthy", st.note);
 }
 
 /* What is wrong with the disk itself comes first. */
@@ -83,7 +83,7 @@ static const char *probe_storage(void *ctx, struct buf *out)
         uint64_t floor = st.total_bytes / 100 < (1ull << 30) ? st.total_bytes / 100 : (1ull << 30);
         bool well = st.free_bytes >= floor && !*st.note;
         const char *status = !st.writable ? "unhealthy" : well ? "healthy" : "degraded";
-        return finish(&j, status, st.note);
+        return finish_probe(&j, status, st.note);
 }
 
 static const char *probe_workers(void *ctx, struct buf *out)
@@ -100,8 +100,8 @@ static const char *probe_workers(void *ctx, struct buf *out)
         json_kv_int(&j, "busy", st.busy);
         json_kv_int(&j, "restarts", (int64_t)st.restarts);
         bool well = st.active == st.configured;
-        return finish(&j, well ? "healthy" : "degraded",
-                      st.configured ? "" : "WORKER_THREADS=0: this instance serves only the API");
+        return finish_probe(&j, well ? "healthy" : "degraded",
+                            st.configured ? "" : "WORKER_THREADS=0: this instance serves only the API");
 }
 
 static const char *probe_queue(void *ctx, struct buf *out)
@@ -125,7 +125,7 @@ static const char *probe_queue(void *ctx, struct buf *out)
         json_kv_fixed(&j, "oldest_seconds", ok ? c.oldest_ready_seconds : 0, 3);
         json_kv_int(&j, "dlq", (int64_t)dead);
         /* Without its Redis an instance works on by itself. */
-        return finish(&j, !ok ? "unhealthy" : st.connected ? "healthy" : "degraded", !ok ? e.msg : st.note);
+        return finish_probe(&j, !ok ? "unhealthy" : st.connected ? "healthy" : "degraded", !ok ? e.msg : st.note);
 }
 
 static const char *probe_model(void *ctx, struct buf *out)
@@ -146,8 +146,8 @@ static const char *probe_model(void *ctx, struct buf *out)
                 json_kv_fixed(&j, "coverage",
                               media && c.embeddings < media ? (double)c.embeddings / (double)media : 1.0, 4);
         }
-        return finish(&j, warm ? "healthy" : "degraded",
-                      warm ? "" : "vectors are being loaded; search by meaning waits");
+        return finish_probe(&j, warm ? "healthy" : "degraded",
+                            warm ? "" : "vectors are being loaded; search by meaning waits");
 }
 
 static const char *probe_vlm(void *ctx, struct buf *out)
@@ -157,7 +157,7 @@ static const char *probe_vlm(void *ctx, struct buf *out)
         json_out_init(&j, out);
         json_obj(&j);
         json_kv_bool(&j, "enabled", false);
-        return finish(&j, "healthy", "tags come from the built-in model");
+        return finish_probe(&j, "healthy", "tags come from the built-in model");
 }
 
 static const char *probe_jail(void *ctx, struct buf *out)
@@ -174,7 +174,7 @@ static const char *probe_jail(void *ctx, struct buf *out)
         json_kv_int(&j, "crashes", (int64_t)st.crashes);
         json_kv_int(&j, "timeouts", (int64_t)st.timeouts);
         json_kv_str(&j, "isolation", st.isolation);
-        return finish(&j, *st.note ? "degraded" : "healthy", st.note);
+        return finish_probe(&j, *st.note ? "degraded" : "healthy", st.note);
 }
 
 void app_probes_init(struct app *a)

@@ -23,20 +23,20 @@ struct job {
         char role_url[APP_ROLE_URL_MAX];
 };
 
-static int recover(void *ctx, struct sha256 object, uint64_t size, struct err *e)
+static int recover_object(void *ctx, struct sha256 object, uint64_t size, struct err *e)
 {
         struct job *k = ctx;
         return ingest_recover(k->app.ingest, object, size, k->o->owner ? k->o->owner : RECOVERED_OWNER, e);
 }
 
-static void progress(void *ctx, const char *what, uint64_t done, uint64_t total)
+static void pass_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
         struct job *k = ctx;
         if (k->o->progress)
                 k->o->progress(k->o->ctx, what, done, total);
 }
 
-static void bad(void *ctx, const char *why)
+static void pass_bad(void *ctx, const char *why)
 {
         struct job *k = ctx;
         k->o->bad(k->o->ctx, why);
@@ -100,11 +100,11 @@ static void drop_scratch(struct job *k)
         rmdir(k->scratch);
 }
 
-static int run(struct job *k, struct rebuild_report *out, struct err *e)
+static int run_rebuild(struct job *k, struct rebuild_report *out, struct err *e)
 {
         struct app *a = &k->app;
         struct ingest_opts io = {.max_image_bytes = (uint64_t)a->c->max_image_bytes};
-        struct rebuild_opts ro = {.recover = recover, .progress = progress, .bad = bad, .ctx = k};
+        struct rebuild_opts ro = {.recover = recover_object, .progress = pass_progress, .bad = pass_bad, .ctx = k};
         /* By this name a server can be told from us on a shared database. */
         setenv("PGAPPNAME", "file-allocator-rebuild", 1);
         if (app_open_data(a, true, e) || check_target(k, e) || open_storage(k, e) ||
@@ -129,7 +129,7 @@ int app_rebuild(const struct config *c, const struct app_rebuild_opts *opts, str
         k->app.c = c;
         k->app.lock_fd = -1;
         k->o = opts;
-        int rc = run(k, out, e);
+        int rc = run_rebuild(k, out, e);
         ingest_close(k->app.ingest);
         storage_close(k->app.storage);
         catalog_close(k->app.catalog);
