@@ -61,7 +61,7 @@ void admin_drain(struct admin *a)
         atomic_store(&a->draining, true);
 }
 
-static int severity(const char *status)
+static int severity_of(const char *status)
 {
         return !strcmp(status, "healthy") ? 0 : !strcmp(status, "degraded") ? 1 : 2;
 }
@@ -95,7 +95,7 @@ bool admin_health(struct admin *a, struct buf *out)
         for (size_t i = 0; i < a->o.nprobes; i++) {
                 struct buf one;
                 buf_init(&one, 64 << 10);
-                int s = severity(a->o.probes[i].fill(a->o.probes[i].ctx, &one));
+                int s = severity_of(a->o.probes[i].fill(a->o.probes[i].ctx, &one));
                 worst = s > worst ? s : worst;
                 buf_printf(&parts, ",\"%s\":%s", a->o.probes[i].name, buf_failed(&one) ? "null" : buf_str(&one));
                 buf_done(&one);
@@ -135,10 +135,10 @@ bool admin_ready(struct admin *a, struct buf *out)
                 buf_init(&one, 64 << 10);
                 const char *status = a->o.probes[i].fill(a->o.probes[i].ctx, &one);
                 buf_done(&one);
-                if (severity(status) == 2)
+                if (severity_of(status) == 2)
                         ready = false;
                 buf_printf(&parts, ",\"%s\":\"%s\"", a->o.probes[i].name,
-                           severity(status) == 0 ? ready_word(a->o.probes[i].name) : status);
+                           severity_of(status) == 0 ? ready_word(a->o.probes[i].name) : status);
         }
         buf_printf(out, "{\"status\":\"%s\"%s%s}", ready ? "ready" : "not_ready",
                    atomic_load(&a->draining) ? ",\"draining\":true" : "", buf_str(&parts));

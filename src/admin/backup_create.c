@@ -40,7 +40,7 @@ struct create {
         size_t nlost, lost_cap, next_lost;
 };
 
-static void tell(struct create *k, const char *what, uint64_t done, uint64_t total)
+static void report_progress(struct create *k, const char *what, uint64_t done, uint64_t total)
 {
         if (k->o->progress)
                 k->o->progress(k->o->ctx, what, done, total);
@@ -54,14 +54,14 @@ static int put_wanted(void *ctx, struct sha256 key, uint64_t size, enum keep_bac
         struct create *k = ctx;
         struct list_line line = {.key = key, .size = size};
 
-        snprintf(line.word, sizeof(line.word), "%s", words[use]);
+        snprintf(line.word, sizeof line.word, "%s", words[use]);
         k->wanted_count++;
         return list_put(k->wanted, &line, e);
 }
 
-static void progress(void *ctx, const char *what, uint64_t done, uint64_t total)
+static void catalog_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
-        tell(ctx, what, done, total);
+        report_progress(ctx, what, done, total);
 }
 
 static int make_folder(struct create *k, struct err *e)
@@ -70,23 +70,23 @@ static int make_folder(struct create *k, struct err *e)
 
         backup_name_new(wall_now(), k->m.info.name);
         backup_path(k->folder, &k->dir, k->m.info.name, NULL);
-        snprintf(above, sizeof(above), "%.*s/backups", PATH_MAX - 16, k->dir.path);
-        if (mkdir(k->folder, 0700) < 0)
+        snprintf(above, sizeof above, "%.*s/backups", PATH_MAX - 16, k->dir.path);
+        if (mkdir(k->folder, 0700))
                 return err_errno(e, errno, "cannot make %.160s", k->folder);
         return dir_sync(above, e);
 }
 
-static int snapshot(struct create *k, struct err *e)
+static int take_snapshot(struct create *k, struct err *e)
 {
         const struct keep_backup_opts co = {.url = k->o->catalog_url,
                                             .password = k->o->catalog_password,
-                                            .progress = progress,
+                                            .progress = catalog_progress,
                                             .object = put_wanted,
                                             .ctx = k};
         int rc;
 
         k->wanted_count = 0;
-        if (make_folder(k, e) < 0 || list_create(k->folder, WANTED, &k->wanted, e) < 0)
+        if (make_folder(k, e) || list_create(k->folder, WANTED, &k->wanted, e))
                 return -1;
         rc = keep_backup_take(&co, k->folder, &k->m.catalog, e);
         if (rc == 0)
@@ -126,7 +126,7 @@ static int note_lost(void *ctx, struct sha256 key, uint64_t size, const struct e
                 return err_set(e, ERR_NOT_FOUND,
                                "more than %d objects of the catalog are missing or damaged: is this the right storage?",
                                LOST_MAX);
-        if (mem_grow((void **)&k->lost, &k->lost_cap, k->nlost + 1, sizeof(*k->lost)) < 0)
+        if (mem_grow((void **)&k->lost, &k->lost_cap, k->nlost + 1, sizeof *k->lost))
                 return err_oom(e);
         k->lost[k->nlost++] = (struct lost){.line = {.key = key, .size = size}};
         return 0;
@@ -136,10 +136,10 @@ static void objects_progress(void *ctx, const struct objects_report *r)
 {
         struct create *k = ctx;
 
-        tell(k, "copying objects", r->seen, k->wanted_count);
+        report_progress(k, "copying objects", r->seen, k->wanted_count);
 }
 
-static struct objects_opts copying(struct create *k)
+static struct objects_opts copy_opts(struct create *k)
 {
         return (struct objects_opts){.from = k->o->storage,
                                      .to = k->to,
@@ -153,14 +153,14 @@ static struct objects_opts copying(struct create *k)
 
 static int copy_objects(struct create *k, struct err *e)
 {
-        struct objects_opts oo = copying(k);
+        struct objects_opts oo = copy_opts(k);
         char path[PATH_MAX];
         int rc;
 
         oo.next = next_wanted;
         oo.lost = note_lost;
         backup_path(path, &k->dir, k->m.info.name, WANTED);
-        if (list_open(path, &k->list, e) < 0)
+        if (list_open(path, &k->list, e))
                 return -1;
         rc = objects_run(&oo, &k->out->objects, e);
         list_close(k->list);
@@ -179,7 +179,7 @@ static struct lost *lost_find(struct create *k, struct sha256 key)
 {
         const struct lost want = {.line = {.key = key}};
 
-        return k->nlost ? bsearch(&want, k->lost, k->nlost, sizeof(*k->lost), by_key) : NULL;
+        return k->nlost ? bsearch(&want, k->lost, k->nlost, sizeof *k->lost, by_key) : NULL;
 }
 
 static int next_again(void *ctx, struct sha256 *key, uint64_t *size, struct err *e)
@@ -209,7 +209,7 @@ static int lost_again(void *ctx, struct sha256 key, uint64_t size, const struct 
 /* Those not found so far are tried once more. */
 static int try_again(struct create *k, struct err *e)
 {
-        struct objects_opts oo = copying(k);
+        struct objects_opts oo = copy_opts(k);
         struct objects_report r;
         int rc;
 
@@ -226,10 +226,10 @@ static int try_again(struct create *k, struct err *e)
 }
 
 /* Asks the live catalog who of them is still wanted. */
-static int ask(struct create *k, struct err *e)
+static int ask_if_wanted(struct create *k, struct err *e)
 {
-        struct sha256 *keys = mem_calloc(k->nlost, sizeof(*keys));
-        bool *yes = mem_calloc(k->nlost, sizeof(*yes));
+        struct sha256 *keys = mem_calloc(k->nlost, sizeof *keys);
+        bool *yes = mem_calloc(k->nlost, sizeof *yes);
         int rc = keys && yes ? 0 : err_oom(e);
 
         for (size_t i = 0; i < k->nlost && rc == 0; i++)
@@ -264,19 +264,19 @@ static int settle_lost(struct create *k, struct err *e)
 
         if (k->nlost == 0)
                 return 0;
-        qsort(k->lost, k->nlost, sizeof(*k->lost), by_key);
+        qsort(k->lost, k->nlost, sizeof *k->lost, by_key);
         sleep_for(rest);
-        if (try_again(k, e) < 0 || ask(k, e) < 0)
+        if (try_again(k, e) || ask_if_wanted(k, e))
                 return -1;
         while (still_lost(k) > 0) {
-                tell(k, "waiting for objects", 0, still_lost(k));
-                if (try_again(k, e) < 0)
+                report_progress(k, "waiting for objects", 0, still_lost(k));
+                if (try_again(k, e))
                         return -1;
                 if (mono_reached(until))
                         break;
                 rest = rest.ns < dur_s(2).ns ? (struct dur){rest.ns * 2} : rest;
                 sleep_for(rest);
-                if (ask(k, e) < 0)
+                if (ask_if_wanted(k, e))
                         return -1;
         }
         k->out->objects.bad = still_lost(k);
@@ -297,7 +297,7 @@ static void say_missing(struct create *k, const struct list_line *line)
 {
         char hex[SHA256_TEXT_LEN], text[160];
 
-        snprintf(text, sizeof(text), "object %s (%llu bytes) is missing or damaged at the source",
+        snprintf(text, sizeof text, "object %s (%llu bytes) is missing or damaged at the source",
                  sha256_format(line->key, hex), (unsigned long long)line->size);
         if (k->o->say)
                 k->o->say(k->o->ctx, text);
@@ -320,7 +320,7 @@ static int sort_line(struct create *k, struct list_line *line, struct list_write
                 b->missing++;
         if (!l->gone && b->missing <= SAID_MAX)
                 say_missing(k, line);
-        snprintf(line->word, sizeof(line->word), "%s", l->gone ? "gone" : "missing");
+        snprintf(line->word, sizeof line->word, "%s", l->gone ? "gone" : "missing");
         return list_put(absent, line, e);
 }
 
@@ -333,12 +333,12 @@ static int walk_wanted(struct create *k, struct list_writer *present, struct lis
         int rc;
 
         backup_path(path, &k->dir, k->m.info.name, WANTED);
-        if (list_open(path, &k->list, e) < 0)
+        if (list_open(path, &k->list, e))
                 return -1;
         while ((rc = list_next(k->list, &line, e)) > 0) {
                 if (again)
                         *again |= purged_since(k, &line);
-                else if (sort_line(k, &line, present, absent, e) < 0)
+                else if (sort_line(k, &line, present, absent, e))
                         rc = -1;
                 if (rc < 0)
                         break;
@@ -361,7 +361,7 @@ static int write_lists(struct create *k, struct err *e)
         list_abandon(present);
         list_abandon(absent);
         backup_path(path, &k->dir, k->m.info.name, WANTED);
-        if (rc == 0 && unlink(path) < 0)
+        if (rc == 0 && unlink(path))
                 rc = err_errno(e, errno, "cannot remove %.160s", path);
         return rc;
 }
@@ -374,7 +374,7 @@ static int add_file(struct create *k, const char *name, struct err *e)
         char path[PATH_MAX];
 
         assert(k->m.nfiles <= FILES_MAX);
-        snprintf(f->name, sizeof(f->name), "%s", name);
+        snprintf(f->name, sizeof f->name, "%s", name);
         backup_path(path, &k->dir, k->m.info.name, name);
         return keep_backup_hash(path, &f->hash, &f->size, e);
 }
@@ -385,14 +385,14 @@ static int add_files(struct create *k, struct err *e)
         char name[80];
         int rc = 0;
 
-        tell(k, "hashing the catalog", 0, 0);
+        report_progress(k, "hashing the catalog", 0, 0);
         if (c->ntables == 0)
                 rc = add_file(k, KEEP_BACKUP_FILE, e);
         for (size_t i = 0; i < c->ntables && rc == 0; i++) {
-                snprintf(name, sizeof(name), "%s" KEEP_BACKUP_SUFFIX, c->tables[i].name);
+                snprintf(name, sizeof name, "%s" KEEP_BACKUP_SUFFIX, c->tables[i].name);
                 rc = add_file(k, name, e);
         }
-        return rc < 0 || add_file(k, OBJECTS_LIST, e) < 0 || add_file(k, ABSENT_LIST, e) < 0 ? -1 : 0;
+        return rc < 0 || add_file(k, OBJECTS_LIST, e) || add_file(k, ABSENT_LIST, e) ? -1 : 0;
 }
 
 static void fill_info(struct create *k)
@@ -400,8 +400,8 @@ static void fill_info(struct create *k)
         const struct keep_backup *c = &k->m.catalog;
         struct backup_info *b = &k->m.info;
 
-        snprintf(b->program, sizeof(b->program), "%s", k->o->program);
-        snprintf(b->engine, sizeof(b->engine), "%s", c->engine);
+        snprintf(b->program, sizeof b->program, "%s", k->o->program);
+        snprintf(b->engine, sizeof b->engine, "%s", c->engine);
         b->taken = c->taken;
         b->schema_version = c->schema_version;
         b->derived = !k->o->no_derived;
@@ -416,31 +416,30 @@ static void fill_info(struct create *k)
 /* ---- all of it --------------------------------------------------------------------------------------------- */
 
 /* One snapshot with its objects. 1: files were purged meanwhile, another one is better; 0; -1. */
-static int attempt(struct create *k, struct err *e)
+static int attempt_backup(struct create *k, struct err *e)
 {
         bool again = false;
 
         k->m = (struct manifest){0};
         k->nlost = 0;
         k->out->objects = (struct objects_report){0};
-        if (snapshot(k, e) < 0 || copy_objects(k, e) < 0 || settle_lost(k, e) < 0 ||
-            walk_wanted(k, NULL, NULL, &again, e) < 0)
+        if (take_snapshot(k, e) || copy_objects(k, e) || settle_lost(k, e) || walk_wanted(k, NULL, NULL, &again, e))
                 return -1;
         if (!again || k->out->snapshots == SNAPSHOTS)
                 return 0;
-        return backup_remove(&k->dir, k->m.info.name, e) < 0 ? -1 : 1;
+        return backup_remove(&k->dir, k->m.info.name, e) ? -1 : 1;
 }
 
-static int make(struct create *k, struct err *e)
+static int make_backup(struct create *k, struct err *e)
 {
         int rc = 1;
 
-        if (backup_dir_make(&k->dir, k->o->dir, e) < 0 || backup_sweep(&k->dir, e) < 0 ||
-            backup_dir_storage(&k->dir, false, &k->to, e) < 0)
+        if (backup_dir_make(&k->dir, k->o->dir, e) || backup_sweep(&k->dir, e) ||
+            backup_dir_storage(&k->dir, false, &k->to, e))
                 return -1;
         while (rc > 0)
-                rc = attempt(k, e);
-        if (rc < 0 || write_lists(k, e) < 0 || add_files(k, e) < 0)
+                rc = attempt_backup(k, e);
+        if (rc < 0 || write_lists(k, e) || add_files(k, e))
                 return -1;
         fill_info(k);
         k->m.info.complete = k->m.info.missing == 0;
@@ -461,7 +460,7 @@ static int give_up(struct create *k, struct err *e)
 
 int backup_create(const struct backup_create_opts *o, struct backup_created *out, struct err *e)
 {
-        struct create *k = mem_calloc(1, sizeof(*k));
+        struct create *k = mem_calloc(1, sizeof *k);
         int rc;
 
         *out = (struct backup_created){0};
@@ -469,7 +468,7 @@ int backup_create(const struct backup_create_opts *o, struct backup_created *out
                 return err_oom(e);
         k->o = o;
         k->out = out;
-        rc = make(k, e);
+        rc = make_backup(k, e);
         storage_close(k->to);
         if (rc < 0)
                 rc = give_up(k, e);

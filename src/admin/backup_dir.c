@@ -34,7 +34,7 @@ void backup_name_new(struct wall at, char out[BACKUP_NAME_LEN])
         struct tm tm;
 
         gmtime_r(&t, &tm);
-        strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
+        strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
         snprintf(out, BACKUP_NAME_LEN, "%s-%05x%03x", stamp, (unsigned)(at.us % 1000000),
                  (unsigned)(random_u64() & 0xFFF));
 }
@@ -43,7 +43,7 @@ bool backup_name_is(const char *name)
 {
         static const char shape[] = "ddddddddTddddddZ-hhhhhhhh";
 
-        if (strlen(name) != sizeof(shape) - 1)
+        if (strlen(name) != sizeof shape - 1)
                 return false;
         for (size_t i = 0; shape[i]; i++) {
                 bool digit = name[i] >= '0' && name[i] <= '9', hex = digit || (name[i] >= 'a' && name[i] <= 'f');
@@ -80,14 +80,14 @@ int backup_names(const struct backup_dir *d, char (**out)[BACKUP_NAME_LEN], size
         while (rc == 0 && (x = readdir(dir)) != NULL) {
                 if (!backup_name_is(x->d_name))
                         continue;
-                if (mem_grow((void **)out, &cap, *n + 1, sizeof(**out)) < 0)
+                if (mem_grow((void **)out, &cap, *n + 1, sizeof **out))
                         rc = err_oom(e);
                 else
-                        snprintf((*out)[(*n)++], sizeof(**out), "%.*s", BACKUP_NAME_LEN - 1, x->d_name);
+                        snprintf((*out)[(*n)++], sizeof **out, "%.*s", BACKUP_NAME_LEN - 1, x->d_name);
         }
         closedir(dir);
         if (*n)
-                qsort(*out, *n, sizeof(**out), by_name);
+                qsort(*out, *n, sizeof **out, by_name);
         return rc;
 }
 
@@ -100,27 +100,26 @@ int backup_remove(const struct backup_dir *d, const char *name, struct err *e)
         int rc = 0;
 
         backup_path(path, d, name, MANIFEST);
-        if (unlink(path) < 0 && errno != ENOENT)
+        if (unlink(path) && errno != ENOENT)
                 return err_errno(e, errno, "cannot remove %.160s", path);
         backup_path(path, d, name, NULL);
         dir = opendir(path);
         if (!dir)
                 return err_errno(e, errno, "cannot read %.160s", path);
-        if (dir_sync(path, e) < 0)
+        if (dir_sync(path, e))
                 rc = -1;
         while (rc == 0 && (x = readdir(dir)) != NULL)
-                if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0 &&
-                    unlinkat(dirfd(dir), x->d_name, 0) < 0)
+                if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0 && unlinkat(dirfd(dir), x->d_name, 0))
                         rc = err_errno(e, errno, "cannot remove %.100s/%.60s", path, x->d_name);
         closedir(dir);
-        if (rc == 0 && rmdir(path) < 0)
+        if (rc == 0 && rmdir(path))
                 rc = err_errno(e, errno, "cannot remove %.160s", path);
         return rc;
 }
 
 /* ---- the folder ------------------------------------------------------------------------------- */
 
-static bool ignored(const char *name)
+static bool is_ignored(const char *name)
 {
         return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0;
 }
@@ -143,7 +142,7 @@ static int expect_ours(struct backup_dir *d, struct err *e)
                 return -1;
         }
         while (rc == 0 && (x = readdir(dir)) != NULL)
-                if (!ignored(x->d_name))
+                if (!is_ignored(x->d_name))
                         rc = err_set(e, ERR_INVALID,
                                      "%.120s holds %.60s and no backups: a new folder, or an empty one, is needed",
                                      d->path, x->d_name);
@@ -174,22 +173,22 @@ static int open_folder(struct backup_dir *d, const char *path, struct err *e)
 int backup_dir_make(struct backup_dir *d, const char *path, struct err *e)
 {
         *d = (struct backup_dir){.fd = -1, .lock_fd = -1, .readers_fd = -1};
-        if (dir_make(path, e) < 0 || open_folder(d, path, e) < 0 || expect_ours(d, e) < 0)
+        if (dir_make(path, e) || open_folder(d, path, e) || expect_ours(d, e))
                 return -1;
-        if (mkdirat(d->fd, "backups", 0700) < 0 && errno != EEXIST)
+        if (mkdirat(d->fd, "backups", 0700) && errno != EEXIST)
                 return err_errno(e, errno, "cannot make %.160s/backups", path);
-        if (take_lock(d, e) < 0)
+        if (take_lock(d, e))
                 return -1;
         d->readers_fd = openat(d->fd, "readers", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (d->readers_fd < 0)
                 return err_errno(e, errno, "cannot make %.160s/readers", path);
-        if (faccessat(d->fd, "README.txt", F_OK, 0) < 0)
+        if (faccessat(d->fd, "README.txt", F_OK, 0))
                 return backup_write_file(path, "README.txt", SPAN(README), e);
         return 0;
 }
 
 /* Where locks are not known, as on some file systems over the net, nobody could remove either. */
-static int share(struct backup_dir *d, struct err *e)
+static int lock_for_reading(struct backup_dir *d, struct err *e)
 {
         d->readers_fd = openat(d->fd, "readers", O_RDONLY | O_CLOEXEC);
         if (d->readers_fd < 0 || flock(d->readers_fd, LOCK_SH | LOCK_NB) == 0 || errno == ENOSYS || errno == ENOTSUP)
@@ -201,11 +200,11 @@ static int share(struct backup_dir *d, struct err *e)
 
 int backup_dir_open(struct backup_dir *d, const char *path, struct err *e)
 {
-        if (open_folder(d, path, e) < 0)
+        if (open_folder(d, path, e))
                 return -1;
-        if (faccessat(d->fd, "backups", F_OK, 0) < 0)
+        if (faccessat(d->fd, "backups", F_OK, 0))
                 return err_set(e, ERR_NOT_FOUND, "%.160s holds no backups", path);
-        return share(d, e);
+        return lock_for_reading(d, e);
 }
 
 void backup_dir_close(struct backup_dir *d)
@@ -244,7 +243,7 @@ static int write_synced(int dir, const char *name, struct span bytes, struct err
         if (fd < 0)
                 return err_errno(e, errno, "cannot make %.100s", name);
         rc = fd_write_all(fd, bytes.p, bytes.n, e);
-        if (rc == 0 && fsync(fd) < 0)
+        if (rc == 0 && fsync(fd))
                 rc = err_errno(e, errno, "cannot sync %.100s", name);
         fd_close(&fd);
         return rc;
@@ -261,12 +260,12 @@ int backup_write_file(const char *folder, const char *name, struct span bytes, s
         }
         if (dir < 0)
                 return err_errno(e, errno, "cannot open the folder %.160s", folder);
-        snprintf(temp, sizeof(temp), "%.60s.new", name);
+        snprintf(temp, sizeof temp, "%.60s.new", name);
         unlinkat(dir, temp, 0);
         rc = write_synced(dir, temp, bytes, e);
-        if (rc == 0 && renameat(dir, temp, dir, name) < 0)
+        if (rc == 0 && renameat(dir, temp, dir, name))
                 rc = err_errno(e, errno, "cannot name %.100s", name);
-        if (rc == 0 && fsync(dir) < 0 && errno != EINVAL)
+        if (rc == 0 && fsync(dir) && errno != EINVAL)
                 rc = err_errno(e, errno, "cannot sync the folder %.160s", folder);
         fd_close(&dir);
         return rc;

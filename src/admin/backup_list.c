@@ -24,15 +24,15 @@ struct list_writer {
 
 int list_create(const char *folder, const char *name, struct list_writer **out, struct err *e)
 {
-        struct list_writer *w = mem_calloc(1, sizeof(*w));
+        struct list_writer *w = mem_calloc(1, sizeof *w);
 
         if (!w)
                 return err_oom(e);
         w->fd = -1;
         buf_init(&w->held, BUFFER + LINE_BYTES);
-        snprintf(w->folder, sizeof(w->folder), "%s", folder);
-        snprintf(w->name, sizeof(w->name), "%s", name);
-        snprintf(w->temp, sizeof(w->temp), "%s.new", w->name);
+        snprintf(w->folder, sizeof w->folder, "%s", folder);
+        snprintf(w->name, sizeof w->name, "%s", name);
+        snprintf(w->temp, sizeof w->temp, "%s.new", w->name);
         w->dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (w->dir >= 0) {
                 unlinkat(w->dir, w->temp, 0);
@@ -47,7 +47,7 @@ int list_create(const char *folder, const char *name, struct list_writer **out, 
         return 0;
 }
 
-static int flush(struct list_writer *w, struct err *e)
+static int flush_held(struct list_writer *w, struct err *e)
 {
         int rc = FAULT("backup.list");
 
@@ -64,19 +64,18 @@ int list_put(struct list_writer *w, const struct list_line *line, struct err *e)
 
         buf_printf(&w->held, "%s %llu%s%s\n", sha256_format(line->key, hex), (unsigned long long)line->size,
                    line->word[0] ? " " : "", line->word);
-        return w->held.n >= BUFFER ? flush(w, e) : 0;
+        return w->held.n >= BUFFER ? flush_held(w, e) : 0;
 }
 
 int list_finish(struct list_writer *w, struct err *e)
 {
-        if (flush(w, e) < 0)
+        if (flush_held(w, e))
                 return -1;
-        if (fsync(w->fd) < 0)
+        if (fsync(w->fd))
                 return err_errno(e, errno, "cannot sync %.60s", w->name);
-        if (renameat(w->dir, w->temp, w->dir, w->name) < 0)
+        if (renameat(w->dir, w->temp, w->dir, w->name))
                 return err_errno(e, errno, "cannot name %.60s", w->name);
-        return fsync(w->dir) < 0 && errno != EINVAL ? err_errno(e, errno, "cannot sync the folder %.160s", w->folder)
-                                                    : 0;
+        return fsync(w->dir) && errno != EINVAL ? err_errno(e, errno, "cannot sync the folder %.160s", w->folder) : 0;
 }
 
 void list_abandon(struct list_writer *w)
@@ -101,12 +100,12 @@ struct list_reader {
 
 int list_open(const char *path, struct list_reader **out, struct err *e)
 {
-        struct list_reader *r = mem_alloc(sizeof(*r));
+        struct list_reader *r = mem_alloc(sizeof *r);
 
         if (!r)
                 return err_oom(e);
         memset(r, 0, offsetof(struct list_reader, held));
-        snprintf(r->path, sizeof(r->path), "%s", path);
+        snprintf(r->path, sizeof r->path, "%s", path);
         r->fd = open(path, O_RDONLY | O_CLOEXEC);
         if (r->fd < 0) {
                 err_errno(e, errno, "cannot open %.180s", path);
@@ -126,7 +125,7 @@ void list_close(struct list_reader *r)
 }
 
 /* What is held is moved to the front and more put behind it. */
-static int more(struct list_reader *r, struct err *e)
+static int read_more(struct list_reader *r, struct err *e)
 {
         ssize_t got;
 
@@ -143,13 +142,13 @@ static int more(struct list_reader *r, struct err *e)
         return 0;
 }
 
-static bool parse(struct span line, struct list_line *out)
+static bool parse_line(struct span line, struct list_line *out)
 {
         struct span part;
 
         *out = (struct list_line){0};
         if (!span_cut(&line, ' ', &part) || !sha256_parse(part, &out->key) || !span_cut(&line, ' ', &part) ||
-            !span_u64(part, &out->size) || line.n >= sizeof(out->word))
+            !span_u64(part, &out->size) || line.n >= sizeof out->word)
                 return false;
         if (line.n)
                 memcpy(out->word, line.p, line.n);
@@ -160,12 +159,12 @@ int list_next(struct list_reader *r, struct list_line *line, struct err *e)
 {
         char *end;
 
-        if (r->n - r->at < LINE_BYTES && !r->ended && more(r, e) < 0)
+        if (r->n - r->at < LINE_BYTES && !r->ended && read_more(r, e))
                 return -1;
         if (r->at == r->n)
                 return 0;
         end = memchr(r->held + r->at, '\n', r->n - r->at);
-        if (!end || !parse((struct span){r->held + r->at, (size_t)(end - r->held) - r->at}, line) ||
+        if (!end || !parse_line((struct span){r->held + r->at, (size_t)(end - r->held) - r->at}, line) ||
             (r->any && key_cmp(r->last, line->key) >= 0))
                 return err_set(e, ERR_CORRUPT, "%.160s: a line is no object, or not in its place", r->path);
         r->at = (size_t)(end - r->held) + 1;
@@ -187,11 +186,11 @@ struct list_merge {
 
 int merge_new(struct list_merge **out, struct err *e)
 {
-        *out = mem_calloc(1, sizeof(**out));
+        *out = mem_calloc(1, sizeof **out);
         return *out ? 0 : err_oom(e);
 }
 
-static int advance(struct source *s, struct err *e)
+static int advance_source(struct source *s, struct err *e)
 {
         int rc = list_next(s->r, &s->line, e);
 
@@ -203,12 +202,12 @@ int merge_add(struct list_merge *m, const char *path, struct err *e)
 {
         struct source s = {0};
 
-        if (mem_grow((void **)&m->sources, &m->cap, m->n + 1, sizeof(*m->sources)) < 0)
+        if (mem_grow((void **)&m->sources, &m->cap, m->n + 1, sizeof *m->sources))
                 return err_oom(e);
-        if (list_open(path, &s.r, e) < 0)
+        if (list_open(path, &s.r, e))
                 return -1;
         m->sources[m->n++] = s;
-        return advance(&m->sources[m->n - 1], e);
+        return advance_source(&m->sources[m->n - 1], e);
 }
 
 int merge_next(struct list_merge *m, struct list_line *line, struct err *e)
@@ -225,7 +224,7 @@ int merge_next(struct list_merge *m, struct list_line *line, struct err *e)
         *line = least->line;
         for (size_t i = 0; i < m->n; i++)
                 if (m->sources[i].has && key_cmp(m->sources[i].line.key, line->key) == 0 &&
-                    advance(&m->sources[i], e) < 0)
+                    advance_source(&m->sources[i], e))
                         return -1;
         return 1;
 }

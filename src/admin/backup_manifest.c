@@ -22,7 +22,7 @@ static const struct count {
         {"failed", AT(failed)},   {"keys", AT(keys)},   {"objects", AT(objects)}, {"object_bytes", AT(object_bytes)},
         {"missing", AT(missing)}, {"gone", AT(gone)},
 };
-#define NCOUNTS (sizeof(COUNTS) / sizeof(*COUNTS))
+#define NCOUNTS (sizeof COUNTS / sizeof *COUNTS)
 
 static uint64_t *count_in(const struct backup_info *b, size_t i)
 {
@@ -101,7 +101,7 @@ int backup_manifest_write(const struct backup_dir *d, const struct manifest *m, 
         backup_path(folder, d, m->info.name, NULL);
         buf_init(&b, MANIFEST_MAX);
         put_manifest(m, &b);
-        n = snprintf(sum, sizeof(sum), "%s  " MANIFEST "\n", sha256_format(sha256_of(b.p, b.n), hex));
+        n = snprintf(sum, sizeof sum, "%s  " MANIFEST "\n", sha256_format(sha256_of(b.p, b.n), hex));
         rc = buf_failed(&b) ? err_oom(e) : 0;
         if (rc == 0)
                 rc = backup_write_file(folder, MANIFEST_SUM, (struct span){sum, (size_t)n}, e);
@@ -143,9 +143,9 @@ static bool read_tables(const struct json *doc, struct keep_backup *c)
         for (c->ntables = 0; c->ntables < json_count(all); c->ntables++) {
                 struct keep_backup_table *t = &c->tables[c->ntables];
                 const struct json *x = json_at(all, c->ntables);
-                if (!read_str(x, "name", t->name, sizeof(t->name)) || !is_plain(t->name, LETTERS) ||
-                    !read_str(x, "columns", t->columns, sizeof(t->columns)) || !is_plain(t->columns, LETTERS ", ") ||
-                    !read_str(x, "order", t->order, sizeof(t->order)) || !is_plain(t->order, LETTERS ", "))
+                if (!read_str(x, "name", t->name, sizeof t->name) || !is_plain(t->name, LETTERS) ||
+                    !read_str(x, "columns", t->columns, sizeof t->columns) || !is_plain(t->columns, LETTERS ", ") ||
+                    !read_str(x, "order", t->order, sizeof t->order) || !is_plain(t->order, LETTERS ", "))
                         return false;
                 t->rows = read_u64(x, "rows");
         }
@@ -161,7 +161,7 @@ static bool read_files(const struct json *doc, struct manifest *m)
         for (m->nfiles = 0; m->nfiles < json_count(all); m->nfiles++) {
                 struct backup_file *f = &m->files[m->nfiles];
                 const struct json *x = json_at(all, m->nfiles);
-                if (!read_str(x, "name", f->name, sizeof(f->name)) || !is_plain(f->name, LETTERS ".") ||
+                if (!read_str(x, "name", f->name, sizeof f->name) || !is_plain(f->name, LETTERS ".") ||
                     !sha256_parse(json_span(json_get(x, "sha256")), &f->hash))
                         return false;
                 f->size = read_u64(x, "size");
@@ -170,7 +170,7 @@ static bool read_files(const struct json *doc, struct manifest *m)
 }
 
 /* A table's hash is that of its file; for SQLite the file stands for the first table. */
-static bool join(struct manifest *m)
+static bool join_hashes(struct manifest *m)
 {
         struct keep_backup *c = &m->catalog;
         const struct backup_file *f;
@@ -186,7 +186,7 @@ static bool join(struct manifest *m)
                 return f && c->ntables == 0;
         }
         for (size_t i = 0; i < c->ntables; i++) {
-                snprintf(name, sizeof(name), "%s" KEEP_BACKUP_SUFFIX, c->tables[i].name);
+                snprintf(name, sizeof name, "%s" KEEP_BACKUP_SUFFIX, c->tables[i].name);
                 f = backup_manifest_file(m, name);
                 if (!f)
                         return false;
@@ -209,14 +209,14 @@ static bool read_all(const struct json *doc, const char *name, struct manifest *
         m->catalog.origin = json_get_int(doc, "origin", 0);
         m->catalog.files = b->files;
         m->catalog.trash = b->trash;
-        return read_str(doc, "name", b->name, sizeof(b->name)) && strcmp(b->name, name) == 0 &&
-               read_str(doc, "program", b->program, sizeof(b->program)) &&
-               read_str(doc, "engine", b->engine, sizeof(b->engine)) &&
+        return read_str(doc, "name", b->name, sizeof b->name) && strcmp(b->name, name) == 0 &&
+               read_str(doc, "program", b->program, sizeof b->program) &&
+               read_str(doc, "engine", b->engine, sizeof b->engine) &&
                wall_parse(json_span(json_get(doc, "taken")), &b->taken) && b->schema_version > 0 &&
-               read_tables(doc, &m->catalog) && read_files(doc, m) && join(m);
+               read_tables(doc, &m->catalog) && read_files(doc, m) && join_hashes(m);
 }
 
-static int parse(struct span text, const char *name, struct manifest *m, struct err *e)
+static int parse_manifest(struct span text, const char *name, struct manifest *m, struct err *e)
 {
         struct json *doc = json_parse(text, e);
         int64_t format = doc ? json_get_int(doc, "format", 0) : 0;
@@ -244,9 +244,9 @@ static int check_sum(const struct backup_dir *d, const char *name, struct span t
 
         m->hash = sha256_of(text.p, text.n);
         backup_path(path, d, name, MANIFEST_SUM);
-        if (file_read_all(path, 4096, &sum, &n, &why) < 0)
+        if (file_read_all(path, 4096, &sum, &n, &why))
                 return err_set(e, ERR_CORRUPT, "backup %s: " MANIFEST_SUM ": %.120s", name, why.msg);
-        snprintf(want, sizeof(want), "%s  " MANIFEST "\n", sha256_format(m->hash, hex));
+        snprintf(want, sizeof want, "%s  " MANIFEST "\n", sha256_format(m->hash, hex));
         same = span_eq((struct span){sum, n}, want);
         mem_free(sum);
         return same ? 0
@@ -263,13 +263,13 @@ int backup_manifest_read(const struct backup_dir *d, const char *name, struct ma
 
         *m = (struct manifest){0};
         backup_path(path, d, name, MANIFEST);
-        if (file_read_all(path, MANIFEST_MAX, &text, &n, &why) < 0)
+        if (file_read_all(path, MANIFEST_MAX, &text, &n, &why))
                 return why.code == ERR_NOT_FOUND
                                ? err_set(e, ERR_NOT_FOUND, "there is no backup %s, or it was never finished", name)
                                : err_set(e, why.code, "backup %s: %.150s", name, why.msg);
         rc = check_sum(d, name, (struct span){text, n}, m, e);
         if (rc == 0)
-                rc = parse((struct span){text, n}, name, m, e);
+                rc = parse_manifest((struct span){text, n}, name, m, e);
         mem_free(text);
         return rc;
 }
@@ -289,7 +289,7 @@ static void complain_of(backup_say_fn *say, void *ctx, uint64_t *wrong, const ch
         char line[320];
 
         ++*wrong;
-        snprintf(line, sizeof(line), "backup %s: %s", name, what);
+        snprintf(line, sizeof line, "backup %s: %s", name, what);
         if (say)
                 say(ctx, line);
 }
@@ -304,18 +304,18 @@ int backup_manifest_check_files(const struct backup_dir *d, const struct manifes
                 struct err why;
                 uint64_t size;
                 backup_path(path, d, m->info.name, f->name);
-                if (keep_backup_hash(path, &hash, &size, &why) < 0) {
+                if (keep_backup_hash(path, &hash, &size, &why)) {
                         if (why.code == ERR_OOM) {
                                 *e = why;
                                 return -1;
                         }
-                        snprintf(line, sizeof(line), "%s: %s", f->name,
+                        snprintf(line, sizeof line, "%s: %s", f->name,
                                  why.code == ERR_NOT_FOUND ? "is missing" : "cannot be read");
                 } else if (size != f->size) {
-                        snprintf(line, sizeof(line), "%s has %llu bytes instead of %llu", f->name,
+                        snprintf(line, sizeof line, "%s has %llu bytes instead of %llu", f->name,
                                  (unsigned long long)size, (unsigned long long)f->size);
                 } else if (!sha256_eq(hash, f->hash)) {
-                        snprintf(line, sizeof(line), "%s is damaged: its bytes are not those that were written",
+                        snprintf(line, sizeof line, "%s is damaged: its bytes are not those that were written",
                                  f->name);
                 } else {
                         continue;
@@ -343,31 +343,31 @@ static int next_line(struct compare *k, struct err *e)
         return rc < 0 ? -1 : 0;
 }
 
-static void odd(struct compare *k, struct sha256 key, const char *what)
+static void report_odd(struct compare *k, struct sha256 key, const char *what)
 {
         char hex[SHA256_TEXT_LEN], line[160];
 
-        snprintf(line, sizeof(line), "object %s %s", sha256_format(key, hex), what);
+        snprintf(line, sizeof line, "object %s %s", sha256_format(key, hex), what);
         complain_of(k->say, k->ctx, k->wrong, k->m->info.name, line);
 }
 
 /* An object that the catalog knows: the lists must be there, too, and before it nothing that it does not know. */
-static int known(void *ctx, struct sha256 key, uint64_t size, enum keep_backup_use use, struct err *e)
+static int compare_known(void *ctx, struct sha256 key, uint64_t size, enum keep_backup_use use, struct err *e)
 {
         struct compare *k = ctx;
 
         (void)use;
         while (k->has && key_cmp(k->line.key, key) < 0) {
-                odd(k, k->line.key, "is in the list and not in the catalog");
-                if (next_line(k, e) < 0)
+                report_odd(k, k->line.key, "is in the list and not in the catalog");
+                if (next_line(k, e))
                         return -1;
         }
         if (!k->has || key_cmp(k->line.key, key) != 0) {
-                odd(k, key, "is in the catalog and not in the list");
+                report_odd(k, key, "is in the catalog and not in the list");
                 return 0;
         }
         if (k->line.size != size)
-                odd(k, key, "has another size in the catalog than in the list");
+                report_odd(k, key, "has another size in the catalog than in the list");
         return next_line(k, e);
 }
 
@@ -382,12 +382,12 @@ int backup_manifest_check_objects(const struct backup_dir *d, const struct manif
         backup_path(present, d, m->info.name, OBJECTS_LIST);
         backup_path(absent, d, m->info.name, ABSENT_LIST);
         if (rc == 0)
-                rc = merge_add(k.lists, present, e) < 0 || merge_add(k.lists, absent, e) < 0 || next_line(&k, e) < 0 ||
-                                     keep_backup_objects(&m->catalog, folder, known, &k, e) < 0
+                rc = merge_add(k.lists, present, e) || merge_add(k.lists, absent, e) || next_line(&k, e) ||
+                                     keep_backup_objects(&m->catalog, folder, compare_known, &k, e)
                              ? -1
                              : 0;
         while (rc == 0 && k.has) {
-                odd(&k, k.line.key, "is in the list and not in the catalog");
+                report_odd(&k, k.line.key, "is in the list and not in the catalog");
                 rc = next_line(&k, e);
         }
         merge_free(k.lists);

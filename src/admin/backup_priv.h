@@ -102,7 +102,7 @@ void merge_free(struct list_merge *m);                                          
 
 static inline int key_cmp(struct sha256 a, struct sha256 b)
 {
-        return __builtin_memcmp(a.b, b.b, sizeof(a.b));
+        return __builtin_memcmp(a.b, b.b, sizeof a.b);
 }
 
 /* ---- removing (backup_prune.c) --------------------------------------------------------------------- */

@@ -36,7 +36,7 @@ int backup_sweep(const struct backup_dir *d, struct err *e)
         for (size_t i = 0; i < n && rc == 0; i++) {
                 char path[PATH_MAX];
                 backup_path(path, d, names[i], MANIFEST);
-                if (stat(path, &st) < 0 && errno == ENOENT)
+                if (stat(path, &st) && errno == ENOENT)
                         rc = backup_remove(d, names[i], e);
         }
         mem_free(names);
@@ -53,7 +53,7 @@ static int keep_one(struct prune *p, const struct manifest *m, struct err *e)
         uint64_t size;
 
         backup_path(path, p->dir, m->info.name, OBJECTS_LIST);
-        if (keep_backup_hash(path, &hash, &size, e) < 0)
+        if (keep_backup_hash(path, &hash, &size, e))
                 return -1;
         if (size != f->size || !sha256_eq(hash, f->hash))
                 return err_set(e, ERR_CORRUPT,
@@ -65,7 +65,7 @@ static int keep_one(struct prune *p, const struct manifest *m, struct err *e)
 /* From the newest on: what comes before the keep-th complete one goes. */
 static int remove_old(struct prune *p, unsigned keep, struct err *e)
 {
-        struct manifest *m = mem_alloc(sizeof(*m));
+        struct manifest *m = mem_alloc(sizeof *m);
         char(*names)[BACKUP_NAME_LEN] = NULL;
         size_t n = 0;
         unsigned kept = 0;
@@ -102,7 +102,7 @@ static int read_shard(struct prune *p, unsigned shard, struct err *e)
         DIR *dir;
         int rc = 0;
 
-        snprintf(path, sizeof(path), "%.*s/objects/%02x", PATH_MAX - 32, p->dir->path, shard);
+        snprintf(path, sizeof path, "%.*s/objects/%02x", PATH_MAX - 32, p->dir->path, shard);
         dir = opendir(path);
         p->nkeys = 0;
         if (!dir)
@@ -110,14 +110,14 @@ static int read_shard(struct prune *p, unsigned shard, struct err *e)
         while (rc == 0 && (x = readdir(dir)) != NULL) {
                 if (!sha256_parse(span_of(x->d_name), &key) || key.b[0] != shard)
                         continue;
-                if (mem_grow((void **)&p->keys, &p->cap, p->nkeys + 1, sizeof(key)) < 0)
+                if (mem_grow((void **)&p->keys, &p->cap, p->nkeys + 1, sizeof key))
                         rc = err_oom(e);
                 else
                         p->keys[p->nkeys++] = key;
         }
         closedir(dir);
         if (p->nkeys)
-                qsort(p->keys, p->nkeys, sizeof(key), by_key);
+                qsort(p->keys, p->nkeys, sizeof key, by_key);
         return rc;
 }
 
@@ -134,7 +134,7 @@ static int remove_object(struct prune *p, struct sha256 key, struct err *e)
         char path[PATH_MAX], hex[SHA256_TEXT_LEN];
         struct stat st;
 
-        snprintf(path, sizeof(path), "%.*s/objects/%02x/%s", PATH_MAX - 128, p->dir->path, key.b[0],
+        snprintf(path, sizeof path, "%.*s/objects/%02x/%s", PATH_MAX - 128, p->dir->path, key.b[0],
                  sha256_format(key, hex));
         if (stat(path, &st) == 0)
                 p->out->removed_bytes += (uint64_t)st.st_size;

@@ -27,7 +27,7 @@ struct restore {
         bool fresh; /* the storage was empty when this restore was begun, by this call or an earlier one */
 };
 
-static void tell(struct restore *k, const char *what, uint64_t done, uint64_t total)
+static void report_progress(struct restore *k, const char *what, uint64_t done, uint64_t total)
 {
         if (k->o->progress)
                 k->o->progress(k->o->ctx, what, done, total);
@@ -57,7 +57,7 @@ static int mark_read(struct restore *k, struct err *e)
 
         if (!mark_path(k->o->data_path, path))
                 return err_set(e, ERR_INVALID, "DATA_PATH: the path is too long");
-        if (file_read_all(path, 4096, &text, &n, &why) < 0) {
+        if (file_read_all(path, 4096, &text, &n, &why)) {
                 if (why.code == ERR_NOT_FOUND)
                         return 0;
                 *e = why;
@@ -79,7 +79,7 @@ int backup_restore_check(const char *data_path, struct err *e)
 {
         char path[PATH_MAX];
 
-        if (!mark_path(data_path, path) || access(path, F_OK) != 0)
+        if (!mark_path(data_path, path) || access(path, F_OK))
                 return 0;
         return err_set(e, ERR_CONFLICT,
                        "a backup is being restored into DATA_PATH, and that was not finished: run \"backup restore\" "
@@ -92,14 +92,14 @@ static int mark_remove(struct restore *k, struct err *e)
         char path[PATH_MAX];
 
         mark_path(k->o->data_path, path);
-        if (unlink(path) < 0 && errno != ENOENT)
+        if (unlink(path) && errno != ENOENT)
                 return err_errno(e, errno, "cannot remove %.160s", path);
         return dir_sync(k->o->data_path, e);
 }
 
 /* ---- which backup --------------------------------------------------------------------------------- */
 
-static int newest(struct restore *k, struct err *e)
+static int choose_newest(struct restore *k, struct err *e)
 {
         char(*names)[BACKUP_NAME_LEN] = NULL;
         size_t n = 0;
@@ -121,12 +121,12 @@ static int newest(struct restore *k, struct err *e)
         return rc;
 }
 
-static int choose(struct restore *k, struct err *e)
+static int choose_backup(struct restore *k, struct err *e)
 {
         int rc;
 
         if (!k->o->name)
-                rc = newest(k, e);
+                rc = choose_newest(k, e);
         else if (!backup_name_is(k->o->name))
                 rc = err_set(e, ERR_INVALID, "--backup: %.60s is no backup's name", k->o->name);
         else
@@ -180,26 +180,26 @@ static int look_at_storage(struct restore *k, int marked, struct err *e)
                 "this backup, --reuse-objects takes those that are whole");
 }
 
-static int look(struct restore *k, struct err *e)
+static int look_first(struct restore *k, struct err *e)
 {
         const struct keep_restore_opts co = catalog_opts(k);
         enum keep_restore_state state;
         uint64_t wrong = 0;
         int marked = mark_read(k, e);
 
-        if (marked < 0 || keep_restore_look(&co, &state, e) < 0)
+        if (marked < 0 || keep_restore_look(&co, &state, e))
                 return -1;
         if (state == RESTORE_DONE && !marked) {
                 k->out->done_before = true;
                 return 0;
         }
         k->out->again = marked > 0;
-        if (look_at_storage(k, marked, e) < 0)
+        if (look_at_storage(k, marked, e))
                 return -1;
-        tell(k, "checking the backup", 0, 0);
-        if (backup_manifest_check_files(&k->dir, &k->m, k->o->say, k->o->ctx, &wrong, e) < 0)
+        report_progress(k, "checking the backup", 0, 0);
+        if (backup_manifest_check_files(&k->dir, &k->m, k->o->say, k->o->ctx, &wrong, e))
                 return -1;
-        if (wrong == 0 && backup_manifest_check_objects(&k->dir, &k->m, k->o->say, k->o->ctx, &wrong, e) < 0)
+        if (wrong == 0 && backup_manifest_check_objects(&k->dir, &k->m, k->o->say, k->o->ctx, &wrong, e))
                 return -1;
         return wrong == 0 ? 0
                           : err_set(e, ERR_CORRUPT, "backup %s is damaged: nothing was restored, choose another one",
@@ -221,14 +221,14 @@ static int next_object(void *ctx, struct sha256 *key, uint64_t *size, struct err
         return strcmp(line.word, "picture") == 0 ? 1 : 2;
 }
 
-static void progress(void *ctx, const struct objects_report *r)
+static void objects_progress(void *ctx, const struct objects_report *r)
 {
         struct restore *k = ctx;
 
-        tell(k, k->to ? "restoring objects" : "checking objects", r->seen, k->m.info.objects);
+        report_progress(k, k->to ? "restoring objects" : "checking objects", r->seen, k->m.info.objects);
 }
 
-static void bad(void *ctx, const char *why)
+static void say_bad(void *ctx, const char *why)
 {
         struct restore *k = ctx;
 
@@ -246,14 +246,14 @@ static int run_objects(struct restore *k, struct err *e)
                                         .derived = k->o->no_derived ? DERIVED_NONE : DERIVED_ALL,
                                         .threads = k->o->threads,
                                         .next = next_object,
-                                        .progress = progress,
-                                        .bad = bad,
+                                        .progress = objects_progress,
+                                        .bad = say_bad,
                                         .ctx = k};
         char path[PATH_MAX];
         int rc;
 
         backup_path(path, &k->dir, k->m.info.name, OBJECTS_LIST);
-        if (list_open(path, &k->list, e) < 0)
+        if (list_open(path, &k->list, e))
                 return -1;
         rc = objects_run(&oo, &k->out->objects, e);
         list_close(k->list);
@@ -276,12 +276,12 @@ static int forget_vectors(struct restore *k, struct err *e)
         DIR *dir;
         int rc = 0;
 
-        snprintf(path, sizeof(path), "%.*s/vector", PATH_MAX - 16, k->o->data_path);
+        snprintf(path, sizeof path, "%.*s/vector", PATH_MAX - 16, k->o->data_path);
         dir = opendir(path);
         if (!dir)
                 return errno == ENOENT ? 0 : err_errno(e, errno, "cannot read %.160s", path);
         while (rc == 0 && (x = readdir(dir)) != NULL)
-                if (x->d_name[0] != '.' && unlinkat(dirfd(dir), x->d_name, 0) < 0)
+                if (x->d_name[0] != '.' && unlinkat(dirfd(dir), x->d_name, 0))
                         rc = err_errno(e, errno, "cannot remove %.100s/%.60s", path, x->d_name);
         closedir(dir);
         return rc < 0 ? -1 : dir_sync(path, e);
@@ -293,28 +293,28 @@ static int put_back(struct restore *k, struct err *e)
         char text[128];
 
         mark_text(&k->m, text);
-        if (backup_write_file(k->o->data_path, MARK, span_of(text), e) < 0 ||
-            k->o->open_storage(k->o->ctx, false, &k->to, e) < 0 || run_objects(k, e) < 0)
+        if (backup_write_file(k->o->data_path, MARK, span_of(text), e) ||
+            k->o->open_storage(k->o->ctx, false, &k->to, e) || run_objects(k, e))
                 return -1;
         storage_close(k->to); /* sends what is left to send */
         k->to = NULL;
-        return forget_vectors(k, e) < 0 || keep_restore(&co, e) < 0 ? -1 : mark_remove(k, e);
+        return forget_vectors(k, e) || keep_restore(&co, e) ? -1 : mark_remove(k, e);
 }
 
-static int run(struct restore *k, struct err *e)
+static int run_restore(struct restore *k, struct err *e)
 {
-        if (backup_dir_open(&k->dir, k->o->dir, e) < 0 || choose(k, e) < 0 || look(k, e) < 0)
+        if (backup_dir_open(&k->dir, k->o->dir, e) || choose_backup(k, e) || look_first(k, e))
                 return -1;
         if (k->out->done_before)
                 return 0;
-        if (backup_dir_storage(&k->dir, true, &k->from, e) < 0)
+        if (backup_dir_storage(&k->dir, true, &k->from, e))
                 return -1;
         return k->o->dry_run ? run_objects(k, e) : put_back(k, e);
 }
 
 int backup_restore(const struct backup_restore_opts *o, struct backup_restored *out, struct err *e)
 {
-        struct restore *k = mem_calloc(1, sizeof(*k));
+        struct restore *k = mem_calloc(1, sizeof *k);
         int rc;
 
         *out = (struct backup_restored){0};
@@ -323,7 +323,7 @@ int backup_restore(const struct backup_restore_opts *o, struct backup_restored *
         k->o = o;
         k->out = out;
         k->dir = (struct backup_dir){.fd = -1, .lock_fd = -1, .readers_fd = -1};
-        rc = run(k, e);
+        rc = run_restore(k, e);
         storage_close(k->from);
         storage_close(k->to);
         backup_dir_close(&k->dir);

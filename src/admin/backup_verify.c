@@ -13,7 +13,7 @@
 int backup_list(const char *dir, backup_list_fn *fn, backup_say_fn *say, void *ctx, struct err *e)
 {
         struct backup_dir d;
-        struct manifest *m = mem_alloc(sizeof(*m));
+        struct manifest *m = mem_alloc(sizeof *m);
         char(*names)[BACKUP_NAME_LEN] = NULL;
         size_t n = 0;
         int rc = backup_dir_open(&d, dir, e);
@@ -46,14 +46,14 @@ struct verify {
         uint64_t named; /* about: backups share some */
 };
 
-static void wrong(struct verify *v, const char *what)
+static void report_wrong(struct verify *v, const char *what)
 {
         v->out->wrong++;
         if (v->o->say)
                 v->o->say(v->o->ctx, what);
 }
 
-static void tell(struct verify *v, const char *what, uint64_t done, uint64_t total)
+static void report_progress(struct verify *v, const char *what, uint64_t done, uint64_t total)
 {
         if (v->o->progress)
                 v->o->progress(v->o->ctx, what, done, total);
@@ -65,12 +65,12 @@ static int check_lists(struct verify *v, struct err *e)
         char path[PATH_MAX];
         struct err why;
 
-        if (backup_manifest_check_objects(&v->dir, &v->m, v->o->say, v->o->ctx, &v->out->wrong, &why) < 0) {
+        if (backup_manifest_check_objects(&v->dir, &v->m, v->o->say, v->o->ctx, &v->out->wrong, &why)) {
                 if (why.code == ERR_OOM) {
                         *e = why;
                         return -1;
                 }
-                wrong(v, why.msg);
+                report_wrong(v, why.msg);
                 return 0;
         }
         backup_path(path, &v->dir, v->m.info.name, OBJECTS_LIST);
@@ -84,20 +84,20 @@ static int check_backup(struct verify *v, const char *name, struct err *e)
         uint64_t before = v->out->wrong;
         struct err why;
 
-        if (backup_manifest_read(&v->dir, name, &v->m, &why) < 0) {
+        if (backup_manifest_read(&v->dir, name, &v->m, &why)) {
                 if (why.code == ERR_NOT_FOUND && !v->o->name)
                         return 0; /* cut off or under way: no backup */
                 if (why.code == ERR_OOM || why.code == ERR_NOT_FOUND || why.code == ERR_CONFLICT) {
                         *e = why;
                         return -1;
                 }
-                wrong(v, why.msg);
+                report_wrong(v, why.msg);
                 return 0;
         }
         v->out->backups++;
         v->out->incomplete += !v->m.info.complete;
-        tell(v, "reading catalogs", v->out->backups, 0);
-        if (backup_manifest_check_files(&v->dir, &v->m, v->o->say, v->o->ctx, &v->out->wrong, e) < 0)
+        report_progress(v, "reading catalogs", v->out->backups, 0);
+        if (backup_manifest_check_files(&v->dir, &v->m, v->o->say, v->o->ctx, &v->out->wrong, e))
                 return -1;
         return v->out->wrong == before ? check_lists(v, e) : 0;
 }
@@ -134,14 +134,14 @@ static int next_object(void *ctx, struct sha256 *key, uint64_t *size, struct err
         return rc;
 }
 
-static void progress(void *ctx, const struct objects_report *r)
+static void objects_progress(void *ctx, const struct objects_report *r)
 {
         struct verify *v = ctx;
 
-        tell(v, "reading objects", r->seen, v->named > r->seen ? v->named : r->seen);
+        report_progress(v, "reading objects", r->seen, v->named > r->seen ? v->named : r->seen);
 }
 
-static void bad(void *ctx, const char *why)
+static void say_bad(void *ctx, const char *why)
 {
         struct verify *v = ctx;
 
@@ -149,18 +149,18 @@ static void bad(void *ctx, const char *why)
                 v->o->say(v->o->ctx, why);
 }
 
-static int run(struct verify *v, struct err *e)
+static int run_verify(struct verify *v, struct err *e)
 {
         struct objects_opts oo = {.hash = true,
                                   .threads = v->o->threads,
                                   .next = next_object,
-                                  .progress = progress,
-                                  .bad = bad,
+                                  .progress = objects_progress,
+                                  .bad = say_bad,
                                   .ctx = v};
         int rc;
 
-        if (backup_dir_open(&v->dir, v->o->dir, e) < 0 || merge_new(&v->objects, e) < 0 ||
-            backup_dir_storage(&v->dir, true, &oo.from, e) < 0)
+        if (backup_dir_open(&v->dir, v->o->dir, e) || merge_new(&v->objects, e) ||
+            backup_dir_storage(&v->dir, true, &oo.from, e))
                 return -1;
         rc = check_backups(v, e);
         if (rc == 0)
@@ -171,7 +171,7 @@ static int run(struct verify *v, struct err *e)
 
 int backup_verify(const struct backup_verify_opts *o, struct backup_verified *out, struct err *e)
 {
-        struct verify *v = mem_calloc(1, sizeof(*v));
+        struct verify *v = mem_calloc(1, sizeof *v);
         int rc;
 
         *out = (struct backup_verified){0};
@@ -180,7 +180,7 @@ int backup_verify(const struct backup_verify_opts *o, struct backup_verified *ou
         v->o = o;
         v->out = out;
         v->dir = (struct backup_dir){.fd = -1, .lock_fd = -1, .readers_fd = -1};
-        rc = run(v, e);
+        rc = run_verify(v, e);
         merge_free(v->objects);
         backup_dir_close(&v->dir);
         mem_free(v);

@@ -18,7 +18,7 @@
 #define TMP_AGE 86400 /* seconds: no upload takes so long */
 
 /* A check's place in the report; the same name comes back. */
-static struct keep_check_result *place(struct fsck_report *r, const char *name)
+static struct keep_check_result *check_result(struct fsck_report *r, const char *name)
 {
         for (size_t i = 0; i < r->n; i++)
                 if (!strcmp(r->checks[i].name, name))
@@ -28,13 +28,13 @@ static struct keep_check_result *place(struct fsck_report *r, const char *name)
         return &r->checks[r->n++];
 }
 
-static void found(const struct fsck_opts *o, struct fsck_report *r, const char *check, const char *format, ...)
+static void report_found(const struct fsck_opts *o, struct fsck_report *r, const char *check, const char *format, ...)
         PRINTF_LIKE(4, 5);
-static void found(const struct fsck_opts *o, struct fsck_report *r, const char *check, const char *format, ...)
+static void report_found(const struct fsck_opts *o, struct fsck_report *r, const char *check, const char *format, ...)
 {
         char text[600];
         va_list ap;
-        place(r, check)->found++;
+        check_result(r, check)->found++;
         r->found++;
         if (!o->tell)
                 return;
@@ -44,9 +44,9 @@ static void found(const struct fsck_opts *o, struct fsck_report *r, const char *
         o->tell(o->ctx, check, text);
 }
 
-static void mended(struct fsck_report *r, const char *check)
+static void count_mended(struct fsck_report *r, const char *check)
 {
-        place(r, check)->mended++;
+        check_result(r, check)->mended++;
         r->mended++;
 }
 
@@ -58,12 +58,12 @@ static int look_at_tmp(const struct fsck_opts *o, struct fsck_report *r, int dir
         if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) ||
             wall_now().us - (int64_t)st.st_mtim.tv_sec * 1000000 < (int64_t)TMP_AGE * 1000000)
                 return 0;
-        found(o, r, "tmp", "left over by an upload that died: %s/%.100s", o->tmp, name);
+        report_found(o, r, "tmp", "left over by an upload that died: %s/%.100s", o->tmp, name);
         if (!o->repair)
                 return 0;
         if (unlinkat(dir, name, 0) && errno != ENOENT)
                 return err_errno(e, errno, "cannot remove %s/%.100s", o->tmp, name);
-        mended(r, "tmp");
+        count_mended(r, "tmp");
         return 0;
 }
 
@@ -71,7 +71,7 @@ int fsck_tmp(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
 {
         struct dirent *d;
         int rc = 0;
-        place(r, "tmp");
+        check_result(r, "tmp");
         DIR *dir = o->tmp ? opendir(o->tmp) : NULL;
         if (o->tmp && !dir && errno != ENOENT)
                 return err_errno(e, errno, "cannot read %s", o->tmp);
@@ -93,13 +93,14 @@ static const char *check_of(enum err_code code, const char *msg)
 }
 
 /* The bytes are lost until somebody brings them again: the files say so, and it stays a problem. */
-static int damaged(const struct fsck_opts *o, struct fsck_report *r, struct check_object *c, struct arena *a,
-                   const struct err *why, struct err *e)
+static int handle_damaged(const struct fsck_opts *o, struct fsck_report *r, struct check_object *c, struct arena *a,
+                          const struct err *why, struct err *e)
 {
         char hex[SHA256_TEXT_LEN];
         uint64_t moved;
         const char *reason = why->code == ERR_NOT_FOUND ? "it is missing" : why->msg;
-        found(o, r, check_of(why->code, why->msg), "object %s: %.300s", sha256_format(c->item.sha256, hex), reason);
+        report_found(o, r, check_of(why->code, why->msg), "object %s: %.300s", sha256_format(c->item.sha256, hex),
+                     reason);
         c->item.bad = arena_strdup(a, reason);
         if (!c->item.bad)
                 return err_oom(e);
@@ -134,34 +135,34 @@ static int check_derived(const struct fsck_opts *o, struct fsck_report *r, const
         if (id_is_nil(c->derived) || has_derived(o, c->item.sha256, &told, &why))
                 return 0;
         if (!told) {
-                found(o, r, "unchecked", "derived files of object %s: %.300s", sha256_format(c->item.sha256, hex),
-                      why.msg);
+                report_found(o, r, "unchecked", "derived files of object %s: %.300s",
+                             sha256_format(c->item.sha256, hex), why.msg);
                 return 0;
         }
-        found(o, r, "derived_missing", "thumbnail or preview of file %s (object %s)", id_format(c->derived, id),
-              sha256_format(c->item.sha256, hex));
+        report_found(o, r, "derived_missing", "thumbnail or preview of file %s (object %s)", id_format(c->derived, id),
+                     sha256_format(c->item.sha256, hex));
         if (!o->repair)
                 return 0;
         if (catalog_asset_reprocess(o->catalog, c->derived, NULL, "fsck", &why) && why.code != ERR_CONFLICT) {
                 *e = why;
                 return -1;
         }
-        mended(r, "derived_missing");
+        count_mended(r, "derived_missing");
         return 0;
 }
 
-static int well(const struct fsck_opts *o, struct fsck_report *r, struct check_object *c, struct err *e)
+static int handle_intact(const struct fsck_opts *o, struct fsck_report *r, struct check_object *c, struct err *e)
 {
         char hex[SHA256_TEXT_LEN];
         uint64_t moved;
         if (c->lost) {
-                found(o, r, "lost_and_found",
-                      "files were failed because their bytes were lost, which are there: object %s",
-                      sha256_format(c->item.sha256, hex));
+                report_found(o, r, "lost_and_found",
+                             "files were failed because their bytes were lost, which are there: object %s",
+                             sha256_format(c->item.sha256, hex));
                 if (o->repair) {
                         if (catalog_object_lost(o->catalog, c->item.sha256, NULL, &moved, e))
                                 return -1;
-                        mended(r, "lost_and_found");
+                        count_mended(r, "lost_and_found");
                 }
         }
         return check_derived(o, r, c, e);
@@ -178,11 +179,11 @@ static int check_object(const struct fsck_opts *o, struct fsck_report *r, struct
         r->objects++;
         r->bytes += c->item.size;
         if (rc == 0)
-                return well(o, r, c, e);
+                return handle_intact(o, r, c, e);
         c->item.skipped = !bad || (why.code == ERR_NOT_FOUND && o->may_wait);
         if (!c->item.skipped)
-                return damaged(o, r, c, a, &why, e);
-        found(o, r, "unchecked", "object %s: %.300s", sha256_format(c->item.sha256, hex), why.msg);
+                return handle_damaged(o, r, c, a, &why, e);
+        report_found(o, r, "unchecked", "object %s: %.300s", sha256_format(c->item.sha256, hex), why.msg);
         return 0;
 }
 
@@ -206,7 +207,7 @@ static int check_objects(const struct fsck_opts *o, struct fsck_report *r, struc
         size_t n = PAGE;
         int rc = keep_scrub_state(o->catalog, &st, e);
         for (size_t i = 0; i < COUNT_OF(names); i++)
-                place(r, names[i]);
+                check_result(r, names[i]);
         while (rc == 0 && n == PAGE) {
                 struct arena *a = arena_new(1 << 20);
                 struct check_object *page;
@@ -237,15 +238,15 @@ static int tell_stray(void *ctx, struct sha256 object, uint64_t size, struct err
         struct stray *s = ctx;
         char hex[SHA256_TEXT_LEN];
         bool derived = !strcmp(s->check, "derived_stray");
-        found(s->o, s->r, s->check, "%s %s",
-              derived ? "files derived from an object that the catalog does not know:"
-                      : "the catalog does not know object",
-              sha256_format(object, hex));
+        report_found(s->o, s->r, s->check, "%s %s",
+                     derived ? "files derived from an object that the catalog does not know:"
+                             : "the catalog does not know object",
+                     sha256_format(object, hex));
         if (!s->o->repair)
                 return 0;
         if (gc_remove_stray(s->o->catalog, s->o->storage, object, size, e) < 0)
                 return -1;
-        mended(s->r, s->check);
+        count_mended(s->r, s->check);
         return 0;
 }
 
@@ -254,16 +255,16 @@ static int tell_name(void *ctx, const struct storage_item *item, struct err *e)
         struct stray *s = ctx;
         (void)e;
         if (item->stray)
-                found(s->o, s->r, s->check, "it is none of the service's: %.300s", item->name);
+                report_found(s->o, s->r, s->check, "it is none of the service's: %.300s", item->name);
         return 0;
 }
 
 static int check_strays(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
 {
         struct stray objects = {o, r, "object_stray"}, derived = {o, r, "derived_stray"}, names = {o, r, "name_stray"};
-        place(r, objects.check);
-        place(r, derived.check);
-        place(r, names.check);
+        check_result(r, objects.check);
+        check_result(r, derived.check);
+        check_result(r, names.check);
         if (strays_walk(o->catalog, o->storage, STORAGE_OBJECTS, stray_age(o->gc_grace), tell_stray, &objects, e) < 0 ||
             strays_walk(o->catalog, o->storage, STORAGE_DERIVED, stray_age(o->gc_grace), tell_stray, &derived, e) < 0)
                 return -1;
@@ -274,18 +275,18 @@ static int check_strays(const struct fsck_opts *o, struct fsck_report *r, struct
 }
 
 /* That something waits to be collected is no fault: it is collected, and told, where something is done anyway. */
-static int collect(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
+static int collect_doomed(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
 {
         int n = 1;
-        place(r, "object_orphaned");
+        check_result(r, "object_orphaned");
         if (!o->repair)
                 return 0;
         if (o->alone && keep_gc_recover(o->catalog, e))
                 return -1;
         while (n > 0 && (n = gc_batch(o->catalog, o->storage, o->gc_grace, e)) > 0)
                 for (int i = 0; i < n; i++) {
-                        found(o, r, "object_orphaned", "an object that no file refers to any more was removed");
-                        mended(r, "object_orphaned");
+                        report_found(o, r, "object_orphaned", "an object that no file refers to any more was removed");
+                        count_mended(r, "object_orphaned");
                 }
         return n;
 }
@@ -305,5 +306,5 @@ int fsck_run(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
                 r->mended += r->checks[r->n + i].mended;
         }
         r->n += n;
-        return check_objects(o, r, e) || check_strays(o, r, e) || collect(o, r, e) ? -1 : 0;
+        return check_objects(o, r, e) || check_strays(o, r, e) || collect_doomed(o, r, e) ? -1 : 0;
 }

@@ -51,8 +51,8 @@ static int remove_one(struct storage *storage, const struct doomed *o, const str
 }
 
 /* Ends what was begun, also when a removal fails: the rest keeps its mark until the lease is over. */
-static int collect(struct catalog *catalog, struct storage *storage, const struct doomed *o, size_t n,
-                   const struct mark *m)
+static int remove_doomed(struct catalog *catalog, struct storage *storage, const struct doomed *o, size_t n,
+                         const struct mark *m)
 {
         struct err e;
         size_t done = 0;
@@ -78,7 +78,7 @@ int gc_batch(struct catalog *catalog, struct storage *storage, struct dur grace,
         if (rc == 0)
                 rc = keep_gc_begin(catalog, grace, dur_s(LEASE), BATCH, mem, &o, &n, e);
         if (rc == 0)
-                rc = collect(catalog, storage, o, n, &m) < 0
+                rc = remove_doomed(catalog, storage, o, n, &m)
                              ? err_set(e, ERR_BUSY, "some objects could not be removed; they stay marked")
                              : (int)n;
         arena_free(mem);
@@ -116,5 +116,5 @@ int gc_remove_stray(struct catalog *catalog, struct storage *storage, struct sha
         int rc = keep_gc_stray(catalog, &o, dur_s(LEASE), e);
         if (rc <= 0)
                 return rc;
-        return collect(catalog, storage, &o, 1, &m) < 0 ? err_set(e, ERR_BUSY, "it stays marked") : 1;
+        return remove_doomed(catalog, storage, &o, 1, &m) ? err_set(e, ERR_BUSY, "it stays marked") : 1;
 }

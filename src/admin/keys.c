@@ -93,7 +93,8 @@ static struct key_entry *entry_of(struct keys *k, const struct sha256 *h)
         return &k->entries[h->b[0] % COUNT_OF(k->entries)];
 }
 
-static bool recall(struct keys *k, const struct sha256 *h, int *known, struct admin_caller *out, uint64_t *generation)
+static bool recall_key(struct keys *k, const struct sha256 *h, int *known, struct admin_caller *out,
+                       uint64_t *generation)
 {
         lock_take(&k->lock);
         const struct key_entry *at = entry_of(k, h);
@@ -108,8 +109,8 @@ static bool recall(struct keys *k, const struct sha256 *h, int *known, struct ad
 }
 
 /* Not when something was revoked meanwhile: what was read may be from before. */
-static void remember(struct keys *k, const struct sha256 *h, bool known, const struct admin_caller *who,
-                     uint64_t generation)
+static void remember_key(struct keys *k, const struct sha256 *h, bool known, const struct admin_caller *who,
+                         uint64_t generation)
 {
         lock_take(&k->lock);
         if (generation == k->generation)
@@ -223,11 +224,11 @@ int admin_authenticate(struct admin *a, struct span given, struct admin_caller *
         bool cookie = given.n == COOKIE_TEXT_LEN - 1 && memcmp(given.p, COOKIE, 3) == 0;
         if (!key && !cookie)
                 return 0;
-        if (!recall(&a->keys, &h, &known, &who, &generation)) {
+        if (!recall_key(&a->keys, &h, &known, &who, &generation)) {
                 known = key ? ask_key(a, prefix, &h, &who, e) : ask_session(a, given, &h, &who, e);
                 if (known < 0)
                         return -1;
-                remember(&a->keys, &h, known, &who, generation);
+                remember_key(&a->keys, &h, known, &who, generation);
         }
         *out = who;
         if (!known && key)

@@ -68,7 +68,8 @@ static int same_hash(struct sha256 key, struct sha256 found, struct err *e)
                                      : err_set(e, ERR_CORRUPT, "object %s holds other bytes", sha256_format(key, hex));
 }
 
-static int check(struct run *run, struct storage *s, struct sha256 key, uint64_t size, char *chunk, struct err *e)
+static int check_object(struct run *run, struct storage *s, struct sha256 key, uint64_t size, char *chunk,
+                        struct err *e)
 {
         struct sha256_ctx *sha = NULL;
         struct reader r;
@@ -90,7 +91,7 @@ static int check(struct run *run, struct storage *s, struct sha256 key, uint64_t
 static int is_there(struct run *run, struct sha256 key, uint64_t size, char *chunk, struct done *d, struct err *e)
 {
         struct err why = {0};
-        int rc = check(run, run->o->to, key, size, chunk, &why);
+        int rc = check_object(run, run->o->to, key, size, chunk, &why);
 
         if (rc < 0 && why.code == ERR_CORRUPT && run->o->replace) {
                 d->mended = true;
@@ -108,7 +109,7 @@ static int read_small(int fd, uint64_t size, struct buf *out, struct err *e)
 
         if (size > DERIVED_MAX)
                 return err_set(e, ERR_TOO_LARGE, "a derived file of %llu bytes", (unsigned long long)size);
-        while ((n = read(fd, chunk, sizeof(chunk))) > 0)
+        while ((n = read(fd, chunk, sizeof chunk)) > 0)
                 buf_put(out, chunk, (size_t)n);
         if (n < 0)
                 return err_set(e, ERR_CORRUPT, "a derived file cannot be read: the disk gives an error");
@@ -122,7 +123,7 @@ static int copy_derived(struct run *run, struct sha256 key, const char *name, st
         uint64_t size;
         int fd = -1, rc;
 
-        if (storage_open_derived(run->o->from, key, name, &fd, &size, &why) < 0) {
+        if (storage_open_derived(run->o->from, key, name, &fd, &size, &why)) {
                 if (why.code == ERR_NOT_FOUND)
                         return 0;
                 *e = why;
@@ -149,10 +150,8 @@ static int copy_bytes(struct run *run, struct reader *r, struct sha256 key, char
         while (rc == 0 && (n = reader_next(r, chunk, e)) > 0)
                 rc = storage_put_write(p, chunk, (size_t)n, e);
         if (rc == 0 && n == 0)
-                rc = storage_put_seal(p, &is, e) < 0 || same_hash(key, is.sha256, e) < 0 ||
-                                     storage_put_commit(p, &is, e) < 0
-                             ? -1
-                             : 0;
+                rc = storage_put_seal(p, &is, e) || same_hash(key, is.sha256, e) || storage_put_commit(p, &is, e) ? -1
+                                                                                                                  : 0;
         else
                 rc = -1;
         storage_put_end(p);
@@ -182,8 +181,8 @@ static int copy_all_derived(struct run *run, struct sha256 key, struct done *d, 
 }
 
 /* What is derived goes first: an object that is there needs no second look, unless all is wanted. */
-static int copy(struct run *run, struct sha256 key, uint64_t size, bool derived, char *chunk, struct done *d,
-                struct err *e)
+static int copy_object(struct run *run, struct sha256 key, uint64_t size, bool derived, char *chunk, struct done *d,
+                       struct err *e)
 {
         struct reader r;
         int rc = is_there(run, key, size, chunk, d, e);
@@ -223,14 +222,15 @@ static void note_lost(struct run *run, struct sha256 key, uint64_t size, const s
         struct err e;
 
         run->r->bad++;
-        if (run->o->lost && run->o->lost(run->o->ctx, key, size, why, &e) < 0)
+        if (run->o->lost && run->o->lost(run->o->ctx, key, size, why, &e))
                 end_run(run, &e);
         else if (!run->o->lost && run->o->bad)
                 run->o->bad(run->o->ctx, why->msg);
 }
 
 /* Lock held. */
-static void note(struct run *run, struct sha256 key, uint64_t size, int rc, const struct done *d, const struct err *e)
+static void note_result(struct run *run, struct sha256 key, uint64_t size, int rc, const struct done *d,
+                        const struct err *e)
 {
         struct objects_report *r = run->r;
 
@@ -255,7 +255,7 @@ static void note(struct run *run, struct sha256 key, uint64_t size, int rc, cons
                 run->o->progress(run->o->ctx, r);
 }
 
-static void *work(void *arg)
+static void *objects_worker(void *arg)
 {
         struct run *run = arg;
         char *chunk = mem_alloc(CHUNK);
@@ -266,7 +266,7 @@ static void *work(void *arg)
                 err_oom(&e);
         lock_take(&run->lock);
         if (!chunk)
-                note(run, (struct sha256){{0}}, 0, -1, &(struct done){0}, &e);
+                note_result(run, (struct sha256){{0}}, 0, -1, &(struct done){0}, &e);
         while (more && !run->stop) {
                 struct sha256 key;
                 uint64_t size;
@@ -280,10 +280,10 @@ static void *work(void *arg)
                 lock_drop(&run->lock);
                 struct done d = {.did = run->o->hash ? HASHED : CHECKED};
                 bool derived = rc == 1 && run->o->derived != DERIVED_NONE;
-                rc = run->o->to ? copy(run, key, size, derived, chunk, &d, &e)
-                                : check(run, run->o->from, key, size, chunk, &e);
+                rc = run->o->to ? copy_object(run, key, size, derived, chunk, &d, &e)
+                                : check_object(run, run->o->from, key, size, chunk, &e);
                 lock_take(&run->lock);
-                note(run, key, size, rc, &d, &e);
+                note_result(run, key, size, rc, &d, &e);
         }
         lock_drop(&run->lock);
         mem_free(chunk);
@@ -298,9 +298,9 @@ int objects_run(const struct objects_opts *opts, struct objects_report *r, struc
 
         *r = (struct objects_report){0};
         lock_init(&run.lock, "admin objects", RANK_APP);
-        while (started < n && thread_start(&threads[started], "objects", work, &run) == 0)
+        while (started < n && thread_start(&threads[started], "objects", objects_worker, &run) == 0)
                 started++;
-        work(&run); /* this thread is one of them, and enough */
+        objects_worker(&run); /* this thread is one of them, and enough */
         for (unsigned i = 1; i < started; i++)
                 pthread_join(threads[i], NULL);
         lock_done(&run.lock);

@@ -38,7 +38,7 @@ static bool slow_down(void *ctx, size_t n)
 }
 
 /* Fills the result; false when the service ends before. */
-static bool check(struct scrub *s, struct scrub_item *it, struct arena *mem)
+static bool check_item(struct scrub *s, struct scrub_item *it, struct arena *mem)
 {
         char hex[SHA256_TEXT_LEN];
         struct err e = {.msg = ""};
@@ -95,7 +95,7 @@ static double due_share(const struct admin *a, const struct scrub_state *st)
         return age > 0 ? age / days : 0;
 }
 
-static bool behind(const struct admin *a, const struct scrub_state *st)
+static bool is_behind(const struct admin *a, const struct scrub_state *st)
 {
         double share = due_share(a, st);
         return share >= 1 || (double)st->now.objects < share * (double)st->objects ||
@@ -103,7 +103,7 @@ static bool behind(const struct admin *a, const struct scrub_state *st)
 }
 
 /* Some of what is next; how many there were, or -1 to stop. */
-static int some(struct scrub *s, struct wall before, bool asked, unsigned most)
+static int check_some(struct scrub *s, struct wall before, bool asked, unsigned most)
 {
         struct arena *mem = arena_new(1 << 20);
         struct scrub_item *items;
@@ -116,7 +116,7 @@ static int some(struct scrub *s, struct wall before, bool asked, unsigned most)
                 go_on = false;
         }
         while (go_on && done < n && bytes < s->rate * 5) { /* results are written every few seconds */
-                go_on = keep_duty(s) && check(s, &items[done], mem);
+                go_on = keep_duty(s) && check_item(s, &items[done], mem);
                 bytes += items[done].size;
                 done += go_on;
         }
@@ -166,8 +166,8 @@ static void catch_up(struct scrub *s)
         struct scrub_state st;
         struct err e = {.msg = ""};
         int n;
-        while ((n = keep_scrub_state(s->a->o.catalog, &st, &e)) == 0 && st.running && behind(s->a, &st)) {
-                n = some(s, st.now.began, false, due_share(s->a, &st) < 1 ? 1 : BATCH);
+        while ((n = keep_scrub_state(s->a->o.catalog, &st, &e)) == 0 && st.running && is_behind(s->a, &st)) {
+                n = check_some(s, st.now.began, false, due_share(s->a, &st) < 1 ? 1 : BATCH);
                 if (n > 0)
                         continue;
                 if (n == 0)
@@ -184,13 +184,13 @@ static double rate_of(const struct admin *a, const struct scrub_state *st)
         return rate > need ? rate : need;
 }
 
-static bool begins(const struct admin *a, const struct scrub_state *st)
+static bool is_due(const struct admin *a, const struct scrub_state *st)
 {
         return !st->running && a->o.scrub_period.ns > 0 &&
                (double)(wall_now().us - st->last.began.us) * 1e-6 >= dur_seconds(a->o.scrub_period) * SHARE;
 }
 
-static void turn(struct scrub *s)
+static void take_turn(struct scrub *s)
 {
         struct admin *a = s->a;
         struct scrub_state st;
@@ -200,15 +200,15 @@ static void turn(struct scrub *s)
         size_t asked = 0;
         if (mem && keep_scrub_state(a->o.catalog, &st, &e) == 0 &&
             keep_scrub_next(a->o.catalog, (struct wall){0}, true, 1, mem, &one, &asked, &e) == 0 &&
-            (asked || begins(a, &st) || (st.running && behind(a, &st)))) {
+            (asked || is_due(a, &st) || (st.running && is_behind(a, &st)))) {
                 s->renewed = (struct mono){0};
                 s->rate = rate_of(a, &st);
                 s->began = mono_now();
                 s->bytes = 0;
                 if (keep_duty(s)) {
-                        while (some(s, (struct wall){0}, true, BATCH) > 0)
+                        while (check_some(s, (struct wall){0}, true, BATCH) > 0)
                                 ;
-                        if (!begins(a, &st) || keep_scrub_begin(a->o.catalog, false, &e) == 0)
+                        if (!is_due(a, &st) || keep_scrub_begin(a->o.catalog, false, &e) == 0)
                                 catch_up(s);
                         if (catalog_duty_done(a->o.catalog, DUTY, a->o.instance, &e))
                                 log_debug("scrub", "the lease of the scrubber runs out: %s", e.msg);
@@ -227,7 +227,7 @@ void *admin_scrubber(void *arg)
                 if (!atomic_exchange(&s.a->scrub_soon, false) && ++waited < 2 * TICK)
                         continue;
                 waited = 0;
-                turn(&s);
+                take_turn(&s);
         }
         return NULL;
 }

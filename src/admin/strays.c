@@ -15,7 +15,7 @@ struct walk {
         size_t n;
 };
 
-static int flush(struct walk *w, struct err *e)
+static int flush_page(struct walk *w, struct err *e)
 {
         int rc = catalog_objects_known(w->catalog, w->objects, w->n, w->known, e);
         for (size_t i = 0; rc == 0 && i < w->n; i++)
@@ -34,7 +34,7 @@ static int look_at(void *ctx, const struct storage_item *item, struct err *e)
                 return 0; /* another file derived from it */
         w->objects[w->n] = item->sha256;
         w->sizes[w->n++] = item->size;
-        return w->n < BATCH ? 0 : flush(w, e);
+        return w->n < BATCH ? 0 : flush_page(w, e);
 }
 
 int strays_walk(struct catalog *catalog, struct storage *storage, enum storage_area area, struct dur age, stray_fn *fn,
@@ -49,7 +49,7 @@ int strays_walk(struct catalog *catalog, struct storage *storage, enum storage_a
         w->ctx = ctx;
         int rc = storage_list(storage, area, look_at, w, e);
         if (rc == 0)
-                rc = flush(w, e);
+                rc = flush_page(w, e);
         mem_free(w);
         return rc;
 }

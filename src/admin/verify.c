@@ -45,7 +45,7 @@ static int read_all(const struct verify *v, int fd, struct storage_read *r, stru
         return same ? 0 : err_set(e, ERR_CORRUPT, "its bytes are not those of its name");
 }
 
-static int once(const struct verify *v, bool *opened, struct err *e)
+static int verify_once(const struct verify *v, bool *opened, struct err *e)
 {
         struct storage_read *r;
         int fd, rc;
@@ -76,9 +76,9 @@ static bool is_damage(enum err_code code, bool opened)
 int verify_object(const struct verify *v, bool *damaged, struct err *e)
 {
         bool opened;
-        int rc = once(v, &opened, e);
+        int rc = verify_once(v, &opened, e);
         if (rc < 0 && is_damage(e->code, opened))
-                rc = once(v, &opened, e); /* twice, before it is called so */
+                rc = verify_once(v, &opened, e); /* twice, before it is called so */
         *damaged = rc < 0 && is_damage(e->code, opened);
         return rc;
 }
