@@ -18,7 +18,7 @@ static void reply_gone(struct http_request *r, struct id survivor, const struct 
         http_reply_redirect(r, 308, where);
 }
 
-static bool load(struct http_request *r, struct cluster *c)
+static bool load_cluster(struct http_request *r, struct cluster *c)
 {
         struct id id, survivor = {0};
         struct err e;
@@ -96,7 +96,7 @@ void get_cluster(struct http_request *r)
         struct asset_page page;
         struct err e;
         unsigned limit;
-        if (!load(r, &c) || !arg_uint(r, "limit", 1, 500, 50, &limit))
+        if (!load_cluster(r, &c) || !arg_uint(r, "limit", 1, 500, 50, &limit))
                 return;
         struct asset_filter f = {.owner = c.owner, .cluster_id = &c.id};
         if (catalog_asset_list(api_of(r)->o.catalog, &f, SORT_CREATED_DESC, limit, http_query(r, "cursor"),
@@ -160,7 +160,7 @@ void delete_cluster(struct http_request *r)
         struct cluster c;
         struct err e;
         struct id op;
-        if (!load(r, &c))
+        if (!load_cluster(r, &c))
                 return;
         if (catalog_cluster_delete(api_of(r)->o.catalog, c.id, bound_owner(r), actor_of(r), &op, &e))
                 http_reply_err(r, &e);
@@ -186,13 +186,13 @@ static void reply_changed(struct http_request *r, struct id cluster, const char 
         answer_end(r, 200, &b);
 }
 
-static void change(struct http_request *r, const char *action, const struct cluster_change *ch)
+static void change_cluster(struct http_request *r, const char *action, const struct cluster_change *ch)
 {
         struct cluster c;
         struct err e;
         struct id op;
         struct wall updated;
-        if (!load(r, &c))
+        if (!load_cluster(r, &c))
                 return;
         if (catalog_cluster_change(api_of(r)->o.catalog, c.id, bound_owner(r), ch, actor_of(r), &op, &updated, &e))
                 http_reply_err(r, &e);
@@ -204,7 +204,7 @@ static void do_rename(struct http_request *r, const struct json *doc)
 {
         struct cluster_change ch = {.kind = CHANGE_RENAME, .by_person = true};
         if (name_of(r, doc, true, &ch.name))
-                change(r, "rename", &ch);
+                change_cluster(r, "rename", &ch);
 }
 
 static void do_threshold(struct http_request *r, const struct json *doc)
@@ -214,7 +214,7 @@ static void do_threshold(struct http_request *r, const struct json *doc)
         if (!json_is_number(v) || json_num(v) < 0 || json_num(v) > 1)
                 http_reply_error(r, 400, "invalid", NULL, "threshold: must be a number from 0 to 1");
         else
-                change(r, "update_threshold", &ch);
+                change_cluster(r, "update_threshold", &ch);
 }
 
 static bool flag_of(struct http_request *r, const struct json *doc, const char *name, bool fallback, bool *out)
@@ -231,14 +231,14 @@ static void do_confirm(struct http_request *r, const struct json *doc)
 {
         struct cluster_change ch = {.kind = CHANGE_CONFIRM};
         if (flag_of(r, doc, "provisional", false, &ch.provisional))
-                change(r, "confirm", &ch);
+                change_cluster(r, "confirm", &ch);
 }
 
 static void do_lock(struct http_request *r, const struct json *doc)
 {
         struct cluster_change ch = {.kind = CHANGE_LOCK};
         if (flag_of(r, doc, "locked", true, &ch.locked))
-                change(r, "lock", &ch);
+                change_cluster(r, "lock", &ch);
 }
 
 static void do_merge(struct http_request *r, const struct json *doc)
@@ -257,7 +257,7 @@ static void do_merge(struct http_request *r, const struct json *doc)
                 http_reply_error(r, 400, "invalid", NULL, "source_cluster_ids: must be an array of 1 to 100 UUIDs");
                 return;
         }
-        if (!load(r, &c))
+        if (!load_cluster(r, &c))
                 return;
         if (catalog_cluster_merge(api_of(r)->o.catalog, c.id, sources, n, NULL, bound_owner(r), actor_of(r), &op,
                                   &updated, &e))
@@ -312,7 +312,7 @@ static void do_approve(struct http_request *r, const struct json *doc)
         struct cluster_change rename = {.kind = CHANGE_RENAME, .by_person = true}, confirm = {.kind = CHANGE_CONFIRM};
         struct id op;
         struct wall updated;
-        if (!name_of(r, doc, false, &rename.name) || !load(r, &c))
+        if (!name_of(r, doc, false, &rename.name) || !load_cluster(r, &c))
                 return;
         struct catalog *cat = api_of(r)->o.catalog;
         if ((rename.name &&

@@ -39,7 +39,7 @@ static const char *served_type(const char *mime)
         return "application/octet-stream";
 }
 
-static bool load(struct http_request *r, struct asset *a)
+static bool load_asset(struct http_request *r, struct asset *a)
 {
         struct id id;
         struct err e;
@@ -74,7 +74,7 @@ void get_content(struct http_request *r)
         struct storage_read *stream;
         char etag[SHA256_TEXT_LEN];
         bool download;
-        if (!load(r, &a) || !arg_bool(r, "download", false, &download))
+        if (!load_asset(r, &a) || !arg_bool(r, "download", false, &download))
                 return;
         if (storage_read_begin(api_of(r)->o.storage, a.sha256, a.size, &fd, &stream, &e)) {
                 /* The catalog knows it and the store does not: that is our fault, not a wrong address. */
@@ -133,7 +133,7 @@ void get_thumbnail(struct http_request *r)
         int fd;
         uint64_t size;
         char etag[SHA256_TEXT_LEN + 2], hex[SHA256_TEXT_LEN];
-        if (!load(r, &a) || !wants_preview(r, &preview))
+        if (!load_asset(r, &a) || !wants_preview(r, &preview))
                 return;
         /* Pictures belong to the bytes: until this file was looked at itself, they may come from another owner's. */
         if (!a.metadata) {

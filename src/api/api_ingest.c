@@ -110,7 +110,7 @@ static const struct multipart_limits limits = {.max_parts = 1000, .max_header_by
 
 /* ---- POST /ingest ------------------------------------------------------------------------ */
 
-static void refuse(struct http_request *r, const char *type, const struct err *e)
+static void refuse_ingest(struct http_request *r, const char *type, const struct err *e)
 {
         bool ours = e->code == ERR_IO || e->code == ERR_OOM || e->code == ERR_INTERNAL || e->code == ERR_NO_SPACE;
         count_ingest(r, type, ours ? "error" : "rejected");
@@ -134,7 +134,7 @@ static void *ingest_stream_begin(struct http_request *r)
         struct upload *u = upload_new(r, &e);
         if (!u || multipart_new(span_of(type), &limits, &events, u, &u->mp, &e)) {
                 upload_end(u);
-                refuse(r, "multipart", &e);
+                refuse_ingest(r, "multipart", &e);
                 return NULL;
         }
         return u;
@@ -146,7 +146,7 @@ static int ingest_stream_data(struct http_request *r, void *state, struct span b
         struct err e;
         if (multipart_feed(u->mp, bytes, &e) == 0)
                 return 0;
-        refuse(r, "multipart", &e);
+        refuse_ingest(r, "multipart", &e);
         return -1;
 }
 
@@ -183,7 +183,7 @@ void reply_receipt(struct http_request *r, const struct job_receipt *rc)
         answer_end(r, 202, &b);
 }
 
-static void commit(struct http_request *r, struct upload *u, const char *type)
+static void commit_upload(struct http_request *r, struct upload *u, const char *type)
 {
         struct err e;
         struct job_receipt rc = {0};
@@ -196,7 +196,7 @@ static void commit(struct http_request *r, struct upload *u, const char *type)
                                          "idempotency_key: was used for another content by job %s", id);
                         return;
                 }
-                refuse(r, type, &e);
+                refuse_ingest(r, type, &e);
                 return;
         }
         count_ingest(r, type, rc.replayed ? "replayed" : "accepted");
@@ -209,9 +209,9 @@ static void ingest_stream_finish(struct http_request *r, void *state)
         struct upload *u = state;
         struct err e;
         if (multipart_finish(u->mp, &e))
-                refuse(r, "multipart", &e);
+                refuse_ingest(r, "multipart", &e);
         else
-                commit(r, u, "multipart");
+                commit_upload(r, u, "multipart");
 }
 
 const struct http_stream ingest_stream = {
@@ -238,7 +238,7 @@ static void *put_begin(struct http_request *r)
         if (!u || query_fields(r, u, &e) ||
             ingest_file_begin(u->req, http_path_param(r, "name"), http_header(r, "Content-Type"), &e)) {
                 upload_end(u);
-                refuse(r, "put", &e);
+                refuse_ingest(r, "put", &e);
                 return NULL;
         }
         return u;
@@ -250,7 +250,7 @@ static int put_data(struct http_request *r, void *state, struct span bytes)
         struct err e;
         if (ingest_file_data(u->req, bytes, &e) == 0)
                 return 0;
-        refuse(r, "put", &e);
+        refuse_ingest(r, "put", &e);
         return -1;
 }
 
@@ -259,9 +259,9 @@ static void put_finish(struct http_request *r, void *state)
         struct upload *u = state;
         struct err e;
         if (ingest_file_end(u->req, &e))
-                refuse(r, "put", &e);
+                refuse_ingest(r, "put", &e);
         else
-                commit(r, u, "put");
+                commit_upload(r, u, "put");
 }
 
 const struct http_stream put_file_stream = {

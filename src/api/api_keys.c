@@ -95,7 +95,7 @@ void get_keys(struct http_request *r)
 
 /* ---- making and ending ------------------------------------------------------------------------- */
 
-static bool bad(struct http_request *r, const char *text)
+static bool refuse_key(struct http_request *r, const char *text)
 {
         http_reply_error(r, 400, "invalid", NULL, "%s", text);
         return false;
@@ -121,13 +121,13 @@ static bool wish_of(struct http_request *r, const struct json *doc, struct new_k
                 return false;
         k->scope = KEY_READ;
         if (scope.n && !key_scope_parse(scope, &k->scope))
-                return bad(r, "scope: must be read, write or admin, or several with commas between");
+                return refuse_key(r, "scope: must be read, write or admin, or several with commas between");
         if (expires.n && !wall_parse(expires, &k->expires))
-                return bad(r, "expires: must be an RFC 3339 time such as 2027-01-31T12:00:00Z");
+                return refuse_key(r, "expires: must be an RFC 3339 time such as 2027-01-31T12:00:00Z");
         if (name.n > NAME_LIMIT)
-                return bad(r, "name: must be at most 100 bytes");
+                return refuse_key(r, "name: must be at most 100 bytes");
         if (owner.n && !owner_valid(owner))
-                return bad(r, "owner: must be 1-64 of A-Z a-z 0-9 . _ @ - and not begin with a dot");
+                return refuse_key(r, "owner: must be 1-64 of A-Z a-z 0-9 . _ @ - and not begin with a dot");
         k->name = arena_strndup(http_arena(r), name);
         k->owner = owner.n ? arena_strndup(http_arena(r), owner) : bound_owner(r);
         return true;

@@ -22,7 +22,7 @@ void get_scrub(struct http_request *r)
         reply_scrub(r, 200);
 }
 
-static bool refuse(struct http_request *r, const char *why, struct span value)
+static bool refuse_objects(struct http_request *r, const char *why, struct span value)
 {
         http_reply_error(r, 400, "invalid", NULL, "objects: %s%.*s", why, (int)(value.n < 80 ? value.n : 80), value.p);
         return false;
@@ -37,10 +37,11 @@ static bool object_of(struct http_request *r, struct span text, struct sha256 *o
         if (sha256_parse(text, out))
                 return true;
         if (!id_parse(text, &id))
-                return refuse(r, "must be ids of files or SHA-256 hashes, not ", utf8_valid(text) ? text : SPAN("?"));
+                return refuse_objects(r, "must be ids of files or SHA-256 hashes, not ",
+                                      utf8_valid(text) ? text : SPAN("?"));
         if (catalog_asset_get(api_of(r)->o.catalog, id, NULL, http_arena(r), &a, &e)) {
                 if (e.code == ERR_NOT_FOUND)
-                        return refuse(r, "there is no file ", text);
+                        return refuse_objects(r, "there is no file ", text);
                 http_reply_err(r, &e);
                 return false;
         }
@@ -60,7 +61,7 @@ static bool objects_of(struct http_request *r, const struct json *doc, struct sh
                 return true;
         *n = json_is_array(list) ? json_count(list) : 0;
         if (*n < 1 || *n > NAMED_MAX)
-                return refuse(r, "must be an array of 1 to 1000 ids of files or SHA-256 hashes", SPAN(""));
+                return refuse_objects(r, "must be an array of 1 to 1000 ids of files or SHA-256 hashes", SPAN(""));
         *objects = arena_array(http_arena(r), *n, sizeof **objects);
         if (!*objects) {
                 http_reply_error(r, 503, "oom", NULL, "out of memory");
@@ -87,7 +88,7 @@ void post_scrub(struct http_request *r)
         if (admin_scrub(api_of(r)->o.admin, objects, n, &found, &e))
                 http_reply_err(r, &e);
         else if (objects && found == 0)
-                refuse(r, "the catalog knows none of these hashes", SPAN(""));
+                refuse_objects(r, "the catalog knows none of these hashes", SPAN(""));
         else
                 reply_scrub(r, 202);
 }

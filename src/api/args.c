@@ -5,7 +5,7 @@
 
 #include "api/api_priv.h"
 
-static bool refuse(struct http_request *r, const char *name, const char *value, const char *allowed)
+static bool refuse_arg(struct http_request *r, const char *name, const char *value, const char *allowed)
 {
         http_reply_error(r, 400, "invalid", NULL, "%s: '%.80s' is not %s", name, value, allowed);
         return false;
@@ -14,7 +14,7 @@ static bool refuse(struct http_request *r, const char *name, const char *value, 
 bool arg_id(struct http_request *r, const char *name, struct id *out)
 {
         const char *v = http_path_param(r, name);
-        return id_parse(span_of(v), out) ? true : refuse(r, name, v, "a UUID");
+        return id_parse(span_of(v), out) ? true : refuse_arg(r, name, v, "a UUID");
 }
 
 bool arg_uint(struct http_request *r, const char *name, unsigned min, unsigned max, unsigned fallback, unsigned *out)
@@ -27,7 +27,7 @@ bool arg_uint(struct http_request *r, const char *name, unsigned min, unsigned m
                 return true;
         snprintf(allowed, sizeof allowed, "a whole number from %u to %u", min, max);
         if (!span_u64(span_of(v), &n) || n < min || n > max)
-                return refuse(r, name, v, allowed);
+                return refuse_arg(r, name, v, allowed);
         *out = (unsigned)n;
         return true;
 }
@@ -42,7 +42,7 @@ bool arg_float(struct http_request *r, const char *name, float min, float max, f
                 return true;
         snprintf(allowed, sizeof allowed, "a number from %g to %g", (double)min, (double)max);
         if (!span_f64(span_of(v), &d) || d < (double)min || d > (double)max)
-                return refuse(r, name, v, allowed);
+                return refuse_arg(r, name, v, allowed);
         *out = (float)d;
         return true;
 }
@@ -59,7 +59,7 @@ bool arg_bool(struct http_request *r, const char *name, bool fallback, bool *out
         else if (span_ieq(s, "false") || span_eq(s, "0"))
                 *out = false;
         else
-                return refuse(r, name, v, "true or false");
+                return refuse_arg(r, name, v, "true or false");
         return true;
 }
 
@@ -69,7 +69,8 @@ bool arg_time(struct http_request *r, const char *name, struct wall *out)
         out->us = 0;
         if (!v)
                 return true;
-        return wall_parse(span_of(v), out) ? true : refuse(r, name, v, "an RFC 3339 time such as 2026-01-31T12:00:00Z");
+        return wall_parse(span_of(v), out) ? true
+                                           : refuse_arg(r, name, v, "an RFC 3339 time such as 2026-01-31T12:00:00Z");
 }
 
 bool arg_word(struct http_request *r, const char *name, const char *const *words, size_t n, int fallback, int *out)
@@ -89,7 +90,7 @@ bool arg_word(struct http_request *r, const char *name, const char *const *words
                 }
                 buf_printf(&allowed, "%s%s", i ? ", " : "", words[i]);
         }
-        refuse(r, name, v, buf_str(&allowed));
+        refuse_arg(r, name, v, buf_str(&allowed));
         buf_done(&allowed);
         return false;
 }
@@ -113,7 +114,7 @@ bool arg_owner(struct http_request *r, const char **out)
         if (!v || !*v)
                 return true;
         if (!owner_valid(span_of(v)))
-                return refuse(r, "owner", v, "1-64 of A-Z a-z 0-9 . _ @ - (not beginning with a dot)");
+                return refuse_arg(r, "owner", v, "1-64 of A-Z a-z 0-9 . _ @ - (not beginning with a dot)");
         if (own && strcmp(own, v)) {
                 http_reply_error(r, 403, "forbidden", NULL, "owner: this key sees only '%s'", own);
                 return false;
