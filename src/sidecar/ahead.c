@@ -62,7 +62,7 @@ static void *lane_run(void *arg)
 
 int ahead_begin(struct storage *s, const struct rebuild_item *items, size_t n, struct ahead **out, struct err *e)
 {
-        struct ahead *a = mem_calloc(1, sizeof(*a));
+        struct ahead *a = mem_calloc(1, sizeof *a);
 
         *out = a;
         if (!a)

@@ -24,7 +24,7 @@ struct reader {
 
 /* ---- the frame ---------------------------------------------------------------------- */
 
-static int damaged(struct err *e)
+static int sidecar_damaged(struct err *e)
 {
         return err_set(e, ERR_CORRUPT, "the sidecar is damaged: it is not what was written");
 }
@@ -36,13 +36,13 @@ static int check_sum(struct span text, struct err *e)
         const char *p;
 
         if (text.n <= tail)
-                return damaged(e);
+                return sidecar_damaged(e);
         p = text.p + text.n - tail;
         if (memcmp(p, CHECKSUM_BEGIN.p, CHECKSUM_BEGIN.n) != 0 ||
             memcmp(text.p + text.n - CHECKSUM_END.n, CHECKSUM_END.p, CHECKSUM_END.n) != 0 ||
             !sha256_parse((struct span){p + CHECKSUM_BEGIN.n, SHA256_TEXT_LEN - 1}, &told) ||
             !sha256_eq(told, sha256_of(text.p, text.n - tail)))
-                return damaged(e);
+                return sidecar_damaged(e);
         return 0;
 }
 
@@ -51,11 +51,11 @@ static struct json *open_text(struct span text, const char *what, struct err *e)
         struct json *doc;
         int64_t format;
 
-        if (check_sum(text, e) < 0)
+        if (check_sum(text, e))
                 return NULL;
         doc = json_parse(text, e);
         if (!doc) {
-                damaged(e);
+                sidecar_damaged(e);
                 return NULL;
         }
         format = json_get_int(doc, "format", 0);
@@ -72,7 +72,7 @@ static struct json *open_text(struct span text, const char *what, struct err *e)
 
 /* ---- values -------------------------------------------------------------------------------- */
 
-static void wrong(struct reader *r, const char *name)
+static void note_wrong(struct reader *r, const char *name)
 {
         if (!r->wrong)
                 r->wrong = name;
@@ -88,7 +88,7 @@ static const char *text_or_null(struct reader *r, const struct json *o, const ch
         if (json_is_null(v))
                 return NULL;
         if (!json_is_string(v) || s.n > max || (s.n && memchr(s.p, '\0', s.n))) {
-                wrong(r, name);
+                note_wrong(r, name);
                 return NULL;
         }
         copy = arena_strndup(r->arena, s);
@@ -101,7 +101,7 @@ static const char *text_of(struct reader *r, const struct json *o, const char *n
         const char *s = text_or_null(r, o, name, max);
 
         if (!s)
-                wrong(r, name);
+                note_wrong(r, name);
         return s ? s : "";
 }
 
@@ -110,7 +110,7 @@ static struct id id_or_nil(struct reader *r, const struct json *v, const char *n
         struct id id = {{0}};
 
         if (!json_is_null(v) && (!id_parse(json_span(v), &id) || id_is_nil(id)))
-                wrong(r, name);
+                note_wrong(r, name);
         return id;
 }
 
@@ -119,7 +119,7 @@ static struct id id_of(struct reader *r, const struct json *o, const char *name)
         struct id id = id_or_nil(r, json_get(o, name), name);
 
         if (id_is_nil(id))
-                wrong(r, name);
+                note_wrong(r, name);
         return id;
 }
 
@@ -128,7 +128,7 @@ static int64_t int_of(struct reader *r, const struct json *o, const char *name, 
         const struct json *v = json_get(o, name);
 
         if (!json_is_integer(v) || json_int(v) < min || json_int(v) > max) {
-                wrong(r, name);
+                note_wrong(r, name);
                 return min;
         }
         return json_int(v);
@@ -139,7 +139,7 @@ static float num_of(struct reader *r, const struct json *o, const char *name, do
         const struct json *v = json_get(o, name);
 
         if (!json_is_number(v) || !(json_num(v) >= min && json_num(v) <= max)) {
-                wrong(r, name);
+                note_wrong(r, name);
                 return 0;
         }
         return (float)json_num(v);
@@ -150,7 +150,7 @@ static bool bool_of(struct reader *r, const struct json *o, const char *name)
         const struct json *v = json_get(o, name);
 
         if (!json_is_bool(v))
-                wrong(r, name);
+                note_wrong(r, name);
         return json_bool(v);
 }
 
@@ -161,7 +161,7 @@ static struct wall time_of(struct reader *r, const struct json *o, const char *n
         struct wall t = {0};
 
         if (!json_is_null(v) && (!wall_parse(json_span(v), &t) || t.us <= 0)) {
-                wrong(r, name);
+                note_wrong(r, name);
                 t.us = 0;
         }
         return t;
@@ -174,7 +174,7 @@ static int word_of(struct reader *r, const struct json *o, const char *name, con
         for (int i = 0; s && i < n; i++)
                 if (strcmp(word(i), s) == 0)
                         return i;
-        wrong(r, name);
+        note_wrong(r, name);
         return 0;
 }
 
@@ -208,7 +208,7 @@ static const char *owner_of(struct reader *r, const struct json *o)
         const char *s = text_of(r, o, "owner", OWNER_MAX);
 
         if (!owner_valid(span_of(s)))
-                wrong(r, "owner");
+                note_wrong(r, "owner");
         return s;
 }
 
@@ -218,7 +218,7 @@ static const char *folder_name_of(struct reader *r, const struct json *o)
         const char *s = text_of(r, o, "name", NAME_MAX_BYTES);
 
         if (!*s)
-                wrong(r, "name");
+                note_wrong(r, "name");
         return s;
 }
 
@@ -229,8 +229,8 @@ static const char *filename_of(struct reader *r, const struct json *o)
         char clean[NAME_MAX_BYTES + 1];
         struct err ignored;
 
-        if (!*s || filename_clean(span_of(s), clean, &ignored) < 0 || strcmp(clean, s) != 0)
-                wrong(r, "filename");
+        if (!*s || filename_clean(span_of(s), clean, &ignored) || strcmp(clean, s) != 0)
+                note_wrong(r, "filename");
         return s;
 }
 
@@ -242,7 +242,7 @@ static const char *object_of(struct reader *r, const struct json *o, const char 
         struct json *doc = s ? json_parse(span_of(s), &ignored) : NULL;
 
         if (s && !json_is_object(doc))
-                wrong(r, name);
+                note_wrong(r, name);
         json_free(doc);
         return s;
 }
@@ -253,7 +253,7 @@ static const struct json *list_of(struct reader *r, const struct json *o, const 
 
         *n = json_count(v);
         if (!json_is_array(v) || *n > max) {
-                wrong(r, name);
+                note_wrong(r, name);
                 *n = 0;
         }
         return v;
@@ -269,7 +269,7 @@ static void *array_of(struct reader *r, size_t n, size_t size)
 
 bool vector_read(struct span text, uint32_t dim, float *out)
 {
-        size_t n = (size_t)dim * sizeof(*out), got;
+        size_t n = (size_t)dim * sizeof *out, got;
 
         if (!base64_read(BASE64_PADDED, text, out, n, &got) || got != n)
                 return false;
@@ -304,7 +304,7 @@ static void read_tags(struct reader *r, const struct json *o, struct asset *x)
 {
         const struct json *list = list_of(r, o, "tags", TAGS_MAX, &x->ntags);
 
-        x->tags = array_of(r, x->ntags, sizeof(*x->tags));
+        x->tags = array_of(r, x->ntags, sizeof *x->tags);
         for (size_t i = 0; x->tags && i < x->ntags; i++) {
                 const struct json *t = json_at(list, i);
                 x->tags[i] =
@@ -318,16 +318,16 @@ static void read_vectors(struct reader *r, const struct json *o, struct kept_ass
 {
         const struct json *list = list_of(r, o, "embeddings", VECTORS_MAX, &k->nvectors);
 
-        k->vectors = array_of(r, k->nvectors, sizeof(*k->vectors));
+        k->vectors = array_of(r, k->nvectors, sizeof *k->vectors);
         for (size_t i = 0; k->vectors && i < k->nvectors; i++) {
                 const struct json *v = json_at(list, i);
                 uint32_t dim = (uint32_t)int_of(r, v, "dimension", 1, DIM_MAX);
-                float *numbers = array_of(r, dim, sizeof(*numbers));
+                float *numbers = array_of(r, dim, sizeof *numbers);
                 k->vectors[i] = (struct kept_vector){.model = text_of(r, v, "model", 255), .dim = dim, .v = numbers};
                 if (!*k->vectors[i].model)
-                        wrong(r, "model");
+                        note_wrong(r, "model");
                 if (numbers && !vector_read(json_span(json_get(v, "vector")), dim, numbers))
-                        wrong(r, "vector");
+                        note_wrong(r, "vector");
         }
 }
 
@@ -335,7 +335,7 @@ static void read_lineage(struct reader *r, const struct json *o, struct kept_ass
 {
         const struct json *list = list_of(r, o, "lineage", LIST_MAX, &k->nlineage);
 
-        k->lineage = array_of(r, k->nlineage, sizeof(*k->lineage));
+        k->lineage = array_of(r, k->nlineage, sizeof *k->lineage);
         for (size_t i = 0; k->lineage && i < k->nlineage; i++) {
                 const struct json *l = json_at(list, i);
                 k->lineage[i] = (struct lineage_entry){.at = time_of(r, l, "at"),
@@ -352,14 +352,14 @@ static void read_dead(struct reader *r, const struct json *o, struct kept_asset 
 
         if (json_is_null(o))
                 return;
-        d = k->dead = array_of(r, 1, sizeof(*d));
+        d = k->dead = array_of(r, 1, sizeof *d);
         if (!d)
                 return;
         d->deliveries = (unsigned)int_of(r, o, "deliveries", 0, INT32_MAX);
         d->errors = (unsigned)int_of(r, o, "errors", 0, INT32_MAX);
         d->crashes = (unsigned)int_of(r, o, "crashes", 0, INT32_MAX);
         list = list_of(r, o, "history", LIST_MAX, &d->nhistory);
-        d->history = array_of(r, d->nhistory, sizeof(*d->history));
+        d->history = array_of(r, d->nhistory, sizeof *d->history);
         for (size_t i = 0; d->history && i < d->nhistory; i++) {
                 const struct json *h = json_at(list, i);
                 d->history[i] = (struct task_error){.stage = text_of(r, h, "stage", 64),
@@ -378,13 +378,13 @@ static void read_state(struct reader *r, const struct json *o, struct kept_asset
         x->type = (enum job_type)word_of(r, o, "type", type_word, JOB_TYPE_COUNT);
         x->status = (enum asset_status)word_of(r, o, "status", status_word, ASSET_STATUS_COUNT);
         if (x->status == ASSET_PROCESSING)
-                wrong(r, "status");
+                note_wrong(r, "status");
         x->stage = text_of(r, o, "stage", 64);
         x->error = text_or_null(r, o, "error", TEXT_MAX);
         x->error_code = text_or_null(r, o, "error_code", 64);
         read_dead(r, json_get(o, "dead"), k);
         if (k->dead && x->status != ASSET_FAILED)
-                wrong(r, "dead");
+                note_wrong(r, "dead");
 }
 
 static void read_phash(struct reader *r, const struct json *o, struct kept_asset *k)
@@ -395,7 +395,7 @@ static void read_phash(struct reader *r, const struct json *o, struct kept_asset
         if (!s)
                 return;
         if (strlen(s) != 16 || strspn(s, "0123456789abcdef") != 16 || sscanf(s, "%16llx", &v) != 1)
-                wrong(r, "phash");
+                note_wrong(r, "phash");
         k->has_phash = true;
         k->phash = v;
 }
@@ -411,7 +411,7 @@ static void read_asset(struct reader *r, const struct json *o, struct kept_asset
         x->content_type = text_of(r, o, "content_type", 255);
         read_state(r, o, k);
         if (!sha256_parse(json_span(json_get(o, "sha256")), &x->sha256))
-                wrong(r, "sha256");
+                note_wrong(r, "sha256");
         x->size = (uint64_t)int_of(r, o, "size", 0, INT64_MAX);
         x->created = time_of(r, o, "created");
         x->updated = time_of(r, o, "updated");
@@ -429,7 +429,7 @@ static void read_asset(struct reader *r, const struct json *o, struct kept_asset
         read_lineage(r, o, k);
 }
 
-static int verdict(const struct reader *r, struct id told, struct id id, struct err *e)
+static int read_verdict(const struct reader *r, struct id told, struct id id, struct err *e)
 {
         if (r->oom)
                 return err_oom(e);
@@ -450,7 +450,7 @@ int sidecar_read_asset(struct span text, struct id id, struct arena *a, struct k
                 return -1;
         read_asset(&r, doc, out);
         json_free(doc);
-        return verdict(&r, out->asset.id, id, e);
+        return read_verdict(&r, out->asset.id, id, e);
 }
 
 /* ---- the others ------------------------------------------------------------------------------------- */
@@ -471,11 +471,11 @@ static void read_folder(struct reader *r, const struct json *o, struct kept_fold
         f->created = time_of(r, o, "created");
         f->updated = time_of(r, o, "updated");
         list = list_of(r, o, "aliases", ALIASES_MAX, &k->naliases);
-        k->aliases = array_of(r, k->naliases, sizeof(*k->aliases));
+        k->aliases = array_of(r, k->naliases, sizeof *k->aliases);
         for (size_t i = 0; k->aliases && i < k->naliases; i++) {
                 k->aliases[i] = id_or_nil(r, json_at(list, i), "aliases");
                 if (id_is_nil(k->aliases[i]))
-                        wrong(r, "aliases");
+                        note_wrong(r, "aliases");
         }
 }
 
@@ -489,7 +489,7 @@ int sidecar_read_folder(struct span text, struct id id, struct arena *a, struct 
                 return -1;
         read_folder(&r, doc, out);
         json_free(doc);
-        return verdict(&r, out->folder.id, id, e);
+        return read_verdict(&r, out->folder.id, id, e);
 }
 
 int sidecar_read_catalog(struct span text, bool *keys, struct err *e)
@@ -501,5 +501,5 @@ int sidecar_read_catalog(struct span text, bool *keys, struct err *e)
                 return -1;
         *keys = bool_of(&r, doc, "keys");
         json_free(doc);
-        return verdict(&r, (struct id){{0}}, (struct id){{0}}, e);
+        return read_verdict(&r, (struct id){{0}}, (struct id){{0}}, e);
 }

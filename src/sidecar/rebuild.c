@@ -27,7 +27,7 @@ struct rebuild {
         uint64_t done;
 };
 
-static void tell(struct rebuild *b, const char *what, uint64_t total)
+static void report_progress(struct rebuild *b, const char *what, uint64_t total)
 {
         if (b->o->progress)
                 b->o->progress(b->o->ctx, what, b->done, total);
@@ -37,7 +37,7 @@ static void complain_of(struct rebuild *b, const char *name, const char *why)
 {
         char text[400];
 
-        snprintf(text, sizeof(text), "%s: %s", name, why);
+        snprintf(text, sizeof text, "%s: %s", name, why);
         b->o->bad(b->o->ctx, text);
 }
 
@@ -51,21 +51,21 @@ static int flush_found(struct rebuild *b, struct err *e)
         return keep_rebuild_found(b->o->catalog, b->found, n, e);
 }
 
-static int note(struct rebuild *b, struct rebuild_item item, struct err *e)
+static int note_item(struct rebuild *b, struct rebuild_item item, struct err *e)
 {
         b->seen[item.kind]++;
         b->found[b->nfound++] = item;
         if (++b->done % FOUND_PAGE == 0)
-                tell(b, "looking", 0);
+                report_progress(b, "looking", 0);
         return b->nfound == FOUND_PAGE ? flush_found(b, e) : 0;
 }
 
-static int stray(struct rebuild *b, const char *area, const struct storage_item *i)
+static int note_stray(struct rebuild *b, const char *area, const struct storage_item *i)
 {
         char name[300];
 
         b->r->strays++;
-        snprintf(name, sizeof(name), "%s/%.250s", area, i->name);
+        snprintf(name, sizeof name, "%s/%.250s", area, i->name);
         complain_of(b, name, "this name means nothing here; it is left alone");
         return 0;
 }
@@ -75,8 +75,8 @@ static int see_object(void *ctx, const struct storage_item *i, struct err *e)
         struct rebuild *b = ctx;
 
         if (i->stray)
-                return stray(b, "objects", i);
-        return note(b, (struct rebuild_item){.kind = KEPT_OBJECT, .sha256 = i->sha256, .size = i->size}, e);
+                return note_stray(b, "objects", i);
+        return note_item(b, (struct rebuild_item){.kind = KEPT_OBJECT, .sha256 = i->sha256, .size = i->size}, e);
 }
 
 static int see_sidecar(void *ctx, const struct storage_item *i, struct err *e)
@@ -84,13 +84,13 @@ static int see_sidecar(void *ctx, const struct storage_item *i, struct err *e)
         struct rebuild *b = ctx;
 
         if (i->stray)
-                return stray(b, "sidecar", i);
+                return note_stray(b, "sidecar", i);
         if (id_is_nil(i->id))
                 return 0;
-        return note(b, (struct rebuild_item){.kind = i->folder ? KEPT_FOLDER : KEPT_ASSET, .id = i->id}, e);
+        return note_item(b, (struct rebuild_item){.kind = i->folder ? KEPT_FOLDER : KEPT_ASSET, .id = i->id}, e);
 }
 
-static int look(struct rebuild *b, struct err *e)
+static int list_storage(struct rebuild *b, struct err *e)
 {
         if (storage_list(b->o->storage, STORAGE_OBJECTS, see_object, b, e) < 0 ||
             storage_list(b->o->storage, STORAGE_SIDECARS, see_sidecar, b, e) < 0)
@@ -106,7 +106,7 @@ const char *sidecar_name(const struct rebuild_item *i, char out[STORAGE_SIDECAR_
 }
 
 /* 0 when it could not be read for a reason of its own, which was told; -1 when the storage cannot be read. */
-static int fetch(struct rebuild *b, const char *name, struct span *text, struct err *e)
+static int fetch_sidecar(struct rebuild *b, const char *name, struct span *text, struct err *e)
 {
         struct err why = {0};
 
@@ -121,7 +121,7 @@ static int fetch(struct rebuild *b, const char *name, struct span *text, struct 
         return 0;
 }
 
-static int unreadable(struct rebuild *b, const char *name, const struct err *why, struct err *e)
+static int report_unreadable(struct rebuild *b, const char *name, const struct err *why, struct err *e)
 {
         if (why->code == ERR_OOM) {
                 *e = *why;
@@ -139,13 +139,13 @@ static int each_folder(struct rebuild *b, void *arg, const struct rebuild_item *
         struct kept_folder k;
         struct span text;
         struct err why;
-        int rc = a ? fetch(b, sidecar_name(i, name), &text, e) : err_oom(e);
+        int rc = a ? fetch_sidecar(b, sidecar_name(i, name), &text, e) : err_oom(e);
 
         (void)arg;
-        if (rc > 0 && sidecar_read_folder(text, i->id, a, &k, &why) < 0)
-                rc = unreadable(b, name, &why, e);
+        if (rc > 0 && sidecar_read_folder(text, i->id, a, &k, &why))
+                rc = report_unreadable(b, name, &why, e);
         if (rc > 0)
-                rc = keep_rebuild_folder(b->o->catalog, &k, e) < 0 ? -1 : 1;
+                rc = keep_rebuild_folder(b->o->catalog, &k, e) ? -1 : 1;
         b->r->folders += rc > 0;
         arena_free(a);
         return rc < 0 ? -1 : 0;
@@ -159,19 +159,19 @@ struct page {
         size_t n;
 };
 
-static void count(struct rebuild *b, const struct asset *x)
+static void count_asset(struct rebuild *b, const struct asset *x)
 {
         b->r->assets++;
         b->r->queued += x->status == ASSET_QUEUED;
         b->r->trashed += x->trashed.us > 0;
 }
 
-static void follow(struct rebuild *b, const struct kept_asset *k, enum kept_fate fate)
+static void count_fate(struct rebuild *b, const struct kept_asset *k, enum kept_fate fate)
 {
         char name[STORAGE_SIDECAR_NAME_LEN];
 
         if (fate == FATE_RESTORED) {
-                count(b, &k->asset);
+                count_asset(b, &k->asset);
                 b->r->dead += k->dead != NULL;
                 return;
         }
@@ -196,7 +196,7 @@ static int restore_singly(struct rebuild *b, struct page *p, struct err *e)
                 enum kept_fate fate;
                 struct err why = {0};
                 if (keep_rebuild_assets(b->o->catalog, &one, 1, &fate, &why) == 0) {
-                        follow(b, one, fate);
+                        count_fate(b, one, fate);
                 } else if (its_own_fault(why.code)) {
                         b->r->damaged++;
                         complain_of(b, storage_asset_sidecar(one->asset.id, name), why.msg);
@@ -215,12 +215,12 @@ static int flush_page(struct rebuild *b, struct page *p, struct err *e)
         int rc = keep_rebuild_assets(b->o->catalog, p->list, p->n, fates, &why);
 
         for (size_t i = 0; rc == 0 && i < p->n; i++)
-                follow(b, p->list[i], fates[i]);
+                count_fate(b, p->list[i], fates[i]);
         if (rc < 0 && !its_own_fault(why.code)) {
                 *e = why;
                 return -1;
         }
-        if (rc < 0 && restore_singly(b, p, e) < 0)
+        if (rc < 0 && restore_singly(b, p, e))
                 return -1;
         arena_free(p->arena);
         p->n = 0;
@@ -232,13 +232,13 @@ static int each_asset(struct rebuild *b, void *page, const struct rebuild_item *
 {
         char name[STORAGE_SIDECAR_NAME_LEN];
         struct page *p = page;
-        struct kept_asset *k = arena_alloc(p->arena, sizeof(*k));
+        struct kept_asset *k = arena_alloc(p->arena, sizeof *k);
         struct span text;
         struct err why;
-        int rc = k ? fetch(b, sidecar_name(i, name), &text, e) : err_oom(e);
+        int rc = k ? fetch_sidecar(b, sidecar_name(i, name), &text, e) : err_oom(e);
 
-        if (rc > 0 && sidecar_read_asset(text, i->id, p->arena, k, &why) < 0)
-                rc = unreadable(b, name, &why, e);
+        if (rc > 0 && sidecar_read_asset(text, i->id, p->arena, k, &why))
+                rc = report_unreadable(b, name, &why, e);
         if (rc > 0)
                 p->list[p->n++] = k;
         if (rc >= 0 && (p->n == PAGE || arena_used(p->arena) > PAGE_BYTES))
@@ -285,7 +285,7 @@ static int for_each(struct rebuild *b, enum kept_kind kind, const char *what, ea
                         after = items[n - 1];
                 first = false;
                 arena_free(a);
-                tell(b, what, b->seen[kind]);
+                report_progress(b, what, b->seen[kind]);
         } while (rc == 0 && n == TODO_PAGE);
         return rc;
 }
@@ -295,7 +295,7 @@ static int each_object(struct rebuild *b, void *arg, const struct rebuild_item *
         char hex[SHA256_TEXT_LEN];
 
         (void)arg;
-        if (b->o->recover(b->o->ctx, i->sha256, i->size, e) < 0)
+        if (b->o->recover(b->o->ctx, i->sha256, i->size, e))
                 return -1;
         b->r->recovered++;
         complain_of(b, sha256_format(i->sha256, hex), "no sidecar tells of this object; it is a file again");
@@ -327,7 +327,7 @@ static int close_api(struct rebuild *b, struct err *e)
                 return -1;
         }
         /* Who cannot read it must not open a door that may have been locked. */
-        if (rc == 0 && sidecar_read_catalog(buf_span(&text), &b->r->keys, &why) < 0) {
+        if (rc == 0 && sidecar_read_catalog(buf_span(&text), &b->r->keys, &why)) {
                 b->r->damaged++;
                 b->r->keys = true;
                 complain_of(b, STORAGE_CATALOG_SIDECAR, why.msg);
@@ -340,30 +340,30 @@ static int sum_up(struct rebuild *b, struct err *e)
 {
         struct catalog_counts c;
 
-        if (catalog_counts(b->o->catalog, NULL, &c, e) < 0)
+        if (catalog_counts(b->o->catalog, NULL, &c, e))
                 return -1;
         b->r->objects = b->seen[KEPT_OBJECT];
         b->r->bytes = c.object_bytes;
         return 0;
 }
 
-static int run(struct rebuild *b, struct err *e)
+static int run_rebuild(struct rebuild *b, struct err *e)
 {
         enum rebuild_state state;
 
-        if (keep_rebuild_state(b->o->catalog, &state, e) < 0 || keep_rebuild_begin(b->o->catalog, e) < 0)
+        if (keep_rebuild_state(b->o->catalog, &state, e) || keep_rebuild_begin(b->o->catalog, e))
                 return -1;
         b->r->resumed = state == REBUILD_BEGUN;
-        if (close_api(b, e) < 0 || look(b, e) < 0 || for_each(b, KEPT_FOLDER, "folders", each_folder, NULL, e) < 0 ||
-            restore_assets(b, e) < 0 ||
-            for_each(b, KEPT_OBJECT, "objects without a sidecar", each_object, NULL, e) < 0 || sum_up(b, e) < 0)
+        if (close_api(b, e) || list_storage(b, e) || for_each(b, KEPT_FOLDER, "folders", each_folder, NULL, e) ||
+            restore_assets(b, e) || for_each(b, KEPT_OBJECT, "objects without a sidecar", each_object, NULL, e) ||
+            sum_up(b, e))
                 return -1;
         return keep_rebuild_finish(b->o->catalog, e);
 }
 
 int rebuild_run(const struct rebuild_opts *opts, struct rebuild_report *out, struct err *e)
 {
-        struct rebuild *b = mem_calloc(1, sizeof(*b));
+        struct rebuild *b = mem_calloc(1, sizeof *b);
         int rc;
 
         *out = (struct rebuild_report){0};
@@ -371,7 +371,7 @@ int rebuild_run(const struct rebuild_opts *opts, struct rebuild_report *out, str
                 return err_oom(e);
         b->o = opts;
         b->r = out;
-        rc = run(b, e);
+        rc = run_rebuild(b, e);
         mem_free(b);
         return rc;
 }

@@ -36,7 +36,7 @@ struct sidecar {
 /* ---- one page -------------------------------------------------------------------------- */
 
 /* 1 written, 0 gone, -1. */
-static int describe(struct sidecar *s, const struct sidecar_mark *m, struct arena *a, struct buf *b, struct err *e)
+static int describe_mark(struct sidecar *s, const struct sidecar_mark *m, struct arena *a, struct buf *b, struct err *e)
 {
         struct kept_asset asset;
         struct kept_folder folder;
@@ -83,7 +83,7 @@ static int put_one(struct sidecar *s, const struct sidecar_mark *m, struct stora
         int rc;
 
         buf_init(&b, STORAGE_SIDECAR_MAX);
-        rc = a ? describe(s, m, a, &b, e) : err_oom(e);
+        rc = a ? describe_mark(s, m, a, &b, e) : err_oom(e);
         if (rc > 0)
                 rc = storage_batch_put(batch, name_of(m, name), buf_span(&b), e);
         else if (rc == 0)
@@ -162,7 +162,7 @@ static int round_of_pages(struct sidecar *s, struct err *e)
                 size_t n = 0;
                 struct err why;
                 rc = a ? catalog_marks(s->o.catalog, first ? NULL : &after, PAGE, a, &marks, &n, e) : err_oom(e);
-                if (rc == 0 && n > 0 && write_page(s, marks, n, &why) < 0)
+                if (rc == 0 && n > 0 && write_page(s, marks, n, &why))
                         rc = write_singly(s, marks, n, e);
                 if (rc == 0 && n > 0)
                         after = marks[n - 1];
@@ -192,7 +192,7 @@ static int check_storage(struct sidecar *s, struct err *e)
         }
         if (rc < 0 && !take_duty(s))
                 return 0; /* another instance does it */
-        if (rc < 0 && catalog_marks_all(s->o.catalog, e) < 0)
+        if (rc < 0 && catalog_marks_all(s->o.catalog, e))
                 return -1;
         s->checked = true;
         return 0;
@@ -210,15 +210,15 @@ static void run_round(struct sidecar *s)
                 rc = catalog_marks_waiting(s->o.catalog, &st.waiting, &since, &e);
         if (rc == 0 && st.waiting > 0 && take_duty(s)) {
                 rc = round_of_pages(s, &e);
-                if (catalog_duty_done(s->o.catalog, DUTY, s->o.instance, &ignored) < 0)
+                if (catalog_duty_done(s->o.catalog, DUTY, s->o.instance, &ignored))
                         log_debug(LOGGER, "the lease of the duty runs out: %s", ignored.msg);
-                if (catalog_marks_waiting(s->o.catalog, &st.waiting, &since, &ignored) < 0)
+                if (catalog_marks_waiting(s->o.catalog, &st.waiting, &since, &ignored))
                         since.us = 0;
         }
         if (st.waiting > 0 && since.us > 0)
                 st.oldest_seconds = (double)(wall_now().us - since.us) * 1e-6;
         if (rc < 0)
-                snprintf(st.note, sizeof(st.note), "sidecars are behind: %.*s", (int)sizeof(st.note) - 24, e.msg);
+                snprintf(st.note, sizeof st.note, "sidecars are behind: %.*s", (int)sizeof st.note - 24, e.msg);
         metrics_set(METRIC_SIDECAR_BACKLOG, (double)st.waiting);
         lock_take(&s->lock);
         was_well = !*s->state.note;
@@ -230,7 +230,7 @@ static void run_round(struct sidecar *s)
                 log_info(LOGGER, "sidecars are written again");
 }
 
-static void *run(void *arg)
+static void *sidecar_main(void *arg)
 {
         struct sidecar *s = arg;
         bool stop = false;
@@ -250,7 +250,7 @@ static void *run(void *arg)
 
 int sidecar_open(const struct sidecar_opts *opts, struct sidecar **out, struct err *e)
 {
-        struct sidecar *s = mem_calloc(1, sizeof(*s));
+        struct sidecar *s = mem_calloc(1, sizeof *s);
 
         if (!s)
                 return err_oom(e);
@@ -259,7 +259,7 @@ int sidecar_open(const struct sidecar_opts *opts, struct sidecar **out, struct e
                 s->o.every = dur_s(5);
         lock_init(&s->lock, "sidecar", RANK_APP);
         cond_init(&s->wake);
-        if (thread_start(&s->thread, "sidecar", run, s) < 0) {
+        if (thread_start(&s->thread, "sidecar", sidecar_main, s)) {
                 sidecar_close(s, mono_now());
                 return err_set(e, ERR_OOM, "cannot start the thread of the sidecars");
         }

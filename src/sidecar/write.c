@@ -12,11 +12,11 @@
 void vector_write(const float *v, uint32_t dim, struct buf *b)
 {
         const uint8_t *p = (const uint8_t *)v;
-        size_t n = (size_t)dim * sizeof(*v), piece; /* of threes: only the last one is padded */
+        size_t n = (size_t)dim * sizeof *v, piece; /* of threes: only the last one is padded */
         char text[1024];
 
         for (; n; p += piece, n -= piece) {
-                piece = n < sizeof(text) / 4 * 3 ? n : sizeof(text) / 4 * 3;
+                piece = n < sizeof text / 4 * 3 ? n : sizeof text / 4 * 3;
                 buf_put(b, text, base64_write(BASE64_PADDED, p, piece, text));
         }
 }
@@ -35,7 +35,7 @@ void time_write(struct json_out *j, const char *key, struct wall t)
         json_kv_str(j, key, text);
 }
 
-static void begin(struct json_out *j, struct buf *b, const char *what)
+static void begin_sidecar(struct json_out *j, struct buf *b, const char *what)
 {
         json_out_init(j, b);
         json_obj(j);
@@ -43,7 +43,7 @@ static void begin(struct json_out *j, struct buf *b, const char *what)
         json_kv_str(j, "sidecar", what);
 }
 
-static void finish(struct json_out *j, struct buf *b)
+static void finish_sidecar(struct json_out *j, struct buf *b)
 {
         char hex[SHA256_TEXT_LEN];
 
@@ -164,7 +164,7 @@ void sidecar_write_asset(const struct kept_asset *k, struct buf *b)
         char hex[SHA256_TEXT_LEN];
         struct json_out j;
 
-        begin(&j, b, "asset");
+        begin_sidecar(&j, b, "asset");
         json_kv_id(&j, "id", x->id);
         put_job(&j, k);
         json_kv_str(&j, "owner", x->owner);
@@ -191,14 +191,14 @@ void sidecar_write_asset(const struct kept_asset *k, struct buf *b)
         put_tags(&j, x);
         json_kv_str(&j, "metadata", x->metadata);
         if (k->has_phash) {
-                snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)k->phash);
+                snprintf(hex, sizeof hex, "%016llx", (unsigned long long)k->phash);
                 json_kv_str(&j, "phash", hex);
         }
         put_vectors(&j, k);
         put_lineage(&j, k);
         if (k->dead)
                 put_dead(&j, k->dead);
-        finish(&j, b);
+        finish_sidecar(&j, b);
 }
 
 /* ---- the others ---------------------------------------------------------------------------- */
@@ -208,7 +208,7 @@ void sidecar_write_folder(const struct kept_folder *k, struct buf *b)
         const struct cluster *f = &k->folder;
         struct json_out j;
 
-        begin(&j, b, "folder");
+        begin_sidecar(&j, b, "folder");
         json_kv_id(&j, "id", f->id);
         json_kv_str(&j, "owner", f->owner);
         json_kv_str(&j, "name", f->name);
@@ -224,14 +224,14 @@ void sidecar_write_folder(const struct kept_folder *k, struct buf *b)
         for (size_t i = 0; i < k->naliases; i++)
                 json_put_id(&j, k->aliases[i]);
         json_end(&j);
-        finish(&j, b);
+        finish_sidecar(&j, b);
 }
 
 void sidecar_write_catalog(bool keys, struct buf *b)
 {
         struct json_out j;
 
-        begin(&j, b, "catalog");
+        begin_sidecar(&j, b, "catalog");
         json_kv_bool(&j, "keys", keys);
-        finish(&j, b);
+        finish_sidecar(&j, b);
 }
