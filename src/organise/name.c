@@ -40,14 +40,14 @@ static size_t char_len(const char *s)
 }
 
 /* Not in a file name of any system the library view may be mounted on. */
-static bool unwanted(const char *s)
+static bool is_unwanted(const char *s)
 {
         return (unsigned char)*s < 0x20 || *s == 0x7f || strchr("/\\:*?\"<>|_", *s) ||
                (s[0] == '\xc2' && (unsigned char)s[1] < 0xa0);
 }
 
 /* The two-byte letters of Latin-1, Greek and Cyrillic whose capital is at a fixed distance; others stay. */
-static unsigned capital(unsigned c)
+static unsigned capital_of(unsigned c)
 {
         if (c >= 0xe0 && c <= 0xfe && c != 0xf7)
                 return c - 0x20;
@@ -56,13 +56,13 @@ static unsigned capital(unsigned c)
         return c;
 }
 
-static void capitalise(char *s)
+static void capitalise_first(char *s)
 {
         unsigned char *u = (unsigned char *)s;
         if (*u >= 'a' && *u <= 'z') {
                 *u = (unsigned char)(*u - 'a' + 'A');
         } else if (*u >= 0xc2 && *u < 0xe0) {
-                unsigned c = capital((*u & 0x1fu) << 6 | (u[1] & 0x3fu));
+                unsigned c = capital_of((*u & 0x1fu) << 6 | (u[1] & 0x3fu));
                 u[0] = (unsigned char)(0xc0 | c >> 6);
                 u[1] = (unsigned char)(0x80 | (c & 0x3f));
         }
@@ -77,7 +77,7 @@ const char *organise_title(struct arena *a, const char *tag)
                 return "Unnamed group";
         for (const char *s = tag; *s;) {
                 size_t len = char_len(s);
-                if (*s == ' ' || unwanted(s) || (*s == '.' && n == 0)) {
+                if (*s == ' ' || is_unwanted(s) || (*s == '.' && n == 0)) {
                         gap = n > 0;
                 } else {
                         if (n + gap + len > TITLE_MAX)
@@ -95,7 +95,7 @@ const char *organise_title(struct arena *a, const char *tag)
         out[n] = '\0';
         if (!n)
                 return "Unnamed group";
-        capitalise(out);
+        capitalise_first(out);
         return arena_strdup(a, out);
 }
 
@@ -171,14 +171,14 @@ int name_tally(struct arena *a, const struct embed *m, const struct tag *const *
         return 0;
 }
 
-static float coverage(const struct name_evidence *v, uint64_t members)
+static float coverage_of(const struct name_evidence *v, uint64_t members)
 {
         return members ? (float)v->members / (float)members : 0;
 }
 
-static float support(const struct name_evidence *v, uint64_t members)
+static float support_of(const struct name_evidence *v, uint64_t members)
 {
-        return coverage(v, members) * v->mean;
+        return coverage_of(v, members) * v->mean;
 }
 
 /* "other" is a drawer, not a name. */
@@ -197,7 +197,7 @@ static bool more_telling(const struct name_evidence *x, const struct name_eviden
                 return true;
         if (x->source != best->source)
                 return source_rank(x->source) > source_rank(best->source);
-        float a = support(x, members), b = support(best, members);
+        float a = support_of(x, members), b = support_of(best, members);
         if (a < b || a > b)
                 return x->source == TAG_ZERO_SHOT ? a < b : a > b;
         return strcasecmp(x->tag, best->tag) < 0;
@@ -211,20 +211,20 @@ static float category_support(const struct name_evidence *v, size_t n, uint64_t 
 {
         float most = 0;
         for (size_t i = 0; i < n; i++)
-                if (v[i].category && support(&v[i], members) > most)
-                        most = support(&v[i], members);
+                if (v[i].category && support_of(&v[i], members) > most)
+                        most = support_of(&v[i], members);
         return most > 0 ? most : 1;
 }
 
-static const struct name_evidence *specific(const struct name_evidence *v, size_t n, uint64_t members, float share,
-                                            const struct name_evidence *not_this)
+static const struct name_evidence *best_specific(const struct name_evidence *v, size_t n, uint64_t members, float share,
+                                                 const struct name_evidence *not_this)
 {
         const struct name_evidence *best = NULL;
         float widest = category_support(v, n, members);
         for (size_t i = 0; i < n; i++) {
                 const struct name_evidence *x = &v[i];
-                if (x == not_this || x->category || !says_something(x) || coverage(x, members) < share ||
-                    x->mean < MEAN_MIN || (x->source == TAG_ZERO_SHOT && support(x, members) > widest))
+                if (x == not_this || x->category || !says_something(x) || coverage_of(x, members) < share ||
+                    x->mean < MEAN_MIN || (x->source == TAG_ZERO_SHOT && support_of(x, members) > widest))
                         continue;
                 if (more_telling(x, best, members))
                         best = x;
@@ -237,8 +237,8 @@ static const struct name_evidence *best_supported(const struct name_evidence *v,
 {
         const struct name_evidence *best = NULL;
         for (size_t i = 0; i < n; i++)
-                if (v[i].category == category && says_something(&v[i]) && support(&v[i], members) >= MEAN_MIN &&
-                    (!best || support(&v[i], members) > support(best, members)))
+                if (v[i].category == category && says_something(&v[i]) && support_of(&v[i], members) >= MEAN_MIN &&
+                    (!best || support_of(&v[i], members) > support_of(best, members)))
                         best = &v[i];
         return best;
 }
@@ -254,7 +254,7 @@ static bool is_taken(const char *name, const char *const *taken, size_t n)
 const char *name_choose(struct arena *a, const struct name_evidence *v, size_t n, uint64_t members,
                         const char *const *taken, size_t ntaken)
 {
-        const struct name_evidence *best = specific(v, n, members, NEARLY_ALL, NULL);
+        const struct name_evidence *best = best_specific(v, n, members, NEARLY_ALL, NULL);
         if (!best)
                 best = best_supported(v, n, members, true);
         if (!best)
@@ -265,7 +265,7 @@ const char *name_choose(struct arena *a, const struct name_evidence *v, size_t n
         if (!plain || !is_taken(plain, taken, ntaken))
                 return plain;
         const struct name_evidence *apart =
-                best->category ? specific(v, n, members, MEAN_MIN, best) : best_supported(v, n, members, true);
+                best->category ? best_specific(v, n, members, MEAN_MIN, best) : best_supported(v, n, members, true);
         if (!apart)
                 return plain;
         const struct name_evidence *wide = best->category ? best : apart, *narrow = best->category ? apart : best;
@@ -288,8 +288,8 @@ static bool part_holds(struct arena *a, struct span text, const struct name_evid
         for (size_t i = 0; i < n; i++) {
                 if (!title_is(a, v[i].tag, text))
                         continue;
-                return v[i].category ? support(&v[i], members) >= MEAN_KEEP
-                                     : coverage(&v[i], members) >= share && v[i].mean >= MEAN_KEEP;
+                return v[i].category ? support_of(&v[i], members) >= MEAN_KEEP
+                                     : coverage_of(&v[i], members) >= share && v[i].mean >= MEAN_KEEP;
         }
         return false;
 }

@@ -19,7 +19,7 @@
 
 #define DUTY "organise"
 
-static uint64_t fnv1a(const char *s)
+static uint64_t hash_owner(const char *s)
 {
         uint64_t h = 1469598103934665603u;
         for (; *s; s++)
@@ -29,7 +29,7 @@ static uint64_t fnv1a(const char *s)
 
 struct lock *owner_lock(struct organise *o, const char *owner)
 {
-        uint64_t h = fnv1a(owner);
+        uint64_t h = hash_owner(owner);
         return &o->owners[(h ^ h >> 32) % OWNER_STRIPES];
 }
 

@@ -39,7 +39,7 @@ static bool put_off(const struct err *e)
         return e->code == ERR_CONFLICT || e->code == ERR_NOT_FOUND;
 }
 
-static int report(struct pass *p, struct organise_change c, struct err *e)
+static int report_change(struct pass *p, struct organise_change c, struct err *e)
 {
         struct organise_report *r = p->out;
         if (r->n == *p->cap) {
@@ -125,17 +125,17 @@ static int merge_one(struct pass *p, uint32_t into, uint32_t from, float cosine,
                 return -1;
         }
         p->w.folders[from].into = into;
-        return report(p,
-                      (struct organise_change){.action = "merge",
-                                               .cluster = x->id,
-                                               .other = y->id,
-                                               .name = x->name,
-                                               .similarity = embed_similarity_image(p->o->opts.embed, cosine)},
-                      e);
+        return report_change(p,
+                             (struct organise_change){.action = "merge",
+                                                      .cluster = x->id,
+                                                      .other = y->id,
+                                                      .name = x->name,
+                                                      .similarity = embed_similarity_image(p->o->opts.embed, cosine)},
+                             e);
 }
 
 /* Locked folders are no groups; cluster_merges' hysteresis is 0 since each folder's bar includes its own. */
-static int merges(struct pass *p, struct err *e)
+static int merge_clusters(struct pass *p, struct err *e)
 {
         const struct embed *m = p->o->opts.embed;
         size_t n = 0, found, dim = embed_dim(m);
@@ -258,13 +258,13 @@ static int retry_one(struct pass *p, const struct asset *x, struct arena *tmp, s
         }
         if (d.kind == PLACE_UNSORTED)
                 return 0;
-        return report(p,
-                      (struct organise_change){.action = d.kind == PLACE_FOUND ? "found" : "assign",
-                                               .cluster = d.cluster_id,
-                                               .other = x->id,
-                                               .name = d.name,
-                                               .similarity = d.similarity},
-                      e);
+        return report_change(p,
+                             (struct organise_change){.action = d.kind == PLACE_FOUND ? "found" : "assign",
+                                                      .cluster = d.cluster_id,
+                                                      .other = x->id,
+                                                      .name = d.name,
+                                                      .similarity = d.similarity},
+                             e);
 }
 
 static int retry_page(struct pass *p, const struct asset_page *page, struct err *e)
@@ -427,11 +427,11 @@ static int rename_one(struct pass *p, const struct cluster *seen, struct arena *
         struct wall updated;
         if (!p->dry && catalog_cluster_change(cat, now.id, p->owner, &ch, "service", NULL, &updated, e))
                 return -1;
-        return report(
+        return report_change(
                 p, (struct organise_change){.action = "rename", .cluster = now.id, .name = name, .similarity = -1}, e);
 }
 
-static int renames(struct pass *p, struct err *e)
+static int rename_clusters(struct pass *p, struct err *e)
 {
         for (size_t i = 0; i < p->nclusters && p->go_on(p->o); i++) {
                 const struct cluster *c = &p->clusters[i];
@@ -457,7 +457,7 @@ static int pass_owner(struct pass *p, struct err *e)
         p->tmp = arena_new((size_t)1 << 30);
         if (!p->tmp)
                 return err_oom(e);
-        if (world_load(p, e) || merges(p, e) || retry_unsorted(p, e) || renames(p, e))
+        if (world_load(p, e) || merge_clusters(p, e) || retry_unsorted(p, e) || rename_clusters(p, e))
                 goto out;
         rc = 0;
 out:

@@ -59,7 +59,7 @@ struct candidates {
         size_t n;
 };
 
-static float dot(const float *a, const float *b, size_t n)
+static float dot_product(const float *a, const float *b, size_t n)
 {
         double sum = 0;
         for (size_t i = 0; i < n; i++)
@@ -113,7 +113,7 @@ static int candidates_find(struct organise *o, const struct place_input *in, con
         }
         for (size_t i = w ? w->first_made : 0; w && i < w->n; i++) {
                 const struct folder *f = &w->folders[i];
-                float cosine = dot(in->vector, f->prototype, dim);
+                float cosine = dot_product(in->vector, f->prototype, dim);
                 struct prototype_match m = {f->id, f->name, cosine, f->threshold, 0};
                 candidate_put(c, m, embed_similarity_image(o->opts.embed, cosine));
         }
@@ -127,7 +127,7 @@ static bool nearly_one(struct organise *o, const struct world *w, const struct c
         if (!w || c->n < 2 || !idmap_get(w->rows, c->m[0].cluster, &i) || !idmap_get(w->rows, c->m[1].cluster, &k))
                 return false;
         const struct folder *x = &w->folders[i], *y = &w->folders[k];
-        float cosine = dot(x->prototype, y->prototype, embed_dim(o->opts.embed));
+        float cosine = dot_product(x->prototype, y->prototype, embed_dim(o->opts.embed));
         float stricter = x->threshold > y->threshold ? x->threshold : y->threshold;
         return embed_similarity_image(o->opts.embed, cosine) >= merge_bar(stricter);
 }
@@ -321,10 +321,10 @@ static int found_members(struct organise *o, const struct place_input *in, const
                 memcpy(vecs + (i + 1) * dim, near->vectors + rows[i] * dim, dim * sizeof *vecs);
         if (!cluster_centroid(vecs, n + 1, dim, centroid))
                 return err_set(e, ERR_INTERNAL, "founding members without a mean direction");
-        out->similarity = embed_similarity_image(o->opts.embed, dot(vecs, centroid, dim));
+        out->similarity = embed_similarity_image(o->opts.embed, dot_product(vecs, centroid, dim));
         for (size_t i = 0; i < n; i++) {
                 ids[i] = near->asset[rows[i]]->id;
-                similarity[i] = embed_similarity_image(o->opts.embed, dot(vecs + (i + 1) * dim, centroid, dim));
+                similarity[i] = embed_similarity_image(o->opts.embed, dot_product(vecs + (i + 1) * dim, centroid, dim));
         }
         out->members = ids;
         out->member_similarity = similarity;
