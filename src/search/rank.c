@@ -93,7 +93,7 @@ out:
 /* ---- a text match on the scale of similarities ------------------------------------------- */
 
 /* The base letters only: what FTS folds beyond ASCII still counts as a match of words, a step lower. */
-static bool same(struct span a, const char *s, size_t n)
+static bool same_letters(struct span a, const char *s, size_t n)
 {
         return a.n == n && !strncasecmp(a.p, s, n);
 }
@@ -101,7 +101,8 @@ static bool same(struct span a, const char *s, size_t n)
 static bool is_filename(struct span q, const char *name)
 {
         const char *dot = name ? strrchr(name, '.') : NULL;
-        return name && (same(q, name, strlen(name)) || (dot && dot > name && same(q, name, (size_t)(dot - name))));
+        return name && (same_letters(q, name, strlen(name)) ||
+                        (dot && dot > name && same_letters(q, name, (size_t)(dot - name))));
 }
 
 float text_similarity(struct span q, const struct asset *x, const struct ranked *r)
@@ -111,7 +112,7 @@ float text_similarity(struct span q, const struct asset *x, const struct ranked 
                 return 1;
         for (size_t i = 0; i < x->ntags; i++) {
                 const struct tag *t = &x->tags[i];
-                if (!t->name || !same(q, t->name, strlen(t->name)))
+                if (!t->name || !same_letters(q, t->name, strlen(t->name)))
                         continue;
                 float c = t->confidence < 0 ? 0 : t->confidence > 1 ? 1 : t->confidence;
                 float s = t->source == TAG_HUMAN ? 0.95f : 0.7f + 0.2f * c;

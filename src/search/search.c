@@ -194,7 +194,7 @@ static int page_fill(struct run *r, const struct ranked *x, size_t n, struct sea
         return 0;
 }
 
-static int answer(struct run *r, struct search_result *out, struct err *e)
+static int fill_answer(struct run *r, struct search_result *out, struct err *e)
 {
         size_t n = 0, first = r->q->offset, count;
         struct ranked *all = arena_array(r->tmp, r->nv + r->nt + 1, sizeof *all);
@@ -292,7 +292,7 @@ static int text_run(struct run *r, struct search_result *out, struct err *e)
                 rc = words_list(r, e);
         else
                 rc = both_lists(r, out, e);
-        return rc ? -1 : answer(r, out, e);
+        return rc ? -1 : fill_answer(r, out, e);
 }
 
 int search_text(struct search *s, const struct search_query *q, struct arena *a, struct search_result *out,
@@ -320,12 +320,12 @@ static int similar_run(struct run *r, struct search_result *out, struct err *e)
                 return -1;
         if (catalog_vector_get(r->s->opts.catalog, x.id, v, &why)) {
                 if (why.code == ERR_NOT_FOUND)
-                        return answer(r, out, e);
+                        return fill_answer(r, out, e);
                 if (e)
                         *e = why;
                 return -1;
         }
-        return vector_list(r, v, e) ? -1 : answer(r, out, e);
+        return vector_list(r, v, e) ? -1 : fill_answer(r, out, e);
 }
 
 int search_similar(struct search *s, struct id asset, const struct search_query *q, struct arena *a,
@@ -347,6 +347,6 @@ int search_vector(struct search *s, const float *v, const struct search_query *q
         if (!rc)
                 rc = vector_list(&r, v, e);
         if (!rc)
-                rc = answer(&r, out, e);
+                rc = fill_answer(&r, out, e);
         return run_end(&r, "image", rc);
 }
