@@ -11,6 +11,7 @@
 #include "limit/limit.h"
 #include "load.h"
 #include "queue/queue.h"
+#include "queue/queue_spend.h"
 
 #define CLIENTS 1000
 

@@ -8,9 +8,9 @@
 
 #include "catalog/catalog.h"
 #include "model/model.h"
-#include "storage/storage.h"
 
 struct admin;
+struct storage;
 
 struct admin_opts {
         struct catalog *catalog;

@@ -3,6 +3,7 @@
 #define FA_ADMIN_PRIV_H
 
 #include "admin/admin.h"
+#include "storage/storage.h"
 
 struct key_entry {
         struct sha256 hash; /* of what was presented */

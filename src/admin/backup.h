@@ -9,8 +9,8 @@
 #define FA_BACKUP_H
 
 #include "admin/objects.h"
-#include "keep/keep_backup.h"
-#include "json/json.h"
+
+struct json_out;
 
 #define BACKUP_FORMAT   1
 #define BACKUP_NAME_LEN 32

@@ -10,6 +10,9 @@
 #define FA_BACKUP_PRIV_H
 
 #include "admin/backup.h"
+#include "json/json.h"
+#include "keep/keep_backup.h"
+#include "storage/storage.h"
 
 #include <limits.h>
 

@@ -8,7 +8,9 @@
 #define FA_ADMIN_FSCK_H
 
 #include "keep/keep_check.h"
-#include "storage/storage.h"
+
+struct catalog;
+struct storage;
 
 struct fsck_opts {
         struct catalog *catalog;

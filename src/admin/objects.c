@@ -5,6 +5,7 @@
  * left out, anything else (a full disk, a store that is away) ends the run.
  */
 #include "admin/objects.h"
+#include "storage/storage.h"
 
 #include <stdio.h>
 #include <unistd.h>

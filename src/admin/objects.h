@@ -3,7 +3,9 @@
 #ifndef FA_OBJECTS_H
 #define FA_OBJECTS_H
 
-#include "storage/storage.h"
+#include "base/base.h"
+
+struct storage;
 
 struct objects_report {
         uint64_t seen, bytes; /* so far, whatever became of them */

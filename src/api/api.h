@@ -6,15 +6,17 @@
 #ifndef FA_API_H
 #define FA_API_H
 
-#include "admin/admin.h"
-#include "catalog/catalog.h"
-#include "http/http.h"
-#include "ingest/ingest.h"
-#include "organise/organise.h"
-#include "search/search.h"
-#include "storage/storage.h"
+#include "base/base.h"
 
+struct admin;
 struct api;
+struct catalog;
+struct http_caller;
+struct http_route;
+struct ingest;
+struct organise;
+struct search;
+struct storage;
 
 struct api_opts {
         struct catalog *catalog;

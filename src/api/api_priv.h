@@ -2,8 +2,15 @@
 #ifndef FA_API_PRIV_H
 #define FA_API_PRIV_H
 
+#include "admin/admin.h"
 #include "api/api.h"
+#include "catalog/catalog.h"
+#include "http/http.h"
+#include "ingest/ingest.h"
 #include "json/json.h"
+#include "organise/organise.h"
+#include "search/search.h"
+#include "storage/storage.h"
 
 /*
  * A route and what the OpenAPI document says of it. params: one line each,

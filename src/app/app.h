@@ -6,9 +6,10 @@
 #ifndef FA_APP_H
 #define FA_APP_H
 
-#include "config/config.h"
+#include "base/base.h"
 
 struct app;
+struct config;
 
 /*
  * SERVE answers the API, and works; WORK only works, for instances elsewhere that share the catalog, and answers

@@ -4,7 +4,8 @@
 #define FA_APP_BACKUP_H
 
 #include "admin/backup.h"
-#include "config/config.h"
+
+struct config;
 
 /* Catalog and storage of the options are filled in from the settings, all else is the caller's. A server may be at
  * work. */

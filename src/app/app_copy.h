@@ -5,7 +5,8 @@
 
 #include "admin/objects.h"
 #include "keep/keep_copy.h"
-#include "config/config.h"
+
+struct config;
 
 struct app_copy_report {
         const char *from, *to; /* without a password */

@@ -4,7 +4,8 @@
 #define FA_APP_FSCK_H
 
 #include "admin/fsck.h"
-#include "config/config.h"
+
+struct config;
 
 /*
  * repair, quick, tell, progress and ctx of the options are the caller's, the rest is filled in. Without repair a server

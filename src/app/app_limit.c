@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "app/app_priv.h"
+#include "queue/queue_spend.h"
 
 static enum limit_outcome share_charges(void *ctx, struct limit_charge *charges, size_t n, bool owed)
 {

@@ -7,14 +7,18 @@
 #include "admin/admin.h"
 #include "api/api.h"
 #include "app/app.h"
+#include "catalog/catalog.h"
+#include "config/config.h"
 #include "embed/embed.h"
 #include "http/http.h"
 #include "ingest/ingest.h"
 #include "jail/jail.h"
 #include "limit/limit.h"
 #include "organise/organise.h"
+#include "queue/queue.h"
 #include "search/search.h"
 #include "sidecar/sidecar.h"
+#include "storage/storage.h"
 #include "worker/worker.h"
 
 #define APP_PROBES 7

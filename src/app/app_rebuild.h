@@ -3,8 +3,9 @@
 #ifndef FA_APP_REBUILD_H
 #define FA_APP_REBUILD_H
 
-#include "config/config.h"
 #include "sidecar/sidecar.h"
+
+struct config;
 
 #define RECOVERED_OWNER "recovered"
 

@@ -8,15 +8,17 @@
 #ifndef FA_INGEST_H
 #define FA_INGEST_H
 
-#include "catalog/catalog.h"
-#include "embed/embed.h"
-#include "jail/jail.h"
-#include "organise/organise.h"
-#include "queue/queue.h"
-#include "storage/storage.h"
-#include "worker/worker.h"
+#include "base/base.h"
 
+struct catalog;
+struct embed;
 struct ingest;
+struct jail;
+struct job_receipt;
+struct organise;
+struct queue;
+struct storage;
+struct worker_run;
 
 struct ingest_opts {
         struct catalog *catalog;
@@ -63,8 +65,8 @@ void ingest_free(struct ingest_request *r);
 
 /* ---- working ------------------------------------------------------------------------ */
 
-/* Handler of JOB_IMAGE for the worker pool; ctx is the struct ingest. */
-worker_handle_fn ingest_handle_image;
+/* A worker_handle_fn, of JOB_IMAGE; ctx is the struct ingest. */
+int ingest_handle_image(void *ctx, struct worker_run *run, struct err *e);
 
 /* A picture a search brings: spooled to an unlinked file, decoded, embedded, forgotten. */
 struct ingest_probe;

@@ -2,8 +2,15 @@
 #ifndef FA_INGEST_PRIV_H
 #define FA_INGEST_PRIV_H
 
+#include "catalog/catalog.h"
+#include "embed/embed.h"
 #include "ingest/ingest.h"
+#include "jail/jail.h"
+#include "organise/organise.h"
+#include "queue/queue.h"
 #include "sniff/sniff.h"
+#include "storage/storage.h"
+#include "worker/worker.h"
 
 struct ingest {
         struct ingest_opts o;

@@ -78,4 +78,15 @@ struct bad_object {
 int keep_bad_objects(struct catalog *c, unsigned limit, struct arena *a, struct bad_object **out, size_t *n,
                      struct err *e) MUST_CHECK;
 
+/* ---- what of a check only the storage can tell (keep_check_objects.c) -------------------------- */
+
+struct check_object {
+        struct scrub_item item; /* as keep_scrub_next gives it */
+        struct id derived;      /* an asset that is done with it and has a picture; nil: none */
+        bool lost;              /* assets were failed because its bytes were lost */
+};
+/* Objects that assets refer to, by their hash, after the given one (NULL: from the beginning). */
+int keep_check_objects(struct catalog *c, const struct sha256 *after, unsigned limit, struct arena *a,
+                       struct check_object **out, size_t *n, struct err *e) MUST_CHECK;
+
 #endif

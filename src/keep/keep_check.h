@@ -3,7 +3,9 @@
 #ifndef FA_KEEP_CHECK_H
 #define FA_KEEP_CHECK_H
 
-#include "keep/keep.h"
+#include "base/base.h"
+
+struct catalog;
 
 #define KEEP_CHECKS_MAX 24
 
@@ -24,16 +26,5 @@ struct keep_check_result {
 /* -1 only when the checks could not be made. */
 int keep_check(struct catalog *c, const struct keep_check_opts *o, struct keep_check_result out[KEEP_CHECKS_MAX],
                size_t *n, struct err *e) MUST_CHECK;
-
-/* ---- what only the storage can tell ------------------------------------------------------------ */
-
-struct check_object {
-        struct scrub_item item; /* as keep_scrub_next gives it */
-        struct id derived;      /* an asset that is done with it and has a picture; nil: none */
-        bool lost;              /* assets were failed because its bytes were lost */
-};
-/* Objects that assets refer to, by their hash, after the given one (NULL: from the beginning). */
-int keep_check_objects(struct catalog *c, const struct sha256 *after, unsigned limit, struct arena *a,
-                       struct check_object **out, size_t *n, struct err *e) MUST_CHECK;
 
 #endif

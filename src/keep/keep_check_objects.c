@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects as a check of the storage wants them. */
+#include "keep/keep.h"
 #include "keep/keep_check_priv.h"
 
 int keep_check_objects(struct catalog *c, const struct sha256 *after, unsigned limit, struct arena *a,

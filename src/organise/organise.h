@@ -8,10 +8,12 @@
 #ifndef FA_ORGANISE_H
 #define FA_ORGANISE_H
 
-#include "catalog/catalog.h"
-#include "embed/embed.h"
+#include "base/base.h"
 
+struct catalog;
+struct embed;
 struct organise;
+struct task_result;
 
 struct organise_opts {
         struct catalog *catalog;

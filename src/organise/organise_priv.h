@@ -3,6 +3,8 @@
 #ifndef FA_ORGANISE_PRIV_H
 #define FA_ORGANISE_PRIV_H
 
+#include "catalog/catalog.h"
+#include "embed/embed.h"
 #include "organise/organise.h"
 
 /* ---- names (pure) ---------------------------------------------------------------- */

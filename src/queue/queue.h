@@ -7,7 +7,7 @@
 #ifndef FA_QUEUE_H
 #define FA_QUEUE_H
 
-#include "limit/limit.h"
+#include "base/base.h"
 
 struct queue;
 
@@ -35,9 +35,5 @@ void queue_wake(struct queue *q, unsigned n);
 bool queue_wait(struct queue *q, struct mono deadline);
 /* All waiters return at once, now and in future: shutdown. */
 void queue_interrupt(struct queue *q);
-
-/* As limit_share_fn says. LIMIT_UNREACHABLE where nothing is shared, and while Redis is away or slow: at most for a
- * moment a second somebody finds that out by waiting. */
-enum limit_outcome queue_spend(struct queue *q, struct limit_charge *charges, size_t n, bool owed);
 
 #endif

@@ -4,6 +4,7 @@
 #define FA_QUEUE_PRIV_H
 
 #include "queue/queue.h"
+#include "queue/queue_spend.h"
 
 struct queue_ops;
 

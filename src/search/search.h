@@ -8,8 +8,8 @@
 #define FA_SEARCH_H
 
 #include "catalog/catalog.h"
-#include "embed/embed.h"
 
+struct embed;
 struct search;
 
 struct search_opts {

@@ -8,8 +8,12 @@
 #ifndef FA_SIDECAR_H
 #define FA_SIDECAR_H
 
-#include "catalog/catalog_sidecar.h"
-#include "storage/storage.h"
+#include "base/base.h"
+
+struct catalog;
+struct kept_asset;
+struct kept_folder;
+struct storage;
 
 /* ---- writing: one lane a process, one at work among those that share a catalog --------- */
 

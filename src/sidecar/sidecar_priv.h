@@ -3,9 +3,11 @@
 #ifndef FA_SIDECAR_PRIV_H
 #define FA_SIDECAR_PRIV_H
 
+#include "catalog/catalog_sidecar.h"
 #include "json/json.h"
-#include "sidecar/sidecar.h"
 #include "keep/keep_rebuild.h"
+#include "sidecar/sidecar.h"
+#include "storage/storage.h"
 
 #define SIDECAR_FORMAT 1
 

@@ -8,10 +8,11 @@
 #ifndef FA_WORKER_H
 #define FA_WORKER_H
 
-#include "catalog/catalog.h"
 #include "model/model.h"
-#include "queue/queue.h"
 
+struct catalog;
+struct queue;
+struct task;
 struct worker_pool;
 
 /* Handed to a handler; the stage it sets is what a failure is filed under. */

@@ -6,6 +6,8 @@
 #ifndef FA_WORKER_PRIV_H
 #define FA_WORKER_PRIV_H
 
+#include "catalog/catalog.h"
+#include "queue/queue.h"
 #include "worker/worker.h"
 
 /* One thread and the task it holds. Fields from held on are under the pool's lock. */

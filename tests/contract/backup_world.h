@@ -8,6 +8,8 @@
 
 #include "admin/backup.h"
 #include "contract/catalog_backend.h"
+#include "keep/keep_backup.h"
+#include "storage/storage.h"
 
 #include <ftw.h>
 #include <sys/stat.h>

@@ -5,6 +5,7 @@
 #include "contract/catalog_suite.h"
 #include "keep/keep_check.h"
 #include "keep/keep.h"
+#include "storage/storage.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -8,6 +8,7 @@
 #include "contract/catalog_backend.h"
 #include "contract/catalog_suite.h"
 #include "ingest/ingest.h"
+#include "storage/storage.h"
 
 #define CONTENTS  5
 #define UPLOADERS 4

@@ -3,6 +3,7 @@
 #include "contract/backup_world.h"
 
 #include "catalog/catalog_rules.h"
+#include "keep/keep_backup.h"
 
 /* ---- restoring ------------------------------------------------------------------------------------------ */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The queue inside one process, and the door: the suite, and what only holds where wake-ups do not travel. */
+#include "queue/queue_spend.h"
 #include "queue_suite.h"
 
 static struct queue *suite_open(void)

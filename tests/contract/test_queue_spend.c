@@ -4,6 +4,7 @@
  * bucket's time, so that the seconds a test takes change nothing.
  */
 #include "queue/queue.h"
+#include "queue/queue_spend.h"
 #include "redis_server.h"
 
 #define HOUR   ((int64_t)3600 * 1000000)

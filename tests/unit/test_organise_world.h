@@ -19,6 +19,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "catalog/catalog.h"
+#include "embed/embed.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 #include "organise/organise.h"

@@ -4,6 +4,7 @@
  * "photos" are query vectors bent away from their words, so that each has a
  * known cosine to what one would ask for.
  */
+#include "embed/embed.h"
 #include "search/search.h"
 #include "test_organise_world.h"
 

@@ -3,9 +3,11 @@
  * The format: what is written is read back to the last bit, and what was not
  * written so is refused. The lane: on a real catalog and a real storage.
  */
+#include "catalog/catalog_sidecar.h"
 #include "sidecar/sidecar.h"
 
 #include "metrics/metrics.h"
+#include "storage/storage.h"
 
 #include <ftw.h>
 #include <setjmp.h>

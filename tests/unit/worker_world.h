@@ -6,6 +6,8 @@
 #ifndef FA_TEST_WORKER_WORLD_H
 #define FA_TEST_WORKER_WORLD_H
 
+#include "catalog/catalog.h"
+#include "queue/queue.h"
 #include "worker/worker.h"
 
 #include "log/log.h"
