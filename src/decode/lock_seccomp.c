@@ -59,6 +59,17 @@ static const int harmless[] = {
         SCMP_SYS(clock_nanosleep),
         SCMP_SYS(getrandom),
         SCMP_SYS(sysinfo),
+        /* what the process is: numbers that the lock has fixed */
+        SCMP_SYS(getuid),
+        SCMP_SYS(geteuid),
+        SCMP_SYS(getgid),
+        SCMP_SYS(getegid),
+        SCMP_SYS(getppid),
+        SCMP_SYS(getrusage),
+        SCMP_SYS(times),
+        SCMP_SYS(clock_getres),
+        SCMP_SYS(gettimeofday),
+        SCMP_SYS(time),
 #ifdef FA_ASAN /* the one thing sanitizers need besides: they give each thread a stack for signals */
         SCMP_SYS(sigaltstack),
 #endif
@@ -69,12 +80,24 @@ static const struct {
         int call, answer;
         bool by_name; /* of a file: what documents may ask */
 } declined[] = {
-        {SCMP_SYS(open), ENOENT, true},       {SCMP_SYS(openat), ENOENT, true},
-        {SCMP_SYS(access), ENOENT, true},     {SCMP_SYS(faccessat), ENOENT, true},
-        {SCMP_SYS(faccessat2), ENOENT, true}, {SCMP_SYS(readlink), ENOENT, true},
-        {SCMP_SYS(readlinkat), ENOENT, true}, {SCMP_SYS(stat), ENOENT, true},
-        {SCMP_SYS(lstat), ENOENT, true},      {SCMP_SYS(statx), ENOSYS, false},
-        {SCMP_SYS(ioctl), ENOTTY, false},     {SCMP_SYS(clone3), ENOSYS, false}, /* then clone */
+        {SCMP_SYS(open), ENOENT, true},
+        {SCMP_SYS(openat), ENOENT, true},
+        {SCMP_SYS(access), ENOENT, true},
+        {SCMP_SYS(faccessat), ENOENT, true},
+        {SCMP_SYS(faccessat2), ENOENT, true},
+        {SCMP_SYS(readlink), ENOENT, true},
+        {SCMP_SYS(readlinkat), ENOENT, true},
+        {SCMP_SYS(stat), ENOENT, true},
+        {SCMP_SYS(lstat), ENOENT, true},
+        {SCMP_SYS(statx), ENOSYS, false},
+        {SCMP_SYS(ioctl), ENOTTY, false},
+        {SCMP_SYS(clone3), ENOSYS, false}, /* then clone */
+        {SCMP_SYS(getcwd), ENOENT, false}, /* fontconfig, for relative font folders */
+        {SCMP_SYS(uname), ENOSYS, false},  /* the kernel's version is nobody's business here */
+        /* fontconfig, when a font folder is newer than its cache: it then wants to make the cache folder writable */
+        {SCMP_SYS(chmod), EPERM, false},
+        {SCMP_SYS(fchmod), EPERM, false},
+        {SCMP_SYS(fchmodat), EPERM, false},
 };
 
 /* 0 or a negative errno, as libseccomp has it. */

@@ -66,6 +66,20 @@ static long t_draw_text(void)
         errno = ENOENT;
         return narrow > 0 && wide > narrow ? 0 : -1;
 }
+static long t_chmod(void)
+{
+        return chmod("/var/cache/fontconfig", 0755);
+}
+static long t_getcwd(void)
+{
+        char room[256];
+        return syscall(SYS_getcwd, room, sizeof room);
+}
+static long t_uname(void)
+{
+        char room[512];
+        return syscall(SYS_uname, room);
+}
 static long t_write_font_settings(void)
 {
         return open("/etc/fonts/fonts.conf", O_WRONLY);
@@ -351,6 +365,9 @@ static const struct {
         {"open-font-settings", t_open_font_settings},
         {"list-fonts", t_list_fonts},
         {"draw-text", t_draw_text},
+        {"chmod", t_chmod},
+        {"getcwd", t_getcwd},
+        {"uname", t_uname},
         {"write-font-settings", t_write_font_settings},
         {"empty-font-settings", t_empty_font_settings},
         {"create-font", t_create_font},

@@ -96,6 +96,14 @@ static void forbidden_calls_end_the_process(void **state)
 #endif
 }
 
+/* Libraries ask these in passing; a new version of one must not cost every file. */
+static void answers_in_passing(struct jail *j)
+{
+        costs_one_file(j, "getcwd", ERR_INTERNAL, "ENOENT", 0);
+        costs_one_file(j, "uname", ERR_INTERNAL, "ENOSYS", 0);
+        costs_one_file(j, "chmod", ERR_INTERNAL, "EPERM", 0);
+}
+
 static void files_are_not_there(void **state)
 {
         static const char *const words[] = {"open", "open-library", "create",     "proc-fd",
@@ -105,6 +113,7 @@ static void files_are_not_there(void **state)
         for (size_t i = 0; i < COUNT_OF(words); i++)
                 costs_one_file(jail, words[i], ERR_INTERNAL, "ENOENT", 0);
         costs_one_file(jail, "clone3", ERR_INTERNAL, "ENOSYS", 0);
+        answers_in_passing(jail);
         assert_int_equal(access("/tmp/hostile-decoder-was-here", F_OK), -1);
 }
 
@@ -142,6 +151,7 @@ static void documents_read_fonts_and_nothing_else(void **state)
         struct jail *j = open_documents();
         for (size_t i = 0; i < COUNT_OF(refused); i++)
                 costs_one_file(j, refused[i], ERR_INTERNAL, "EACCES", 0);
+        answers_in_passing(j);
         for (size_t i = 0; i < COUNT_OF(forbidden); i++)
                 costs_one_file(j, forbidden[i], ERR_CRASHED, "a system call that is forbidden", 1);
         if (access("/etc/fonts/fonts.conf", R_OK) || access("/usr/share/fonts", R_OK))
