@@ -2,7 +2,7 @@
 /* Backups: making, listing, checking and restoring them, for people and for cron. */
 #include "app/app_backup.h"
 #include "cli/cli_priv.h"
-#include "cli/meter.h"
+#include "cli/meter_priv.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /* fsck: is all of it there and right, and what is not. */
 #include "app/app_fsck.h"
 #include "cli/cli_priv.h"
-#include "cli/meter.h"
+#include "cli/meter_priv.h"
 
 #include <stdio.h>
 

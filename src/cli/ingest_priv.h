@@ -5,7 +5,7 @@
 #define FA_CLI_INGEST_PRIV_H
 
 #include "cli/cli_priv.h"
-#include "cli/meter.h"
+#include "cli/meter_priv.h"
 
 struct upload_opts { /* shared by all workers, read-only */
         const char *owner, *folder, *tags;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One line at the bottom of a terminal that says how far the work is. On standard error, and only when that is a
  * terminal. */
-#include "cli/meter.h"
+#include "cli/meter_priv.h"
 #include "cli/cli_priv.h"
 
 #include <stdio.h>

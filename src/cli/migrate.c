@@ -2,7 +2,7 @@
 /* Moving an installation: how far it is, and the proof that both sides are equal. */
 #include "app/app_copy.h"
 #include "cli/cli_priv.h"
-#include "cli/meter.h"
+#include "cli/meter_priv.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /* A lost catalog made again: how far it is, what is wrong, and what came of it. */
 #include "app/app_rebuild.h"
 #include "cli/cli_priv.h"
-#include "cli/meter.h"
+#include "cli/meter_priv.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
  * Character classes and folding of the uncased WordPiece tokenizer. Made by
  * tools/make-unicode-tables; do not edit. Every array is sorted by code point.
  */
-#include "embed/unicode_tables.h"
+#include "embed/unicode_tables_priv.h"
 
 // clang-format off
 

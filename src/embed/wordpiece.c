@@ -9,7 +9,7 @@
  * bounded by its 100 code points, and nothing is read past the last id wanted.
  */
 #include "embed/embed.h"
-#include "embed/unicode_tables.h"
+#include "embed/unicode_tables_priv.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * mappings moved by mremap, which moves page tables and not bytes.
  */
 #include "vector/vector.h"
-#include "vector_index.h"
+#include "vector_index_priv.h"
 
 #include <math.h>
 #include <string.h>

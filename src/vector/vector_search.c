@@ -6,7 +6,7 @@
  * compare, a row that does not make the heap one multiply and one compare.
  */
 #include "vector/vector.h"
-#include "vector_index.h"
+#include "vector_index_priv.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The line that says how far a long command is. */
-#ifndef FA_CLI_METER_H
-#define FA_CLI_METER_H
+#ifndef FA_CLI_METER_PRIV_H
+#define FA_CLI_METER_PRIV_H
 
 #include "base/base.h"
 

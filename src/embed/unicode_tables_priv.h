@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the tokenizer knows of Unicode; data made by tools/make-unicode-tables. Only for src/embed. */
-#ifndef FA_UNICODE_TABLES_H
-#define FA_UNICODE_TABLES_H
+#ifndef FA_UNICODE_TABLES_PRIV_H
+#define FA_UNICODE_TABLES_PRIV_H
 
 #include <stddef.h>
 #include <stdint.h>

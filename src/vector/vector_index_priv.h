@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The array behind struct vec_index; only for src/vector. */
-#ifndef FA_VECTOR_INDEX_H
-#define FA_VECTOR_INDEX_H
+#ifndef FA_VECTOR_INDEX_PRIV_H
+#define FA_VECTOR_INDEX_PRIV_H
 
 #include "vector/vector.h"
 #include "vector_priv.h"
