@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading folders: lists, one, a pass's snapshot, and what tags its members
- * carry. The cover is the newest living picture, looked up, not kept.
+ * carry. The cover is the newest living picture, the last one of an upload of
+ * several; it is looked up, not kept.
  */
 #include "catalog/catalog_rules.h"
 
 #define CLUSTER_SELECT                                                                                                 \
         "SELECT c.id, c.owner, c.name, c.status, c.threshold, c.locked, c.touched, c.named, c.count, "                 \
-        "(SELECT x.id FROM asset x WHERE x.cluster = c.id AND x.trashed = 0 AND x.kind = 0 ORDER BY x.created DESC "   \
-        "LIMIT 1), c.version, c.created, c.updated, c.n, c.name_fold FROM cluster c "
+        "(SELECT x.id FROM asset x WHERE x.cluster = c.id AND x.trashed = 0 AND x.kind = 0 ORDER BY x.created DESC, "  \
+        "x.n DESC LIMIT 1), c.version, c.created, c.updated, c.n, c.name_fold FROM cluster c "
 
 static const struct order orders[] = {
         [CLUSTERS_BY_NAME] = {"c.name_fold", 14, true, false},
