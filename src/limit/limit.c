@@ -85,16 +85,15 @@ static size_t add_charge(const struct limit *l, struct limit_charge *charges, si
 static bool spend_charges(struct limit *l, const char *client, struct limit_charge *charges, size_t n, bool owed,
                           struct mono now)
 {
-        bool alone = l->opts.share == NULL;
         enum limit_outcome o;
 
-        if (!limit_table_spend(&l->table, client, charges, n, owed, alone, now))
+        if (!l->opts.share)
+                return limit_table_spend(&l->table, client, charges, n, owed, now);
+        if (!limit_table_look(&l->table, client, charges, n, now) && !owed)
                 return false;
-        if (alone)
-                return true;
         o = l->opts.share(l->opts.ctx, charges, n, owed);
         if (o == LIMIT_UNREACHABLE)
-                return limit_table_spend(&l->table, client, charges, n, owed, true, now);
+                return limit_table_spend(&l->table, client, charges, n, owed, now);
         limit_table_learn(&l->table, client, charges, n, now);
         return o == LIMIT_SPENT;
 }

@@ -27,12 +27,12 @@ struct limit_table {
 
 int limit_table_init(struct limit_table *t, size_t clients, struct err *e) MUST_CHECK;
 void limit_table_done(struct limit_table *t);
-/*
- * Fills ahead of every charge; true when all of them can be made, or are owed.
- * commit: they are then made, in ahead as in the table.
- */
+/* Fills ahead of every charge and changes nothing; true when all of them can be made. */
+bool limit_table_look(struct limit_table *t, const char *client, struct limit_charge *charges, size_t n,
+                      struct mono now);
+/* Makes all charges, in ahead as in the table, when all of them can be made or they are owed; false: none was made. */
 bool limit_table_spend(struct limit_table *t, const char *client, struct limit_charge *charges, size_t n, bool owed,
-                       bool commit, struct mono now);
+                       struct mono now);
 /* Takes over what the shared buckets answered. What is known here never gets less. */
 void limit_table_learn(struct limit_table *t, const char *client, const struct limit_charge *charges, size_t n,
                        struct mono now);

@@ -74,22 +74,42 @@ static struct limit_client *find_client(const struct place *p)
         return fullest;
 }
 
+static bool fill_ahead(const struct limit_client *c, struct limit_charge *charges, size_t n, int64_t now_us)
+{
+        bool room = true;
+
+        for (size_t i = 0; i < n; i++) {
+                int64_t ahead = c->full_at[charges[i].kind] - now_us;
+                charges[i].ahead = ahead > 0 ? ahead : 0;
+                room = room && limit_wait(&charges[i]) == 0;
+        }
+        return room;
+}
+
+bool limit_table_look(struct limit_table *t, const char *client, struct limit_charge *charges, size_t n,
+                      struct mono now)
+{
+        struct place p = place_of(t, client);
+        bool room;
+
+        lock_take(p.lock);
+        room = fill_ahead(find_client(&p), charges, n, now.ns / 1000);
+        lock_drop(p.lock);
+        return room;
+}
+
 bool limit_table_spend(struct limit_table *t, const char *client, struct limit_charge *charges, size_t n, bool owed,
-                       bool commit, struct mono now)
+                       struct mono now)
 {
         struct place p = place_of(t, client);
         int64_t now_us = now.ns / 1000;
         struct limit_client *c;
-        bool ok = true;
+        bool ok;
 
         lock_take(p.lock);
         c = find_client(&p);
-        for (size_t i = 0; i < n; i++) {
-                int64_t ahead = c->full_at[charges[i].kind] - now_us;
-                charges[i].ahead = ahead > 0 ? ahead : 0;
-                ok = ok && (owed || limit_wait(&charges[i]) == 0);
-        }
-        for (size_t i = 0; i < n && ok && commit; i++) {
+        ok = fill_ahead(c, charges, n, now_us) || owed;
+        for (size_t i = 0; i < n && ok; i++) {
                 int64_t ahead = charges[i].ahead + charges[i].cost;
                 charges[i].ahead = ahead < LIMIT_MOST ? ahead : LIMIT_MOST;
                 c->full_at[charges[i].kind] = now_us + charges[i].ahead;
