@@ -124,54 +124,68 @@ static bool ids_of_body(struct http_request *r, struct id **ids, size_t *n)
 
 typedef int dlq_fn(struct catalog *c, const struct dlq_choice *which, uint64_t *moved, struct err *e);
 
-static void act(struct http_request *r, bool whole, bool of_one, const char *word, dlq_fn *fn)
+/* Calls fn for what was chosen and answers with the count; word says what became of the entries. */
+static void change_dlq(struct http_request *r, struct dlq_choice *which, const char *word, dlq_fn *fn)
 {
-        struct id job, *ids = NULL;
-        size_t n = 0;
         uint64_t moved = 0;
         struct err e;
         struct buf b;
         struct json_out j;
-        if ((of_one && !arg_id(r, "job_id", &job)) || (!whole && !ids_of_body(r, &ids, &n)))
-                return;
-        struct dlq_choice which = {
-                .owner = bound_owner(r), .job = of_one ? &job : NULL, .assets = ids, .n = n, .actor = actor_of(r)};
-        if (fn(api_of(r)->o.catalog, &which, &moved, &e)) {
+        which->owner = bound_owner(r);
+        which->actor = actor_of(r);
+        if (fn(api_of(r)->o.catalog, which, &moved, &e)) {
                 http_reply_err(r, &e);
                 return;
         }
-        if (of_one && moved == 0) {
+        if (which->job && moved == 0) {
                 http_reply_error(r, 404, "not_found", NULL, "no such entry in the dead-letter queue");
                 return;
         }
         answer_begin(&j, &b);
         json_obj(&j);
-        if (of_one)
-                json_kv_id(&j, "job_id", job);
+        if (which->job)
+                json_kv_id(&j, "job_id", *which->job);
         json_kv_str(&j, "status", word);
         json_kv_int(&j, "count", (int64_t)moved);
         json_end(&j);
         answer_end(r, 200, &b);
 }
 
+/* The job of the path, or those of its assets that the body names. */
+static void change_dlq_job(struct http_request *r, const char *word, dlq_fn *fn)
+{
+        struct id job, *ids;
+        struct dlq_choice which = {.job = &job};
+        if (!arg_id(r, "job_id", &job) || !ids_of_body(r, &ids, &which.n))
+                return;
+        which.assets = ids;
+        change_dlq(r, &which, word, fn);
+}
+
+static void change_dlq_all(struct http_request *r, const char *word, dlq_fn *fn)
+{
+        struct dlq_choice all = {0};
+        change_dlq(r, &all, word, fn);
+}
+
 void retry_dlq_job(struct http_request *r)
 {
-        act(r, false, true, "retried", catalog_dlq_retry);
+        change_dlq_job(r, "retried", catalog_dlq_retry);
 }
 
 void delete_dlq_job(struct http_request *r)
 {
-        act(r, false, true, "discarded", catalog_dlq_discard);
+        change_dlq_job(r, "discarded", catalog_dlq_discard);
 }
 
 void retry_dlq_all(struct http_request *r)
 {
-        act(r, true, false, "retried", catalog_dlq_retry);
+        change_dlq_all(r, "retried", catalog_dlq_retry);
 }
 
 void delete_dlq_all(struct http_request *r)
 {
-        act(r, true, false, "discarded", catalog_dlq_discard);
+        change_dlq_all(r, "discarded", catalog_dlq_discard);
 }
 
 /* ---- a pass of the organiser -------------------------------------------------------------- */
