@@ -353,6 +353,9 @@ static int check_together(struct config *c, struct err *e)
         if (!c->storage_path[0] &&
             derive_setting(c, CONFIG_STORAGE_PATH, arena_printf(c->mem, "%s/storage", c->data_path), e))
                 return -1;
+        if (c->debug && c->origin[CONFIG_LOG_LEVEL] == ORIGIN_DEFAULT &&
+            derive_setting(c, CONFIG_LOG_LEVEL, "DEBUG", e))
+                return -1;
         if (check_database(c, e) || check_storage(c, e))
                 return -1;
         for (size_t i = 0; i < CONFIG_COUNT; i++)

@@ -25,6 +25,22 @@ test("it is ready, healthy in every component, and counts itself", async () => {
   await s.stop();
 });
 
+test("DEBUG=true logs what LOG_LEVEL=DEBUG would, unless LOG_LEVEL is set", async () => {
+  const quietLines = async (env) => {
+    const s = await new Server({ env }).start();
+    assert.equal((await s.fetch("/live")).status, 200);
+    s.child.kill("SIGTERM");
+    await s.ended();
+    await s.closed;
+    const lines = s.log.split("\n").filter((l) => l.startsWith("{")).map((l) => JSON.parse(l));
+    await s.stop();
+    return lines.filter((l) => l.level === "DEBUG" && l.path === "/live").length;
+  };
+  assert.equal(await quietLines({}), 0);
+  assert.equal(await quietLines({ DEBUG: "true" }), 1);
+  assert.equal(await quietLines({ DEBUG: "true", LOG_LEVEL: "INFO" }), 0);
+});
+
 test("a second server on the same data names the first one's pid and stops", async () => {
   const s = await new Server().start();
   const r = await run(["serve"], { env: { DATA_PATH: path.join(s.dir, "data"), APP_PORT: "0" } });

@@ -126,6 +126,38 @@ static void flag_beats_environment_beats_dotenv(void **state)
         config_done(&config);
 }
 
+static void debug_sets_the_log_level_unless_that_is_set(void **state)
+{
+        const char *dotenv = put_file(".env", "LOG_LEVEL=warning\n"), *debug = put_file("debug.env", "DEBUG=true\n");
+        const char *level = put_file("level", "ERROR\n");
+        char named[256];
+
+        (void)state;
+        must_load(NULL, NULL, "DEBUG=true", NULL);
+        assert_string_equal(config.log_level, "DEBUG");
+        assert_string_equal(config.text[CONFIG_LOG_LEVEL], "DEBUG");
+        config_done(&config);
+        must_load(debug, NULL, "LOG_LEVEL=", NULL); /* empty is not set */
+        assert_string_equal(config.log_level, "DEBUG");
+        config_done(&config);
+        must_load(NULL, "LOG_LEVEL=INFO", "DEBUG=true", NULL);
+        assert_string_equal(config.log_level, "INFO");
+        config_done(&config);
+        must_load(debug, NULL, "LOG_LEVEL=INFO", NULL);
+        assert_string_equal(config.log_level, "INFO");
+        config_done(&config);
+        must_load(dotenv, NULL, "DEBUG=true", NULL);
+        assert_string_equal(config.log_level, "WARNING");
+        config_done(&config);
+        assert_true((size_t)snprintf(named, sizeof named, "LOG_LEVEL_FILE=%s", level) < sizeof named);
+        must_load(NULL, NULL, named, "DEBUG=true");
+        assert_string_equal(config.log_level, "ERROR");
+        config_done(&config);
+        must_load(NULL, NULL, "DEBUG=false", NULL);
+        assert_string_equal(config.log_level, "INFO");
+        config_done(&config);
+}
+
 static void an_empty_value_counts_as_absent(void **state)
 {
         const char *dotenv = put_file(".env", "APP_PORT=1\nAPP_HOST=\n");
@@ -455,6 +487,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CONFIG_TEST(without_sources_every_setting_has_its_default),
                 CONFIG_TEST(flag_beats_environment_beats_dotenv),
+                CONFIG_TEST(debug_sets_the_log_level_unless_that_is_set),
                 CONFIG_TEST(an_empty_value_counts_as_absent),
                 CONFIG_TEST(a_named_file_gives_the_value_less_one_newline),
                 CONFIG_TEST(secret_files_serve_secrets_only),
