@@ -114,10 +114,6 @@ static void refuse_ingest(struct http_request *r, const char *type, const struct
 {
         bool ours = e->code == ERR_IO || e->code == ERR_OOM || e->code == ERR_INTERNAL || e->code == ERR_NO_SPACE;
         count_ingest(r, type, ours ? "error" : "rejected");
-        if (e->code == ERR_CONFLICT && !strncmp(e->msg, "idempotency", 11)) {
-                http_reply_error(r, 409, "conflict", NULL, "%s", e->msg);
-                return;
-        }
         http_reply_err(r, e);
 }
 
@@ -188,12 +184,12 @@ static void commit_upload(struct http_request *r, struct upload *u, const char *
         struct err e;
         struct job_receipt rc = {0};
         if (ingest_commit(u->req, http_arena(r), &rc, &e)) {
-                if (e.code == ERR_CONFLICT && !id_is_nil(rc.job_id)) {
+                if (rc.other_content) {
                         char id[ID_TEXT_LEN], details[96];
                         snprintf(details, sizeof details, "{\"existing_job_id\":\"%s\"}", id_format(rc.job_id, id));
                         count_ingest(r, type, "rejected");
                         http_reply_error(r, 409, "conflict", details,
-                                         "idempotency_key: was used for another content by job %s", id);
+                                         "idempotency_key: was used with other content by job %s", id);
                         return;
                 }
                 refuse_ingest(r, type, &e);

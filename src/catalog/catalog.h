@@ -96,11 +96,12 @@ struct job_receipt {
         } * duplicates;
         size_t nduplicates;
         const bool *damaged; /* an asset's object is known to be: put its bytes anew. NULL when replayed */
+        bool other_content;  /* refused: the idempotency key was used with other content, by job_id at created */
 };
 
 /*
  * One transaction: job, objects, assets, tasks, tags, lineage, idempotency.
- * ERR_CONFLICT: the key was used with other content (msg holds the job id, also in receipt->job_id).
+ * ERR_CONFLICT with receipt->other_content: the key was used with other content, by receipt->job_id.
  * ERR_BUSY: queue_max_depth tasks are waiting already. ERR_STALE: the bytes of a file are being removed at this
  * moment; put them again and come again. Once it returned 0 nobody removes them, but somebody may have before: the
  * caller looks, and calls catalog_ingest_undo if it cannot put them again.

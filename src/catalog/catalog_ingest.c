@@ -60,7 +60,7 @@ static int replay(struct db *db, const struct new_job *job, struct arena *a, str
         if (col_wall(s, 3).us <= db->now.us) {
                 rc = 0;
         } else if (!sha256_eq(col_sha(s, 0), job->content_hash)) {
-                *out = (struct job_receipt){.job_id = col_id(s, 1), .created = col_wall(s, 2)};
+                *out = (struct job_receipt){.job_id = col_id(s, 1), .created = col_wall(s, 2), .other_content = true};
                 rc = err_set(e, ERR_CONFLICT, "the idempotency key was used with other content, by job %s",
                              id_format(out->job_id, text));
         } else {

@@ -82,9 +82,11 @@ static void idempotency_replays_and_conflicts(void **state)
         assert_true(id_eq(r2.assets[0], x.id));
         assert_int_equal(r2.created.us, r1.created.us);
         again.content_hash = sha256_of("2", 1);
+        assert_false(r2.other_content);
         FAILS(ERR_CONFLICT, catalog_ingest(f->c, &again, f->a, &r2, &f->e));
-        assert_true(id_eq(r2.job_id, j.id));
-        assert_int_equal(catalog_idempotency_find(f->c, &again, f->a, &r2, &f->e), -1);
+        assert_true(r2.other_content && id_eq(r2.job_id, j.id));
+        FAILS(ERR_CONFLICT, catalog_idempotency_find(f->c, &again, f->a, &r2, &f->e));
+        assert_true(r2.other_content && id_eq(r2.job_id, j.id));
         again.owner = "bob";
         assert_int_equal(catalog_idempotency_find(f->c, &again, f->a, &r2, &f->e), 0);
         again.owner = "ann";

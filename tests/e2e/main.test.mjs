@@ -133,8 +133,22 @@ test("an idempotency key gives the first answer again, and refuses other content
   assert.equal(b.headers.get("idempotency-replayed"), "true");
   assert.deepEqual(b.body.system_ids, a.body.system_ids);
   const c = await s.upload([{ name: "i.txt", data: Buffer.from("two") }], { idempotency_key: "k1" });
-  assert.equal(c.status, 409);
-  assert.equal(c.body.details.existing_job_id, a.body.job_id);
+  const used = (res, job) => {
+    assert.equal(res.status, 409);
+    assert.equal(res.body.code, "conflict");
+    assert.match(res.body.error, /^idempotency_key: was used with other content by job /);
+    assert.deepEqual(res.body.details, { existing_job_id: job });
+  };
+  used(c, a.body.job_id);
+  used(await s.upload([{ name: "i.txt", data: Buffer.from("two") }], {}, { "Idempotency-Key": "k1" }), a.body.job_id);
+  used(await s.json("/api/v1/files/i.txt", { method: "PUT", body: "two", headers: { "Idempotency-Key": "k1" } }), a.body.job_id);
+});
+
+test("of requests in flight with one idempotency key and different content one wins, the others learn its job", async () => {
+  const all = await Promise.all([1, 2, 3, 4, 5, 6].map((i) => s.upload([{ name: "r.txt", data: Buffer.from(`race ${i}`) }], { idempotency_key: "race" })));
+  const won = all.filter((r) => r.status === 202), lost = all.filter((r) => r.status === 409);
+  assert.deepEqual([won.length, lost.length], [1, 5]);
+  for (const r of lost) assert.deepEqual(r.body.details, { existing_job_id: won[0].body.job_id });
 });
 
 test("trash, restore and permanent removal", async () => {
