@@ -65,13 +65,12 @@ static unsigned last_file;
 static int decode(const char *path, struct decode_result *d, struct err *e)
 {
         struct embed_image_spec s = embed_image_spec(model);
-        struct decode_request req = {.max_pixels = 100000000,
-                                     .thumb_size = 256,
-                                     .preview_size = 1024,
-                                     .model_width = s.width,
-                                     .model_height = s.height,
-                                     .crop_num = s.crop_num,
-                                     .crop_den = s.crop_den};
+        struct decode_request req = {
+                .reader = JAIL_READ_IMAGE,
+                .max_pixels = 100000000,
+                .product = {{.name = "thumb.webp", .type = JAIL_WEBP, .size = 256},
+                            {.name = "preview.jpg", .type = JAIL_JPEG, .size = 1024}},
+                .input = {{.width = s.width, .height = s.height, .crop_num = s.crop_num, .crop_den = s.crop_den}}};
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
                 return err_errno(e, errno, "cannot open %.100s", path);
@@ -97,7 +96,8 @@ static void limit_one(unsigned i, float *v)
                 atomic_fetch_add(&refused, 1);
                 return;
         }
-        if (what == DECODE_AND_MODEL && embed_image(model, (const uint8_t *)d.rgb.p, d.rgb.n, &r, &e))
+        struct span input = decode_result_input(&d, 0);
+        if (what == DECODE_AND_MODEL && embed_image(model, (const uint8_t *)input.p, input.n, &r, &e))
                 die("model");
         decode_result_done(&d);
 }
@@ -138,9 +138,10 @@ static void keep_some(void)
                         i = WARM;
                 if (decode(files[i].path, &d, &e))
                         die(e.msg);
-                if (!(kept[k] = mem_alloc(d.rgb.n)))
+                struct span input = decode_result_input(&d, 0);
+                if (!(kept[k] = mem_alloc(input.n)))
                         die("memory");
-                memcpy(kept[k], d.rgb.p, d.rgb.n);
+                memcpy(kept[k], input.p, input.n);
                 decode_result_done(&d);
         }
 }

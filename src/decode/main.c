@@ -105,34 +105,25 @@ static uint32_t status_of(enum err_code code)
         }
 }
 
-static int write_products(int fd, const struct decode_products *p, struct jail_reply *r, struct err *e)
+static int put_output(int fd, const struct decode_output *out, struct jail_reply *r, struct err *e)
 {
-        if (p->rgb_len + p->thumb_len + p->preview_len + p->meta.n > JAIL_OUTPUT_MAX)
-                return err_set(e, ERR_INTERNAL, "the products of this picture are too large");
-        if (fd_write_all(fd, p->rgb, p->rgb_len, e) || fd_write_all(fd, p->thumb, p->thumb_len, e) ||
-            fd_write_all(fd, p->preview, p->preview_len, e) || fd_write_all(fd, p->meta.p, p->meta.n, e))
-                return -1;
-        r->width = p->width;
-        r->height = p->height;
-        r->pages = p->pages;
-        r->phash = p->phash;
-        memcpy(r->format, p->format, sizeof r->format);
-        r->rgb_len = (uint32_t)p->rgb_len;
-        r->thumb_len = (uint32_t)p->thumb_len;
-        r->preview_len = (uint32_t)p->preview_len;
-        r->meta_len = (uint32_t)p->meta.n;
-        return 0;
+        r->width = out->width;
+        r->height = out->height;
+        r->pages = out->pages;
+        r->phash = out->phash;
+        memcpy(r->format, out->format, sizeof r->format);
+        return decode_output_write(out, fd, &r->entries, e);
 }
 
 static int serve(struct job *job)
 {
         struct jail_reply r = {.magic = JAIL_MAGIC, .serial = job->req.serial};
-        struct decode_products p;
+        struct decode_output out;
         struct err e = {0};
-        int rc = decode_file(job->input, &job->req, &p, &e);
+        int rc = decode_file(job->input, &job->req.want, &out, &e);
         if (!rc) {
-                rc = write_products(job->output, &p, &r, &e);
-                decode_products_done(&p);
+                rc = put_output(job->output, &out, &r, &e);
+                decode_output_done(&out);
         }
         if (rc) {
                 r.status = status_of(e.code);

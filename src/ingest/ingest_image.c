@@ -57,18 +57,22 @@ static int without_store(struct worker_run *run, const struct err *e)
         return -1;
 }
 
+struct jail_input_wish ingest_model_input(struct ingest *ing)
+{
+        struct embed_image_spec s = embed_image_spec(ing->o.embed);
+        return (struct jail_input_wish){
+                .width = s.width, .height = s.height, .crop_num = s.crop_num, .crop_den = s.crop_den};
+}
+
 static int decode(struct ingest *ing, struct worker_run *run, struct decode_result *d, struct err *e)
 {
         struct mono start = mono_now();
-        struct embed_image_spec spec = embed_image_spec(ing->o.embed);
         struct decode_request req = {
+                .reader = JAIL_READ_IMAGE,
                 .max_pixels = ing->o.max_image_pixels,
-                .thumb_size = ing->o.thumb_size,
-                .preview_size = ing->o.preview_size,
-                .model_width = spec.width,
-                .model_height = spec.height,
-                .crop_num = spec.crop_num,
-                .crop_den = spec.crop_den,
+                .product = {{.name = STORAGE_THUMB, .type = JAIL_WEBP, .size = ing->o.thumb_size},
+                            {.name = STORAGE_PREVIEW, .type = JAIL_JPEG, .size = ing->o.preview_size}},
+                .input = {ingest_model_input(ing)},
         };
         int fd;
         run->stage = "decode";
@@ -137,7 +141,8 @@ static int embed(struct ingest *ing, struct worker_run *run, const struct decode
         u->vector = r.vector = arena_array(run->arena, u->dim, sizeof(float));
         if (!r.vector)
                 return err_oom(e);
-        if (embed_image(ing->o.embed, (const uint8_t *)d->rgb.p, d->rgb.n, &r, e))
+        struct span input = decode_result_input(d, 0);
+        if (embed_image(ing->o.embed, (const uint8_t *)input.p, input.n, &r, e))
                 return -1;
         u->phash = d->phash;
         u->sure = r.sure;
@@ -156,9 +161,11 @@ static int store_derived(struct ingest *ing, struct worker_run *run, const struc
 {
         struct mono start = mono_now();
         run->stage = "store";
-        if (storage_put_derived(ing->o.storage, run->task->sha256, STORAGE_THUMB, d->thumb, e) ||
-            storage_put_derived(ing->o.storage, run->task->sha256, STORAGE_PREVIEW, d->preview, e))
-                return without_store(run, e);
+        for (size_t i = 0; i < d->nproducts; i++) {
+                const struct decode_product *p = &d->products[i];
+                if (storage_put_derived(ing->o.storage, run->task->sha256, p->name, p->bytes, e))
+                        return without_store(run, e);
+        }
         metrics_observe(METRIC_STAGE_DURATION, dur_seconds(mono_since(start)), "store");
         return 0;
 }

@@ -31,6 +31,9 @@ struct understanding {
 void understanding_pack(const struct understanding *u, struct buf *out);
 int understanding_unpack(struct span blob, uint32_t dim, struct arena *a, struct understanding *u) MUST_CHECK;
 
+/* What the decoder is asked to make for the model of pictures. */
+struct jail_input_wish ingest_model_input(struct ingest *ing);
+
 /* The kind, task and note a sniffed type gets. */
 void ingest_classify(const struct ingest *ing, const struct sniff_type *t, uint64_t size, struct new_asset *out,
                      struct arena *a);

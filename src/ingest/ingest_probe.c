@@ -57,12 +57,8 @@ int ingest_probe_data(struct ingest_probe *p, struct span bytes, struct err *e)
 int ingest_probe_image(struct ingest_probe *p, float *vector, struct err *e)
 {
         struct ingest *ing = p->ing;
-        struct embed_image_spec spec = embed_image_spec(ing->o.embed);
-        struct decode_request req = {.max_pixels = ing->o.max_image_pixels,
-                                     .model_width = spec.width,
-                                     .model_height = spec.height,
-                                     .crop_num = spec.crop_num,
-                                     .crop_den = spec.crop_den};
+        struct decode_request req = {
+                .reader = JAIL_READ_IMAGE, .max_pixels = ing->o.max_image_pixels, .input = {ingest_model_input(ing)}};
         struct decode_result d;
         struct embed_image_result r = {.vector = vector};
         if (p->size == 0)
@@ -70,7 +66,8 @@ int ingest_probe_image(struct ingest_probe *p, float *vector, struct err *e)
         struct err why;
         if (jail_decode(ing->o.probe_jail, p->fd, &req, &d, &why)) /* one that kills its decoder is no picture to us */
                 return err_set(e, why.code == ERR_CRASHED ? ERR_CORRUPT : why.code, "%s", why.msg);
-        int rc = embed_image(ing->o.embed, (const uint8_t *)d.rgb.p, d.rgb.n, &r, e);
+        struct span input = decode_result_input(&d, 0);
+        int rc = embed_image(ing->o.embed, (const uint8_t *)input.p, input.n, &r, e);
         decode_result_done(&d);
         return rc;
 }

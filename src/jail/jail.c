@@ -198,20 +198,23 @@ static int reply_error(const struct jail_reply *r, struct err *e)
         return err_set(e, codes[r->status], "%s", r->error);
 }
 
-static int map_result(const struct jail_reply *r, int memfd, uint64_t size, struct decode_result *out, struct err *e)
+/* One byte more than a reply may have, so that the check sees it; what lies beyond is never looked at. */
+static int map_output(int memfd, uint64_t size, struct span *memory, struct err *e)
 {
-        const char *p = mmap(NULL, size, PROT_READ, MAP_SHARED, memfd, 0);
+        size_t n = size > JAIL_OUTPUT_MAX ? (size_t)JAIL_OUTPUT_MAX + 1 : (size_t)size;
+        void *p = n ? mmap(NULL, n, PROT_READ, MAP_SHARED, memfd, 0) : NULL;
         if (p == MAP_FAILED)
                 return err_errno(e, errno, "cannot map the decoder's output");
-        *out = (struct decode_result){.width = r->width, .height = r->height, .pages = r->pages, .phash = r->phash};
-        memcpy(out->format, r->format, sizeof out->format);
-        out->map = (void *)(uintptr_t)p;
-        out->map_len = size;
-        out->rgb = (struct span){p, r->rgb_len};
-        out->thumb = (struct span){p + r->rgb_len, r->thumb_len};
-        out->preview = (struct span){out->thumb.p + r->thumb_len, r->preview_len};
-        out->meta = (struct span){out->preview.p + r->preview_len, r->meta_len};
+        *memory = (struct span){p, n};
         return 0;
+}
+
+static int read_reply(const struct jail_reply *r, size_t n, const struct jail_request *req, struct span memory,
+                      struct decode_result *out, struct err *e)
+{
+        if (jail_check_reply(r, n, req, memory, e))
+                return -1;
+        return r->status == JAIL_OK ? jail_list_reply(r, &req->want, memory, out, e) : reply_error(r, e);
 }
 
 static int take_reply(struct jail *j, struct slot *s, const struct jail_request *req, int memfd,
@@ -220,10 +223,19 @@ static int take_reply(struct jail *j, struct slot *s, const struct jail_request 
         struct jail_reply r;
         size_t n;
         uint64_t size = 0;
+        struct span memory = {0};
         if (child_receive(&s->child, mono_add(mono_now(), j->opts.timeout), &r, &n, e) ||
-            seal_output(memfd, &size, e) || jail_check_reply(&r, n, req, size, e))
+            seal_output(memfd, &size, e) || map_output(memfd, size, &memory, e))
                 return -1;
-        return r.status == JAIL_OK ? map_result(&r, memfd, size, out, e) : reply_error(&r, e);
+        void *map = (void *)(uintptr_t)memory.p;
+        if (read_reply(&r, n, req, memory, out, e)) {
+                if (map)
+                        munmap(map, memory.n);
+                return -1;
+        }
+        out->map = map;
+        out->map_len = memory.n;
+        return 0;
 }
 
 /* Send to the slot's child, starting it when needed; a child that died idle is replaced once. */
@@ -269,17 +281,10 @@ static void settle(struct jail *j, struct slot *s, int rc, const struct err *e)
 int jail_decode(struct jail *j, int fd, const struct decode_request *req, struct decode_result *out, struct err *e)
 {
         struct err why = {0};
-        struct jail_request q = {
-                .magic = JAIL_MAGIC,
-                .serial = atomic_fetch_add(&j->serial, 1),
-                .max_pixels = req->max_pixels,
-                .thumb_size = req->thumb_size,
-                .preview_size = req->preview_size,
-                .model_width = req->model_width,
-                .model_height = req->model_width ? req->model_height : 0,
-                .crop_num = req->crop_num,
-                .crop_den = req->crop_den,
-        };
+        struct jail_request q = {.magic = JAIL_MAGIC, .serial = atomic_fetch_add(&j->serial, 1), .want = *req};
+        *out = (struct decode_result){0};
+        if (jail_check_request(req, e))
+                return -1;
         int rc = -1, memfd = -1, input = open_input(fd, &why);
         if (input >= 0 && (memfd = open_output(&why)) >= 0) {
                 struct slot *s = slot_take(j);
@@ -294,14 +299,6 @@ int jail_decode(struct jail *j, int fd, const struct decode_request *req, struct
         fd_close(&input);
         fd_close(&memfd);
         return rc ? err_set(e, why.code, "%s", why.msg) : 0;
-}
-
-void decode_result_done(struct decode_result *r)
-{
-        if (r && r->map) {
-                munmap(r->map, r->map_len);
-                *r = (struct decode_result){0};
-        }
 }
 
 void jail_state(struct jail *j, struct jail_state *out)

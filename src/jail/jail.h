@@ -26,37 +26,62 @@ struct jail;
 int jail_open(const struct jail_opts *opts, struct jail **out, struct err *e) MUST_CHECK;
 void jail_close(struct jail *j); /* kills and reaps the children */
 
-/* What to make of a picture. Sizes are the long side in pixels; 0 leaves that product out. */
-struct decode_request {
-        uint64_t max_pixels; /* refused from the header: width*height*pages */
-        uint32_t thumb_size, preview_size;
-        uint32_t model_width, model_height, crop_num, crop_den; /* see embed_image_spec; model_width 0: none */
+/* ---- one file: what is wanted of it is a struct decode_request (protocol.h) ------------- */
+
+struct decode_product {
+        char name[JAIL_NAME_MAX]; /* the wish's; of a series the one with this product's number */
+        const char *media_type;   /* static */
+        struct span bytes;
 };
 
+struct decode_input {
+        unsigned wish; /* index in the request */
+        enum part_kind part;
+        uint32_t position;
+        uint64_t time_us;
+        uint32_t width, height; /* as asked for */
+        struct span bytes;      /* exactly as long as the wish's tensor */
+};
+
+/* UTF-8 without control characters but tab, newline, return and form feed. */
+struct decode_text {
+        enum part_kind part;
+        uint32_t position, page, offset;
+        struct span text;
+};
+
+/* All spans lie inside one mapping. Everything lives until decode_result_done. */
 struct decode_result {
         uint32_t width, height; /* upright (orientation applied) */
         uint32_t pages;
-        uint64_t phash;  /* 64-bit DCT hash of the upright picture */
-        char format[16]; /* "jpeg" "png" "webp" "gif" "tiff" "heif" "avif" */
-        /* All inside one mapping that decode_result_done unmaps. Empty when not asked for. */
-        struct span rgb;     /* model_width*model_height*3 */
-        struct span thumb;   /* WebP */
-        struct span preview; /* JPEG */
-        struct span meta;    /* text of a JSON object, not checked: {"exif": {"Make": …, "gps": {"latitude": …}},
-                                "color_palette": ["#rrggbb"], "icc": …, "animated": true, "frames": n} */
+        uint64_t phash;   /* 64-bit DCT hash of the upright picture */
+        char format[16];  /* "jpeg" "png" "webp" "gif" "tiff" "heif" "avif" */
+        struct span meta; /* text of a JSON object, not parsed: {"exif": {"Make": …, "gps": {"latitude": …}},
+                             "color_palette": ["#rrggbb"], "icc": …, "animated": true, "frames": n} */
+        struct decode_product *products;
+        struct decode_input *inputs; /* those of one wish in the order of their positions */
+        struct decode_text *texts;   /* in the order of their parts' kinds and positions */
+        size_t nproducts, ninputs, ntexts;
         void *map;
         size_t map_len;
 };
 
 /*
  * Decode the file behind fd (read from offset 0; the fd stays the caller's).
- * Waits for a free child. Errors: ERR_UNSUPPORTED, ERR_CORRUPT, ERR_TOO_LARGE
- * (pixels) are about the file and permanent; ERR_CRASHED and ERR_TIMEOUT cost
- * the child; ERR_UNAVAILABLE: no child could be started.
+ * Waits for a free child. *out is empty on failure. Errors: ERR_UNSUPPORTED,
+ * ERR_CORRUPT, ERR_TOO_LARGE (pixels) are about the file and permanent;
+ * ERR_CRASHED and ERR_TIMEOUT cost the child; ERR_UNAVAILABLE: no child could
+ * be started; ERR_INVALID: a request that nobody could fulfil.
  */
 int jail_decode(struct jail *j, int fd, const struct decode_request *req, struct decode_result *out,
                 struct err *e) MUST_CHECK;
-void decode_result_done(struct decode_result *r);
+void decode_result_done(struct decode_result *r); /* twice is fine */
+/* The product of this name; empty when there is none. */
+struct span decode_result_product(const struct decode_result *r, const char *name);
+/* The first input made for the request's i-th wish; empty when there is none. */
+struct span decode_result_input(const struct decode_result *r, unsigned wish);
+/* "image/webp". */
+const char *jail_type_name(enum jail_type t);
 
 struct jail_state {
         unsigned running, busy;

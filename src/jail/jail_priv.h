@@ -3,6 +3,7 @@
  * Inside the jail's parent: one child process (child.c) and the pool of them
  * (jail.c). The check of a reply is apart and pure (reply.c), because it is
  * the wall between a hostile process and us: the fuzzer calls it directly.
+ * What is behind that wall believes what it reads (result.c).
  */
 #ifndef FA_JAIL_PRIV_H
 #define FA_JAIL_PRIV_H
@@ -35,12 +36,21 @@ int child_send(struct child *c, const struct jail_request *req, int input, int m
 /* Bytes of the reply in *n; ERR_TIMEOUT, or ERR_CRASHED with the child dead and reaped. */
 int child_receive(struct child *c, struct mono deadline, struct jail_reply *r, size_t *n, struct err *e) MUST_CHECK;
 
+/* Could a decoder fulfil this? ERR_INVALID: a mistake of the caller's, or a name that storage would not take. Pure. */
+int jail_check_request(const struct decode_request *want, struct err *e) MUST_CHECK;
+
 /*
- * Does this answer that question? n is what recvmsg returned. 0: the reply may
- * be used (its status may still be a failure, with a clean message in
- * r->error). -1 ERR_CRASHED: it lies, kill the child. Pure.
+ * Does this answer that question? n is what recvmsg returned, memory the memfd's
+ * whole content, which nobody can change any more. 0: the reply may be used (its
+ * status may still be a failure, with a clean message in r->error). -1
+ * ERR_CRASHED: it lies, kill the child. Pure, and the only judge of a reply.
  */
-int jail_check_reply(const struct jail_reply *r, size_t n, const struct jail_request *req, uint64_t memfd_size,
+int jail_check_reply(const struct jail_reply *r, size_t n, const struct jail_request *req, struct span memory,
                      struct err *e) MUST_CHECK;
+/* The i-th entry of a memfd that holds at least so many. */
+struct jail_entry jail_entry_at(struct span memory, size_t i);
+/* What a checked reply with JAIL_OK holds, as spans into memory. out->map is left to the caller. ERR_OOM. */
+int jail_list_reply(const struct jail_reply *r, const struct decode_request *want, struct span memory,
+                    struct decode_result *out, struct err *e) MUST_CHECK;
 
 #endif

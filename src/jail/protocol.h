@@ -8,20 +8,32 @@
  *   argv[2]                                              "media" or "documents": what it may open after the lock
  *   child  → parent  jail_hello                          once, after warm-up, locked in
  *   parent → child   jail_request + 2 fds (input, memfd)
- *   child  → parent  jail_reply; products lie in the memfd, back to back
+ *   child  → parent  jail_reply, when the memfd is full:
  *
- * The parent trusts nothing in a reply: lengths are checked against the memfd's
- * real size, dimensions against what was asked.
+ *       | jail_entry × entries | bytes of the first entry | of the second | … | end of file
+ *
+ * Entries have no offsets: their bytes lie in the table's order, back to back,
+ * so they cannot overlap and nothing lies between them. They have no names
+ * either: an entry says which of the request's wishes it fulfils, and the
+ * parent knows that wish's name, media type and shape. The parent trusts
+ * nothing in a reply; jail_check_reply has the rules.
  */
 #ifndef FA_JAIL_PROTOCOL_H
 #define FA_JAIL_PROTOCOL_H
 
 #include <stdint.h>
+#include "model/model.h"
 
-#define JAIL_MAGIC      0x4a4c4146u /* "FALJ" */
-#define JAIL_VERSION    3
-#define JAIL_FD         3
-#define JAIL_OUTPUT_MAX (64u << 20)
+#define JAIL_MAGIC        0x4a4c4146u /* "FALJ" */
+#define JAIL_VERSION      4
+#define JAIL_FD           3
+#define JAIL_OUTPUT_MAX   (64u << 20) /* of the memfd */
+#define JAIL_ENTRIES_MAX  4096
+#define JAIL_META_MAX     (1u << 20)
+#define JAIL_NAME_MAX     32 /* with its NUL */
+#define JAIL_PRODUCTS_MAX 8
+#define JAIL_INPUTS_MAX   4
+#define JAIL_SERIES_MAX   1000
 
 /* Media opens nothing after the lock; documents read fonts and tables of characters, which Landlock guards. */
 enum jail_profile { JAIL_MEDIA, JAIL_DOCUMENTS };
@@ -42,22 +54,81 @@ struct jail_hello {
         uint32_t locks; /* enum jail_lock */
 };
 
+/* ---- the request ------------------------------------------------------------------ */
+
+/* Who reads the file. */
+enum jail_reader { JAIL_READ_IMAGE, JAIL_READER_COUNT };
+/* What a product can be. */
+enum jail_type { JAIL_WEBP, JAIL_JPEG, JAIL_TYPE_COUNT };
+#define JAIL_TYPE_NAMES                                                                                                \
+        {                                                                                                              \
+                "image/webp", "image/jpeg"                                                                             \
+        }
+/* How a model wants its input laid out. */
+enum jail_tensor {
+        JAIL_RGB8, /* rows top-down, R G B, a byte each, no padding */
+        JAIL_TENSOR_COUNT,
+};
+
+/* A file to be made. Not asked for when the name is "". */
+struct jail_product_wish {
+        char name[JAIL_NAME_MAX]; /* [a-z0-9.-], as storage_put_derived takes it; a series has one '#' in it */
+        uint32_t type;            /* enum jail_type */
+        uint32_t size;            /* the longer side at most, in pixels; nothing is enlarged */
+        uint32_t series;          /* 0: exactly one. n: up to n, named by 1, 2, 3 … in place of '#' */
+};
+
+/* An input of a model. Not asked for when the width is 0. */
+struct jail_input_wish {
+        uint32_t width, height;
+        uint32_t crop_num, crop_den; /* central square: side = floor(crop_num*min(w,h)/crop_den) */
+        uint32_t tensor;             /* enum jail_tensor */
+        uint32_t part;               /* enum part_kind; PART_WHOLE with series 0 only */
+        uint32_t series;             /* 0: exactly one, of the whole. n: up to n, of as many parts */
+};
+
+struct decode_request {
+        uint32_t reader;     /* enum jail_reader */
+        uint32_t max_text;   /* bytes of all text entries together; 0: no text */
+        uint64_t max_pixels; /* width*height*pages; refused from the header */
+        struct jail_product_wish product[JAIL_PRODUCTS_MAX];
+        struct jail_input_wish input[JAIL_INPUTS_MAX];
+};
+
 struct jail_request {
         uint32_t magic, serial;
-        uint64_t max_pixels;
-        uint32_t thumb_size, preview_size;
-        uint32_t model_width, model_height, crop_num, crop_den;
+        struct decode_request want;
 };
+
+/* ---- the reply --------------------------------------------------------------------- */
 
 enum jail_status { JAIL_OK, JAIL_UNSUPPORTED, JAIL_CORRUPT, JAIL_TOO_LARGE, JAIL_FAILED };
 
+enum jail_entry_kind {
+        JAIL_METADATA, /* exactly one: the text of a JSON object */
+        JAIL_PRODUCT,
+        JAIL_INPUT,
+        JAIL_TEXT,
+};
+
+/* What has no meaning for an entry's kind is 0. */
+struct jail_entry {
+        uint32_t kind;         /* enum jail_entry_kind */
+        uint32_t wish;         /* product, input: index in the request */
+        uint32_t part;         /* input, text: enum part_kind */
+        uint32_t position;     /* input, text: among the parts of its kind; ascending */
+        uint64_t time_us;      /* input of a frame: since the beginning of the film; ascending */
+        uint32_t page, offset; /* text of a page or a chunk: the page's number, the first character's place in it */
+        uint64_t length;       /* bytes, never 0 */
+};
+
 struct jail_reply {
         uint32_t magic, serial;
-        uint32_t status; /* enum jail_status */
+        uint32_t status;  /* enum jail_status */
+        uint32_t entries; /* in the memfd; the rest counts only with JAIL_OK, error only without */
         uint32_t width, height, pages;
         uint64_t phash;
         char format[16];
-        uint32_t rgb_len, thumb_len, preview_len, meta_len; /* in this order in the memfd */
         char error[200];
 };
 

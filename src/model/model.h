@@ -13,6 +13,8 @@ enum asset_status { ASSET_QUEUED, ASSET_PROCESSING, ASSET_DONE, ASSET_FAILED, AS
 enum job_type { JOB_IMAGE, JOB_VIDEO, JOB_AUDIO, JOB_DOCUMENT, JOB_JSON, JOB_FILE, JOB_TYPE_COUNT };
 enum task_state { TASK_READY, TASK_LEASED, TASK_DONE, TASK_DEAD, TASK_STATE_COUNT };
 enum tag_source { TAG_HUMAN, TAG_VLM, TAG_ZERO_SHOT, TAG_EXIF, TAG_SOURCE_COUNT };
+/* What of an asset a vector or a text belongs to: all of it, a frame of a film, a page, a piece of a text, a row. */
+enum part_kind { PART_WHOLE, PART_FRAME, PART_PAGE, PART_CHUNK, PART_ROW, PART_KIND_COUNT };
 enum cluster_status { CLUSTER_PROVISIONAL, CLUSTER_ACTIVE, CLUSTER_STATUS_COUNT };
 
 /* The words of the API ("media", "queued", "zero-shot" …); static storage. */

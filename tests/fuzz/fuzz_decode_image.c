@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "decode/decode.h"
 #include "fuzz.h"
+#include "jail/jail_priv.h"
 #include "json/json.h"
 
 /* libdav1d 1.0 leaks pictures that it gives up on. A decoder is replaced after so many files. */
@@ -18,47 +19,76 @@ const char *__lsan_default_suppressions(void)
         return "leak:libdav1d\n";
 }
 
-static const struct jail_request wishes[] = {
+#define THUMB(n)                                                                                                       \
+        {                                                                                                              \
+                .name = "thumb.webp", .type = JAIL_WEBP, .size = (n)                                                   \
+        }
+#define PREVIEW(n)                                                                                                     \
+        {                                                                                                              \
+                .name = "preview.jpg", .type = JAIL_JPEG, .size = (n)                                                  \
+        }
+
+static const struct decode_request wishes[] = {
         {.max_pixels = 1 << 20,
-         .thumb_size = 16,
-         .preview_size = 24,
-         .model_width = 26,
-         .model_height = 26,
-         .crop_num = 260,
-         .crop_den = 292},
-        {.max_pixels = 1 << 20, .thumb_size = 256},
-        {.max_pixels = 1 << 20, .preview_size = 1, .model_width = 1, .model_height = 64, .crop_num = 1, .crop_den = 9},
-        {.max_pixels = 1 << 12, .thumb_size = 1, .preview_size = 1},
-        {.max_pixels = UINT64_MAX >> 44, .thumb_size = 1 << 30}, /* makes no sense */
+         .product = {THUMB(16), PREVIEW(24)},
+         .input = {{.width = 26, .height = 26, .crop_num = 260, .crop_den = 292}}},
+        {.max_pixels = 1 << 20, .product = {THUMB(256)}},
+        {.max_pixels = 1 << 20,
+         .product = {PREVIEW(1)},
+         .input = {{.width = 1, .height = 64, .crop_num = 1, .crop_den = 9},
+                   {.width = 7, .height = 5, .crop_num = 1, .crop_den = 1}}},
+        {.max_pixels = 1 << 12, .product = {PREVIEW(1), THUMB(1)}},
+        {.max_pixels = UINT64_MAX >> 44, .product = {THUMB(1 << 30)}}, /* makes no sense */
 };
 
-static void check(const struct jail_request *q, const struct decode_products *p)
+/* Through the memory file and the parent's own check. */
+static void check_reply(const struct decode_request *q, const struct decode_output *out)
 {
-        demand(p->width && p->height && (uint64_t)p->width * p->height * p->pages <= q->max_pixels);
-        demand(p->format[0] && memchr(p->format, '\0', sizeof p->format));
-        demand(p->rgb_len == 3u * q->model_width * (q->model_width ? q->model_height : 0));
-        demand(!q->thumb_size || (p->thumb_len > 12 && memcmp(p->thumb, "RIFF", 4) == 0));
-        demand(!q->preview_size || (p->preview_len > 4 && memcmp(p->preview, "\xff\xd8", 2) == 0));
+        static char memory[4 << 20];
+        const struct jail_request req = {.magic = JAIL_MAGIC, .want = *q};
+        struct jail_reply r = {.magic = JAIL_MAGIC, .width = out->width, .height = out->height, .pages = out->pages};
+        struct err e;
+        int fd = memfd_create("output", MFD_CLOEXEC);
+        memcpy(r.format, out->format, sizeof r.format);
+        demand(fd >= 0 && !decode_output_write(out, fd, &r.entries, &e));
+        ssize_t n = pread(fd, memory, sizeof memory, 0);
+        demand(n > 0 && (size_t)n < sizeof memory);
+        demand(!jail_check_reply(&r, sizeof r, &req, (struct span){memory, (size_t)n}, &e));
+        close(fd);
+}
+
+static void check(const struct decode_request *q, const struct decode_output *out)
+{
+        demand(out->width && out->height && (uint64_t)out->width * out->height * out->pages <= q->max_pixels);
+        for (uint32_t i = 0; i < JAIL_PRODUCTS_MAX; i++) {
+                const struct decode_piece *p = decode_output_find(out, JAIL_PRODUCT, i);
+                demand(!p == !q->product[i].name[0]);
+                if (p && q->product[i].type == JAIL_WEBP)
+                        demand(p->entry.length > 12 && !memcmp(p->bytes, "RIFF", 4));
+                if (p && q->product[i].type == JAIL_JPEG)
+                        demand(p->entry.length > 4 && !memcmp(p->bytes, "\xff\xd8", 2));
+        }
         struct err e = {0};
-        struct json *meta = json_parse(buf_span(&p->meta), &e); /* the parent reads it */
+        struct json *meta = json_parse(buf_span(&out->meta), &e); /* the parent reads it */
         demand(meta && json_is_object(meta));
         json_free(meta);
+        check_reply(q, out);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         static bool ready;
-        struct decode_products p;
+        struct decode_output out;
         struct err e = {0};
         int fd = memfd_create("picture", MFD_CLOEXEC);
-        const struct jail_request *q = &wishes[size % COUNT_OF(wishes)];
+        const struct decode_request *q = &wishes[size % COUNT_OF(wishes)];
         if (!ready)
                 demand(decode_init("fuzz_decode_image", &e) == 0);
         ready = true;
         demand(fd >= 0 && !fd_write_all(fd, data, size, &e));
-        if (decode_file(fd, q, &p, &e) == 0) {
-                check(q, &p);
-                decode_products_done(&p);
+        if (decode_file(fd, q, &out, &e) == 0) {
+                check(q, &out);
+                decode_output_done(&out);
         } else {
                 demand(e.code != ERR_NONE && e.msg[0] && utf8_valid(span_of(e.msg)) && !has_control(span_of(e.msg)));
         }

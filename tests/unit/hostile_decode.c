@@ -23,8 +23,8 @@
 #include <vips/vips.h>
 #include "decode/decode.h"
 
-int __real_decode_file(int fd, const struct jail_request *req, struct decode_products *out, struct err *e);
-int __wrap_decode_file(int fd, const struct jail_request *req, struct decode_products *out, struct err *e);
+int __real_decode_file(int fd, const struct decode_request *want, struct decode_output *out, struct err *e);
+int __wrap_decode_file(int fd, const struct decode_request *want, struct decode_output *out, struct err *e);
 int __real_decode_warm_up(const struct decode_warm_up *w, struct err *e);
 int __wrap_decode_warm_up(const struct decode_warm_up *w, struct err *e);
 
@@ -484,7 +484,7 @@ static long run(const char *word)
         return 0; /* an unknown word must not pass for something that was stopped */
 }
 
-int __wrap_decode_file(int fd, const struct jail_request *req, struct decode_products *out, struct err *e)
+int __wrap_decode_file(int fd, const struct decode_request *want, struct decode_output *out, struct err *e)
 {
         static const char mark[] = "hostile:";
         char tail[65] = "";
@@ -494,7 +494,7 @@ int __wrap_decode_file(int fd, const struct jail_request *req, struct decode_pro
         ssize_t n = pread(fd, tail, sizeof tail - 1, st.st_size > 64 ? st.st_size - 64 : 0);
         const char *word = n > 0 ? memmem(tail, (size_t)n, mark, sizeof mark - 1) : NULL;
         if (!word)
-                return __real_decode_file(fd, req, out, e);
+                return __real_decode_file(fd, want, out, e);
         if (run(word + sizeof mark - 1) < 0)
                 return err_set(e, ERR_INTERNAL, "refused: %s", strerrorname_np(errno));
         return err_set(e, ERR_CORRUPT, "%s went through", word);

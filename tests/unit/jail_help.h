@@ -20,14 +20,13 @@
 #define REAL BIN_DIR "/file-allocator-decode"
 #define FAKE BIN_DIR "/../tests/fake_decoder"
 
-static const struct decode_request everything = {.max_pixels = 100 * 1000 * 1000,
-                                                 .thumb_size = 32,
-                                                 .preview_size = 48,
-                                                 .model_width = 26,
-                                                 .model_height = 26,
-                                                 .crop_num = 260,
-                                                 .crop_den = 292};
-/* What the fake decoder's honest answer fits. */
+static const struct decode_request everything = {
+        .max_pixels = 100 * 1000 * 1000,
+        .product = {{.name = "thumb.webp", .type = JAIL_WEBP, .size = 32},
+                    {.name = "preview.jpg", .type = JAIL_JPEG, .size = 48}},
+        .input = {{.width = 26, .height = 26, .crop_num = 260, .crop_den = 292}},
+};
+/* What the fake decoder's shortest answer fits. */
 static const struct decode_request bare = {.max_pixels = 1000};
 
 static inline struct jail *open_jail(const char *program, unsigned children, double seconds, unsigned recycle)

@@ -16,6 +16,7 @@
 
 #define MODEL PROJECT_DIR "/models/builtin"
 #define SIDE  260
+#define RGB   (SIDE * SIDE * 3)
 
 static struct json *golden;
 
@@ -39,19 +40,22 @@ static int teardown(void **state)
         return 0;
 }
 
-static void decode(const char *file, struct decode_products *out)
+static const uint8_t *decode(const char *file, struct decode_output *out)
 {
-        const struct jail_request req = {
-                .max_pixels = 1 << 24, .model_width = SIDE, .model_height = SIDE, .crop_num = 260, .crop_den = 292};
+        const struct decode_request want = {
+                .max_pixels = 1 << 24, .input = {{.width = SIDE, .height = SIDE, .crop_num = 260, .crop_den = 292}}};
         struct err e = {0};
         char path[512];
         snprintf(path, sizeof path, MODEL "/%s", file);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         assert_true(fd >= 0);
-        if (decode_file(fd, &req, out, &e))
+        if (decode_file(fd, &want, out, &e))
                 fail_msg("%s: %s", file, e.msg);
         close(fd);
-        assert_int_equal(out->rgb_len, SIDE * SIDE * 3);
+        const struct decode_piece *input = decode_output_find(out, JAIL_INPUT, 0);
+        assert_non_null(input);
+        assert_int_equal(input->entry.length, RGB);
+        return input->bytes;
 }
 
 /* A model input value back to the grey level it came from: (x-127)/128. */
@@ -67,20 +71,20 @@ static void input_values_are_the_golden_ones(void **state)
         assert_true(json_count(images) >= 3);
         for (size_t i = 0; i < json_count(images); i++) {
                 const struct json *g = json_at(images, i), *t = json_get(g, "tensor");
-                struct decode_products p;
-                decode(json_get_str(g, "file", ""), &p);
+                struct decode_output out;
+                const uint8_t *rgb = decode(json_get_str(g, "file", ""), &out);
                 for (size_t x = 0; x < 8; x++)
-                        assert_int_equal(p.rgb[3 * x], level(json_at(json_get(t, "first8_row0_R"), x)));
+                        assert_int_equal(rgb[3 * x], level(json_at(json_get(t, "first8_row0_R"), x)));
                 for (size_t c = 0; c < 3; c++) {
                         size_t centre = (SIDE / 2 * SIDE + SIDE / 2) * 3;
-                        assert_int_equal(p.rgb[centre + c], level(json_at(json_get(t, "center_RGB"), c)));
+                        assert_int_equal(rgb[centre + c], level(json_at(json_get(t, "center_RGB"), c)));
                         double sum = 0;
-                        for (size_t k = c; k < p.rgb_len; k += 3)
-                                sum += (p.rgb[k] - 127.0) / 128;
+                        for (size_t k = c; k < RGB; k += 3)
+                                sum += (rgb[k] - 127.0) / 128;
                         double want = json_num(json_at(json_get(t, "mean_rgb"), c));
                         assert_true(fabs(sum / (SIDE * SIDE) - want) < 1e-5); /* the golden mean is a float sum */
                 }
-                decode_products_done(&p);
+                decode_output_done(&out);
         }
 }
 
@@ -99,10 +103,10 @@ static void embeddings_are_the_golden_ones(void **state)
                 const struct json *g = json_at(images, i), *want = json_get(g, "embedding");
                 float v[4096];
                 struct embed_image_result r = {.vector = v};
-                struct decode_products p;
+                struct decode_output out;
                 assert_true(embed_dim(m) <= COUNT_OF(v));
-                decode(json_get_str(g, "file", ""), &p);
-                if (embed_image(m, p.rgb, p.rgb_len, &r, &e))
+                const uint8_t *rgb = decode(json_get_str(g, "file", ""), &out);
+                if (embed_image(m, rgb, RGB, &r, &e))
                         fail_msg("%s", e.msg);
                 double dot = 0, norm = 0;
                 for (size_t k = 0; k < embed_dim(m); k++) {
@@ -111,7 +115,7 @@ static void embeddings_are_the_golden_ones(void **state)
                         norm += w * w;
                 }
                 assert_true(dot / sqrt(norm) >= 0.999);
-                decode_products_done(&p);
+                decode_output_done(&out);
         }
         embed_close(m);
 }

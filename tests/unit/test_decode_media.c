@@ -106,9 +106,10 @@ static void resizing_keeps_flat_pictures_flat_and_any_size_works(void **state)
 static void shrinking_leaves_enough_for_every_product(void **state)
 {
         (void)state;
-        const struct jail_request all = {
-                .thumb_size = 256, .preview_size = 1024, .model_width = 260, .model_height = 260};
-        const struct jail_request small = {.thumb_size = 256};
+        const struct decode_request all = {
+                .product = {{.name = "thumb", .size = 256}, {.name = "preview", .size = 1024}},
+                .input = {{.width = 260, .height = 260}}};
+        const struct decode_request small = {.product = {{.name = "thumb", .size = 256}}};
         assert_int_equal(media_shrink(640, 480, &all), 1);
         assert_int_equal(media_shrink(4000, 3000, &all), 2);
         assert_int_equal(media_shrink(8000, 6000, &all), 4);
@@ -119,7 +120,7 @@ static void shrinking_leaves_enough_for_every_product(void **state)
 
 static struct picture photo(const char *name)
 {
-        const struct jail_request req = {.max_pixels = 1 << 24, .model_width = 260, .model_height = 260};
+        const struct decode_request want = {.max_pixels = 1 << 24, .input = {{.width = 260, .height = 260}}};
         char path[512];
         struct picture p, view;
         struct media_file f;
@@ -127,7 +128,7 @@ static struct picture photo(const char *name)
         snprintf(path, sizeof path, TEST_DATA "/photos/%s", name);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         assert_true(fd >= 0);
-        if (media_open(fd, &req, &f, &e) || media_pixels(&f, &p, &view, &e))
+        if (media_open(fd, &want, &f, &e) || media_pixels(&f, &p, &view, &e))
                 fail_msg("%s: %s", name, e.msg);
         media_close(&f);
         picture_done(&view);

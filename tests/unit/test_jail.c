@@ -44,9 +44,11 @@ static void every_format_decodes(void **state)
                 assert_int_equal(r.width, rows[i].w);
                 assert_int_equal(r.height, rows[i].h);
                 assert_int_equal(r.pages, rows[i].pages);
-                assert_int_equal(r.rgb.n, 26 * 26 * 3);
-                assert_memory_equal(r.thumb.p + 8, "WEBP", 4);
-                assert_memory_equal(r.preview.p, "\xff\xd8\xff", 3);
+                assert_int_equal(r.ninputs, 1);
+                assert_int_equal(decode_result_input(&r, 0).n, 26 * 26 * 3);
+                assert_int_equal(r.nproducts, 2);
+                assert_memory_equal(decode_result_product(&r, "thumb.webp").p + 8, "WEBP", 4);
+                assert_memory_equal(decode_result_product(&r, "preview.jpg").p, "\xff\xd8\xff", 3);
                 assert_true(r.meta.p[0] == '{' && r.meta.p[r.meta.n - 1] == '}' && utf8_valid(r.meta));
                 decode_result_done(&r);
                 close(fd);
@@ -90,8 +92,10 @@ static void exif_comes_as_numbers_and_text_and_leaves_no_trace_in_products(void 
                 if (!memmem(r.meta.p, r.meta.n, parts[i], strlen(parts[i])))
                         fail_msg("%s is not in %.*s", parts[i], (int)r.meta.n, r.meta.p);
         assert_null(memmem(r.meta.p, r.meta.n, "invalid", 7));
-        assert_null(memmem(r.thumb.p, r.thumb.n, "EXIF", 4));
-        assert_null(memmem(r.preview.p, r.preview.n, "Exif", 4));
+        for (size_t i = 0; i < r.nproducts; i++) {
+                assert_null(memmem(r.products[i].bytes.p, r.products[i].bytes.n, "EXIF", 4));
+                assert_null(memmem(r.products[i].bytes.p, r.products[i].bytes.n, "Exif", 4));
+        }
         decode_result_done(&r);
         close(fd);
 }

@@ -121,23 +121,28 @@ static int check_pixels(const struct media_file *f, uint64_t max, struct err *e)
         return 0;
 }
 
-unsigned media_shrink(uint32_t w, uint32_t h, const struct jail_request *req)
+unsigned media_shrink(uint32_t w, uint32_t h, const struct decode_request *want)
 {
         uint32_t shorter = w < h ? w : h, longer = w < h ? h : w;
+        uint32_t model = 0, need_long = 256; /* the hash wants something to work on too */
+        for (size_t i = 0; i < COUNT_OF(want->input); i++) {
+                const struct jail_input_wish *in = &want->input[i];
+                uint32_t side = in->width > in->height ? in->width : in->height;
+                if (in->width && side > model)
+                        model = side;
+        }
+        for (size_t i = 0; i < COUNT_OF(want->product); i++)
+                if (want->product[i].name[0] && want->product[i].size > need_long)
+                        need_long = want->product[i].size;
         /* 2.5 times the model's input on the short side keeps it within a grey level (measured, see decoding.md) */
-        uint32_t model = req->model_width > req->model_height ? req->model_width : req->model_height;
-        uint32_t need_short = model * 5 / 2, need_long = req->preview_size;
-        if (need_long < req->thumb_size)
-                need_long = req->thumb_size;
-        if (need_long < 256) /* the hash wants something to work on too */
-                need_long = 256;
+        uint32_t need_short = model * 5 / 2;
         unsigned f = 1;
         while (f < 8 && shorter / (f * 2) >= need_short && shorter / (f * 2) > 0 && longer / (f * 2) >= need_long)
                 f *= 2;
         return f;
 }
 
-int media_open(int fd, const struct jail_request *req, struct media_file *f, struct err *e)
+int media_open(int fd, const struct decode_request *want, struct media_file *f, struct err *e)
 {
         enum loader loader = LOAD_JPEG;
         *f = (struct media_file){0};
@@ -150,9 +155,9 @@ int media_open(int fd, const struct jail_request *req, struct media_file *f, str
         f->h = (uint32_t)f->im->Ysize;
         f->pages = (uint32_t)vips_image_get_n_pages(f->im);
         f->orientation = vips_image_get_orientation(f->im);
-        int rc = check_pixels(f, req->max_pixels, e);
+        int rc = check_pixels(f, want->max_pixels, e);
         if (!rc) {
-                f->shrink = media_shrink(f->w, f->h, req);
+                f->shrink = media_shrink(f->w, f->h, want);
                 f->shrunk = f->shrink > 1 && (loader == LOAD_JPEG || loader == LOAD_WEBP);
         }
         if (!rc && f->shrunk) {

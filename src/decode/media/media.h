@@ -33,10 +33,10 @@ struct media_file {
         unsigned shrink; /* whole factor that leaves enough pixels for every product */
         bool shrunk;     /* the loader does it */
 };
-int media_open(int fd, const struct jail_request *req, struct media_file *f, struct err *e) MUST_CHECK;
+int media_open(int fd, const struct decode_request *want, struct media_file *f, struct err *e) MUST_CHECK;
 void media_close(struct media_file *f);
-/* The largest whole factor that keeps the model's crop and the preview above their sizes. Pure. */
-unsigned media_shrink(uint32_t w, uint32_t h, const struct jail_request *req);
+/* The largest whole factor that keeps every model's crop and every product above its size. Pure. */
+unsigned media_shrink(uint32_t w, uint32_t h, const struct decode_request *want);
 /* ERR_CORRUPT with libvips' reason made printable, or ERR_OOM. Clears libvips' buffer. */
 int media_vips_error(struct err *e, const char *what);
 
