@@ -45,7 +45,7 @@ void process_usage(struct process_usage *u);
 /* The thread that empties the trash and collects garbage. (upkeep.c) */
 void *admin_janitor(void *admin);
 void *admin_scrubber(void *admin); /* (scrub.c) */
-/* False when the service ends before. */
+/* False when the service ends before. (pause.c) */
 bool admin_pause(struct admin *a, struct dur d);
 /* Removes some objects that no asset has referred to for grace: how many, -1. (gc.c) */
 int gc_batch(struct catalog *catalog, struct storage *storage, struct dur grace, struct err *e) MUST_CHECK;

@@ -8,18 +8,6 @@
 #define TRASH_BATCH 1000
 #define GC_EVERY    60 /* and each second where the grace is shorter than that */
 
-bool admin_pause(struct admin *a, struct dur d)
-{
-        struct mono until = mono_add(mono_now(), d);
-        bool stop;
-        lock_take(&a->lock);
-        while (!a->stop && !mono_reached(until))
-                cond_wait_until(&a->wake, &a->lock, until);
-        stop = a->stop;
-        lock_drop(&a->lock);
-        return !stop;
-}
-
 /* How many were purged; *more: as many as this may be left. */
 static size_t purge_some(struct admin *a, struct arena *mem, bool *more)
 {
