@@ -30,6 +30,11 @@ struct ahead {
         bool over;
 };
 
+const char *sidecar_name(const struct rebuild_item *i, char out[STORAGE_SIDECAR_NAME_LEN])
+{
+        return i->kind == KEPT_FOLDER ? storage_folder_sidecar(i->id, out) : storage_asset_sidecar(i->id, out);
+}
+
 static void read_one(struct lane *l)
 {
         const struct rebuild_item *i = &l->ahead->items[l->at];

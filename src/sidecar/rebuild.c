@@ -100,11 +100,6 @@ static int list_storage(struct rebuild *b, struct err *e)
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-const char *sidecar_name(const struct rebuild_item *i, char out[STORAGE_SIDECAR_NAME_LEN])
-{
-        return i->kind == KEPT_FOLDER ? storage_folder_sidecar(i->id, out) : storage_asset_sidecar(i->id, out);
-}
-
 /* 0 when it could not be read for a reason of its own, which was told; -1 when the storage cannot be read. */
 static int fetch_sidecar(struct rebuild *b, const char *name, struct span *text, struct err *e)
 {

@@ -20,10 +20,10 @@ void vector_write(const float *v, uint32_t dim, struct buf *b);
 /* False when it is anything but dim finite numbers. */
 bool vector_read(struct span text, uint32_t dim, float *out);
 
+/* ---- ahead.c ---------------------------------------------------------------------------- */
+
 /* assets/… or folders/…, as the item says. */
 const char *sidecar_name(const struct rebuild_item *i, char out[STORAGE_SIDECAR_NAME_LEN]);
-
-/* ---- ahead.c ---------------------------------------------------------------------------- */
 
 /* Reads the sidecars of those assets or folders, which stay the caller's, some of them ahead. */
 struct ahead;
