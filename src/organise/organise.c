@@ -19,25 +19,6 @@
 
 #define DUTY "organise"
 
-static uint64_t hash_owner(const char *s)
-{
-        uint64_t h = 1469598103934665603u;
-        for (; *s; s++)
-                h = (h ^ (unsigned char)*s) * 1099511628211u;
-        return h;
-}
-
-struct lock *owner_lock(struct organise *o, const char *owner)
-{
-        uint64_t h = hash_owner(owner);
-        return &o->owners[(h ^ h >> 32) % OWNER_STRIPES];
-}
-
-bool organise_runs(struct organise *o)
-{
-        return !atomic_load_explicit(&o->stopping, memory_order_relaxed);
-}
-
 int organise_open(const struct organise_opts *opts, struct organise **out, struct err *e)
 {
         if (!(opts->threshold > 0) || opts->threshold >= 1 || !(opts->margin >= 0) || opts->margin >= 1)

@@ -60,8 +60,11 @@ struct organise {
         size_t nresume, cap_resume;
 };
 
-struct lock *owner_lock(struct organise *o, const char *owner);
-bool organise_runs(struct organise *o); /* not stopping */
+struct lock *owner_lock(struct organise *o, const char *owner); /* (owner.c) */
+static inline bool organise_runs(struct organise *o)            /* not stopping */
+{
+        return !atomic_load_explicit(&o->stopping, memory_order_relaxed);
+}
 
 /* Asked between two steps of a pass; false ends it early, with what was done so far. */
 typedef bool organise_go_on_fn(struct organise *o);
