@@ -13,19 +13,6 @@
 #define LOGGER       "worker"
 #define CANCEL_GRACE 1 /* seconds a cancelled handler is waited for before its lease is handed back */
 
-bool worker_rest(struct worker_pool *p, struct dur d)
-{
-        struct mono deadline = mono_add(mono_now(), d);
-        bool stopping;
-
-        lock_take(&p->lock);
-        while (!p->stopping && cond_wait_until(&p->changed, &p->lock, deadline) && !mono_reached(deadline))
-                ;
-        stopping = p->stopping;
-        lock_drop(&p->lock);
-        return stopping;
-}
-
 static void check(const struct worker_opts *o)
 {
         assert(o->catalog && o->queue && o->threads > 0);

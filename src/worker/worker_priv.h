@@ -54,8 +54,6 @@ void *worker_look_run(void *pool);
 /* A task becomes ready at t: the reconciler must not oversleep it. */
 void worker_look_by(struct worker_pool *p, struct wall t);
 
-/* Waits for the pool's stop or the deadline; true when stopping. */
-bool worker_rest(struct worker_pool *p, struct dur d);
 /* Full-jitter delay of try n (from 0) between base and max, for the pool's own retries. */
 struct dur worker_pause(unsigned n);
 

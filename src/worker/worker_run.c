@@ -254,6 +254,17 @@ static int claim_and_run(struct worker_slot *s, struct err *e)
         return rc;
 }
 
+/* Until the pool stops or that time is over. */
+static void rest_awhile(struct worker_pool *p, struct dur d)
+{
+        struct mono deadline = mono_add(mono_now(), d);
+
+        lock_take(&p->lock);
+        while (!p->stopping && cond_wait_until(&p->changed, &p->lock, deadline) && !mono_reached(deadline))
+                ;
+        lock_drop(&p->lock);
+}
+
 /* The last one to find nothing tells that the pool is idle. */
 static void wait_for_work(struct worker_slot *s)
 {
@@ -280,7 +291,7 @@ static void wait_for_work(struct worker_slot *s)
         lock_drop(&p->lock);
         /* A queue that was interrupted no longer waits: do not spin on it. */
         if (!woken && !mono_reached(deadline))
-                worker_rest(p, dur_ms(500));
+                rest_awhile(p, dur_ms(500));
 }
 
 static bool stopping(struct worker_pool *p)
@@ -316,7 +327,7 @@ void *worker_slot_run(void *arg)
                 if (rc < 0) {
                         if (failures == 0)
                                 log_warning(LOGGER, "cannot claim a task, trying again: %s", e.msg);
-                        worker_rest(p, worker_pause(failures++));
+                        rest_awhile(p, worker_pause(failures++));
                         continue;
                 }
                 failures = 0;
