@@ -124,14 +124,6 @@ static bool sniff_weak(const struct sniff_input *in, struct sniff_type *out)
         return false;
 }
 
-bool sniff_name_ends(struct span name, const char *ext)
-{
-        size_t n = strlen(ext);
-        if (name.n <= n || name.p[name.n - n - 1] != '.')
-                return false;
-        return span_ieq((struct span){name.p + name.n - n, n}, ext);
-}
-
 struct sniff_type sniff(const struct sniff_input *in)
 {
         struct sniff_type t;

@@ -45,7 +45,14 @@ static inline bool span_holds(struct span s, const char *lit)
         return s.n && memmem(s.p, s.n, lit, strlen(lit)) != NULL;
 }
 
-bool sniff_name_ends(struct span name, const char *ext); /* ".ext", case folded */
+/* ".ext", case folded */
+static inline bool sniff_name_ends(struct span name, const char *ext)
+{
+        size_t n = strlen(ext);
+        if (name.n <= n || name.p[name.n - n - 1] != '.')
+                return false;
+        return span_ieq((struct span){name.p + name.n - n, n}, ext);
+}
 
 bool sniff_boxes(const struct sniff_input *in, struct sniff_type *out);  /* ISO base media, RIFF, EBML, Ogg */
 bool sniff_tiff(const struct sniff_input *in, struct sniff_type *out);   /* TIFF and the RAW formats built on it */
