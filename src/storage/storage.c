@@ -11,8 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DERIVED_NAME_MAX 64
-
 static const struct storage_ops *const backends[] = {&storage_fs_ops, &storage_s3_ops};
 
 static const struct storage_ops *backend_of(const char *url)
@@ -230,15 +228,6 @@ void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n
 }
 
 /* ---- derived ---------------------------------------------------------------------- */
-
-/* Without slashes and without a leading dot there is no way out of the object's own directory. */
-bool storage_derived_named(const char *name)
-{
-        size_t n = strlen(name);
-
-        return n > 0 && n <= DERIVED_NAME_MAX && name[0] != '.' &&
-               strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n;
-}
 
 static int check_derived_name(const char *name, struct err *e)
 {

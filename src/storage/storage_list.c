@@ -148,6 +148,15 @@ int storage_remove_sidecar(struct storage *s, const char *name, struct err *e)
 
 /* ---- listing ------------------------------------------------------------------------- */
 
+/* Without slashes and without a leading dot there is no way out of the object's own directory. */
+bool storage_derived_named(const char *name)
+{
+        size_t n = strlen(name);
+
+        return n > 0 && n <= DERIVED_NAME_MAX && name[0] != '.' &&
+               strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n;
+}
+
 struct listing {
         enum storage_area area;
         storage_item_fn *fn;

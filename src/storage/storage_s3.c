@@ -262,7 +262,7 @@ static int s3_open(const struct storage_opts *opts, struct storage **out, struct
         cond_init(&s->changed);
         cond_init(&s->work);
         if (read_settings(s, opts, e) || s3_spool_open(s, e) || s3_back_open(s, e) || check_sentinel(s, opts, e) ||
-            s3_back_start(s, e))
+            s3_send_start(s, e))
                 goto out;
         s->reachable = true;
         s->state_until = mono_add(mono_now(), dur_s(PROBE_SECONDS));
@@ -280,6 +280,7 @@ static void s3_close(struct storage *base)
 
         if (!s)
                 return;
+        s3_send_stop(s);
         s3_back_close(s);
         s3_spool_close(s);
         while (s->nidle > 0)
@@ -311,17 +312,6 @@ static bool s3_has_object(struct storage *base, struct sha256 key)
         fd_close(&fd);
         s3_object_key(key, path);
         return found > 0 || s3_head(s, path, &size, NULL) == 0;
-}
-
-int s3_remove_key(struct s3 *s, const char *key, struct err *e)
-{
-        struct httpc_response r;
-        int rc = s3_do(s, &(struct s3_request){.method = "DELETE", .key = key}, &r, e);
-
-        if (rc == 0 && r.status != 200 && r.status != 204 && r.status != 404)
-                rc = s3_refused(&r, "cannot remove", key, e);
-        httpc_response_done(&r);
-        return rc;
 }
 
 struct removal {

@@ -222,3 +222,14 @@ int s3_head(struct s3 *s, const char *key, uint64_t *size, struct err *e)
         httpc_response_done(&r);
         return rc;
 }
+
+int s3_remove_key(struct s3 *s, const char *key, struct err *e)
+{
+        struct httpc_response r;
+        int rc = s3_do(s, &(struct s3_request){.method = "DELETE", .key = key}, &r, e);
+
+        if (rc == 0 && r.status != 200 && r.status != 204 && r.status != 404)
+                rc = s3_refused(&r, "cannot remove", key, e);
+        httpc_response_done(&r);
+        return rc;
+}

@@ -147,11 +147,20 @@ bool s3_copy_known(struct s3 *s, const char *key);
 
 /* ---- storage_s3_back.c -------------------------------------------------------- */
 
+struct s3_waiting {
+        struct sha256 sha256;
+        uint64_t size;
+        struct wall since;
+        struct mono not_before; /* after failures of its own */
+        unsigned failures;
+        bool busy;  /* a thread sends it */
+        bool again; /* and asks once more whether the store has it */
+        struct s3_waiting *next;
+};
+
 /* Finds what waits from an earlier run. ERR_CONFLICT: another process has this spool. */
 int s3_back_open(struct s3 *s, struct err *e) MUST_CHECK;
-/* Begin to send. */
-int s3_back_start(struct s3 *s, struct err *e) MUST_CHECK;
-/* What is not sent stays for the next run. */
+/* Nobody sends any more; what is not sent stays for the next run. */
 void s3_back_close(struct s3 *s);
 /* Whether it waits to be sent; if it is being sent at this moment, the store is asked again afterwards. */
 bool s3_back_waits(struct s3 *s, struct sha256 key);
@@ -165,6 +174,16 @@ int s3_back_remove(struct s3 *s, struct sha256 key, struct err *e) MUST_CHECK;
 int s3_back_list(struct s3 *s, storage_found_fn *found, void *ctx, struct err *e) MUST_CHECK;
 /* Lock held: what waits. */
 void s3_back_state(const struct s3 *s, struct storage_state *out);
+/* Lock held. It no longer waits; its bytes are the caller's to release or to pass on. -1: errno. */
+int s3_back_take(struct s3 *s, struct sha256 key, uint64_t size);
+/* Lock held. Out of the list, and freed. */
+void s3_back_cut(struct s3 *s, struct s3_waiting **at);
+
+/* ---- storage_s3_send.c -------------------------------------------------------- */
+
+/* Begin to send. */
+int s3_send_start(struct s3 *s, struct err *e) MUST_CHECK;
+void s3_send_stop(struct s3 *s);
 
 /* ---- storage_s3_put.c, storage_s3_get.c ------------------------------------------ */
 
@@ -191,7 +210,7 @@ extern storage_read_end_fn s3_read_end;
 
 /* Each key that begins with folder below the prefix; path is what follows. Stops with what found returns. */
 int s3_list_keys(struct s3 *s, const char *folder, storage_found_fn *found, void *ctx, struct err *e) MUST_CHECK;
-/* Absent is fine. storage_s3.c */
+/* Absent is fine. (storage_s3_call.c) */
 int s3_remove_key(struct s3 *s, const char *key, struct err *e) MUST_CHECK;
 
 extern storage_list_fn s3_list;
