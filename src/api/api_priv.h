@@ -30,10 +30,8 @@ struct api {
         struct buf openapi;
 };
 
-extern const struct api_route api_route_table[];
-extern const size_t api_route_count;
-
-int api_openapi_build(struct api *a, struct err *e) MUST_CHECK;
+/* Fills a->openapi from the n routes. */
+int api_openapi_build(struct api *a, const struct api_route *routes, size_t n, struct err *e) MUST_CHECK;
 
 static inline struct api *api_of(const struct http_request *r)
 {

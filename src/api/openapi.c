@@ -164,39 +164,39 @@ static void put_operation(struct json_out *j, const struct api_route *r, struct 
         json_end(j);
 }
 
-static bool first_of_path(size_t i)
+static bool first_of_path(const struct api_route *routes, size_t i)
 {
         for (size_t k = 0; k < i; k++)
-                if (!strcmp(api_route_table[k].http.path, api_route_table[i].http.path))
+                if (!strcmp(routes[k].http.path, routes[i].http.path))
                         return false;
         return true;
 }
 
-static void put_paths(struct json_out *j, struct arena *a)
+static void put_paths(struct json_out *j, const struct api_route *routes, size_t n, struct arena *a)
 {
         json_key(j, "paths");
         json_obj(j);
-        for (size_t i = 0; i < api_route_count; i++) {
-                if (!first_of_path(i))
+        for (size_t i = 0; i < n; i++) {
+                if (!first_of_path(routes, i))
                         continue;
-                json_key(j, api_route_table[i].http.path);
+                json_key(j, routes[i].http.path);
                 json_obj(j);
-                for (size_t k = i; k < api_route_count; k++) {
-                        if (strcmp(api_route_table[k].http.path, api_route_table[i].http.path))
+                for (size_t k = i; k < n; k++) {
+                        if (strcmp(routes[k].http.path, routes[i].http.path))
                                 continue;
                         char method[8];
-                        snprintf(method, sizeof method, "%s", http_method_name(api_route_table[k].http.method));
+                        snprintf(method, sizeof method, "%s", http_method_name(routes[k].http.method));
                         for (char *p = method; *p; p++)
                                 *p = (char)tolower((unsigned char)*p);
                         json_key(j, method);
-                        put_operation(j, &api_route_table[k], a);
+                        put_operation(j, &routes[k], a);
                 }
                 json_end(j);
         }
         json_end(j);
 }
 
-int api_openapi_build(struct api *a, struct err *e)
+int api_openapi_build(struct api *a, const struct api_route *routes, size_t n, struct err *e)
 {
         struct arena *mem = arena_new(4 << 20);
         struct json_out j;
@@ -210,7 +210,7 @@ int api_openapi_build(struct api *a, struct err *e)
                     "\",\"license\":{\"name\":\"Apache-2.0\"},"
                     "\"description\":\"Keeps any file, answers at once, then works out where it belongs.\"}");
         json_kv_raw(&j, "security", "[{\"key\":[]},{\"bearer\":[]},{\"session\":[]},{}]");
-        put_paths(&j, mem);
+        put_paths(&j, routes, n, mem);
         json_key(&j, "components");
         json_obj(&j);
         json_kv_raw(&j, "securitySchemes",
@@ -222,4 +222,9 @@ int api_openapi_build(struct api *a, struct err *e)
         json_end(&j);
         arena_free(mem);
         return buf_failed(&a->openapi) ? err_oom(e) : 0;
+}
+
+struct span api_openapi(const struct api *a)
+{
+        return buf_span(&a->openapi);
 }

@@ -66,7 +66,7 @@
 #define WR HTTP_SCOPE_WRITE
 #define AD HTTP_SCOPE_ADMIN
 
-const struct api_route api_route_table[] = {
+static const struct api_route route_table[] = {
         /* Service */
         {GET("/", HTTP_OPEN, get_root, "200 302"), "Service", "What this is; browsers are sent to the documentation",
          NULL, NULL, "Root"},
@@ -191,7 +191,6 @@ const struct api_route api_route_table[] = {
          "End the cookie's session", NULL, NULL, NULL},
 };
 /* clang-format on */
-const size_t api_route_count = COUNT_OF(api_route_table);
 
 int api_open(const struct api_opts *opts, struct api **out, struct err *e)
 {
@@ -199,16 +198,16 @@ int api_open(const struct api_opts *opts, struct api **out, struct err *e)
         if (!a)
                 return err_oom(e);
         a->o = *opts;
-        a->nroutes = api_route_count;
+        a->nroutes = COUNT_OF(route_table);
         a->routes = mem_calloc(a->nroutes, sizeof(void *));
         buf_init(&a->openapi, 4 << 20);
-        if (!a->routes || api_openapi_build(a, e)) {
+        if (!a->routes || api_openapi_build(a, route_table, a->nroutes, e)) {
                 bool oom = !a->routes;
                 api_close(a);
                 return oom ? err_oom(e) : -1;
         }
         for (size_t i = 0; i < a->nroutes; i++)
-                a->routes[i] = &api_route_table[i].http;
+                a->routes[i] = &route_table[i].http;
         *out = a;
         return 0;
 }
@@ -226,11 +225,6 @@ const struct http_route *const *api_routes(const struct api *a, size_t *n)
 {
         *n = a->nroutes;
         return (const struct http_route *const *)a->routes;
-}
-
-struct span api_openapi(const struct api *a)
-{
-        return buf_span(&a->openapi);
 }
 
 /* They stand side by side in the table. */
