@@ -10,36 +10,9 @@
 #include <string.h>
 #include "http/gate.h"
 
-bool gate_refuse(struct gate_verdict *v, unsigned status, const char *code, const char *fmt, ...)
-{
-        va_list ap;
-        v->status = status;
-        v->code = code;
-        va_start(ap, fmt);
-        vsnprintf(v->message, sizeof v->message, fmt, ap);
-        va_end(ap);
-        return false;
-}
-
 static bool out_of_memory(struct gate_verdict *v)
 {
         return gate_refuse(v, 503, "out_of_memory", "out of memory");
-}
-
-const struct gate_field *gate_field(const struct gate_request *q, const char *name, size_t *count)
-{
-        const struct gate_field *first = NULL;
-        size_t n = 0;
-        for (size_t i = 0; i < q->nfields; i++) {
-                if (!span_ieq(q->fields[i].name, name))
-                        continue;
-                if (!first)
-                        first = &q->fields[i];
-                n++;
-        }
-        if (count)
-                *count = n;
-        return first;
 }
 
 bool gate_is_token(struct span s)
@@ -199,11 +172,6 @@ static struct span key_of(const struct gate_request *q, bool *from_cookie)
                 return span_trim((struct span){auth->value.p + 7, auth->value.n - 7});
         *from_cookie = true;
         return gate_session(q);
-}
-
-bool gate_keys_required(const struct gate_config *c)
-{
-        return c->keys_required && c->keys_required(c->ctx);
 }
 
 static bool check_scope(const struct http_route *route, struct gate_verdict *v)

@@ -88,9 +88,6 @@ struct http_server {
         unsigned running; /* requests past their headers and not completed */
 };
 
-/* Prepares the gate's view of this moment. */
-struct gate_config server_gate_config(struct http_server *s);
-
 /* ---- reply ------------------------------------------------------------------- */
 
 #define REPLY_HEADERS 24
@@ -164,6 +161,11 @@ bool request_data(struct http_request *r, struct span bytes);
 bool request_finish(struct http_request *r);
 /* The connection is done with it: state freed, logged, counted. completed: the answer went out whole. */
 void request_end(struct http_request *r, bool completed);
+
+/* ---- account.c ---------------------------------------------------------------- */
+
 void request_count(struct http_request *r, unsigned status);
+/* Its time, and its line in the log. completed: the answer went out whole. */
+void request_account(struct http_request *r, unsigned status, bool completed);
 
 #endif

@@ -223,9 +223,26 @@ static void internal_error(struct http_request *r, const char *cause)
         http_reply_error(r, 500, "internal", NULL, "internal error");
 }
 
+/* The gate's view of this moment. */
+static struct gate_config gate_config_now(struct http_server *s)
+{
+        return (struct gate_config){
+                .routes = s->routes,
+                .allowed_origins = s->origins,
+                .allowed_hosts = s->hosts,
+                .keys_required = s->opts.keys_required,
+                .draining = atomic_load(&s->draining),
+                .authenticate = s->opts.authenticate,
+                .ctx = s->opts.ctx,
+                .proxies = s->proxies,
+                .admit = s->opts.admit,
+                .admit_ctx = s->opts.admit_ctx,
+        };
+}
+
 static void judge_request(struct http_request *r, const char *method, const char *version)
 {
-        struct gate_config c = server_gate_config(r->server);
+        struct gate_config c = gate_config_now(r->server);
         struct gate_request q = {span_of(method), span_of(r->raw_uri), span_of(version),
                                  r->fields,       r->nfields,          r->peer};
         gate_judge(&c, &q, r->arena, &r->verdict);
@@ -365,44 +382,6 @@ bool request_finish(struct http_request *r)
 
 /* ---- afterwards ------------------------------------------------------------- */
 
-static const char *route_label(const struct http_request *r)
-{
-        return r->verdict.match.route ? r->verdict.match.route->path : "unmatched";
-}
-
-/* Counted before the answer goes out: whoever has read it also finds it in /metrics. */
-void request_count(struct http_request *r, unsigned status)
-{
-        char text[8];
-        snprintf(text, sizeof text, "%u", status % 1000);
-        metrics_add(METRIC_HTTP_REQUESTS, 1, r->verdict.method, route_label(r), text);
-}
-
-static void write_access_line(struct http_request *r, unsigned status, double seconds, bool completed)
-{
-        const struct http_route *route = r->verdict.match.route;
-        bool quiet = route && route->quiet;
-        enum log_level level = quiet ? LOG_DEBUG : LOG_INFO;
-        if (status >= 500 && (!quiet || status != 503))
-                level = LOG_WARNING;
-        if (level < log_level())
-                return;
-        const struct reply *p = &r->reply;
-        uint64_t bytes = r->verdict.head ? 0 : p->has_content ? p->length : p->n;
-        char client[INET6_ADDRSTRLEN];
-        struct log_field fields[] = {
-                LOG_STR("method", r->verdict.head ? "HEAD" : r->verdict.method),
-                LOG_STR("path", route_label(r)),
-                LOG_NUM("status", status),
-                LOG_NUM("duration_ms", (double)(int64_t)(seconds * 1e6) / 1e3),
-                LOG_NUM("bytes", bytes == UINT64_MAX ? 0 : bytes),
-                LOG_STR("client", address_format(&r->verdict.client, client)),
-                LOG_STR("cause", r->cause),
-        };
-        log_write(level, "http", fields, COUNT_OF(fields) - (r->cause[0] ? 0 : 1), "%s %s %u%s", fields[0].str,
-                  fields[1].str, status, completed ? "" : " (client gone)");
-}
-
 void request_end(struct http_request *r, bool completed)
 {
         struct http_server *s = r->server;
@@ -413,9 +392,7 @@ void request_end(struct http_request *r, bool completed)
         unsigned status = r->reply.sent ? r->reply.status : 499; /* the client left before there was an answer */
         if (!r->reply.sent)
                 request_count(r, status);
-        double seconds = dur_seconds(mono_since(r->started));
-        metrics_observe(METRIC_HTTP_DURATION, seconds, r->verdict.method, route_label(r));
-        write_access_line(r, status, seconds, completed || r->drained);
+        request_account(r, status, completed || r->drained);
         log_context_clear();
         if (r->reply.sent && !r->body_read && !r->drained && r->verdict.has_body)
                 conn_drain(r->fd, s->tuning.drain, &s->stopping);

@@ -207,22 +207,6 @@ static void declare_metrics(const struct http_opts *o)
                 declare_series((enum http_method)m, "unmatched", "404 405");
 }
 
-struct gate_config server_gate_config(struct http_server *s)
-{
-        return (struct gate_config){
-                .routes = s->routes,
-                .allowed_origins = s->origins,
-                .allowed_hosts = s->hosts,
-                .keys_required = s->opts.keys_required,
-                .draining = atomic_load(&s->draining),
-                .authenticate = s->opts.authenticate,
-                .ctx = s->opts.ctx,
-                .proxies = s->proxies,
-                .admit = s->opts.admit,
-                .admit_ctx = s->opts.admit_ctx,
-        };
-}
-
 static int prepare_server(struct http_server *s, struct err *e)
 {
         s->host = mem_strdup(s->opts.host);
