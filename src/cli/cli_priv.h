@@ -39,7 +39,15 @@ struct cli_given {
         const char *value; /* NULL for one that takes none */
 };
 
+struct cli_syntax { /* all there is to say to the program */
+        const struct cli_command *commands;
+        size_t ncommands;
+        const struct cli_option *globals; /* of every command */
+};
+extern const struct cli_syntax cli_syntax; /* (commands.c) */
+
 struct cli { /* strings are argv's */
+        const struct cli_syntax *syntax;
         const struct cli_command *command;
         const char **words;
         size_t nwords;
@@ -47,14 +55,10 @@ struct cli { /* strings are argv's */
         size_t ngiven;
 };
 
-extern const struct cli_command cli_commands[];
-extern const size_t cli_ncommands;
-extern const struct cli_option cli_globals[];
-
 /* -1: e says what is wrong and what may have been meant. c needs cli_done in either case. */
-int cli_parse(struct cli *c, int argc, char **argv, struct err *e) MUST_CHECK;
+int cli_parse(struct cli *c, const struct cli_syntax *x, int argc, char **argv, struct err *e) MUST_CHECK;
 void cli_done(struct cli *c);
-const struct cli_command *cli_command_find(const char *name); /* NULL: none */
+const struct cli_command *cli_command_find(const struct cli_syntax *x, const char *name); /* NULL: none */
 /* The name nearest to word among n (by edit distance), NULL when none is near. */
 const char *cli_nearest(const char *word, const char *const *names, size_t n);
 
@@ -66,8 +70,8 @@ const char *cli_value_at(const struct cli *c, const char *name, size_t i);
 /* *out is left alone when the option is absent; -1 after complaining. */
 int cli_number(const struct cli *c, const char *name, double min, double max, double *out) MUST_CHECK;
 
-void help_overview(struct buf *out);
-void help_command(const struct cli_command *cmd, struct buf *out);
+void help_overview(const struct cli_syntax *x, struct buf *out);
+void help_command(const struct cli_syntax *x, const struct cli_command *cmd, struct buf *out);
 
 /* ---- text for people (text.c, table.c) ---------------------------------------- */
 

@@ -7,7 +7,7 @@
                 NULL, 0, NULL, NULL                                                                                    \
         }
 
-const struct cli_option cli_globals[] = {
+static const struct cli_option globals[] = {
         {"help", 'h', NULL, "Show help and leave."},
         {"version", 'V', NULL, "Show the version and leave."},
         {"url", 0, "URL", "Server to talk to; else FILE_ALLOCATOR_URL, else the address in this machine's settings."},
@@ -145,7 +145,7 @@ static const struct cli_option apikey_options[] = {
         END,
 };
 
-const struct cli_command cli_commands[] = {
+static const struct cli_command commands[] = {
         {"serve", "start the server", "",
          "file-allocator serve\n"
          "file-allocator serve --port 9000 --data /srv/files\n"
@@ -260,4 +260,4 @@ const struct cli_command cli_commands[] = {
          run_help},
 };
 
-const size_t cli_ncommands = COUNT_OF(cli_commands);
+const struct cli_syntax cli_syntax = {commands, COUNT_OF(commands), globals};

@@ -68,7 +68,7 @@ static void put_options(struct buf *out, const struct cli_option *o)
         }
 }
 
-void help_overview(struct buf *out)
+void help_overview(const struct cli_syntax *x, struct buf *out)
 {
         buf_puts(out,
                  "File Allocator " FA_VERSION " keeps files, groups photos into folders and finds them by meaning.\n\n"
@@ -78,15 +78,15 @@ void help_overview(struct buf *out)
                  "  file-allocator search dog on a beach       find pictures by what they show\n"
                  "  file-allocator get ID                      download a file\n\n"
                  "Commands:\n");
-        for (size_t i = 0; i < cli_ncommands; i++)
-                buf_printf(out, "  %-13s %s\n", cli_commands[i].name, cli_commands[i].summary);
+        for (size_t i = 0; i < x->ncommands; i++)
+                buf_printf(out, "  %-13s %s\n", x->commands[i].name, x->commands[i].summary);
         buf_puts(out, "\nOptions of every command:\n");
-        put_options(out, cli_globals);
+        put_options(out, x->globals);
         buf_puts(out, "\nExit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 partly failed,\n"
                       "4 server not reachable. \"file-allocator help COMMAND\" tells more.\n");
 }
 
-void help_command(const struct cli_command *cmd, struct buf *out)
+void help_command(const struct cli_syntax *x, const struct cli_command *cmd, struct buf *out)
 {
         buf_printf(out, "%s: %s\n\nExamples:\n", cmd->name, cmd->summary);
         put_lines(out, cmd->examples);
@@ -101,28 +101,28 @@ void help_command(const struct cli_command *cmd, struct buf *out)
                 put_wrapped(out, cmd->notes, 0);
         }
         buf_puts(out, "\nOptions of every command:\n");
-        put_options(out, cli_globals);
+        put_options(out, x->globals);
 }
 
 int run_help(const struct cli *c)
 {
-        const struct cli_command *cmd = c->nwords > 0 ? cli_command_find(c->words[0]) : NULL;
+        const struct cli_command *cmd = c->nwords > 0 ? cli_command_find(c->syntax, c->words[0]) : NULL;
         const char *argv[] = {"file-allocator", c->nwords > 0 ? c->words[0] : "help", NULL};
         struct cli other;
         struct err e;
         struct buf out;
 
         if (c->nwords > 0 && !cmd) { /* parsed again for the sake of its suggestion */
-                if (cli_parse(&other, 2, (char **)argv, &e))
+                if (cli_parse(&other, c->syntax, 2, (char **)argv, &e))
                         complain("%s", e.msg);
                 cli_done(&other);
                 return CLI_USAGE;
         }
         buf_init(&out, 64 * 1024);
         if (cmd)
-                help_command(cmd, &out);
+                help_command(c->syntax, cmd, &out);
         else
-                help_overview(&out);
+                help_overview(c->syntax, &out);
         print_buf(&out);
         buf_done(&out);
         return CLI_OK;

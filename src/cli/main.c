@@ -13,9 +13,9 @@ static int show_help(const struct cli *c, bool asked)
 
         buf_init(&out, 64 * 1024);
         if (c->command)
-                help_command(c->command, &out);
+                help_command(c->syntax, c->command, &out);
         else
-                help_overview(&out);
+                help_overview(c->syntax, &out);
         if (asked)
                 print_buf(&out);
         else
@@ -57,7 +57,7 @@ int main(int argc, char **argv)
         signal(SIGPIPE, SIG_IGN);
         text_locale();
         fault_init();
-        if (cli_parse(&c, argc, argv, &e)) {
+        if (cli_parse(&c, &cli_syntax, argc, argv, &e)) {
                 complain("%s", e.msg);
                 rc = CLI_USAGE;
         } else {

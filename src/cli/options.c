@@ -56,22 +56,22 @@ const char *cli_nearest(const char *word, const char *const *names, size_t n)
         return least <= 1 + len / 4 && least < len ? nearest : NULL;
 }
 
-const struct cli_command *cli_command_find(const char *name)
+const struct cli_command *cli_command_find(const struct cli_syntax *x, const char *name)
 {
-        for (size_t i = 0; i < cli_ncommands; i++)
-                if (strcmp(cli_commands[i].name, name) == 0)
-                        return &cli_commands[i];
+        for (size_t i = 0; i < x->ncommands; i++)
+                if (strcmp(x->commands[i].name, name) == 0)
+                        return &x->commands[i];
         return NULL;
 }
 
-static int unknown_command(const char *word, struct err *e)
+static int unknown_command(const struct cli_syntax *x, const char *word, struct err *e)
 {
         const char *names[MAX_NAMES], *near;
 
-        assert(cli_ncommands <= MAX_NAMES);
-        for (size_t i = 0; i < cli_ncommands; i++)
-                names[i] = cli_commands[i].name;
-        near = cli_nearest(word, names, cli_ncommands);
+        assert(x->ncommands <= MAX_NAMES);
+        for (size_t i = 0; i < x->ncommands; i++)
+                names[i] = x->commands[i].name;
+        near = cli_nearest(word, names, x->ncommands);
         if (near)
                 return err_set(e, ERR_INVALID, "there is no command \"%.60s\"; did you mean \"%s\"?", word, near);
         return err_set(e, ERR_INVALID, "there is no command \"%.60s\"; --help lists them", word);
@@ -93,7 +93,7 @@ static int unknown_option(const struct cli *c, const char *dashes, struct span w
         size_t n = names_of(c->command ? c->command->options : NULL, names, 0);
         const char *of = c->command ? c->command->name : "file-allocator";
 
-        n = names_of(cli_globals, names, n);
+        n = names_of(c->syntax->globals, names, n);
         snprintf(text, sizeof text, "%.*s", (int)word.n, word.p);
         near = cli_nearest(text, names, n);
         if (near)
@@ -114,7 +114,7 @@ static const struct cli_option *option_find(const struct cli *c, struct span nam
 {
         const struct cli_option *o = c->command ? option_in(c->command->options, name, letter) : NULL;
 
-        return o ? o : option_in(cli_globals, name, letter);
+        return o ? o : option_in(c->syntax->globals, name, letter);
 }
 
 /* argv[*i] begins with a dash; *i moves on when its value is the next word. */
@@ -160,11 +160,11 @@ static int check_words(const struct cli *c, struct err *e)
         return 0;
 }
 
-int cli_parse(struct cli *c, int argc, char **argv, struct err *e)
+int cli_parse(struct cli *c, const struct cli_syntax *x, int argc, char **argv, struct err *e)
 {
         bool only_words = false;
 
-        *c = (struct cli){0};
+        *c = (struct cli){.syntax = x};
         c->words = mem_calloc((size_t)argc + 1, sizeof *c->words);
         c->given = mem_calloc((size_t)argc + 1, sizeof *c->given);
         if (!c->words || !c->given)
@@ -176,9 +176,9 @@ int cli_parse(struct cli *c, int argc, char **argv, struct err *e)
                         if (take_option(c, argc, argv, &i, e))
                                 return -1;
                 } else if (!c->command) {
-                        c->command = cli_command_find(argv[i]);
+                        c->command = cli_command_find(x, argv[i]);
                         if (!c->command)
-                                return unknown_command(argv[i], e);
+                                return unknown_command(x, argv[i], e);
                 } else {
                         c->words[c->nwords++] = argv[i];
                 }

@@ -73,7 +73,7 @@ static int ingest(struct fake *f, const char *const *answers, size_t n, const ch
         argv[2] = (char *)url_of(f, "", url);
         while (*words)
                 argv[argc++] = (char *)*words++;
-        assert_int_equal(cli_parse(&c, argc, argv, &e), 0);
+        assert_int_equal(cli_parse(&c, &cli_syntax, argc, argv, &e), 0);
         rc = c.command->run(&c);
         cli_done(&c);
         return rc;
@@ -169,7 +169,7 @@ static void assert_key(const char *url, const char *key)
         struct api a;
         struct err e;
 
-        assert_int_equal(cli_parse(&c, 4, argv, &e), 0);
+        assert_int_equal(cli_parse(&c, &cli_syntax, 4, argv, &e), 0);
         assert_int_equal(client_open(&a, &c), 0);
         assert_string_equal(a.key, key);
         client_close(&a);
@@ -200,7 +200,7 @@ static void test_an_address_with_a_password_is_refused(void **state)
         struct err e;
 
         (void)state;
-        assert_int_equal(cli_parse(&c, 4, argv, &e), 0);
+        assert_int_equal(cli_parse(&c, &cli_syntax, 4, argv, &e), 0);
         assert_int_equal(client_open(&a, &c), CLI_USAGE);
         cli_done(&c);
 }

@@ -20,7 +20,7 @@ static int parse(struct cli *c, struct err *e, const char *const *words)
 
         for (; words[argc - 1]; argc++)
                 argv[argc] = (char *)words[argc - 1];
-        return cli_parse(c, argc, argv, e);
+        return cli_parse(c, &cli_syntax, argc, argv, e);
 }
 #define PARSE(c, e, ...) parse(c, e, (const char *const[]){__VA_ARGS__, NULL})
 
@@ -141,14 +141,14 @@ static void test_numbers_have_limits(void **state)
 static void test_the_table_is_sound(void **state)
 {
         (void)state;
-        for (size_t i = 0; i < cli_ncommands; i++) {
-                const struct cli_command *cmd = &cli_commands[i];
-                assert_ptr_equal(cli_command_find(cmd->name), cmd);
+        for (size_t i = 0; i < cli_syntax.ncommands; i++) {
+                const struct cli_command *cmd = &cli_syntax.commands[i];
+                assert_ptr_equal(cli_command_find(&cli_syntax, cmd->name), cmd);
                 assert_non_null(cmd->run);
                 assert_non_null(strstr(cmd->examples, cmd->name));
                 assert_true(cmd->min_words <= cmd->max_words);
                 for (const struct cli_option *o = cmd->options; o->name; o++) {
-                        for (const struct cli_option *p = cli_globals; p->name; p++) {
+                        for (const struct cli_option *p = cli_syntax.globals; p->name; p++) {
                                 assert_string_not_equal(o->name, p->name);
                                 assert_false(o->letter && o->letter == p->letter);
                         }
@@ -163,17 +163,17 @@ static void test_the_table_is_sound(void **state)
 static void test_help_fits_eighty_columns_and_begins_with_examples(void **state)
 {
         (void)state;
-        for (size_t i = 0; i < cli_ncommands; i++) {
+        for (size_t i = 0; i < cli_syntax.ncommands; i++) {
                 struct buf b;
                 struct span rest, line;
                 buf_init(&b, 64 * 1024);
-                help_command(&cli_commands[i], &b);
+                help_command(&cli_syntax, &cli_syntax.commands[i], &b);
                 assert_false(buf_failed(&b));
                 assert_true(strstr(buf_str(&b), "Examples:") < strstr(buf_str(&b), "Usage:"));
                 rest = buf_span(&b);
                 while (span_cut(&rest, '\n', &line))
                         if (text_width(line) > 80)
-                                fail_msg("%s: %.*s", cli_commands[i].name, (int)line.n, line.p);
+                                fail_msg("%s: %.*s", cli_syntax.commands[i].name, (int)line.n, line.p);
                 buf_done(&b);
         }
 }
@@ -186,12 +186,12 @@ static void test_every_command_is_in_the_manual(void **state)
 
         (void)state;
         assert_int_equal(file_read_all(PROJECT_DIR "/docs/cli.md", 1 << 20, &manual, &n, &e), 0);
-        for (size_t i = 0; i < cli_ncommands; i++) {
+        for (size_t i = 0; i < cli_syntax.ncommands; i++) {
                 char heading[64];
-                snprintf(heading, sizeof(heading), "`%s", cli_commands[i].name);
+                snprintf(heading, sizeof(heading), "`%s", cli_syntax.commands[i].name);
                 if (!strstr(manual, heading))
-                        fail_msg("docs/cli.md does not mention %s", cli_commands[i].name);
-                for (const struct cli_option *o = cli_commands[i].options; o->name; o++) {
+                        fail_msg("docs/cli.md does not mention %s", cli_syntax.commands[i].name);
+                for (const struct cli_option *o = cli_syntax.commands[i].options; o->name; o++) {
                         snprintf(heading, sizeof(heading), "`--%s", o->name);
                         if (!strstr(manual, heading))
                                 fail_msg("docs/cli.md does not mention --%s", o->name);
