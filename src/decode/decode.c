@@ -9,7 +9,7 @@
 
 #define META_MAX (64 * 1024)
 
-static void swallow(const char *domain, GLogLevelFlags level, const char *text, void *ctx)
+static void swallow_message(const char *domain, GLogLevelFlags level, const char *text, void *ctx)
 {
         (void)domain, (void)level, (void)text, (void)ctx;
 }
@@ -17,7 +17,7 @@ static void swallow(const char *domain, GLogLevelFlags level, const char *text, 
 int decode_init(const char *program, struct err *e)
 {
         /* a hostile file can cause ten thousands of warnings, and writing one opens files */
-        g_log_set_default_handler(swallow, NULL);
+        g_log_set_default_handler(swallow_message, NULL);
         if (vips_init(program))
                 return err_set(e, ERR_UNAVAILABLE, "libvips does not start");
         /* no code made at run time: it would differ by machine and needs executable memory */

@@ -19,7 +19,7 @@
 
 #define NOBODY 65534 /* the kernel's overflow id, which owns nothing */
 
-static int capabilities(int call, struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3])
+static int capability_call(int call, struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3])
 {
         struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
         return (int)syscall(call, &head, data);
@@ -29,7 +29,7 @@ static bool may_become_nobody(void)
 {
         const uint32_t need = 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL;
         struct __user_cap_data_struct have[_LINUX_CAPABILITY_U32S_3] = {0};
-        return geteuid() == 0 && !capabilities(SYS_capget, have) && (have[0].effective & need) == need;
+        return geteuid() == 0 && !capability_call(SYS_capget, have) && (have[0].effective & need) == need;
 }
 
 int lock_identity(struct err *e)
@@ -42,7 +42,7 @@ int lock_identity(struct err *e)
             (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY)) &&
             errno != EINVAL && errno != EPERM)
                 return err_set(e, ERR_UNAVAILABLE, "cannot become nobody: %s", strerror(errno));
-        if (chdir("/") || capabilities(SYS_capset, nothing) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+        if (chdir("/") || capability_call(SYS_capset, nothing) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
             prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || setrlimit(RLIMIT_CORE, &none))
                 return err_set(e, ERR_UNAVAILABLE, "cannot give up privileges: %s", strerror(errno));
         return 0;

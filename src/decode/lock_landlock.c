@@ -49,7 +49,7 @@ static const struct place of_documents[] = {
         {"/usr/share/tesseract-ocr", READ_ALL},
 };
 
-static int allow(int ruleset, const char *path, uint64_t rights)
+static int allow_place(int ruleset, const char *path, uint64_t rights)
 {
         struct landlock_path_beneath_attr at = {.allowed_access = rights, .parent_fd = open(path, O_PATH | O_CLOEXEC)};
         if (at.parent_fd < 0)
@@ -63,7 +63,7 @@ static int allow_all(int ruleset, const struct place *places, size_t n)
 {
         int r = 0;
         for (size_t i = 0; !r && i < n; i++)
-                r = allow(ruleset, places[i].path, places[i].rights);
+                r = allow_place(ruleset, places[i].path, places[i].rights);
         return r;
 }
 

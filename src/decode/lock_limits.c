@@ -11,7 +11,7 @@
 #define USER_THREADS  4096 /* of all processes of our user together: room for them, an end to a flood */
 
 /* Never above what we were given, which we could not have anyway. */
-static int limit(int what, rlim_t soft, rlim_t hard)
+static int set_limit(int what, rlim_t soft, rlim_t hard)
 {
         struct rlimit l;
         if (getrlimit(what, &l))
@@ -32,12 +32,13 @@ int lock_limits(unsigned cpu_seconds, struct err *e)
         rlim_t cpu = cpu_used() + cpu_seconds;
         signal(SIGXFSZ, SIG_IGN); /* past RLIMIT_FSIZE a write shall fail, not kill */
         signal(SIGPIPE, SIG_IGN);
-        if (limit(RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES) || limit(RLIMIT_FSIZE, JAIL_OUTPUT_MAX, JAIL_OUTPUT_MAX) ||
-            limit(RLIMIT_NPROC, USER_THREADS, USER_THREADS) ||
+        if (set_limit(RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES) ||
+            set_limit(RLIMIT_FSIZE, JAIL_OUTPUT_MAX, JAIL_OUTPUT_MAX) ||
+            set_limit(RLIMIT_NPROC, USER_THREADS, USER_THREADS) ||
 #ifndef FA_ASAN /* AddressSanitizer reserves terabytes of address space */
-            limit(RLIMIT_AS, ADDRESS_SPACE, ADDRESS_SPACE) ||
+            set_limit(RLIMIT_AS, ADDRESS_SPACE, ADDRESS_SPACE) ||
 #endif
-            limit(RLIMIT_CPU, cpu, cpu + 1)) /* SIGXCPU, which says what happened; a second later SIGKILL */
+            set_limit(RLIMIT_CPU, cpu, cpu + 1)) /* SIGXCPU, which says what happened; a second later SIGKILL */
                 return err_set(e, ERR_UNAVAILABLE, "cannot set limits: %s", strerror(errno));
         return 0;
 }

@@ -101,7 +101,7 @@ static const struct {
 };
 
 /* 0 or a negative errno, as libseccomp has it. */
-static int fill(scmp_filter_ctx f, bool by_name)
+static int fill_filter(scmp_filter_ctx f, bool by_name)
 {
         int r = 0;
         for (size_t i = 0; !r && i < COUNT_OF(harmless); i++)
@@ -184,7 +184,7 @@ int lock_calls(enum jail_profile profile, unsigned *locks, struct err *e)
         if (!r) /* a call of another architecture's table, such as 32-bit code makes */
                 r = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
         if (!r)
-                r = fill(f, by_name);
+                r = fill_filter(f, by_name);
         if (!r)
                 r = fill_narrow(f, by_name);
         if (!r && by_name)

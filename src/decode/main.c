@@ -66,7 +66,7 @@ struct job {
 };
 
 /* 1: a job, 0: the parent is gone, -1: not the protocol we speak. */
-static int receive(struct job *job)
+static int receive_job(struct job *job)
 {
         union {
                 struct cmsghdr head;
@@ -115,7 +115,7 @@ static int put_output(int fd, const struct decode_output *out, struct jail_reply
         return decode_output_write(out, fd, &r->entries, e);
 }
 
-static int serve(struct job *job)
+static int serve_job(struct job *job)
 {
         struct jail_reply r = {.magic = JAIL_MAGIC, .serial = job->req.serial};
         struct decode_output out;
@@ -172,8 +172,8 @@ int main(int argc, char **argv)
                 _exit(1);
         struct job job;
         int got;
-        while ((got = receive(&job)) > 0)
-                if (serve(&job))
+        while ((got = receive_job(&job)) > 0)
+                if (serve_job(&job))
                         break;
         _exit(got < 0 ? 1 : 0); /* no clean-up code of libraries: the process is worn, not broken */
 }

@@ -77,7 +77,7 @@ static int spawn_attributes(posix_spawnattr_t *at)
 }
 
 /* 0 or an errno. */
-static int spawn(const struct jail_opts *o, int sock, pid_t *pid)
+static int spawn_child(const struct jail_opts *o, int sock, pid_t *pid)
 {
         static const char *const profiles[] = JAIL_PROFILE_NAMES;
         char seconds[24], *env[16],
@@ -120,7 +120,7 @@ int child_kill(struct child *c)
 
 /* For a child that closed its socket by itself, most likely by dying: our own SIGKILL came too late to be the reason.
  */
-static const char *ending(int status)
+static const char *how_ended(int status)
 {
         if (!WIFSIGNALED(status))
                 return "it ended by itself";
@@ -192,7 +192,8 @@ static int await_hello(struct child *c, struct err *e)
         if (n < 0 && errno == ETIMEDOUT)
                 return err_set(e, ERR_UNAVAILABLE, "the decoder did not get ready within %d s", HELLO_SECONDS);
         if (n <= 0)
-                return err_set(e, ERR_UNAVAILABLE, "the decoder ended before it was ready: %s", ending(child_kill(c)));
+                return err_set(e, ERR_UNAVAILABLE, "the decoder ended before it was ready: %s",
+                               how_ended(child_kill(c)));
         if ((size_t)n != sizeof hello || hello.magic != JAIL_MAGIC || hello.version != JAIL_VERSION)
                 return err_set(e, ERR_UNAVAILABLE, "the decoder speaks another version of the protocol");
         c->locks = hello.locks & JAIL_LOCK_ALL;
@@ -206,7 +207,7 @@ int child_start(struct child *c, const struct jail_opts *o, struct err *e)
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
                 return err_set(e, ERR_UNAVAILABLE, "no socket for a decoder: %s", strerror(errno));
         pid_t pid;
-        int r = spawn(o, sv[1], &pid);
+        int r = spawn_child(o, sv[1], &pid);
         fd_close(&sv[1]);
         if (r) {
                 fd_close(&sv[0]);
@@ -222,7 +223,7 @@ int child_start(struct child *c, const struct jail_opts *o, struct err *e)
 }
 
 /* Dead, or talking without having been asked: its next answer could pass for one to this file. */
-static bool unfit(const struct child *c)
+static bool child_unfit(const struct child *c)
 {
         struct pollfd pf = {.fd = c->fd, .events = POLLIN};
         return poll(&pf, 1, 0) != 0;
@@ -244,7 +245,7 @@ int child_send(struct child *c, const struct jail_request *req, int input, int m
         memcpy(CMSG_DATA(h), (int[]){input, memfd}, 2 * sizeof(int));
         ssize_t n;
         *sent = false;
-        if (unfit(c))
+        if (child_unfit(c))
                 return err_set(e, ERR_CRASHED, "the decoder was gone or out of step");
         do
                 n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -260,7 +261,7 @@ int child_receive(struct child *c, struct mono deadline, struct jail_reply *r, s
                 return err_set(e, ERR_TIMEOUT, "decoding took longer than allowed");
         if (got <= 0)
                 return err_set(e, ERR_CRASHED, "the decoder died while working on this file: %s",
-                               ending(child_kill(c)));
+                               how_ended(child_kill(c)));
         *n = (size_t)got;
         return 0;
 }

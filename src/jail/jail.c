@@ -255,7 +255,7 @@ static int hand_over(struct jail *j, struct slot *s, const struct jail_request *
 }
 
 /* Not broken, but replaced before it makes a file pay for those before it. */
-static bool worn(const struct jail *j, struct child *c)
+static bool child_is_worn(const struct jail *j, struct child *c)
 {
         const struct jail_opts *o = &j->opts;
         c->files++;
@@ -264,12 +264,12 @@ static bool worn(const struct jail *j, struct child *c)
 }
 
 /* What the file's end means for the child and for the counters. */
-static void settle(struct jail *j, struct slot *s, int rc, const struct err *e)
+static void settle_file(struct jail *j, struct slot *s, int rc, const struct err *e)
 {
         bool crashed = rc && e->code == ERR_CRASHED, late = rc && e->code == ERR_TIMEOUT;
         if (crashed || late)
                 metrics_add(METRIC_WORKER_CRASHES, 1);
-        if (crashed || late || (s->child.pid && worn(j, &s->child)))
+        if (crashed || late || (s->child.pid && child_is_worn(j, &s->child)))
                 child_kill(&s->child);
         lock_take(&j->lock);
         j->files++;
@@ -292,7 +292,7 @@ int jail_decode(struct jail *j, int fd, const struct decode_request *req, struct
                 if (!rc) {
                         fd_close(&input);
                         rc = take_reply(j, s, &q, memfd, out, &why);
-                        settle(j, s, rc, &why);
+                        settle_file(j, s, rc, &why);
                 }
                 slot_give_back(j, s);
         }

@@ -94,7 +94,7 @@ static const char *input_fault(const struct jail_entry *x, const struct decode_r
         return t->inputs[x->wish]++ < (w->series ? w->series : 1) ? NULL : "more model inputs than asked for";
 }
 
-static bool readable(struct span s)
+static bool text_is_readable(struct span s)
 {
         for (size_t i = 0; i < s.n; i++) {
                 unsigned char c = (unsigned char)s.p[i];
@@ -117,7 +117,7 @@ static const char *text_fault(const struct jail_entry *x, const struct decode_re
                 return "text of a wrong place";
         if (t->texts && (x->part < last->part || (x->part == last->part && x->position <= last->position)))
                 return "texts out of order";
-        if (!readable(bytes))
+        if (!text_is_readable(bytes))
                 return "text that is none";
         t->text += bytes.n;
         t->last_text = *x;
@@ -147,7 +147,7 @@ static const char *entry_fault(const struct jail_entry *x, const struct decode_r
 }
 
 /* A series may be empty, anything else must be there. */
-static const char *missing(const struct decode_request *want, const struct tally *t)
+static const char *missing_wish(const struct decode_request *want, const struct tally *t)
 {
         for (size_t i = 0; i < JAIL_PRODUCTS_MAX; i++)
                 if (want->product[i].name[0] && !want->product[i].series && !t->products[i])
@@ -171,7 +171,7 @@ static const char *list_fault(uint32_t entries, const struct decode_request *wan
                 if (fault)
                         return fault;
         }
-        return t.at == memory.n ? missing(want, &t) : "bytes that belong to no entry";
+        return t.at == memory.n ? missing_wish(want, &t) : "bytes that belong to no entry";
 }
 
 /* ---- the whole ------------------------------------------------------------------------ */

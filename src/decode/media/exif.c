@@ -10,7 +10,7 @@
 
 #define TEXT_MAX 256
 
-static bool repeats(struct span field, size_t at)
+static bool text_repeats(struct span field, size_t at)
 {
         size_t rest = field.n - at - 2, n = at < 200 ? at : 200; /* the comment is cut near 256 bytes */
         return n <= rest && !memcmp(field.p, field.p + at + 2, n);
@@ -24,7 +24,7 @@ struct span exif_value(struct span field)
                         continue;
                 if (first == field.n)
                         first = i;
-                if (repeats(field, i)) {
+                if (text_repeats(field, i)) {
                         first = i;
                         break;
                 }
@@ -33,7 +33,7 @@ struct span exif_value(struct span field)
 }
 
 /* Length of the well-formed sequence at p, 0 when there is none. */
-static size_t sequence(const char *p, size_t n)
+static size_t utf8_length(const char *p, size_t n)
 {
         uint8_t c = (uint8_t)*p;
         size_t want = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
@@ -46,7 +46,7 @@ void exif_clean(struct span raw, struct buf *out)
         size_t n = 0;
         raw = span_trim(raw);
         for (size_t i = 0; i < raw.n;) {
-                size_t len = sequence(raw.p + i, raw.n - i);
+                size_t len = utf8_length(raw.p + i, raw.n - i);
                 uint8_t c = (uint8_t)raw.p[i];
                 if (c == 0)
                         break;

@@ -5,7 +5,7 @@
  */
 #include "decode/media/media.h"
 
-static uint32_t be32(struct span s, size_t at)
+static uint32_t read_be32(struct span s, size_t at)
 {
         if (s.n < 4 || at > s.n - 4)
                 return 0;
@@ -14,13 +14,13 @@ static uint32_t be32(struct span s, size_t at)
 }
 
 /* The data of a tag (ICC.1:2010 section 7.3); empty when absent or out of bounds. */
-static struct span tag(struct span profile, uint32_t signature)
+static struct span find_tag(struct span profile, uint32_t signature)
 {
-        uint32_t n = be32(profile, 128);
+        uint32_t n = read_be32(profile, 128);
         for (uint32_t i = 0; i < n && i < 100; i++) {
                 size_t at = 132 + 12 * (size_t)i;
-                uint32_t from = be32(profile, at + 4), len = be32(profile, at + 8);
-                if (be32(profile, at) == signature && from < profile.n && len <= profile.n - from)
+                uint32_t from = read_be32(profile, at + 4), len = read_be32(profile, at + 8);
+                if (read_be32(profile, at) == signature && from < profile.n && len <= profile.n - from)
                         return (struct span){profile.p + from, len};
         }
         return (struct span){0};
@@ -41,19 +41,19 @@ static void put_utf16(struct span s, struct buf *out)
 
 bool icc_description(struct span profile, struct buf *out)
 {
-        struct span d = tag(profile, 0x64657363); /* desc */
-        uint32_t type = be32(d, 0);
+        struct span d = find_tag(profile, 0x64657363); /* desc */
+        uint32_t type = read_be32(d, 0);
         struct buf raw;
         buf_init(&raw, 4096);
         if (type == 0x64657363 && d.n > 12) { /* version 2: ASCII with its length */
-                uint32_t n = be32(d, 8);
+                uint32_t n = read_be32(d, 8);
                 struct span s = {d.p + 12, n < d.n - 12 ? n : d.n - 12};
                 const char *end = s.n ? memchr(s.p, 0, s.n) : NULL;
                 if (end)
                         s.n = (size_t)(end - s.p);
                 buf_put(&raw, s.p, s.n);
-        } else if (type == 0x6d6c7563 && be32(d, 8) > 0) { /* version 4: mluc, the first language */
-                uint32_t len = be32(d, 20), from = be32(d, 24);
+        } else if (type == 0x6d6c7563 && read_be32(d, 8) > 0) { /* version 4: mluc, the first language */
+                uint32_t len = read_be32(d, 20), from = read_be32(d, 24);
                 if (from < d.n && len <= d.n - from)
                         put_utf16((struct span){d.p + from, len}, &raw);
         }
@@ -83,7 +83,8 @@ static bool is_srgb(struct span profile)
 }
 
 /* bytes through the profile to a new RGB picture; false when the profile does not work for them. */
-static bool transform(const uint8_t *px, uint32_t w, uint32_t h, int bands, struct span profile, struct picture *out)
+static bool transform_pixels(const uint8_t *px, uint32_t w, uint32_t h, int bands, struct span profile,
+                             struct picture *out)
 {
         VipsImage *in, *to = NULL;
         size_t n;
@@ -106,9 +107,9 @@ void icc_to_srgb(struct picture *p, struct span profile)
 {
         struct picture out;
         if (!profile.n || is_srgb(profile) ||
-            be32(profile, 16) != 0x52474220) /* its data colour space must be "RGB " */
+            read_be32(profile, 16) != 0x52474220) /* its data colour space must be "RGB " */
                 return;
-        if (transform(p->px, p->w, p->h, 3, profile, &out)) {
+        if (transform_pixels(p->px, p->w, p->h, 3, profile, &out)) {
                 picture_done(p);
                 *p = out;
         }
@@ -116,7 +117,7 @@ void icc_to_srgb(struct picture *p, struct span profile)
 
 bool icc_cmyk_to_srgb(const uint8_t *cmyk, uint32_t w, uint32_t h, struct span profile, struct picture *out)
 {
-        bool ok = be32(profile, 16) == 0x434d594b && transform(cmyk, w, h, 4, profile, out);
+        bool ok = read_be32(profile, 16) == 0x434d594b && transform_pixels(cmyk, w, h, 4, profile, out);
         if (!ok)
                 *out = (struct picture){0};
         return ok;

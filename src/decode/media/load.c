@@ -22,7 +22,7 @@ static const struct {
         {"image/heif", "heif", LOAD_HEIF}, {"image/avif", "avif", LOAD_HEIF},
 };
 
-static struct sniff_type look(int fd, struct err *e)
+static struct sniff_type sniff_file(int fd, struct err *e)
 {
         char head[SNIFF_HEAD], tail[SNIFF_TAIL];
         struct stat st;
@@ -43,7 +43,7 @@ static struct sniff_type look(int fd, struct err *e)
 
 static int choose_loader(int fd, struct media_file *f, enum loader *loader, struct err *e)
 {
-        struct sniff_type t = look(fd, e);
+        struct sniff_type t = sniff_file(fd, e);
         if (!t.mime)
                 return -1;
         for (size_t i = 0; t.raster && i < COUNT_OF(loaders); i++) {
@@ -59,7 +59,7 @@ static int choose_loader(int fd, struct media_file *f, enum loader *loader, stru
 }
 
 /* The header; pixels follow when they are asked for. */
-static VipsImage *load(int fd, enum loader loader, unsigned shrink)
+static VipsImage *load_header(int fd, enum loader loader, unsigned shrink)
 {
         VipsSource *src = vips_source_new_from_descriptor(fd);
         VipsImage *im = NULL;
@@ -148,7 +148,7 @@ int media_open(int fd, const struct decode_request *want, struct media_file *f, 
         *f = (struct media_file){0};
         if (choose_loader(fd, f, &loader, e))
                 return -1;
-        f->im = load(fd, loader, 1);
+        f->im = load_header(fd, loader, 1);
         if (!f->im)
                 return media_vips_error(e, "the picture's header is damaged");
         f->w = (uint32_t)f->im->Xsize;
@@ -162,7 +162,7 @@ int media_open(int fd, const struct decode_request *want, struct media_file *f, 
         }
         if (!rc && f->shrunk) {
                 g_object_unref(f->im);
-                f->im = load(fd, loader, f->shrink);
+                f->im = load_header(fd, loader, f->shrink);
                 rc = f->im ? 0 : media_vips_error(e, "the picture is damaged");
         }
         if (rc)

@@ -47,7 +47,7 @@ static const struct {
 };
 
 /* The value of an EXIF entry; empty when absent. Lives with im. */
-static struct span value(VipsImage *im, const char *field)
+static struct span field_value(VipsImage *im, const char *field)
 {
         const char *s;
         if (!vips_image_get_typeof(im, field) || vips_image_get_string(im, field, &s))
@@ -81,15 +81,17 @@ static void put_tag(struct json_out *j, size_t i, struct span v)
 static void put_gps(struct json_out *j, VipsImage *im)
 {
         double lat, lon, alt;
-        if (!exif_degrees(value(im, "exif-ifd3-GPSLatitude"), value(im, "exif-ifd3-GPSLatitudeRef"), &lat) ||
-            !exif_degrees(value(im, "exif-ifd3-GPSLongitude"), value(im, "exif-ifd3-GPSLongitudeRef"), &lon))
+        if (!exif_degrees(field_value(im, "exif-ifd3-GPSLatitude"), field_value(im, "exif-ifd3-GPSLatitudeRef"),
+                          &lat) ||
+            !exif_degrees(field_value(im, "exif-ifd3-GPSLongitude"), field_value(im, "exif-ifd3-GPSLongitudeRef"),
+                          &lon))
                 return;
         json_key(j, "gps");
         json_obj(j);
         json_kv_fixed(j, "latitude", lat, 7);
         json_kv_fixed(j, "longitude", lon, 7);
-        if (exif_number(value(im, "exif-ifd3-GPSAltitude"), &alt)) {
-                struct span ref = value(im, "exif-ifd3-GPSAltitudeRef");
+        if (exif_number(field_value(im, "exif-ifd3-GPSAltitude"), &alt)) {
+                struct span ref = field_value(im, "exif-ifd3-GPSAltitudeRef");
                 bool below = ref.n && (ref.p[0] == '1' || ref.p[0] == 'B'); /* 1, or libexif's "Below sea level" */
                 json_kv_fixed(j, "altitude", below ? -alt : alt, 2);
         }
@@ -117,7 +119,7 @@ void media_meta(const struct media_file *f, const struct palette *palette, struc
         json_key(&j, "exif");
         json_obj(&j);
         for (size_t i = 0; i < COUNT_OF(tags); i++)
-                put_tag(&j, i, value(f->im, tags[i].field));
+                put_tag(&j, i, field_value(f->im, tags[i].field));
         if (vips_image_get_typeof(f->im, "exif-ifd0-Orientation"))
                 json_kv_int(&j, "Orientation", f->orientation);
         put_gps(&j, f->im);

@@ -26,7 +26,7 @@ static bool is_new(const struct palette *p, const uint8_t c[3])
 }
 
 /* The fullest bin whose mean is new; its count is taken. False when none is left. */
-static bool pick(struct bin *bins, struct palette *out)
+static bool pick_colour(struct bin *bins, struct palette *out)
 {
         for (;;) {
                 struct bin *best = bins;
@@ -60,6 +60,6 @@ void picture_palette(const struct picture *p, struct palette *out)
                 for (int k = 0; k < 3; k++)
                         b->sum[k] += c[k];
         }
-        while (out->n < COUNT_OF(out->rgb) && pick(bins, out))
+        while (out->n < COUNT_OF(out->rgb) && pick_colour(bins, out))
                 ;
 }

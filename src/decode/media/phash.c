@@ -14,7 +14,7 @@
 #define LOW  8
 
 /* cos((2x+1) u pi / 64) for u = 1 to 8, in 1/16384. */
-static void cosines(int64_t t[LOW][SIDE])
+static void fill_cosines(int64_t t[LOW][SIDE])
 {
         for (int u = 0; u < LOW; u++)
                 for (int x = 0; x < SIDE; x++)
@@ -30,7 +30,7 @@ static int by_value(const void *a, const void *b)
 static uint64_t hash_of(const uint8_t *rgb)
 {
         int64_t t[LOW][SIDE], rows[SIDE][LOW], c[LOW * LOW], sorted[LOW * LOW];
-        cosines(t);
+        fill_cosines(t);
         for (int y = 0; y < SIDE; y++) {
                 for (int u = 0; u < LOW; u++) {
                         rows[y][u] = 0;

@@ -92,7 +92,7 @@ struct raw {
 
 /* Replace *im by what op made of it. next is looked at after op has run, which is an argument too: hence its address.
  */
-static int step(VipsImage **im, VipsImage *const *next, int failed)
+static int replace_image(VipsImage **im, VipsImage *const *next, int failed)
 {
         if (failed)
                 return -1;
@@ -112,7 +112,7 @@ static int to_known_space(VipsImage **im)
         case VIPS_INTERPRETATION_scRGB:
                 if ((*im)->Bands < 3 && (*im)->Type != VIPS_INTERPRETATION_LABQ)
                         return 0;
-                return step(im, &t, vips_colourspace(*im, &t, VIPS_INTERPRETATION_sRGB, NULL));
+                return replace_image(im, &t, vips_colourspace(*im, &t, VIPS_INTERPRETATION_sRGB, NULL));
         default:
                 return 0;
         }
@@ -122,7 +122,7 @@ static int to_bands(VipsImage **im, bool cmyk)
 {
         VipsImage *t = NULL;
         int bands = (*im)->Bands, keep = cmyk ? 4 : bands > 4 ? 3 : bands;
-        return keep == bands ? 0 : step(im, &t, vips_extract_band(*im, &t, 0, "n", keep, NULL));
+        return keep == bands ? 0 : replace_image(im, &t, vips_extract_band(*im, &t, 0, "n", keep, NULL));
 }
 
 static int to_bytes(VipsImage **im, bool *real)
@@ -132,9 +132,9 @@ static int to_bytes(VipsImage **im, bool *real)
         if ((*im)->BandFmt == VIPS_FORMAT_UCHAR)
                 return 0;
         if ((*im)->BandFmt == VIPS_FORMAT_USHORT)
-                return step(im, &t, vips_msb(*im, &t, NULL));
+                return replace_image(im, &t, vips_msb(*im, &t, NULL));
         *real = true;
-        return step(im, &t, vips_cast_float(*im, &t, NULL));
+        return replace_image(im, &t, vips_cast_float(*im, &t, NULL));
 }
 
 /* Average whole blocks while the rows stream by, so that a large picture never lies in memory as a whole. */
@@ -146,12 +146,12 @@ static int to_shrunk(VipsImage **im, const struct media_file *f)
                 return 0;
         if (bands == 2 || (bands == 4 && (*im)->Type != VIPS_INTERPRETATION_CMYK)) {
                 VipsArrayDouble *white = vips_array_double_newv(1, 255.0);
-                int r = step(im, &t, vips_flatten(*im, &t, "background", white, NULL));
+                int r = replace_image(im, &t, vips_flatten(*im, &t, "background", white, NULL));
                 vips_area_unref(VIPS_AREA(white));
                 if (r)
                         return -1;
         }
-        return step(im, &t, vips_shrink(*im, &t, f->shrink, f->shrink, NULL));
+        return replace_image(im, &t, vips_shrink(*im, &t, f->shrink, f->shrink, NULL));
 }
 
 static int raw_read(const struct media_file *f, struct raw *raw, struct err *e)

@@ -28,7 +28,7 @@ static void taps_done(struct taps *t)
         mem_free(t->k);
 }
 
-static double triangle(double x)
+static double triangle_weight(double x)
 {
         x = fabs(x);
         return x < 1 ? 1 - x : 0;
@@ -54,7 +54,7 @@ static int taps_new(struct taps *t, uint32_t in, double from, double len, uint32
                 hi = hi > (int64_t)in ? (int64_t)in : hi <= lo ? lo + 1 : hi;
                 uint32_t n = (uint32_t)(hi - lo);
                 for (uint32_t j = 0; j < n; j++)
-                        sum += w[j] = triangle(((double)(lo + j) - centre + 0.5) / stretch);
+                        sum += w[j] = triangle_weight(((double)(lo + j) - centre + 0.5) / stretch);
                 for (uint32_t j = 0; j < n; j++) /* weights are never negative: half away from zero is floor(x+0.5) */
                         t->k[(size_t)i * t->most + j] =
                                 sum > 0 ? (int32_t)(w[j] * (1.0 / sum) * (1 << BITS) + 0.5) : (1 << BITS) / (int32_t)n;
@@ -155,7 +155,7 @@ static bool have_avx2(void)
 #endif
 }
 
-static void across(bool wide, const uint8_t *in, const struct taps *t, uint32_t out_w, uint8_t *out)
+static void resize_across(bool wide, const uint8_t *in, const struct taps *t, uint32_t out_w, uint8_t *out)
 {
 #ifdef __x86_64__
         if (wide) {
@@ -167,7 +167,7 @@ static void across(bool wide, const uint8_t *in, const struct taps *t, uint32_t 
         row_across(in, t, out_w, out);
 }
 
-static void down(bool wide, const uint8_t *in, size_t n, const int32_t *k, uint32_t count, uint8_t *out)
+static void resize_down(bool wide, const uint8_t *in, size_t n, const int32_t *k, uint32_t count, uint8_t *out)
 {
         size_t done = 0;
 #ifdef __x86_64__
@@ -178,8 +178,8 @@ static void down(bool wide, const uint8_t *in, size_t n, const int32_t *k, uint3
         row_down(in, done, n, k, count, out);
 }
 
-static int run(const struct picture *in, const struct taps *tx, const struct taps *ty, struct picture *out,
-               struct err *e)
+static int resize_both(const struct picture *in, const struct taps *tx, const struct taps *ty, struct picture *out,
+                       struct err *e)
 {
         uint32_t top = ty->first[0], bottom = ty->first[out->h - 1] + ty->count[out->h - 1];
         size_t n = (size_t)out->w * 3;
@@ -188,10 +188,10 @@ static int run(const struct picture *in, const struct taps *tx, const struct tap
         if (picture_new(&mid, out->w, bottom - top, e))
                 return -1;
         for (uint32_t y = top; y < bottom; y++)
-                across(wide, in->px + (size_t)y * in->w * 3, tx, out->w, mid.px + (y - top) * n);
+                resize_across(wide, in->px + (size_t)y * in->w * 3, tx, out->w, mid.px + (y - top) * n);
         for (uint32_t y = 0; y < out->h; y++)
-                down(wide, mid.px + (ty->first[y] - top) * n, n, ty->k + (size_t)y * ty->most, ty->count[y],
-                     out->px + y * n);
+                resize_down(wide, mid.px + (ty->first[y] - top) * n, n, ty->k + (size_t)y * ty->most, ty->count[y],
+                            out->px + y * n);
         picture_done(&mid);
         return 0;
 }
@@ -209,7 +209,7 @@ int picture_resize(const struct picture *in, struct box box, uint32_t w, uint32_
         if (!rc) {
                 rc = taps_new(&ty, in->h, box.y, box.h, h, e);
                 if (!rc) {
-                        rc = run(in, &tx, &ty, out, e);
+                        rc = resize_both(in, &tx, &ty, out, e);
                         taps_done(&ty);
                 }
                 taps_done(&tx);
