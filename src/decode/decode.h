@@ -34,8 +34,6 @@ int decode_output_add(struct decode_output *o, struct jail_entry entry, void *by
 /* Table and bytes as the protocol lays them out, to an empty file; the number of entries in *entries. */
 int decode_output_write(const struct decode_output *o, int fd, uint32_t *entries, struct err *e) MUST_CHECK;
 void decode_output_done(struct decode_output *o);
-/* The first piece of this kind that fulfils the wish; NULL when there is none. */
-const struct decode_piece *decode_output_find(const struct decode_output *o, enum jail_entry_kind kind, uint32_t wish);
 
 /* ---- the program's start --------------------------------------------------------------- */
 

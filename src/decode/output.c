@@ -17,14 +17,6 @@ int decode_output_add(struct decode_output *o, struct jail_entry entry, void *by
         return 0;
 }
 
-const struct decode_piece *decode_output_find(const struct decode_output *o, enum jail_entry_kind kind, uint32_t wish)
-{
-        for (size_t i = 0; i < o->n; i++)
-                if (o->piece[i].entry.kind == kind && o->piece[i].entry.wish == wish)
-                        return &o->piece[i];
-        return NULL;
-}
-
 int decode_output_write(const struct decode_output *o, int fd, uint32_t *entries, struct err *e)
 {
         size_t n = o->n + 1, sum = n * sizeof(struct jail_entry) + o->meta.n;

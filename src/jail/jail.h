@@ -76,12 +76,8 @@ struct decode_result {
 int jail_decode(struct jail *j, int fd, const struct decode_request *req, struct decode_result *out,
                 struct err *e) MUST_CHECK;
 void decode_result_done(struct decode_result *r); /* twice is fine */
-/* The product of this name; empty when there is none. */
-struct span decode_result_product(const struct decode_result *r, const char *name);
 /* The first input made for the request's i-th wish; empty when there is none. */
 struct span decode_result_input(const struct decode_result *r, unsigned wish);
-/* "image/webp". */
-const char *jail_type_name(enum jail_type t);
 
 struct jail_state {
         unsigned running, busy;

@@ -5,17 +5,17 @@
 #include <sys/mman.h>
 #include "jail/jail_priv.h"
 
-const char *jail_type_name(enum jail_type t)
+static const char *type_name(uint32_t t)
 {
         static const char *const names[] = JAIL_TYPE_NAMES;
-        assert((unsigned)t < COUNT_OF(names));
+        assert(t < COUNT_OF(names));
         return names[t];
 }
 
 /* number counts from 1. */
 static struct decode_product product_of(const struct jail_product_wish *w, unsigned number, struct span bytes)
 {
-        struct decode_product p = {.media_type = jail_type_name((enum jail_type)w->type), .bytes = bytes};
+        struct decode_product p = {.media_type = type_name(w->type), .bytes = bytes};
         int head = (int)strcspn(w->name, "#");
         if (w->series)
                 snprintf(p.name, sizeof p.name, "%.*s%u%s", head, w->name, number, w->name + head + 1);
@@ -82,14 +82,6 @@ int jail_list_reply(const struct jail_reply *r, const struct decode_request *wan
                         out->texts[out->ntexts++] = text_of(&x, bytes);
         }
         return 0;
-}
-
-struct span decode_result_product(const struct decode_result *r, const char *name)
-{
-        for (size_t i = 0; i < r->nproducts; i++)
-                if (!strcmp(r->products[i].name, name))
-                        return r->products[i].bytes;
-        return (struct span){0};
 }
 
 struct span decode_result_input(const struct decode_result *r, unsigned wish)

@@ -29,6 +29,15 @@ static const struct decode_request everything = {
 /* What the fake decoder's shortest answer fits. */
 static const struct decode_request bare = {.max_pixels = 1000};
 
+/* The product of this name; empty when there is none. */
+static inline struct span product_named(const struct decode_result *r, const char *name)
+{
+        for (size_t i = 0; i < r->nproducts; i++)
+                if (!strcmp(r->products[i].name, name))
+                        return r->products[i].bytes;
+        return (struct span){0};
+}
+
 static inline struct jail *open_jail(const char *program, unsigned children, double seconds, unsigned recycle)
 {
         struct jail *j;

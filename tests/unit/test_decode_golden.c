@@ -52,10 +52,9 @@ static const uint8_t *decode(const char *file, struct decode_output *out)
         if (decode_file(fd, &want, out, &e))
                 fail_msg("%s: %s", file, e.msg);
         close(fd);
-        const struct decode_piece *input = decode_output_find(out, JAIL_INPUT, 0);
-        assert_non_null(input);
-        assert_int_equal(input->entry.length, RGB);
-        return input->bytes;
+        assert_int_equal(out->n, 1);
+        assert_int_equal(out->piece[0].entry.length, RGB);
+        return out->piece[0].bytes;
 }
 
 /* A model input value back to the grey level it came from: (x-127)/128. */

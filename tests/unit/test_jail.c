@@ -47,8 +47,8 @@ static void every_format_decodes(void **state)
                 assert_int_equal(r.ninputs, 1);
                 assert_int_equal(decode_result_input(&r, 0).n, 26 * 26 * 3);
                 assert_int_equal(r.nproducts, 2);
-                assert_memory_equal(decode_result_product(&r, "thumb.webp").p + 8, "WEBP", 4);
-                assert_memory_equal(decode_result_product(&r, "preview.jpg").p, "\xff\xd8\xff", 3);
+                assert_memory_equal(product_named(&r, "thumb.webp").p + 8, "WEBP", 4);
+                assert_memory_equal(product_named(&r, "preview.jpg").p, "\xff\xd8\xff", 3);
                 assert_true(r.meta.p[0] == '{' && r.meta.p[r.meta.n - 1] == '}' && utf8_valid(r.meta));
                 decode_result_done(&r);
                 close(fd);

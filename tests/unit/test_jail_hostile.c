@@ -66,9 +66,9 @@ static void honest_answer_comes_as_lists(void **state)
                 assert_string_equal(r.products[i].name, names[i]);
                 assert_string_equal(r.products[i].media_type, i ? "image/jpeg" : "image/webp");
         }
-        assert_true(span_eq(decode_result_product(&r, "thumb.webp"), "aaaaaaaaaa"));
-        assert_true(span_eq(decode_result_product(&r, "frame-2.jpg"), "bbbbbbbbbbb"));
-        assert_null(decode_result_product(&r, "frame-#.jpg").p);
+        assert_true(span_eq(product_named(&r, "thumb.webp"), "aaaaaaaaaa"));
+        assert_true(span_eq(product_named(&r, "frame-2.jpg"), "bbbbbbbbbbb"));
+        assert_null(product_named(&r, "frame-#.jpg").p);
         assert_int_equal(r.ninputs, 4);
         assert_int_equal(decode_result_input(&r, 0).n, 12);
         assert_ptr_equal(decode_result_input(&r, 1).p, r.inputs[1].bytes.p);

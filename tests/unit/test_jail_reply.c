@@ -4,17 +4,14 @@
  * everything that can be asked for; each lie is that reply with one thing
  * changed, and must be refused with the words that belong to it.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <string.h>
-#include <cmocka.h>
+#include "jail_help.h"
+
 #include "jail/jail_priv.h"
 
 #define ENTRIES_ROOM 16
 #define BYTES_ROOM   4096
 
-static const struct decode_request everything = {
+static const struct decode_request wishes = {
         .max_pixels = 1000,
         .max_text = 64,
         .product = {{.name = "thumb.webp", .type = JAIL_WEBP, .size = 16},
@@ -45,7 +42,7 @@ static void add(struct answer *a, struct jail_entry x, const char *bytes)
 static struct answer honest(void)
 {
         struct answer a = {
-                .req = {.magic = JAIL_MAGIC, .serial = 5, .want = everything},
+                .req = {.magic = JAIL_MAGIC, .serial = 5, .want = wishes},
                 .r = {.magic = JAIL_MAGIC, .serial = 5, .width = 20, .height = 10, .pages = 5, .format = "png"},
                 .n = sizeof a.r,
         };
@@ -108,9 +105,9 @@ static void honest_answer_is_taken_apart(void **state)
                 fail_msg("%s", e.msg);
         assert_true(span_eq(d.meta, "{\"a\":1}"));
         assert_int_equal(d.nproducts, 3);
-        assert_true(span_eq(decode_result_product(&d, "thumb.webp"), "RIFF"));
-        assert_true(span_eq(decode_result_product(&d, "frame-1.jpg"), "first"));
-        assert_true(span_eq(decode_result_product(&d, "frame-2.jpg"), "second"));
+        assert_true(span_eq(product_named(&d, "thumb.webp"), "RIFF"));
+        assert_true(span_eq(product_named(&d, "frame-1.jpg"), "first"));
+        assert_true(span_eq(product_named(&d, "frame-2.jpg"), "second"));
         assert_string_equal(d.products[2].media_type, "image/jpeg");
         assert_int_equal(d.ninputs, 3);
         assert_true(span_eq(decode_result_input(&d, 0), "rgbrgb"));
@@ -514,14 +511,14 @@ static void names_of_products_are_fit_for_files(void **state)
 static void wishes_must_make_sense(void **state)
 {
         (void)state;
-        struct decode_request q = everything;
+        struct decode_request q = wishes;
         assert_true(accepted(&q));
         q.reader = JAIL_READER_COUNT;
         assert_false(accepted(&q));
-        q = everything;
+        q = wishes;
         q.max_text = JAIL_OUTPUT_MAX + 1;
         assert_false(accepted(&q));
-        q = everything;
+        q = wishes;
         q.product[1].series = JAIL_SERIES_MAX + 1;
         assert_false(accepted(&q));
         static const struct jail_input_wish wrong[] = {
@@ -542,7 +539,7 @@ static void wishes_must_make_sense(void **state)
                  .series = JAIL_SERIES_MAX + 1},
         };
         for (size_t i = 0; i < COUNT_OF(wrong); i++) {
-                q = everything;
+                q = wishes;
                 q.input[0] = wrong[i];
                 if (accepted(&q))
                         fail_msg("input %zu", i);
