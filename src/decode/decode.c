@@ -5,7 +5,7 @@
 #include <vips/vips.h>
 #include <vips/vector.h>
 #include "decode/decode_priv.h"
-#include "decode/warmup_files.h"
+#include "decode/warmup_files_priv.h"
 
 #define META_MAX (64 * 1024)
 

@@ -6,7 +6,7 @@
  */
 #include <vips/vips.h>
 #include "decode/decode_priv.h"
-#include "decode/media/media.h"
+#include "decode/media/media_priv.h"
 
 #define HASH_FROM  256  /* the picture the hash is taken of when no product is made */
 #define SIDE_LIMIT 8192 /* of anything a request may ask for */

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "decode/lock.h"
+#include "decode/lock_priv.h"
 
 #define NOBODY 65534 /* the kernel's overflow id, which owns nothing */
 

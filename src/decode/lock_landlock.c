@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "decode/lock.h"
+#include "decode/lock_priv.h"
 #include "jail/kernel.h"
 
 /* struct landlock_ruleset_attr as of ABI 6, which headers of a Debian 12 lack; older kernels take zeros at its end. */
@@ -67,8 +67,10 @@ static int allow_all(int ruleset, const struct place *places, size_t n)
         return r;
 }
 
+enum places { PLACES_LIBRARIES = 1, PLACES_DOCUMENTS = 2 };
+
 /* 1 locked, 0 the kernel does not offer it. Rulesets add up: what may be opened must be in each of them. */
-static int restrict_to(bool with_libraries, bool with_documents, struct err *e)
+static int restrict_to(unsigned places, struct err *e)
 {
         int abi = jail_landlock_abi();
         if (!abi)
@@ -76,9 +78,9 @@ static int restrict_to(bool with_libraries, bool with_documents, struct err *e)
         struct rights rights = all_rights(abi);
         int ruleset = (int)syscall(SYS_landlock_create_ruleset, &rights, sizeof rights, 0);
         int r = ruleset < 0 ? -1 : 0;
-        if (!r && with_libraries)
+        if (!r && places & PLACES_LIBRARIES)
                 r = allow_all(ruleset, libraries, COUNT_OF(libraries));
-        if (!r && with_documents)
+        if (!r && places & PLACES_DOCUMENTS)
                 r = allow_all(ruleset, of_documents, COUNT_OF(of_documents));
         if (!r)
                 r = (int)syscall(SYS_landlock_restrict_self, ruleset, 0);
@@ -90,7 +92,7 @@ static int restrict_to(bool with_libraries, bool with_documents, struct err *e)
 
 int lock_files(enum jail_profile profile, unsigned *locks, struct err *e)
 {
-        int r = restrict_to(true, profile == JAIL_DOCUMENTS, e);
+        int r = restrict_to(PLACES_LIBRARIES | (profile == JAIL_DOCUMENTS ? PLACES_DOCUMENTS : 0), e);
         if (r > 0)
                 *locks |= JAIL_LOCK_FILES;
         return r < 0 ? -1 : 0;
@@ -100,5 +102,5 @@ int lock_files_of(enum jail_profile profile, struct err *e)
 {
         if (profile == JAIL_MEDIA)
                 return 0;
-        return restrict_to(false, true, e) < 0 ? -1 : 0;
+        return restrict_to(PLACES_DOCUMENTS, e) < 0 ? -1 : 0;
 }

@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
-#include "decode/lock.h"
+#include "decode/lock_priv.h"
 
 #define ADDRESS_SPACE (1ul << 30)
 #define OPEN_FILES    64

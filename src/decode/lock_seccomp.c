@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-#include "decode/lock.h"
+#include "decode/lock_priv.h"
 #include "jail/kernel.h"
 
 /* Exactly what pthread_create asks for: no process, no name space. */

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "decode/decode.h"
-#include "decode/lock.h"
+#include "decode/lock_priv.h"
 
 #define CPU_SECONDS_MOST 1000000
 

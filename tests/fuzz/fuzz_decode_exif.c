@@ -2,7 +2,7 @@
 /* Text that libvips made of hostile EXIF, and profiles: whatever goes in, short well-formed text comes out. */
 #include <math.h>
 #include <stdlib.h>
-#include "decode/media/media.h"
+#include "decode/media/media_priv.h"
 
 static void demand(bool holds)
 {

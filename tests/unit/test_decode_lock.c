@@ -7,7 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <seccomp.h>
-#include "decode/lock.h"
+#include "decode/lock_priv.h"
 #include "jail/kernel.h"
 #include "jail_help.h"
 

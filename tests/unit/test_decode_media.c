@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "decode/decode.h"
-#include "decode/media/media.h"
+#include "decode/media/media_priv.h"
 
 static int setup(void **state)
 {
@@ -36,10 +36,10 @@ static void alpha_is_blended_over_white(void **state)
         const uint8_t want[] = {10, 20, 30, 255, 255, 255, 127, 127, 127};
         uint8_t rgb[12];
         memcpy(rgb, rgba, sizeof rgba);
-        pixels_blend_white(rgb, 4, 3, rgb);
+        samples_blend_white(rgb, 4, 3, rgb);
         assert_memory_equal(rgb, want, sizeof want);
         uint8_t grey[6] = {5, 9};
-        pixels_blend_white(grey, 1, 2, grey);
+        samples_blend_white(grey, 1, 2, grey);
         assert_memory_equal(grey, ((uint8_t[]){5, 5, 5, 9, 9, 9}), 6);
 }
 
@@ -48,7 +48,7 @@ static void cmyk_follows_adobes_formula(void **state)
         (void)state;
         const uint8_t cmyk[] = {0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 255, 128, 64, 32, 100};
         uint8_t rgb[12];
-        pixels_from_cmyk(cmyk, 4, rgb);
+        samples_from_cmyk(cmyk, 4, rgb);
         assert_memory_equal(rgb, ((uint8_t[]){255, 255, 255, 0, 255, 255, 0, 0, 0, 77, 116, 136}), 12);
 }
 
@@ -56,9 +56,9 @@ static void floats_are_scaled_by_their_range(void **state)
 {
         (void)state;
         uint8_t out[3];
-        pixels_from_float((const float[]){0, 0.5f, 1}, 1, 3, out);
+        samples_from_float((const float[]){0, 0.5f, 1}, 1, 3, out);
         assert_memory_equal(out, ((uint8_t[]){0, 128, 255}), 3);
-        pixels_from_float((const float[]){0, 65535, (float)NAN}, 1, 3, out);
+        samples_from_float((const float[]){0, 65535, (float)NAN}, 1, 3, out);
         assert_memory_equal(out, ((uint8_t[]){0, 255, 0}), 3);
 }
 

@@ -3,7 +3,7 @@
  * Thumbnails and previews. The pixels come from a bare memory image, so that
  * no EXIF (places!) and no profile can travel into what is shown to others.
  */
-#include "decode/media/media.h"
+#include "decode/media/media_priv.h"
 
 #define WEBP_QUALITY 75
 #define JPEG_QUALITY 82

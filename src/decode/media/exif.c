@@ -6,7 +6,7 @@
  */
 #include <math.h>
 #include <string.h>
-#include "decode/media/media.h"
+#include "decode/media/media_priv.h"
 
 #define TEXT_MAX 256
 

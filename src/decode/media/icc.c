@@ -3,7 +3,7 @@
  * Colour profiles. The conversion itself is libvips' (lcms); reading a
  * profile's name is ours, and is the part that must survive any bytes.
  */
-#include "decode/media/media.h"
+#include "decode/media/media_priv.h"
 
 static uint32_t read_be32(struct span s, size_t at)
 {

@@ -3,7 +3,7 @@
  * The JSON about a picture. A fixed table says which EXIF entries go in and
  * whether they are text or numbers: whatever else a file holds stays out.
  */
-#include "decode/media/media.h"
+#include "decode/media/media_priv.h"
 
 enum tag_kind { TAG_TEXT, TAG_NUMBER };
 

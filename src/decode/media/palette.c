@@ -4,7 +4,7 @@
  * its fullest bins, each far enough from those already chosen, and of each
  * the true mean of its pixels.
  */
-#include "decode/media/media.h"
+#include "decode/media/media_priv.h"
 
 #define BINS     4096
 #define DISTANCE (56 * 56) /* squared, in RGB: closer colours count as one */

@@ -8,7 +8,7 @@
  */
 #include <math.h>
 #include <stdlib.h>
-#include "decode/media/media.h"
+#include "decode/media/media_priv.h"
 
 #define SIDE 32
 #define LOW  8

@@ -7,7 +7,7 @@
  * cropping first would change the edge by a grey level.
  */
 #include <math.h>
-#include "decode/media/media.h"
+#include "decode/media/media_priv.h"
 #ifdef __x86_64__
 #include <immintrin.h>
 #endif

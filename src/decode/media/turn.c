@@ -3,7 +3,7 @@
  * Turning pixels upright. The hard thing is the cache: a quarter turn walks
  * one side of the picture across rows, so it goes by small tiles.
  */
-#include "decode/media/media.h"
+#include "decode/media/media_priv.h"
 
 #define TILE 32
 

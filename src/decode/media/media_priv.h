@@ -5,13 +5,15 @@
  * (g_free), because libvips hands most of it out. Functions of this folder
  * return 0 or -1 with a message fit for the person who uploaded the file.
  */
-#ifndef FA_DECODE_MEDIA_H
-#define FA_DECODE_MEDIA_H
+#ifndef FA_DECODE_MEDIA_PRIV_H
+#define FA_DECODE_MEDIA_PRIV_H
 
 #include <vips/vips.h>
 #include "base/base.h"
 #include "jail/protocol.h"
 #include "json/json.h"
+
+/* ---- picture.c ------------------------------------------------------------------ */
 
 /* Rows top-down, three bytes a pixel, no padding. */
 struct picture {
@@ -35,10 +37,13 @@ struct media_file {
 };
 int media_open(int fd, const struct decode_request *want, struct media_file *f, struct err *e) MUST_CHECK;
 void media_close(struct media_file *f);
-/* The largest whole factor that keeps every model's crop and every product above its size. Pure. */
-unsigned media_shrink(uint32_t w, uint32_t h, const struct decode_request *want);
 /* ERR_CORRUPT with libvips' reason made printable, or ERR_OOM. Clears libvips' buffer. */
 int media_vips_error(struct err *e, const char *what);
+
+/* ---- shrink.c --------------------------------------------------------------------- */
+
+/* The largest whole factor that keeps every model's crop and every product above its size. Pure. */
+unsigned media_shrink(uint32_t w, uint32_t h, const struct decode_request *want);
 
 /* ---- pixels.c: from a lazy image to RGB --------------------------------------- */
 
@@ -48,10 +53,13 @@ int media_vips_error(struct err *e, const char *what);
  * Both upright.
  */
 int media_pixels(const struct media_file *f, struct picture *model, struct picture *view, struct err *e) MUST_CHECK;
-void pixels_blend_white(const uint8_t *in, unsigned bands, size_t n,
-                        uint8_t *rgb);                                           /* bands 1 to 4; may work in place */
-void pixels_from_cmyk(const uint8_t *in, size_t n, uint8_t *rgb);                /* may work in place */
-void pixels_from_float(const float *in, unsigned bands, size_t n, uint8_t *out); /* scaled to 0..255 by its range */
+
+/* ---- samples.c: arithmetic, pure --------------------------------------------------- */
+
+/* bands 1 to 4; may work in place */
+void samples_blend_white(const uint8_t *in, unsigned bands, size_t n, uint8_t *rgb);
+void samples_from_cmyk(const uint8_t *in, size_t n, uint8_t *rgb);                /* may work in place */
+void samples_from_float(const float *in, unsigned bands, size_t n, uint8_t *out); /* scaled to 0..255 by its range */
 
 /* ---- turn.c --------------------------------------------------------------------- */
 

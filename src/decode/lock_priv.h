@@ -8,8 +8,8 @@
  * and leaves its bit of *locks (enum jail_lock) unset; where it offers them and
  * then refuses, the step fails and the decoder does not start.
  */
-#ifndef FA_DECODE_LOCK_H
-#define FA_DECODE_LOCK_H
+#ifndef FA_DECODE_LOCK_PRIV_H
+#define FA_DECODE_LOCK_PRIV_H
 
 #include "base/base.h"
 #include "jail/protocol.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tiny pictures of warmup_files.c, one per format. */
-#ifndef FA_DECODE_WARMUP_FILES_H
-#define FA_DECODE_WARMUP_FILES_H
+#ifndef FA_DECODE_WARMUP_FILES_PRIV_H
+#define FA_DECODE_WARMUP_FILES_PRIV_H
 
 #include <stddef.h>
 #include "decode/decode.h"
