@@ -74,7 +74,7 @@ void help_overview(const struct cli_syntax *x, struct buf *out)
                  "File Allocator " FA_VERSION " keeps files, groups photos into folders and finds them by meaning.\n\n"
                  "Examples:\n"
                  "  file-allocator serve                       start the server on port 8000\n"
-                 "  file-allocator ingest ~/Pictures           upload a folder, resume if interrupted\n"
+                 "  file-allocator ingest ~/Pictures           upload a folder; run it again to resume\n"
                  "  file-allocator search dog on a beach       find pictures by what they show\n"
                  "  file-allocator get ID                      download a file\n\n"
                  "Commands:\n");
@@ -83,7 +83,7 @@ void help_overview(const struct cli_syntax *x, struct buf *out)
         buf_puts(out, "\nOptions of every command:\n");
         put_options(out, x->globals);
         buf_puts(out, "\nExit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 partly failed,\n"
-                      "4 server not reachable. \"file-allocator help COMMAND\" tells more.\n");
+                      "4 server not reachable. \"file-allocator help COMMAND\" has the details.\n");
 }
 
 void help_command(const struct cli_syntax *x, const struct cli_command *cmd, struct buf *out)

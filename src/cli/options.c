@@ -155,7 +155,7 @@ static int check_words(const struct cli *c, struct err *e)
         if (c->nwords < cmd->min_words)
                 return err_set(e, ERR_INVALID, "%s needs: %s", cmd->name, cmd->usage);
         if (c->nwords > cmd->max_words)
-                return err_set(e, ERR_INVALID, "%s does not know what to do with \"%.60s\"", cmd->name,
+                return err_set(e, ERR_INVALID, "%s: unexpected argument \"%.60s\"", cmd->name,
                                c->words[cmd->max_words]);
         return 0;
 }

@@ -86,7 +86,7 @@ static void test_mistakes_are_answered_with_what_was_meant(void **state)
                 {{"serve", "--prot", "1"}, "did you mean --port?"},
                 {{"search", "-Z", "x"}, "has no option -Z"},
                 {{"search"}, "search needs: QUERY"},
-                {{"version", "now"}, "does not know what to do with \"now\""},
+                {{"version", "now"}, "version: unexpected argument \"now\""},
                 {{"search", "x", "--limit"}, "--limit needs a value"},
                 {{"search", "x", "--json=1"}, "--json takes no value"},
         };

@@ -52,7 +52,7 @@ static void every_fixed_combination_is_there_at_zero(void **state)
         assert_true(has_line("clusters_created_total 0"));
         assert_true(has_line("ingest_latency_seconds_bucket{request_type=\"put\",le=\"+Inf\"} 0"));
         assert_true(has_line("# TYPE queue_depth gauge"));
-        assert_true(has_line("# HELP clusters_created_total Folders founded by the service."));
+        assert_true(has_line("# HELP clusters_created_total Folders created by the service."));
         assert_null(strstr(render(), "http_requests_total{"));
 }
 
