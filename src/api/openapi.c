@@ -208,7 +208,8 @@ int api_openapi_build(struct api *a, const struct api_route *routes, size_t n, s
         json_kv_raw(&j, "info",
                     "{\"title\":\"File Allocator\",\"version\":\"" FA_VERSION
                     "\",\"license\":{\"name\":\"Apache-2.0\"},"
-                    "\"description\":\"Keeps any file, answers at once, then works out where it belongs.\"}");
+                    "\"description\":\"Stores any file, answers as soon as it is durable, then works out where it "
+                    "belongs.\"}");
         json_kv_raw(&j, "security", "[{\"key\":[]},{\"bearer\":[]},{\"session\":[]},{}]");
         put_paths(&j, routes, n, mem);
         json_key(&j, "components");

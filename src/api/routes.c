@@ -10,20 +10,22 @@
 
 #define V1 "/api/v1"
 
-/* clang-format off: one row a route */
+/* clang-format off: one row for each route */
 /* Arguments that several routes share. */
-#define P_OWNER "owner string Only this owner's\n"
-#define P_PAGE  "limit integer Page size, 1 to 500\ncursor string next_cursor of the page before\n"
+#define P_OWNER "owner string Only of this owner\n"
+#define P_PAGE  "limit integer Page size, 1 to 500\ncursor string next_cursor of the previous page\n"
 #define P_SEARCH                                                                                                       \
-        "type string One of media, json, document, audio, all\nlimit integer 1 to 100\noffset integer Hits to skip\n"  \
-        "threshold number Least similarity, 0 to 1\n" P_OWNER "cluster_id string Only this folder\n"                   \
-        "tags string Comma-separated, all must be there\nmode string One of hybrid, vector, text\n"
+        "type string One of media, json, document, audio, all\nlimit integer 1 to 100\noffset integer Number of hits " \
+        "to skip\n"                                                                                                    \
+        "threshold number Minimum similarity, 0 to 1\n" P_OWNER "cluster_id string Only in this folder\n"              \
+        "tags string Comma-separated; a file must have all of them\nmode string One of hybrid, vector, text\n"
 #define P_FILTER                                                                                                       \
         "kind string One of media, document, json, file, all\n" P_OWNER                                                \
-        "cluster_id string A folder, or none\ntag string Repeated or comma-separated, all must be there\n"             \
+        "cluster_id string Id of a folder, or none for unsorted files\ntag string Repeated or comma-separated; a "     \
+        "file must have all of them\n"                                                                                 \
         "status string One of queued, processing, done, failed\ncontent_type string Exact, or a prefix such as "       \
         "image/\n"                                                                                                     \
-        "sha256 string Hash of the bytes\nname string Part of the filename\ncreated_after string RFC 3339 time\n"      \
+        "sha256 string Hash of the bytes\nname string A part of the filename\ncreated_after string RFC 3339 time\n"    \
         "created_before string RFC 3339 time\nsort string One of -created_at, created_at, filename, -filename, "       \
         "-size_bytes, size_bytes\n" P_PAGE
 
@@ -68,23 +70,26 @@
 
 static const struct api_route route_table[] = {
         /* Service */
-        {GET("/", HTTP_OPEN, get_root, "200 302"), "Service", "What this is; browsers are sent to the documentation",
-         NULL, NULL, "Root"},
-        {PROBE("/live", get_live, "200"), "Service", "The process turns", NULL, NULL, "Live"},
-        {PROBE("/ready", get_ready, "200 503"), "Service", "It can serve", NULL, NULL, "Ready"},
-        {PROBE("/health", get_health, "200 503"), "Service", "State of every component", NULL, NULL, "Health"},
+        {GET("/", HTTP_OPEN, get_root, "200 302"), "Service",
+         "Name and version; browsers are redirected to the documentation", NULL, NULL, "Root"},
+        {PROBE("/live", get_live, "200"), "Service", "Liveness: the process is running", NULL, NULL, "Live"},
+        {PROBE("/ready", get_ready, "200 503"), "Service", "Readiness: the service can answer requests", NULL, NULL,
+         "Ready"},
+        {PROBE("/health", get_health, "200 503"), "Service", "Health of every component", NULL, NULL, "Health"},
         {PROBE("/metrics", get_metrics, "200 401 404"), "Service", "Prometheus metrics", NULL, NULL, "text/plain"},
         {GET("/api/openapi.json", HTTP_OPEN, get_openapi, "200"), "Service", "This document", NULL, NULL, "Any"},
-        {GET("/api/docs", HTTP_OPEN, get_docs, "200"), "Service", "This document as a page", NULL, NULL, "text/html"},
-        {GET("/api/docs/{file}", HTTP_OPEN, get_docs_file, "200 304 404"), "Service", "Files of that page", NULL, NULL,
-         "application/octet-stream"},
+        {GET("/api/docs", HTTP_OPEN, get_docs, "200"), "Service", "This document as a web page", NULL, NULL,
+         "text/html"},
+        {GET("/api/docs/{file}", HTTP_OPEN, get_docs_file, "200 304 404"), "Service", "Files of that web page", NULL,
+         NULL, "application/octet-stream"},
 
         /* Ingest */
         {STREAM(HTTP_POST, V1 "/ingest", WR, ingest_stream, "202 400 409 413 415"), "Ingest",
-         "Keep files; answers when they are durable", NULL, "multipart:IngestForm", "Receipt"},
+         "Upload files; answers when they are durable", NULL, "multipart:IngestForm", "Receipt"},
         {STREAM(HTTP_PUT, V1 "/files/{name}", WR, put_file_stream, "202 400 409 413"), "Ingest",
-         "Keep one file sent as the body (curl -T)",
-         "owner string Whose it is\ncomments string Free text\nfolder string Put it there\ntags string Comma-separated "
+         "Upload one file as the request body (curl -T)",
+         "owner string Owner of the file\ncomments string Free text\nfolder string Folder to put the file into\ntags "
+         "string Comma-separated "
          "or repeated\n",
          "application/octet-stream", "Receipt"},
         {GET(V1 "/ingest/{job_id}/status", RD, get_job_status, "200 400 404"), "Ingest", "Progress of a job", NULL,
@@ -95,36 +100,40 @@ static const struct api_route route_table[] = {
          "status string One of queued, processing, done, failed, partial\n" P_OWNER P_PAGE, NULL, "JobPage"},
 
         /* Assets */
-        {GET(V1 "/objects", RD, get_objects, "200 400"), "Assets", "List and filter", P_FILTER, NULL, "AssetPage"},
-        {GET(V1 "/objects/{id}", RD, get_object, "200 400 404"), "Assets", "Everything about one", NULL, NULL, "Asset"},
-        {GET(V1 "/objects/{id}/content", RD, get_content, "200 206 304 400 404 416"), "Assets", "The bytes",
-         "download boolean Always as an attachment\n", NULL, "application/octet-stream"},
+        {GET(V1 "/objects", RD, get_objects, "200 400"), "Assets", "List files, with filters", P_FILTER, NULL,
+         "AssetPage"},
+        {GET(V1 "/objects/{id}", RD, get_object, "200 400 404"), "Assets", "Everything about one file", NULL, NULL,
+         "Asset"},
+        {GET(V1 "/objects/{id}/content", RD, get_content, "200 206 304 400 404 416"), "Assets",
+         "Download the content of a file", "download boolean Send it as an attachment in any case\n", NULL,
+         "application/octet-stream"},
         {GET(V1 "/objects/{id}/thumbnail", RD, get_thumbnail, "200 206 304 400 404 416"), "Assets",
-         "A small picture of it", "size string thumb, preview or a number of pixels\n", NULL, "image/webp"},
-        {GET(V1 "/objects/{id}/similar", RD, get_similar, "200 400 404 422"), "Assets", "Its nearest neighbours",
-         P_SEARCH, NULL, "SearchResult"},
-        {GET(V1 "/objects/{id}/lineage", RD, get_lineage, "200 400 404"), "Assets", "Every step and change", NULL, NULL,
-         "Lineage"},
+         "Thumbnail or preview of a file", "size string thumb, preview or a number of pixels\n", NULL, "image/webp"},
+        {GET(V1 "/objects/{id}/similar", RD, get_similar, "200 400 404 422"), "Assets",
+         "Files that are similar to this one", P_SEARCH, NULL, "SearchResult"},
+        {GET(V1 "/objects/{id}/lineage", RD, get_lineage, "200 400 404"), "Assets",
+         "History of a file: every step and change", NULL, NULL, "Lineage"},
         {BODY(HTTP_PATCH, V1 "/objects/{id}", WR, patch_object, "200 400 404 409 415"), "Assets",
          "Change name, tags, comments or folder", NULL, "AssetPatch", "Asset"},
         {NOBODY(HTTP_DELETE, V1 "/objects/{id}", WR, delete_object, "204 400 404"), "Assets",
-         "To the trash; permanent=true removes it for good (admin)", "permanent boolean Remove for good\n", NULL, NULL},
+         "Move a file to the trash; permanent=true deletes it permanently (admin)",
+         "permanent boolean Delete permanently\n", NULL, NULL},
         {NOBODY(HTTP_POST, V1 "/objects/{id}/restore", WR, restore_object, "200 400 404 409"), "Assets",
-         "Out of the trash", NULL, NULL, "Asset"},
+         "Restore a file from the trash", NULL, NULL, "Asset"},
         {NOBODY(HTTP_POST, V1 "/objects/{id}/reprocess", WR, reprocess_object, "202 400 404 409 415"), "Assets",
-         "Run the pipeline again", NULL, NULL, "Asset"},
-        {GET(V1 "/trash", RD, get_trash, "200 400"), "Assets", "What is in the trash", P_FILTER, NULL, "AssetPage"},
+         "Analyse a file again", NULL, NULL, "Asset"},
+        {GET(V1 "/trash", RD, get_trash, "200 400"), "Assets", "List files in the trash", P_FILTER, NULL, "AssetPage"},
 
         /* Search */
-        {GET(V1 "/search", RD, get_search, "200 400"), "Search", "By meaning, name and tags",
+        {GET(V1 "/search", RD, get_search, "200 400"), "Search", "Search by meaning, name and tags",
          "query string What to look for\n" P_SEARCH, NULL, "SearchResult"},
-        {BODY(HTTP_POST, V1 "/search", RD, post_search, "200 400 415"), "Search", "The same as JSON", NULL,
-         "SearchQuery", "SearchResult"},
+        {BODY(HTTP_POST, V1 "/search", RD, post_search, "200 400 415"), "Search", "Search, with the query as JSON",
+         NULL, "SearchQuery", "SearchResult"},
         {STREAM(HTTP_POST, V1 "/search/image", RD, search_image_stream, "200 400 413 415 422"), "Search",
-         "By a picture sent along, which is not kept", P_SEARCH, "multipart:ImageForm", "SearchResult"},
+         "Search by an uploaded picture, which is not kept", P_SEARCH, "multipart:ImageForm", "SearchResult"},
 
         /* Clusters */
-        {GET(V1 "/clusters", RD, get_clusters, "200 400"), "Clusters", "Folders",
+        {GET(V1 "/clusters", RD, get_clusters, "200 400"), "Clusters", "List folders",
          "status string One of provisional, active\n" P_OWNER
          "sort string One of name, -asset_count, -updated_at, -created_at\n" P_PAGE,
          NULL, "ClusterPage"},
@@ -133,62 +142,64 @@ static const struct api_route route_table[] = {
         {GET(V1 "/clusters/{id}", RD, get_cluster, "200 308 400 404"), "Clusters", "A folder with a page of its files",
          P_PAGE, NULL, "ClusterView"},
         {BODY(HTTP_PATCH, V1 "/clusters/{id}", WR, patch_cluster, "200 308 400 404 409 415"), "Clusters",
-         "rename, merge, update_threshold, confirm or lock", NULL, "ClusterAction", "ClusterChanged"},
+         "Change a folder: rename, merge, update_threshold, confirm or lock", NULL, "ClusterAction", "ClusterChanged"},
         {NOBODY(HTTP_DELETE, V1 "/clusters/{id}", WR, delete_cluster, "204 308 400 404"), "Clusters",
-         "Its files become unsorted", NULL, NULL, NULL},
+         "Delete a folder; its files become unsorted", NULL, NULL, NULL},
         {BODY(HTTP_POST, V1 "/clusters/{id}/approve", WR, approve_cluster, "200 308 400 404 409 415"), "Clusters",
-         "Confirm, with a name if one is given", NULL, "ClusterName", "ClusterChanged"},
+         "Confirm a folder, with a new name if one is given", NULL, "ClusterName", "ClusterChanged"},
 
         /* Admin */
-        {GET(V1 "/admin/clusters", AD, get_admin_clusters, "200 400"), "Admin", "Folders of all owners",
+        {GET(V1 "/admin/clusters", AD, get_admin_clusters, "200 400"), "Admin", "List folders of all owners",
          "status string One of provisional, active\n" P_OWNER
          "sort string One of name, -asset_count, -updated_at, -created_at\n" P_PAGE,
          NULL, "ClusterPage"},
-        {GET(V1 "/admin/clusters/statistics", AD, get_cluster_statistics, "200"), "Admin", "How much is sorted", NULL,
-         NULL, "ClusterStatistics"},
+        {GET(V1 "/admin/clusters/statistics", AD, get_cluster_statistics, "200"), "Admin",
+         "How many files are sorted into folders", NULL, NULL, "ClusterStatistics"},
         {GET(V1 "/admin/clusters/merge-candidates", AD, get_merge_candidates, "200 503"), "Admin",
-         "What a pass of the organiser would change", NULL, NULL, "Organised"},
+         "What a run of the organiser would change", NULL, NULL, "Organised"},
         {GET(V1 "/admin/clusters/{id}", AD, get_admin_cluster, "200 308 400 404"), "Admin",
          "A folder with a page of its files", P_PAGE, NULL, "ClusterView"},
         {BODY(HTTP_POST, V1 "/admin/clusters/{id}/rename", AD, post_cluster_rename, "200 308 400 404 409 415"), "Admin",
-         "Rename", NULL, "ClusterName", "ClusterChanged"},
+         "Rename a folder", NULL, "ClusterName", "ClusterChanged"},
         {BODY(HTTP_POST, V1 "/admin/clusters/{id}/merge", AD, post_cluster_merge, "200 308 400 404 409 415"), "Admin",
-         "Merge others into it", NULL, "ClusterAction", "ClusterChanged"},
+         "Merge other folders into this one", NULL, "ClusterAction", "ClusterChanged"},
         {BODY(HTTP_POST, V1 "/admin/clusters/{id}/threshold", AD, post_cluster_threshold, "200 308 400 404 409 415"),
-         "Admin", "Change its threshold", NULL, "ClusterAction", "ClusterChanged"},
+         "Admin", "Change the threshold of a folder", NULL, "ClusterAction", "ClusterChanged"},
         {BODY(HTTP_POST, V1 "/admin/clusters/{id}/confirm", AD, post_cluster_confirm, "200 308 400 404 409 415"),
-         "Admin", "Confirm", NULL, "ClusterAction", "ClusterChanged"},
-        {BODY(HTTP_POST, V1 "/admin/organise", AD, post_organise, "200 400 415"), "Admin",
-         "Run a pass of the organiser", NULL, "OrganiseRequest", "Organised"},
-        {GET(V1 "/admin/dlq", AD, get_dlq, "200 400"), "Admin", "Tasks that failed for good",
-         "stage string Only this stage\n" P_PAGE, NULL, "DlqPage"},
-        {GET(V1 "/admin/dlq/{job_id}", AD, get_dlq_job, "200 400 404"), "Admin", "A job's failed tasks with history",
-         NULL, NULL, "DlqJob"},
+         "Admin", "Confirm a folder", NULL, "ClusterAction", "ClusterChanged"},
+        {BODY(HTTP_POST, V1 "/admin/organise", AD, post_organise, "200 400 415"), "Admin", "Run the organiser", NULL,
+         "OrganiseRequest", "Organised"},
+        {GET(V1 "/admin/dlq", AD, get_dlq, "200 400"), "Admin",
+         "List the dead-letter queue: tasks that failed permanently", "stage string Only this stage\n" P_PAGE, NULL,
+         "DlqPage"},
+        {GET(V1 "/admin/dlq/{job_id}", AD, get_dlq_job, "200 400 404"), "Admin",
+         "Failed tasks of a job, with their history", NULL, NULL, "DlqJob"},
         {BODY(HTTP_POST, V1 "/admin/dlq/{job_id}/retry", AD, retry_dlq_job, "200 400 404 415"), "Admin",
-         "Try them again", NULL, "DlqSelection", "DlqMoved"},
+         "Retry failed tasks of a job", NULL, "DlqSelection", "DlqMoved"},
         {BODY(HTTP_DELETE, V1 "/admin/dlq/{job_id}", AD, delete_dlq_job, "200 400 404 415"), "Admin",
-         "Discard the entries; files stay", NULL, "DlqSelection", "DlqMoved"},
-        {NOBODY(HTTP_POST, V1 "/admin/dlq/retry-all", AD, retry_dlq_all, "200"), "Admin", "Try all again", NULL, NULL,
-         "DlqMoved"},
-        {NOBODY(HTTP_DELETE, V1 "/admin/dlq", AD, delete_dlq_all, "200"), "Admin", "Discard all entries; files stay",
+         "Drop entries of a job; the files stay", NULL, "DlqSelection", "DlqMoved"},
+        {NOBODY(HTTP_POST, V1 "/admin/dlq/retry-all", AD, retry_dlq_all, "200"), "Admin", "Retry all failed tasks",
          NULL, NULL, "DlqMoved"},
-        {GET(V1 "/admin/stats", AD, get_stats, "200"), "Admin", "Counts", NULL, NULL, "Stats"},
+        {NOBODY(HTTP_DELETE, V1 "/admin/dlq", AD, delete_dlq_all, "200"), "Admin", "Drop all entries; the files stay",
+         NULL, NULL, "DlqMoved"},
+        {GET(V1 "/admin/stats", AD, get_stats, "200"), "Admin", "Statistics", NULL, NULL, "Stats"},
         {GET_UNBOUND(V1 "/admin/config", get_config, "200"), "Admin", "Settings with their origin, secrets masked",
          NULL, NULL, "Any"},
-        {GET_UNBOUND(V1 "/admin/scrub", get_scrub, "200"), "Admin", "What reading the stored objects again has found",
-         NULL, NULL, "Scrub"},
+        {GET_UNBOUND(V1 "/admin/scrub", get_scrub, "200"), "Admin",
+         "State and findings of the scrubber, which reads stored objects again", NULL, NULL, "Scrub"},
         {BODY_UNBOUND(HTTP_POST, V1 "/admin/scrub", post_scrub, "202 400 415"), "Admin",
-         "Read all objects again now, or those named", NULL, "ScrubRequest", "Scrub"},
-        {GET(V1 "/admin/keys", AD, get_keys, "200 400"), "Keys", "Keys, newest first; never the key itself",
-         "revoked boolean Revoked ones too\n", NULL, "KeyPage"},
+         "Scrub all objects now, or those that are named", NULL, "ScrubRequest", "Scrub"},
+        {GET(V1 "/admin/keys", AD, get_keys, "200 400"), "Keys",
+         "List keys, newest first; the keys themselves are never shown", "revoked boolean Include revoked keys\n", NULL,
+         "KeyPage"},
         {BODY(HTTP_POST, V1 "/admin/keys", AD, post_key, "201 400 409 415"), "Keys",
-         "Make a key, which is shown only now", NULL, "NewKey", "KeyMade"},
+         "Make a key; only this answer shows it", NULL, "NewKey", "KeyMade"},
         {NOBODY(HTTP_DELETE, V1 "/admin/keys/{id}", AD, delete_key, "204 400 404 409"), "Keys",
          "Revoke a key and end its sessions", NULL, NULL, NULL},
         {OPEN_BODY(HTTP_POST, V1 "/session", post_session, "201 400 401 403 413 415 429"), "Keys",
-         "Exchange a key for a cookie, for a browser", NULL, "SessionKey", "Session"},
+         "Exchange a key for a session cookie, for browsers", NULL, "SessionKey", "Session"},
         {NOBODY(HTTP_DELETE, V1 "/session", HTTP_OPEN, delete_session, "204 403 429"), "Keys",
-         "End the cookie's session", NULL, NULL, NULL},
+         "End the session of the cookie", NULL, NULL, NULL},
 };
 /* clang-format on */
 
