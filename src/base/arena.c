@@ -138,3 +138,23 @@ size_t arena_used(const struct arena *a)
 {
         return a->used;
 }
+
+int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem, struct err *e)
+{
+        size_t want = *cap ? *cap * 2 : 16;
+        void *old, *p;
+
+        if (need <= *cap)
+                return 0;
+        if (want < need)
+                want = need;
+        p = arena_array(a, want, elem);
+        if (!p)
+                return err_oom(e);
+        memcpy(&old, pp, sizeof old); /* the caller's pointer is seldom really a void * */
+        if (*cap)
+                memcpy(p, old, *cap * elem);
+        memcpy(pp, &p, sizeof p);
+        *cap = want;
+        return 0;
+}

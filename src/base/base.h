@@ -135,6 +135,8 @@ void arena_free(struct arena *a);
 /* Zeroed, 16-byte aligned; NULL past max_bytes or on OOM. */
 void *arena_alloc(struct arena *a, size_t n) MUST_CHECK;
 void *arena_array(struct arena *a, size_t n, size_t size) MUST_CHECK;
+/* *p, an array of cap elements (0: none yet), gets room for need; the old one stays in the arena. 0, or ERR_OOM. */
+int arena_grow(struct arena *a, void *p, size_t *cap, size_t need, size_t elem, struct err *e) MUST_CHECK;
 char *arena_strdup(struct arena *a, const char *s) MUST_CHECK; /* NULL → NULL */
 char *arena_strndup(struct arena *a, struct span s) MUST_CHECK;
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_CHECK;

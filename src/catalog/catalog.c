@@ -49,26 +49,6 @@ const char *or_empty(const char *s)
         return s ? s : "";
 }
 
-int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem, struct err *e)
-{
-        size_t want = *cap ? *cap * 2 : 16;
-        void *old, *p;
-
-        if (need <= *cap)
-                return 0;
-        if (want < need)
-                want = need;
-        p = arena_array(a, want, elem);
-        if (!p)
-                return err_oom(e);
-        memcpy(&old, pp, sizeof(old));
-        if (*cap)
-                memcpy(p, old, *cap * elem);
-        memcpy(pp, &p, sizeof(p));
-        *cap = want;
-        return 0;
-}
-
 struct db *batch_begin(struct catalog *c, unsigned limit, size_t elem, struct arena *a, void *out, size_t *n,
                        struct err *e)
 {

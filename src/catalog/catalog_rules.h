@@ -90,8 +90,6 @@ void words_settle(struct catalog *c);
  */
 struct db *batch_begin(struct catalog *c, unsigned limit, size_t elem, struct arena *a, void *out, size_t *n,
                        struct err *e) MUST_CHECK;
-/* A growing array that starts on the arena's side; the old block is left to it. 0 or -1. */
-int arena_grow(struct arena *a, void *pp, size_t *cap, size_t need, size_t elem, struct err *e) MUST_CHECK;
 
 bool error_named_input(const char *name); /* an err_name: the input's fault, not the system's */
 const char *or_empty(const char *s);

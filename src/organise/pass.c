@@ -42,16 +42,8 @@ static bool put_off(const struct err *e)
 static int report_change(struct pass *p, struct organise_change c, struct err *e)
 {
         struct organise_report *r = p->out;
-        if (r->n == *p->cap) {
-                size_t cap = *p->cap ? *p->cap * 2 : 32;
-                struct organise_change *grown = arena_array(p->a, cap, sizeof *grown);
-                if (!grown)
-                        return err_oom(e);
-                if (r->n)
-                        memcpy(grown, r->changes, r->n * sizeof *grown);
-                r->changes = grown;
-                *p->cap = cap;
-        }
+        if (arena_grow(p->a, &r->changes, p->cap, r->n + 1, sizeof *r->changes, e))
+                return -1;
         c.owner = p->owner;
         c.name = arena_strdup(p->a, c.name);
         r->changes[r->n++] = c;
@@ -63,16 +55,8 @@ static int report_change(struct pass *p, struct organise_change c, struct err *e
 static int world_add(struct pass *p, struct folder f, struct err *e)
 {
         struct world *w = &p->w;
-        if (w->n == w->cap) {
-                size_t cap = w->cap ? w->cap * 2 : p->nclusters + 16;
-                struct folder *grown = arena_array(p->tmp, cap, sizeof *grown);
-                if (!grown)
-                        return err_oom(e);
-                if (w->n)
-                        memcpy(grown, w->folders, w->n * sizeof *grown);
-                w->folders = grown;
-                w->cap = cap;
-        }
+        if (arena_grow(p->tmp, &w->folders, &w->cap, w->n + 1, sizeof *w->folders, e))
+                return -1;
         f.into = (uint32_t)w->n;
         if (idmap_put(w->rows, f.id, f.into))
                 return err_oom(e);

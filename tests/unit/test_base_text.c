@@ -346,6 +346,30 @@ static void an_arena_hands_out_zeroed_aligned_memory_up_to_its_cap(void **state)
         arena_free(NULL);
 }
 
+static void an_arena_array_grows_and_keeps_what_it_holds(void **state)
+{
+        struct arena *a = arena_new(4096);
+        unsigned *list = NULL;
+        size_t cap = 0, n = 0;
+        struct err e = {0};
+
+        (void)state;
+        assert_non_null(a);
+        for (; n < 300; n++) {
+                assert_int_equal(arena_grow(a, &list, &cap, n + 1, sizeof *list, &e), 0);
+                assert_true(cap > n);
+                list[n] = (unsigned)n;
+        }
+        while (n > 0) {
+                n--;
+                assert_int_equal(list[n], n);
+        }
+        assert_int_equal(arena_grow(a, &list, &cap, 2000, sizeof *list, &e), -1);
+        assert_int_equal(e.code, ERR_OOM);
+        assert_int_equal(list[299], 299); /* as it was */
+        arena_free(a);
+}
+
 static void every_failed_allocation_of_an_arena_is_told(void **state)
 {
         int failures = 0;
@@ -385,6 +409,7 @@ int main(void)
                 cmocka_unit_test(every_failed_allocation_of_a_buf_is_told),
                 cmocka_unit_test(memory_grows_and_keeps_the_old_block_on_failure),
                 cmocka_unit_test(an_arena_hands_out_zeroed_aligned_memory_up_to_its_cap),
+                cmocka_unit_test(an_arena_array_grows_and_keeps_what_it_holds),
                 cmocka_unit_test(every_failed_allocation_of_an_arena_is_told),
         };
 
