@@ -75,7 +75,11 @@ struct verify {
         bool (*go_on)(void *ctx, size_t n); /* after so many more bytes; NULL: always */
         void *ctx;
 };
-/* 0, -1 (*damaged: the object is, and e says how; else it could not be told), 1 go_on said no. */
-int verify_object(const struct verify *v, bool *damaged, struct err *e) MUST_CHECK;
+enum damage { DAMAGE_NONE, DAMAGE_MISSING, DAMAGE_SIZE, DAMAGE_BYTES };
+/*
+ * 0: the object is intact. -1 with e: *damage says what is wrong with it, DAMAGE_NONE that it could not be checked.
+ * 1: go_on said no.
+ */
+int verify_object(const struct verify *v, enum damage *damage, struct err *e) MUST_CHECK;
 
 #endif

@@ -85,22 +85,16 @@ int fsck_tmp(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
 
 /* ---- objects that files refer to -------------------------------------------------------- */
 
-static const char *check_of(enum err_code code, const char *msg)
-{
-        if (code == ERR_NOT_FOUND)
-                return "object_missing";
-        return strstr(msg, "should have") ? "object_size" : "object_bytes";
-}
-
 /* The bytes are lost until somebody brings them again: the files say so, and it stays a problem. */
 static int handle_damaged(const struct fsck_opts *o, struct fsck_report *r, struct check_object *c, struct arena *a,
-                          const struct err *why, struct err *e)
+                          enum damage damage, const struct err *why, struct err *e)
 {
+        static const char *const checks[] = {
+                [DAMAGE_MISSING] = "object_missing", [DAMAGE_SIZE] = "object_size", [DAMAGE_BYTES] = "object_bytes"};
         char hex[SHA256_TEXT_LEN];
         uint64_t moved;
-        const char *reason = why->code == ERR_NOT_FOUND ? "it is missing" : why->msg;
-        report_found(o, r, check_of(why->code, why->msg), "object %s: %.300s", sha256_format(c->item.sha256, hex),
-                     reason);
+        const char *reason = damage == DAMAGE_MISSING ? "it is missing" : why->msg;
+        report_found(o, r, checks[damage], "object %s: %.300s", sha256_format(c->item.sha256, hex), reason);
         c->item.bad = arena_strdup(a, reason);
         if (!c->item.bad)
                 return err_oom(e);
@@ -111,30 +105,24 @@ static int handle_damaged(const struct fsck_opts *o, struct fsck_report *r, stru
         return catalog_object_lost(o->catalog, c->item.sha256, text, &moved, e);
 }
 
-static bool has_derived(const struct fsck_opts *o, struct sha256 object, bool *told, struct err *e)
+/* 1 all are there, 0 one is missing, -1 it could not be told. */
+static int has_all_derived(struct storage *s, struct sha256 object, struct err *e)
 {
         static const char *const names[] = {STORAGE_DERIVED_NAMES};
-        *told = true;
-        for (size_t i = 0; i < COUNT_OF(names); i++) {
-                uint64_t size;
-                int fd;
-                if (storage_open_derived(o->storage, object, names[i], &fd, &size, e)) {
-                        *told = e->code == ERR_NOT_FOUND;
-                        return false;
-                }
-                fd_close(&fd);
-        }
-        return true;
+        int rc = 1;
+        for (size_t i = 0; rc > 0 && i < COUNT_OF(names); i++)
+                rc = storage_has_derived(s, object, names[i], e);
+        return rc;
 }
 
 static int check_derived(const struct fsck_opts *o, struct fsck_report *r, const struct check_object *c, struct err *e)
 {
         char hex[SHA256_TEXT_LEN], id[ID_TEXT_LEN];
         struct err why;
-        bool told;
-        if (id_is_nil(c->derived) || has_derived(o, c->item.sha256, &told, &why))
+        int rc = id_is_nil(c->derived) ? 1 : has_all_derived(o->storage, c->item.sha256, &why);
+        if (rc > 0)
                 return 0;
-        if (!told) {
+        if (rc < 0) {
                 report_found(o, r, "unchecked", "derived files of object %s: %.300s",
                              sha256_format(c->item.sha256, hex), why.msg);
                 return 0;
@@ -174,15 +162,15 @@ static int check_object(const struct fsck_opts *o, struct fsck_report *r, struct
         struct verify v = {.storage = o->storage, .object = c->item.sha256, .size = c->item.size, .quick = o->quick};
         char hex[SHA256_TEXT_LEN];
         struct err why = {.msg = ""};
-        bool bad;
-        int rc = verify_object(&v, &bad, &why);
+        enum damage damage;
+        int rc = verify_object(&v, &damage, &why);
         r->objects++;
         r->bytes += c->item.size;
         if (rc == 0)
                 return handle_intact(o, r, c, e);
-        c->item.skipped = !bad || (why.code == ERR_NOT_FOUND && o->may_wait);
+        c->item.skipped = damage == DAMAGE_NONE || (damage == DAMAGE_MISSING && o->may_wait);
         if (!c->item.skipped)
-                return handle_damaged(o, r, c, a, &why, e);
+                return handle_damaged(o, r, c, a, damage, &why, e);
         report_found(o, r, "unchecked", "object %s: %.300s", sha256_format(c->item.sha256, hex), why.msg);
         return 0;
 }

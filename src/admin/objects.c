@@ -159,24 +159,13 @@ static int copy_bytes(struct run *run, struct reader *r, struct sha256 key, char
         return rc;
 }
 
-static bool has_derived(struct storage *s, struct sha256 key, const char *name)
-{
-        struct err ignored;
-        uint64_t size;
-        int fd = -1;
-        bool has = storage_open_derived(s, key, name, &fd, &size, &ignored) == 0;
-
-        fd_close(&fd);
-        return has;
-}
-
 static int copy_all_derived(struct run *run, struct sha256 key, struct done *d, struct err *e)
 {
         static const char *const derived[] = {STORAGE_DERIVED_NAMES};
         int rc = 0;
 
         for (size_t i = 0; i < COUNT_OF(derived) && rc == 0; i++)
-                if (d->did == COPIED || !has_derived(run->o->to, key, derived[i]))
+                if (d->did == COPIED || storage_has_derived(run->o->to, key, derived[i], NULL) <= 0)
                         rc = copy_derived(run, key, derived[i], d, e);
         return rc;
 }

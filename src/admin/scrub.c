@@ -44,12 +44,12 @@ static bool check_item(struct scrub *s, struct scrub_item *it, struct arena *mem
         struct err e = {.msg = ""};
         struct verify v = {
                 .storage = s->a->o.storage, .object = it->sha256, .size = it->size, .go_on = slow_down, .ctx = s};
-        bool damaged;
-        int rc = verify_object(&v, &damaged, &e);
+        enum damage damage;
+        int rc = verify_object(&v, &damage, &e);
         if (rc > 0)
                 return false;
         it->bad = NULL;
-        if (damaged) {
+        if (damage != DAMAGE_NONE) {
                 it->bad = arena_printf(mem, "%.*s", NOTE_MAX, e.code == ERR_NOT_FOUND ? "it is missing" : e.msg);
                 it->skipped = !it->bad;
         } else if (rc < 0) {

@@ -45,20 +45,36 @@ static int read_all(const struct verify *v, int fd, struct storage_read *r, stru
         return same ? 0 : err_set(e, ERR_CORRUPT, "its bytes are not those of its name");
 }
 
-static int verify_once(const struct verify *v, bool *opened, struct err *e)
+/* What an error says of the object itself; opened: it was found. */
+static enum damage damage_of(enum err_code code, bool opened)
 {
+        if (code == ERR_NOT_FOUND)
+                return DAMAGE_MISSING;
+        return code == ERR_CORRUPT || (code == ERR_IO && opened) ? DAMAGE_BYTES : DAMAGE_NONE;
+}
+
+static int verify_once(const struct verify *v, enum damage *damage, struct err *e)
+{
+        char hex[SHA256_TEXT_LEN];
         struct storage_read *r;
-        int fd, rc;
-        *opened = storage_verify_begin(v->storage, v->object, v->size, &fd, &r, e) == 0;
-        if (!*opened)
+        uint64_t size;
+        int fd, rc = 0;
+        *damage = DAMAGE_NONE;
+        if (storage_verify_begin(v->storage, v->object, &size, &fd, &r, e)) {
+                *damage = damage_of(e->code, false);
                 return -1;
-        if (v->quick) {
-                rc = 0;
-        } else {
+        }
+        if (size != v->size) {
+                *damage = DAMAGE_SIZE;
+                rc = err_set(e, ERR_CORRUPT, "object %s has %llu bytes and should have %llu",
+                             sha256_format(v->object, hex), (unsigned long long)size, (unsigned long long)v->size);
+        } else if (!v->quick) {
                 /* From the disk, and without pushing out what others read. */
                 if (fd >= 0)
                         posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
                 rc = read_all(v, fd, r, e);
+                if (rc < 0)
+                        *damage = damage_of(e->code, true);
                 if (fd >= 0)
                         posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
         }
@@ -67,18 +83,10 @@ static int verify_once(const struct verify *v, bool *opened, struct err *e)
         return rc;
 }
 
-/* What the object itself is to blame for. */
-static bool is_damage(enum err_code code, bool opened)
+int verify_object(const struct verify *v, enum damage *damage, struct err *e)
 {
-        return code == ERR_NOT_FOUND || code == ERR_CORRUPT || (code == ERR_IO && opened);
-}
-
-int verify_object(const struct verify *v, bool *damaged, struct err *e)
-{
-        bool opened;
-        int rc = verify_once(v, &opened, e);
-        if (rc < 0 && is_damage(e->code, opened))
-                rc = verify_once(v, &opened, e); /* twice, before it is called so */
-        *damaged = rc < 0 && is_damage(e->code, opened);
+        int rc = verify_once(v, damage, e);
+        if (rc < 0 && *damage != DAMAGE_NONE)
+                rc = verify_once(v, damage, e); /* an object is called damaged only if it is so twice */
         return rc;
 }

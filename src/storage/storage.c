@@ -158,37 +158,37 @@ int storage_open_object(struct storage *s, struct sha256 key, uint64_t size, int
         return 0;
 }
 
-static int begin_read(struct storage *s, storage_read_begin_fn *begin, struct sha256 key, uint64_t size, int *fd,
+static int begin_read(struct storage *s, storage_read_begin_fn *begin, struct sha256 key, uint64_t *size, int *fd,
                       struct storage_read **out, struct err *e)
 {
-        uint64_t found;
-
         *fd = -1;
         *out = NULL;
-        if (!begin)
-                return storage_open_object(s, key, size, fd, e);
-        if (begin(s, key, fd, &found, out, e))
+        if (begin ? begin(s, key, fd, size, out, e) : s->ops->open_object(s, key, fd, size, e))
                 return -1;
         if (*out)
                 (*out)->storage = s;
-        if (check_size(key, found, size, e)) {
-                fd_close(fd);
-                storage_read_end(*out);
-                *out = NULL;
-                return -1;
-        }
-        if (*fd >= 0)
-                metrics_add(METRIC_STORAGE_BYTES, (double)found, "read");
+        else
+                metrics_add(METRIC_STORAGE_BYTES, (double)*size, "read");
         return 0;
 }
 
 int storage_read_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
                        struct err *e)
 {
-        return begin_read(s, s->ops->read_begin, key, size, fd, out, e);
+        uint64_t found;
+
+        if (begin_read(s, s->ops->read_begin, key, &found, fd, out, e))
+                return -1;
+        if (check_size(key, found, size, e)) {
+                fd_close(fd);
+                storage_read_end(*out);
+                *out = NULL;
+                return -1;
+        }
+        return 0;
 }
 
-int storage_verify_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
+int storage_verify_begin(struct storage *s, struct sha256 key, uint64_t *size, int *fd, struct storage_read **out,
                          struct err *e)
 {
         return begin_read(s, s->ops->verify_begin, key, size, fd, out, e);
@@ -250,6 +250,23 @@ int storage_open_derived(struct storage *s, struct sha256 key, const char *name,
         if (check_derived_name(name, e))
                 return -1;
         return s->ops->open_derived(s, key, name, fd, size, e);
+}
+
+int storage_has_derived(struct storage *s, struct sha256 key, const char *name, struct err *e)
+{
+        struct err why;
+        uint64_t size;
+        int fd;
+
+        if (storage_open_derived(s, key, name, &fd, &size, &why) == 0) {
+                fd_close(&fd);
+                return 1;
+        }
+        if (why.code == ERR_NOT_FOUND)
+                return 0;
+        if (e)
+                *e = why;
+        return -1;
 }
 
 void storage_state(struct storage *s, struct storage_state *out)

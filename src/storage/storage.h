@@ -97,8 +97,11 @@ int storage_open_object(struct storage *s, struct sha256 key, uint64_t size, int
 struct storage_read;
 int storage_read_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
                        struct err *e) MUST_CHECK;
-/* The same of what the disk or the store has, whatever copies this machine holds: for who checks it. */
-int storage_verify_begin(struct storage *s, struct sha256 key, uint64_t size, int *fd, struct storage_read **out,
+/*
+ * The same for a check of what the disk or the store holds: copies on this machine are not used, and *size is the size
+ * found there, whatever it should be.
+ */
+int storage_verify_begin(struct storage *s, struct sha256 key, uint64_t *size, int *fd, struct storage_read **out,
                          struct err *e) MUST_CHECK;
 /* Bytes, 0 at the end, -1. */
 int64_t storage_read_at(struct storage_read *r, uint64_t offset, void *out, size_t n, struct err *e) MUST_CHECK;
@@ -121,6 +124,8 @@ int storage_put_derived(struct storage *s, struct sha256 key, const char *name, 
                         struct err *e) MUST_CHECK;
 int storage_open_derived(struct storage *s, struct sha256 key, const char *name, int *fd, uint64_t *size,
                          struct err *e) MUST_CHECK;
+/* 1 it is there, 0 it is not, -1 it could not be told. */
+int storage_has_derived(struct storage *s, struct sha256 key, const char *name, struct err *e) MUST_CHECK;
 
 /* ---- sidecars: what the catalog decided about an asset or a folder, so that it can be made again -------- */
 

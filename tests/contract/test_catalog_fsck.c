@@ -343,7 +343,7 @@ static void lost(struct world *w, const char *check)
         r = fsck(w, false);
         assert_int_equal(r.found, 1); /* as long as it is so */
         /* Somebody has put them back by hand. */
-        unlink(object_path(w, w->object));
+        remove(object_path(w, w->object));
         store(w, "one");
         r = fsck(w, false);
         assert_int_equal(of(&r, "lost_and_found").found, 1);
@@ -371,6 +371,16 @@ static void a_cut_object_is_told(void **state)
         assert_int_equal(chmod(object_path(w, w->object), 0600), 0);
         assert_int_equal(truncate(object_path(w, w->object), 1), 0);
         lost(w, "object_size");
+}
+
+/* It has no size that could be wrong: a folder stands where the file was. */
+static void a_folder_in_an_objects_place_is_told(void **state)
+{
+        struct world *w = *state;
+
+        unlink(object_path(w, w->object));
+        assert_int_equal(mkdir(object_path(w, w->object), 0700), 0);
+        lost(w, "object_bytes");
 }
 
 static void a_changed_object_is_told(void **state)
@@ -472,6 +482,7 @@ int main(void)
                 T(a_damaged_cache_of_vectors_is_removed),
                 T(a_missing_object_is_told),
                 T(a_cut_object_is_told),
+                T(a_folder_in_an_objects_place_is_told),
                 T(a_changed_object_is_told),
                 T(missing_pictures_are_made_again),
                 T(what_nobody_refers_to_is_removed_when_it_is_old),

@@ -238,6 +238,10 @@ static void removing_takes_the_derived_files_too(void **state)
         assert_int_equal(storage_open_derived(f->s, was.sha256, "thumb.webp", &fd, &size, &e), 0);
         assert_int_equal(size, 6);
         close(fd);
+        assert_int_equal(storage_has_derived(f->s, was.sha256, "thumb.webp", &e), 1);
+        assert_int_equal(storage_has_derived(f->s, was.sha256, "none.webp", &e), 0);
+        assert_int_equal(storage_has_derived(f->s, was.sha256, "no name", &e), -1);
+        assert_int_equal(e.code, ERR_INVALID);
         for (size_t i = 0; i < COUNT_OF(more); i++) /* more than a page of a listing of the S3 peers */
                 assert_int_equal(storage_put_derived(f->s, was.sha256, more[i], SPAN("x"), &e), 0);
         assert_int_equal(storage_remove_object(f->s, was.sha256, &e), 0);
