@@ -6,10 +6,10 @@
  * without a url it is SQLite in the folder, and an empty PostgreSQL database's
  * url takes that.
  */
-#include <ftw.h>
 #include "catalog/catalog.h"
 #include "metrics/metrics.h"
 #include "vector/vector.h"
+#include "../tests/remove_tree.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -188,14 +188,6 @@ static void list(const char *what, const struct asset_filter *f, enum asset_sort
                (unsigned long long)p.total);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
-{
-        (void)st;
-        (void)type;
-        (void)where;
-        return remove(path);
-}
-
 int main(int argc, char **argv)
 {
         char dir[512] = "/tmp/fa-bench-XXXXXX", url[600];
@@ -254,5 +246,5 @@ int main(int argc, char **argv)
         must(catalog_counts(cat, NULL, &n, &err), "counts");
         printf("counts:                         %8.2f ms\n", dur_seconds(mono_since(began)) * 1000);
         catalog_close(cat);
-        return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) ? 1 : 0;
+        return remove_tree(dir) ? 1 : 0;
 }

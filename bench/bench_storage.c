@@ -5,9 +5,9 @@
  * means anything: rounds alternate and the medians are compared.
  */
 #include "storage/storage.h"
+#include "../tests/remove_tree.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,12 +25,6 @@ struct run {
         uint64_t salt;
         atomic_uint failed;
 };
-
-static int unlink_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-        (void)st, (void)kind, (void)at;
-        return remove(path);
-}
 
 static bool keep_bare(struct run *r, unsigned i, const char *bytes)
 {
@@ -163,7 +157,7 @@ int main(void)
                 for (size_t t = 0; t < COUNT_OF(threads); t++)
                         compare(&bare, &kept, threads[t], sizes[s]);
         storage_close(kept.s);
-        nftw(root, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
+        remove_tree(root);
         if (bare.failed || kept.failed)
                 fprintf(stderr, "%u bare and %u stored files failed\n", bare.failed, kept.failed);
         return bare.failed || kept.failed;

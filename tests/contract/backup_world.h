@@ -10,8 +10,8 @@
 #include "contract/catalog_backend.h"
 #include "keep/keep_backup.h"
 #include "storage/storage.h"
+#include "remove_tree.h"
 
-#include <ftw.h>
 #include <sys/stat.h>
 
 struct world {
@@ -56,14 +56,6 @@ static inline int world_setup(void **state)
         return 0;
 }
 
-static inline int rm(const char *path, const struct stat *st, int type, struct FTW *w)
-{
-        (void)st;
-        (void)type;
-        (void)w;
-        return remove(path);
-}
-
 static inline int world_teardown(void **state)
 {
         struct world *w = *state;
@@ -76,7 +68,7 @@ static inline int world_teardown(void **state)
         arena_free(w->to.a);
         suite_backend.drop(w->f.url, w->f.data);
         suite_backend.drop(w->to.url, w->to.data);
-        nftw(w->dir, rm, 16, FTW_DEPTH | FTW_PHYS);
+        remove_tree(w->dir);
         mem_free(w);
         return 0;
 }

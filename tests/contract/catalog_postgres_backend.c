@@ -5,10 +5,10 @@
  * is killed.
  */
 #include "contract/catalog_postgres_backend.h"
+#include "remove_tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/prctl.h>
@@ -121,20 +121,12 @@ static void serve(void)
         fail_msg("PostgreSQL did not start; is it installed, and has tools/fetch-pgvector been run?");
 }
 
-static int rm(const char *path, const struct stat *st, int type, struct FTW *w)
-{
-        (void)st;
-        (void)type;
-        (void)w;
-        return remove(path);
-}
-
 static void at_exit(void)
 {
         if (getpid() != server.owner)
                 return;
         pgtest_stop();
-        nftw(server.dir, rm, 16, FTW_DEPTH | FTW_PHYS);
+        remove_tree(server.dir);
 }
 
 void pgtest_start(void)
@@ -268,7 +260,7 @@ static void backend_drop(const char *url, const char *data)
 
         snprintf(sql, sizeof(sql), "DROP DATABASE %s WITH (FORCE)", pgtest_database(url));
         pgtest_exec("postgres", sql);
-        nftw(data, rm, 16, FTW_DEPTH | FTW_PHYS);
+        remove_tree(data);
 }
 
 const struct suite_backend suite_backend = {.make = backend_make, .drop = backend_drop};

@@ -4,8 +4,8 @@
 #define FA_CATALOG_SQLITE_BACKEND_H
 
 #include "contract/catalog_suite.h"
+#include "remove_tree.h"
 
-#include <ftw.h>
 #include <sqlite3.h>
 
 static void backend_make(char *url, size_t url_max, char *data, size_t data_max)
@@ -17,18 +17,10 @@ static void backend_make(char *url, size_t url_max, char *data, size_t data_max)
         snprintf(data, data_max, "%s", dir);
 }
 
-static int backend_rm(const char *path, const struct stat *st, int type, struct FTW *w)
-{
-        (void)st;
-        (void)type;
-        (void)w;
-        return remove(path);
-}
-
 static void backend_drop(const char *url, const char *data)
 {
         (void)url;
-        nftw(data, backend_rm, 16, FTW_DEPTH | FTW_PHYS);
+        remove_tree(data);
 }
 
 const struct suite_backend suite_backend = {.make = backend_make, .drop = backend_drop};

@@ -8,8 +8,8 @@
 
 #include "keep/keep_copy.h"
 #include "contract/catalog_postgres_backend.h"
+#include "remove_tree.h"
 
-#include <ftw.h>
 #include <sqlite3.h>
 
 struct world {
@@ -188,14 +188,6 @@ static inline void shut(struct fix *f)
         f->c = NULL;
 }
 
-static inline int rm(const char *path, const struct stat *st, int type, struct FTW *w)
-{
-        (void)st;
-        (void)type;
-        (void)w;
-        return remove(path);
-}
-
 static inline int world_teardown(void **state)
 {
         struct world *w = *state;
@@ -205,7 +197,7 @@ static inline int world_teardown(void **state)
         arena_free(w->from.a);
         arena_free(w->to.a);
         suite_backend.drop(w->to.url, w->to.data);
-        nftw(w->from.data, rm, 16, FTW_DEPTH | FTW_PHYS);
+        remove_tree(w->from.data);
         mem_free(w);
         return 0;
 }

@@ -8,9 +8,9 @@
 
 #include "httpc/httpc.h"
 #include "storage/storage.h"
+#include "remove_tree.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -112,17 +112,6 @@ static inline struct storage_s3_opts s3_swift_opts(char endpoint[64], unsigned p
 
         o.key = "test:tester";
         return o;
-}
-
-static int s3_unlink_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-        (void)st, (void)kind, (void)at;
-        return remove(path);
-}
-
-static inline void s3_remove_tree(const char *path)
-{
-        nftw(path, s3_unlink_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 #endif

@@ -7,9 +7,9 @@
 #define FA_TEST_STORAGE_FS_WORLD_H
 
 #include "contract/storage_put.h"
+#include "remove_tree.h"
 
 #include <dirent.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,12 +23,6 @@ static char root[64];
 /* The three ways a file gets its address: as is, without O_TMPFILE, and without link() as well. */
 static const char *const ways[] = {NULL, "storage.unnamed=eio", "storage.unnamed=eio,storage.hardlink=eio"};
 static const char *way;
-
-static inline int unlink_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-        (void)st, (void)kind, (void)at;
-        return remove(path);
-}
 
 static inline void faults(const char *spec)
 {
@@ -52,7 +46,7 @@ static inline int tear_down(void **state)
         (void)state;
         faults(NULL);
         way = NULL;
-        nftw(root, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
+        remove_tree(root);
         return 0;
 }
 

@@ -8,9 +8,9 @@
 
 #include "contract/s3_peers.h"
 #include "storage/storage.h"
+#include "remove_tree.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -84,12 +84,6 @@ static inline enum err_code absent(const struct fixture *f)
         return f->backend->later ? ERR_UNAVAILABLE : ERR_NOT_FOUND;
 }
 
-static int unlink_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-        (void)st, (void)kind, (void)at;
-        return remove(path);
-}
-
 static int set_up(void **state)
 {
         struct fixture *f = test_calloc(1, sizeof(*f));
@@ -111,7 +105,7 @@ static int tear_down(void **state)
 
         mem_fail_after(-1);
         storage_close(f->s);
-        nftw(f->path, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
+        remove_tree(f->path);
         test_free(f);
         return 0;
 }

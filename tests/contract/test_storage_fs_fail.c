@@ -6,6 +6,7 @@
 #include "contract/storage_fs_world.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>

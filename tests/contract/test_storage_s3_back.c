@@ -23,8 +23,8 @@ static int tear_down(void **state)
         (void)state;
         unsetenv("FILE_ALLOCATOR_FAULT");
         fault_init();
-        s3_remove_tree(spool);
-        s3_remove_tree(other_spool);
+        remove_tree(spool);
+        remove_tree(other_spool);
         return 0;
 }
 

@@ -8,7 +8,6 @@
 #define TEST_ORGANISE_WORLD_H
 
 #include <setjmp.h>
-#include <ftw.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,6 +23,7 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 #include "organise/organise.h"
+#include "remove_tree.h"
 
 #define MODEL   PROJECT_DIR "/models/builtin"
 #define RUNTIME PROJECT_DIR "/.cache/onnxruntime/lib"
@@ -59,12 +59,6 @@ static inline int model_close(void **state)
         embed_close(model);
         metrics_done();
         return 0;
-}
-
-static inline int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-        (void)st, (void)type, (void)ftw;
-        return remove(path);
 }
 
 static inline int world_open(void **state)
@@ -105,7 +99,7 @@ static inline int world_close(void **state)
         organise = NULL;
         catalog_close(catalog);
         catalog = NULL;
-        nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        remove_tree(dir);
         return 0;
 }
 

@@ -8,8 +8,8 @@
 
 #include "metrics/metrics.h"
 #include "storage/storage.h"
+#include "remove_tree.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -244,12 +244,6 @@ struct world {
                         fail_msg("%s:%d %s: %s", __FILE__, __LINE__, #call, w->e.msg);                                 \
         } while (0)
 
-static int unlink_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-        (void)st, (void)kind, (void)at;
-        return remove(path);
-}
-
 static int set_up(void **state)
 {
         struct world *w = calloc(1, sizeof(*w));
@@ -276,7 +270,7 @@ static int tear_down(void **state)
         storage_close(w->s);
         catalog_close(w->c);
         arena_free(w->a);
-        nftw(w->dir, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
+        remove_tree(w->dir);
         free(w);
         return 0;
 }
@@ -412,7 +406,7 @@ static void a_storage_that_fails_keeps_the_marks_and_is_told(void **state)
         sidecar_close(s, mono_now());
 
         put(w, "b.txt");
-        nftw(w->path, unlink_one, 16, FTW_DEPTH | FTW_PHYS); /* the volume is gone */
+        remove_tree(w->path); /* the volume is gone */
         s = lane(w);
         for (int i = 0; i < 1000 && !*st.note; i++) {
                 sleep_for(dur_ms(10));

@@ -12,8 +12,8 @@
 
 #include "log/log.h"
 #include "metrics/metrics.h"
+#include "remove_tree.h"
 
-#include <ftw.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,12 +39,6 @@ static struct {
         atomic_uint per_file[MOST];
         unsigned last_crashes;
 } w;
-
-static inline int unlink_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-        (void)st, (void)kind, (void)at;
-        return remove(path);
-}
 
 static inline void must(int rc, const struct err *e)
 {
@@ -129,7 +123,7 @@ static inline int tear_down(void **state)
         arena_free(w.a);
         unsetenv("FILE_ALLOCATOR_FAULT");
         fault_init();
-        nftw(w.dir, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
+        remove_tree(w.dir);
         return 0;
 }
 
