@@ -117,8 +117,8 @@ test("one volume is filled by small files", { timeout: 600000 }, () => scenario(
 test("the storage has a volume of its own", { timeout: 600000 }, () => scenario("storage on a volume of its own", { options: "size=8m", env: (at) => ({ MIN_FREE_SPACE: "0", STORAGE_PATH: path.join(at, "storage") }) }));
 test("the catalog has a volume of its own", { timeout: 600000 }, () => scenario("catalog on a volume of its own", { options: "size=14m", size: 100, spare: 3 << 20, alone: true, query: `?comments=${"words ".repeat(600)}`, env: (at) => ({ MIN_FREE_SPACE: "0", DATA_PATH: path.join(at, "data"), STORAGE_PATH: path.join(tempDir(), "storage") }) }));
 test("a catalog with a volume of its own leaves room to delete", { timeout: 600000 }, () => scenario("catalog on a volume of its own, part of it kept free", { options: "size=24m", size: 100, away: 0.9, query: `?comments=${"words ".repeat(600)}`, env: (at) => ({ MIN_FREE_SPACE: "5M", DATA_PATH: path.join(at, "data"), STORAGE_PATH: path.join(tempDir(), "storage") }) }));
-// A disk so slow that the keeper copies nothing of the WAL in all the test: the writer must, before the database lacks the room for what it holds.
-test("a catalog with a volume of its own whose keeper cannot keep up", { timeout: 600000 }, () => scenario("the same, the WAL's keeper stopped", { options: "size=24m", size: 100, away: 0.9, query: `?comments=${"words ".repeat(600)}`, env: (at) => ({ FILE_ALLOCATOR_FAULT: "catalog.checkpoint=stall", MIN_FREE_SPACE: "5M", DATA_PATH: path.join(at, "data"), STORAGE_PATH: path.join(tempDir(), "storage") }) }));
+// A disk so slow that the checkpointer (the keeper thread) copies nothing of the WAL during the whole test: the writer must, before the database lacks the room for what it holds.
+test("a catalog with a volume of its own whose checkpointer cannot keep up", { timeout: 600000 }, () => scenario("the same, with the checkpointer (the thread that copies the WAL) stopped", { options: "size=24m", size: 100, away: 0.9, query: `?comments=${"words ".repeat(600)}`, env: (at) => ({ FILE_ALLOCATOR_FAULT: "catalog.checkpoint=stall", MIN_FREE_SPACE: "5M", DATA_PATH: path.join(at, "data"), STORAGE_PATH: path.join(tempDir(), "storage") }) }));
 test("the inodes run out", { timeout: 600000 }, () => scenario("no inodes left", { options: "size=64m,nr_inodes=420", size: 1000, env: () => ({ MIN_FREE_SPACE: "0" }) }));
 
 test("pictures whose pipeline meets a full volume are done when there is room", { timeout: 600000 }, async () => {
@@ -139,10 +139,10 @@ test("pictures whose pipeline meets a full volume are done when there is room", 
   await x.settled("tried again", 120);
   await x.verify("pictures on a full volume");
   assert.equal(x.dlq, 0, "all of them are done");
-  rows.push(["pictures worked on while it is full", pictures.length, "–", "–", pictures.length, 0]);
+  rows.push(["pictures analysed while it is full", pictures.length, "–", "–", pictures.length, 0]);
   await x.s.kill();
   x.dir = "/nonexistent";
   unmount(at);
 });
 
-test("the table", () => table("full disks", ["volume", "taken", "refused until full", "purged while full", "verified at the end", "losses"], rows));
+test("the table", () => table("full disks", ["volume", "accepted", "refused until full", "purged while full", "verified at the end", "losses"], rows));

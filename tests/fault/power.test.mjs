@@ -244,6 +244,6 @@ test("after a power cut at any point all that was answered is there", { timeout:
   for (const [what, ignore] of [["an object's directory", (it) => it.entries && /^[0-9a-f]{2}$/.test(it.name)], ["an object", (it) => !it.entries && !it.name], ["the folder above DATA_PATH", (it) => it.entries && it.name === "place"], ["the catalog's log", (it) => it.name === "catalog.db-wal"]])
     await assert.rejects(replay(did, late, images, { ignore }), (e) => e instanceof assert.AssertionError, `without syncs of ${what} nothing would be lost?`);
   console.log(`# ${events.length} calls recorded, ${events.filter(isSync).length} syncs, ${steps.size} answers; ${sum.disks} disks, ${sum.served} of them under the whole server, ${sum.files} files compared`);
-  table("power cuts", ["of what was not synced", "cuts", "losses"], [["nothing is there", sum.nothing, 0], ["all names and sizes, no bytes", sum.names, 0], ["some, writes torn", sum.some, 0], ["all", sum.all, 0]]);
+  table("power cuts", ["what had not been synced", "cuts", "losses"], [["nothing is there", sum.nothing, 0], ["all names and sizes, no bytes", sum.names, 0], ["some, writes torn", sum.some, 0], ["all", sum.all, 0]]);
   fs.rmSync(dir, { recursive: true, force: true });
 });
