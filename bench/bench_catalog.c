@@ -131,16 +131,15 @@ static void *work(void *arg)
                         struct tag tags[3] = {{"cat", TAG_ZERO_SHOT, 0.9f},
                                               {"animal", TAG_ZERO_SHOT, 0.8f},
                                               {"indoor", TAG_ZERO_SHOT, 0.5f}};
-                        struct task_result r = {.task = &t,
-                                                .metadata = "{\"width\":1}",
-                                                .has_phash = true,
-                                                .phash = random_u64(),
-                                                .tags = tags,
-                                                .ntags = 3,
-                                                .model_id = "bench",
-                                                .vector = v,
-                                                .dim = DIM,
-                                                .placement = shift->place};
+                        struct task_result r = {
+                                .task = &t,
+                                .metadata = "{\"width\":1}",
+                                .has_phash = true,
+                                .phash = random_u64(),
+                                .tags = tags,
+                                .ntags = 3,
+                                .parts = part_list_whole(&(struct part_room){.part = {0}}, "bench", v, DIM),
+                                .placement = shift->place};
                         for (int i = 0; i < DIM; i++)
                                 v[i] = (float)(random_u64() % 2000) / 1000 - 1;
                         vec_normalise(v, DIM);

@@ -96,9 +96,7 @@ static void complete_one(struct arena *a, const char *worker, float *v, uint64_t
                                 .metadata = "{\"width\":1920,\"height\":1080,\"format\":\"jpeg\"}",
                                 .tags = tags,
                                 .ntags = TAGS,
-                                .model_id = model_id,
-                                .vector = v,
-                                .dim = dim,
+                                .parts = part_list_whole(&(struct part_room){.part = {0}}, model_id, v, dim),
                                 .placement = {.kind = PLACE_UNSORTED, .similarity = -1, .why = "bench"}};
         if (catalog_task_complete(catalog, &r, &e))
                 stop(&e);

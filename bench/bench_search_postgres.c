@@ -174,7 +174,7 @@ static void *client_run(void *arg)
         for (size_t i = c->first; !mono_reached(p->until) && c->failed < 5; i++) {
                 size_t q = i % QUERIES, n;
                 struct mono start = mono_now();
-                if (catalog_vector_search(catalog, queries[p->sort][q], &p->filter->by, p->k, c->out, &n, &e)) {
+                if (catalog_vector_search(catalog, MODEL, queries[p->sort][q], &p->filter->by, p->k, c->out, &n, &e)) {
                         if (c->failed++ == 0)
                                 fprintf(stderr, "bench: a search failed: %s\n", e.msg);
                         continue;
@@ -227,7 +227,7 @@ static void warm_up(const struct point *p)
         for (size_t q = 0; q < QUERIES / 5; q++) {
                 const float *query = queries[p->sort][q];
                 size_t n;
-                if (catalog_vector_search(catalog, query, &p->filter->by, p->k, c->out, &n, &e))
+                if (catalog_vector_search(catalog, MODEL, query, &p->filter->by, p->k, c->out, &n, &e))
                         stop(e.msg);
                 check_cosines(c, query, n);
         }
@@ -309,7 +309,7 @@ static void open_catalog(const char *url)
         for (int i = 0; !index_used(); i++) {
                 if (i == 100)
                         stop("the index is not used");
-                if (catalog_vector_search(catalog, queries[0][0], NULL, BEST, out, &n, &e))
+                if (catalog_vector_search(catalog, MODEL, queries[0][0], NULL, BEST, out, &n, &e))
                         stop(e.msg);
                 sleep_for(dur_ms(300));
         }

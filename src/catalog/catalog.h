@@ -11,6 +11,7 @@
 #ifndef FA_CATALOG_H
 #define FA_CATALOG_H
 
+#include "catalog/catalog_part.h"
 #include "model/model.h"
 
 struct catalog;
@@ -36,12 +37,13 @@ int catalog_open(const struct catalog_opts *opts, struct catalog **out, struct e
 void catalog_close(struct catalog *c); /* waits for queued writes; NULL is fine */
 
 /*
- * Vectors of this model id are the ones searched and placed from now on. Loads
- * them (from the cache file when its epoch fits, else from the rows) on a
- * thread of its own; until then vector searches return ERR_UNAVAILABLE "warming".
+ * Vectors of this model id are searched from now on, besides those of up to
+ * seven others (ERR_INVALID). Loads them (from the cache file when its epoch
+ * fits, else from the rows) on a thread of its own; until then searches among
+ * them return ERR_UNAVAILABLE "warming". Again for the same model: loads it anew.
  */
 int catalog_use_model(struct catalog *c, const char *model_id, uint32_t dim, struct err *e) MUST_CHECK;
-bool catalog_warm(struct catalog *c);
+bool catalog_warm(struct catalog *c); /* there is a model in use, and all of them are loaded */
 
 struct catalog_state {
         const char *engine; /* "sqlite", "postgresql" */
@@ -159,9 +161,7 @@ struct task_result {
         uint64_t phash;
         const struct tag *tags; /* replaces all tags of non-human sources */
         size_t ntags;
-        const char *model_id; /* NULL: no embedding */
-        const float *vector;  /* unit */
-        uint32_t dim;
+        struct part_list parts;
         struct placement placement;
         /* What was made of the object, kept as catalog_step_put would, in the same transaction; step NULL: nothing. */
         const char *step, *step_version;
@@ -253,6 +253,7 @@ struct asset_filter {
         const char *name;          /* substring of the filename, ASCII and Unicode case folded */
         struct wall after, before; /* created, us 0: open */
         bool trashed;              /* only the trash, instead of only the rest */
+        uint32_t parts;            /* searches only: bits 1<<part_kind of the parts that are looked at; 0 = all */
 };
 
 enum asset_sort { SORT_CREATED_DESC, SORT_CREATED_ASC, SORT_NAME_ASC, SORT_NAME_DESC, SORT_SIZE_DESC, SORT_SIZE_ASC };
@@ -312,14 +313,16 @@ int catalog_lineage(struct catalog *c, struct id asset, const char *owner, struc
 
 struct vector_match {
         struct id asset;
+        int64_t part; /* its nearest, see catalog_parts_get */
+        enum part_kind kind;
         float cosine; /* exact for the best 128, from int8 or half precision (error below 0.01) behind them */
 };
-/* Nearest k of the model in use among what the filter lets through (trash never), best first. Filters before scoring.
- */
-int catalog_vector_search(struct catalog *c, const float *q, const struct asset_filter *f, size_t k,
-                          struct vector_match *out, size_t *n, struct err *e) MUST_CHECK;
-/* The asset's vector of the model in use. ERR_NOT_FOUND. */
-int catalog_vector_get(struct catalog *c, struct id asset, float *out, struct err *e) MUST_CHECK;
+/* The k nearest assets by their nearest part, among what the filter lets through (trash never), best first. Filters
+ * before scoring. */
+int catalog_vector_search(struct catalog *c, const char *model_id, const float *q, const struct asset_filter *f,
+                          size_t k, struct vector_match *out, size_t *n, struct err *e) MUST_CHECK;
+/* The whole's vector of a model in use. ERR_NOT_FOUND. */
+int catalog_vector_get(struct catalog *c, const char *model_id, struct id asset, float *out, struct err *e) MUST_CHECK;
 
 struct text_match {
         struct id asset;
@@ -341,8 +344,8 @@ struct prototype_match {
         uint64_t count;
 };
 /* The k nearest prototypes of the owner's folders that are not locked, best first. */
-int catalog_prototype_search(struct catalog *c, const char *owner, const float *q, size_t k, struct arena *a,
-                             struct prototype_match *out, size_t *n, struct err *e) MUST_CHECK;
+int catalog_prototype_search(struct catalog *c, const char *model_id, const char *owner, const float *q, size_t k,
+                             struct arena *a, struct prototype_match *out, size_t *n, struct err *e) MUST_CHECK;
 
 struct cluster_filter {
         const char *owner; /* NULL any */
@@ -381,10 +384,10 @@ int catalog_cluster_merge(struct catalog *c, struct id target, const struct id *
                           const uint64_t *versions, const char *owner, const char *actor, struct id *operation,
                           struct wall *updated, struct err *e) MUST_CHECK;
 
-/* All folders of an owner with prototypes of the model in use (unit, row-major; folders without one are left out): a
+/* All folders of an owner with prototypes of a model in use (unit, row-major; folders without one are left out): a
  * pass's snapshot. */
-int catalog_cluster_snapshot(struct catalog *c, const char *owner, struct arena *a, struct cluster **out,
-                             float **prototypes, size_t *n, struct err *e) MUST_CHECK;
+int catalog_cluster_snapshot(struct catalog *c, const char *model_id, const char *owner, struct arena *a,
+                             struct cluster **out, float **prototypes, size_t *n, struct err *e) MUST_CHECK;
 /* Owners that have media. */
 int catalog_owners(struct catalog *c, struct arena *a, const char ***out, size_t *n, struct err *e) MUST_CHECK;
 /* Tag counts over a folder's members, most frequent first; mean_confidence over members that carry it. */

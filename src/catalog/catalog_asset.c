@@ -34,10 +34,11 @@ static int read_tags(struct db *db, int64_t n, struct arena *a, struct asset *ou
 /* The newest model's embedding stands for all. */
 static int read_model(struct db *db, int64_t n, struct arena *a, struct asset *out, struct err *e)
 {
-        struct rows *s = db_query(db, e,
-                                  "SELECT m.id, m.dim FROM embedding x JOIN model m ON m.n = x.model WHERE x.asset = ? "
-                                  "ORDER BY x.model DESC LIMIT 1",
-                                  "l", n);
+        struct rows *s =
+                db_query(db, e,
+                         "SELECT m.id, m.dim FROM part p JOIN embedding x ON x.part = p.n JOIN model m ON m.n = "
+                         "x.model WHERE p.asset = ? AND p.kind = 0 ORDER BY x.model DESC LIMIT 1",
+                         "l", n);
         int rc = s ? db_step(db, s, e) : -1;
         bool ok = true;
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The end of a task: everything that was found out about an asset, in one
- * write. The hard thing is the order: an old vector leaves the folder's
- * prototype before the new one is stored, so the sum never holds both.
+ * write.
  */
 #include "catalog/catalog_rules.h"
 
@@ -133,41 +132,6 @@ int phash_put(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, 
         return tx->c->phash_distance && (trashed || !r->trashed) ? near_find(tx, r, phash, trashed, e) : 0;
 }
 
-/* ---- the vector --------------------------------------------------------------------- */
-
-/* The old vector, if there is one, off the prototype of the folder the asset is in. */
-static int vector_leave(struct tx *tx, const struct row *r, int64_t model, struct err *e)
-{
-        float v[VECTOR_MAX_DIM];
-        struct rows *s = db_query(tx->db, e,
-                                  SQL(tx->db, "SELECT vec FROM embedding WHERE asset = ? AND model = ?",
-                                      "SELECT unit FROM embedding WHERE asset = ? AND model = ?"),
-                                  "ll", r->n, model);
-        int rc = s ? db_step(tx->db, s, e) : -1;
-        size_t dim;
-
-        if (rc <= 0)
-                return rc;
-        dim = col_vector(s, 0, v);
-        db_end(s);
-        if (r->trashed || id_is_nil(r->cluster))
-                return 0;
-        return prototype_add(tx, r->cluster, model, v, dim, -1, 1, e);
-}
-
-static int vector_put(struct tx *tx, const struct row *r, const struct task_result *res, struct err *e)
-{
-        int64_t model;
-
-        if (model_number(tx, res->model_id, res->dim, &model, e) < 0 || vector_leave(tx, r, model, e) < 0 ||
-            tx->db->engine->vector_put(tx, r, model, res->vector, res->dim, e) < 0)
-                return -1;
-        if (!r->trashed && !id_is_nil(r->cluster) &&
-            prototype_add(tx, r->cluster, model, res->vector, res->dim, 1, 1, e) < 0)
-                return -1;
-        return tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e);
-}
-
 /* ---- results of steps ------------------------------------------------------------------------ */
 
 struct step_args {
@@ -235,14 +199,6 @@ int catalog_step_get(struct catalog *c, struct sha256 object, const char *owner,
 
 /* ---- all of it -------------------------------------------------------------------------- */
 
-static bool finite_vector(const struct task_result *r)
-{
-        for (uint32_t i = 0; i < r->dim; i++)
-                if (!__builtin_isfinite(r->vector[i]))
-                        return false;
-        return true;
-}
-
 /* The owner is locked before the task and the asset, as all who place do; nothing to place, nothing to lock. */
 static int lock_places(struct tx *tx, const struct task_result *r, struct err *e)
 {
@@ -277,7 +233,7 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (tags_replace(tx, asset, false, r->tags, r->ntags, e) < 0)
                 return -1;
-        if (r->model_id && vector_put(tx, &row, r, e) < 0)
+        if (parts_put(tx, &row, &r->parts, e))
                 return -1;
         /* A person may have decided, or thrown it away, while the worker was at it. */
         if (row.pinned || row.trashed)
@@ -295,9 +251,7 @@ static int result_check(const struct task_result *r, struct err *e)
         for (size_t i = 0; i < r->ntags; i++)
                 if (r->tags[i].source == TAG_HUMAN)
                         return err_set(e, ERR_INVALID, "a worker's tag cannot be a person's");
-        if (r->model_id && (r->dim == 0 || r->dim > VECTOR_MAX_DIM || !finite_vector(r)))
-                return err_set(e, ERR_INVALID, "the vector is not 1 to %d finite numbers", VECTOR_MAX_DIM);
-        return 0;
+        return part_list_check(&r->parts, e);
 }
 
 int catalog_task_complete(struct catalog *c, const struct task_result *r, struct err *e)

@@ -115,13 +115,19 @@ static int rest(struct db *db, const char *owner, struct catalog_counts *out, st
                            "?",
                            "t", owner) < 0 ||
                     db_int(db, e, &embeddings,
-                           "SELECT count(*) FROM embedding x JOIN asset a ON a.n = x.asset WHERE a.owner = ?", "t",
-                           owner) < 0 ||
+                           "SELECT count(*) FROM embedding x JOIN part p ON p.n = x.part AND p.kind = 0 JOIN asset a "
+                           "ON a.n = "
+                           "p.asset WHERE a.owner = ?",
+                           "t", owner) < 0 ||
                     objects_of(db, owner, out, e) < 0)
                         return -1;
         } else if (db_int(db, e, &clusters, "SELECT count(*) FROM cluster", "") < 0 ||
                    db_int(db, e, &unsorted, SQL(db, UNSORTED("INDEXED BY asset_unsorted"), UNSORTED("")), "") < 0 ||
-                   db_int(db, e, &embeddings, "SELECT count(*) FROM embedding", "") < 0) {
+                   db_int(db, e, &embeddings,
+                          "SELECT (SELECT count(*) FROM embedding) - (SELECT count(*) FROM part p JOIN embedding x ON "
+                          "x.part = "
+                          "p.n WHERE p.kind > 0)",
+                          "") < 0) {
                 return -1;
         }
         out->clusters = (uint64_t)clusters;

@@ -179,17 +179,17 @@ typedef struct rows *query_fn(struct db *db, struct err *e, const char *sql, con
 typedef struct rows *query_binds_fn(struct db *db, const char *sql, const struct bind *binds, size_t n, struct err *e);
 /* Tasks ready or leased, for QUEUE_MAX_DEPTH. */
 typedef int waiting_fn(struct tx *tx, int64_t *n, struct err *e);
-/* The asset's vector of a model, unit, in place of an older one. */
-typedef int vector_put_fn(struct tx *tx, const struct row *r, int64_t model, const float *v, uint32_t dim,
-                          struct err *e);
+/* The vector of one of the asset's parts, unit, in place of an older one. */
+typedef int vector_put_fn(struct tx *tx, const struct row *r, enum part_kind kind, int64_t part, int64_t model,
+                          const float *v, uint32_t dim, struct err *e);
 /* The sum of (cluster, model); n 0: the first. */
 typedef int prototype_put_fn(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count,
                              const float *sum, size_t dim, struct err *e);
 /* A condition that a.name_fold holds the folded text. */
 typedef int name_filter_fn(struct sql *q, const char *fold, struct err *e);
 typedef int use_model_fn(struct catalog *c, const char *id, int64_t model, uint32_t dim, struct err *e);
-/* The model in use; ERR_UNAVAILABLE when none was chosen. */
-typedef int model_fn(struct catalog *c, int64_t *model, uint32_t *dim, struct err *e);
+/* Of a model in use; ERR_UNAVAILABLE when it is none. */
+typedef int model_fn(struct catalog *c, const char *id, int64_t *model, uint32_t *dim, struct err *e);
 /* What is searchable of the asset by words, as it is now; nothing if it is gone. */
 typedef int text_put_fn(struct db *db, int64_t asset, struct arena *a, struct err *e);
 /* Before a read that finds assets by their words: none that is committed now will be missing. */
@@ -236,6 +236,7 @@ struct engine {
 };
 
 #define MODEL_ID_MAX 256
+#define MODELS_MAX   8 /* in use at once */
 
 typedef int catalog_open_fn(const struct catalog_opts *opts, struct catalog **out, struct err *e);
 catalog_open_fn catalog_sqlite_open, catalog_postgres_open;

@@ -142,8 +142,8 @@ int catalog_cluster_get(struct catalog *c, struct id id, const char *owner, stru
         return rc;
 }
 
-int catalog_cluster_snapshot(struct catalog *c, const char *owner, struct arena *a, struct cluster **out,
-                             float **prototypes, size_t *n, struct err *e)
+int catalog_cluster_snapshot(struct catalog *c, const char *model_id, const char *owner, struct arena *a,
+                             struct cluster **out, float **prototypes, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db;
@@ -156,7 +156,7 @@ int catalog_cluster_snapshot(struct catalog *c, const char *owner, struct arena 
         *out = NULL;
         *prototypes = NULL;
         *n = 0;
-        if (c->engine->model(c, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
+        if (c->engine->model(c, model_id, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
                 return -1;
         s = db_query(
                 db, e,

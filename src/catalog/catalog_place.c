@@ -157,8 +157,10 @@ int folder_sum(struct tx *tx, struct id cluster, int64_t asset, int sign, struct
                 struct rows *s = db_query(
                         tx->db, e,
                         SQL(tx->db,
-                            "SELECT model, vec FROM embedding WHERE asset = ? AND model > ? ORDER BY model LIMIT 1",
-                            "SELECT model, unit FROM embedding WHERE asset = ? AND model > ? ORDER BY model LIMIT 1"),
+                            "SELECT x.model, x.vec FROM part p JOIN embedding x ON x.part = p.n WHERE p.asset = ? AND "
+                            "p.kind = 0 AND x.model > ? ORDER BY x.model LIMIT 1",
+                            "SELECT x.model, x.unit FROM part p JOIN embedding x ON x.part = p.n WHERE p.asset = ? AND "
+                            "p.kind = 0 AND x.model > ? ORDER BY x.model LIMIT 1"),
                         "ll", asset, after);
                 int rc = s ? db_step(tx->db, s, e) : -1;
                 size_t dim;

@@ -140,6 +140,12 @@ int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *ac
 int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e) MUST_CHECK;
 /* After one of its assets is gone: from now on it is unreferenced, if it is. (catalog_object.c) */
 int object_release(struct tx *tx, const struct sha256 *h, struct err *e) MUST_CHECK;
+/* What catalog_parts_put refuses as ERR_INVALID. (catalog_part.c) */
+int part_list_check(const struct part_list *l, struct err *e) MUST_CHECK;
+/* Of a list that was checked; the row is locked, and its owner is when it is in a folder. (catalog_part.c) */
+int parts_put(struct tx *tx, const struct row *r, const struct part_list *l, struct err *e) MUST_CHECK;
+/* The number of the asset's whole, made when there is none. (catalog_part.c) */
+int part_whole(struct tx *tx, int64_t asset, int64_t *n, struct err *e) MUST_CHECK;
 /* Who is nearly like an asset that is out of the trash: what came meanwhile did not look there. (catalog_complete.c) */
 int near_again(struct tx *tx, const struct row *r, struct err *e) MUST_CHECK;
 /* Before an asset refers to it; made when new. ERR_STALE: it is being collected. *damaged: it is known to be bad. */
@@ -209,6 +215,10 @@ int operation_add(struct tx *tx, const char *owner, const char *actor, const cha
                   const char *detail, struct id *id, int64_t *n, struct err *e) MUST_CHECK;
 int operation_item(struct tx *tx, int64_t op, int64_t asset, const struct id *to, struct err *e) MUST_CHECK;
 int match_cmp(const void *a, const void *b); /* of struct vector_match, for qsort: best first, then by id */
+#define GROUPED_MAX 64000                    /* parts that a search looks at in order to find k assets */
+/* Of n matches of parts, best first, the first of each asset: at most k go to out. */
+int match_group(const struct vector_match *m, size_t n, struct vector_match *out, size_t k, size_t *nout,
+                struct err *e) MUST_CHECK;
 /* The numbers of a vector in a column; returns how many. */
 size_t col_vector(const struct rows *s, int i, float out[VECTOR_MAX_DIM]);
 /* The model's number; made when new. ERR_CONFLICT when it has another dimension. */

@@ -72,7 +72,30 @@ int match_cmp(const void *a, const void *b)
 
         if (x->cosine != y->cosine)
                 return x->cosine > y->cosine ? -1 : 1;
-        return id_cmp(x->asset, y->asset);
+        if (!id_eq(x->asset, y->asset))
+                return id_cmp(x->asset, y->asset);
+        return x->part < y->part ? -1 : x->part > y->part;
+}
+
+int match_group(const struct vector_match *m, size_t n, struct vector_match *out, size_t k, size_t *nout, struct err *e)
+{
+        struct idmap *seen = NULL;
+        uint32_t at;
+        int rc = 0;
+
+        *nout = 0;
+        for (size_t i = 0; i < n && !seen && rc == 0; i++)
+                if (m[i].kind != PART_WHOLE && !(seen = idmap_new())) /* wholes alone meet no second time */
+                        rc = err_oom(e);
+        for (size_t i = 0; i < n && *nout < k && rc == 0; i++) {
+                if (seen && idmap_get(seen, m[i].asset, &at))
+                        continue;
+                if (seen && idmap_put(seen, m[i].asset, 0))
+                        rc = err_oom(e);
+                out[(*nout)++] = m[i];
+        }
+        idmap_free(seen);
+        return rc;
 }
 
 static int k_check(size_t k, struct err *e)
@@ -80,20 +103,18 @@ static int k_check(size_t k, struct err *e)
         return k <= K_MAX ? 0 : err_set(e, ERR_INVALID, "k: %zu, allowed are up to %d", k, K_MAX);
 }
 
-int catalog_vector_search(struct catalog *c, const float *q, const struct asset_filter *f, size_t k,
-                          struct vector_match *out, size_t *n, struct err *e)
+int catalog_vector_search(struct catalog *c, const char *model_id, const float *q, const struct asset_filter *f,
+                          size_t k, struct vector_match *out, size_t *n, struct err *e)
 {
         static const struct asset_filter none = {0};
 
         *n = 0;
         if (k_check(k, e) < 0)
                 return -1;
-        if (!catalog_warm(c))
-                return err_set(e, ERR_UNAVAILABLE, "warming: the vectors are not there yet");
-        return k == 0 ? 0 : c->engine->vector_search(c, q, f ? f : &none, k, out, n, e);
+        return k == 0 ? 0 : c->engine->vector_search(c, model_id, q, f ? f : &none, k, out, n, e);
 }
 
-int catalog_vector_get(struct catalog *c, struct id asset, float *out, struct err *e)
+int catalog_vector_get(struct catalog *c, const char *model_id, struct id asset, float *out, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db;
@@ -102,13 +123,16 @@ int catalog_vector_get(struct catalog *c, struct id asset, float *out, struct er
         uint32_t dim;
         int rc;
 
-        if (c->engine->model(c, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
+        if (c->engine->model(c, model_id, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
                 return -1;
-        s = db_query(db, e,
-                     SQL(db,
-                         "SELECT x.vec FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.id = ?",
-                         "SELECT x.unit FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.id = ?"),
-                     "lu", model, &asset);
+        s = db_query(
+                db, e,
+                SQL(db,
+                    "SELECT x.vec FROM asset a JOIN part p ON p.asset = a.n AND p.kind = 0 JOIN embedding x ON x.part "
+                    "= p.n AND x.model = ? WHERE a.id = ?",
+                    "SELECT x.unit FROM asset a JOIN part p ON p.asset = a.n AND p.kind = 0 JOIN embedding x ON x.part "
+                    "= p.n AND x.model = ? WHERE a.id = ?"),
+                "lu", model, &asset);
         rc = s ? db_step(db, s, e) : -1;
         if (rc > 0) {
                 rc = (size_t)col_bytes(s, 0) == dim * sizeof(float) ? 0 : -1;
@@ -118,19 +142,19 @@ int catalog_vector_get(struct catalog *c, struct id asset, float *out, struct er
                         err_set(e, ERR_INTERNAL, "catalog: a vector of the wrong size");
                 db_end(s);
         } else if (rc == 0) {
-                rc = err_set(e, ERR_NOT_FOUND, "the asset has no vector of the model in use");
+                rc = err_set(e, ERR_NOT_FOUND, "the asset has no vector of this model");
         }
         read_end(c, db, began);
         return rc;
 }
 
-int catalog_prototype_search(struct catalog *c, const char *owner, const float *q, size_t k, struct arena *a,
-                             struct prototype_match *out, size_t *n, struct err *e)
+int catalog_prototype_search(struct catalog *c, const char *model_id, const char *owner, const float *q, size_t k,
+                             struct arena *a, struct prototype_match *out, size_t *n, struct err *e)
 {
         *n = 0;
         if (k_check(k, e) < 0)
                 return -1;
-        return k == 0 ? 0 : c->engine->prototype_search(c, owner, q, k, a, out, n, e);
+        return k == 0 ? 0 : c->engine->prototype_search(c, model_id, owner, q, k, a, out, n, e);
 }
 
 void words_settle(struct catalog *c)

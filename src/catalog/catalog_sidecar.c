@@ -206,14 +206,15 @@ static int read_rest(struct db *db, int64_t n, struct arena *a, struct kept_asse
         return ok ? 0 : err_oom(e);
 }
 
+/* Of the whole; other parts are made again from the object. */
 static int read_vectors(struct db *db, int64_t n, struct arena *a, struct kept_asset *out, struct err *e)
 {
         struct rows *s = db_query(db, e,
                                   SQL(db,
-                                      "SELECT m.id, m.dim, x.vec FROM embedding x JOIN model m ON m.n = x.model WHERE "
-                                      "x.asset = ? ORDER BY x.model",
-                                      "SELECT m.id, m.dim, x.unit FROM embedding x JOIN model m ON m.n = x.model "
-                                      "WHERE x.asset = ? ORDER BY x.model"),
+                                      "SELECT m.id, m.dim, x.vec FROM part p JOIN embedding x ON x.part = p.n JOIN "
+                                      "model m ON m.n = x.model WHERE p.asset = ? AND p.kind = 0 ORDER BY x.model",
+                                      "SELECT m.id, m.dim, x.unit FROM part p JOIN embedding x ON x.part = p.n JOIN "
+                                      "model m ON m.n = x.model WHERE p.asset = ? AND p.kind = 0 ORDER BY x.model"),
                                   "l", n);
         size_t cap = 0;
         bool ok = true;

@@ -201,9 +201,8 @@ int ingest_handle_image(void *ctx, struct worker_run *run, struct err *e)
                 .phash = u.phash,
                 .tags = u.tags,
                 .ntags = u.ntags,
-                .model_id = embed_model_id(ing->o.embed),
-                .vector = u.vector,
-                .dim = u.dim,
+                .parts = part_list_whole(&(struct part_room){.part = {0}}, embed_model_id(ing->o.embed), u.vector,
+                                         u.dim),
         };
         if (have == 0) {
                 understanding_pack(&u, &blob);

@@ -86,11 +86,13 @@ static int mend_words(struct tx *tx, const struct key *k, struct err *e)
 
 static int mend_embedding(struct tx *tx, const struct key *k, struct err *e)
 {
-        return db_run(tx->db, e,
-                      SQL(tx->db, NULL,
-                          "UPDATE embedding x SET owner = a.owner, kind = a.kind, cluster = a.cluster, trashed = "
-                          "(a.trashed > 0)::int FROM asset a WHERE a.n = x.asset AND x.asset = ?"),
-                      "l", k->n);
+        return db_run(
+                tx->db, e,
+                SQL(tx->db, NULL,
+                    "UPDATE embedding x SET part_kind = p.kind, owner = a.owner, kind = a.kind, cluster = a.cluster, "
+                    "trashed = "
+                    "(a.trashed > 0)::int FROM asset a JOIN part p ON p.asset = a.n WHERE p.n = x.part AND a.n = ?"),
+                "l", k->n);
 }
 
 #define JOB_SUM(s) "(SELECT count(*) FROM asset WHERE job = job.n AND status = " #s ")"
@@ -204,7 +206,8 @@ static const struct check {
          "near_duplicate r WHERE r.asset = d.other AND r.other = d.asset)",
          mend_near, true, NULL, .text = true},
         {"embedding", "its vector is filed under another owner, folder or state: file", NULL,
-         "SELECT a.n, a.id, NULL FROM embedding x JOIN asset a ON a.n = x.asset WHERE x.owner <> a.owner OR x.kind <> "
+         "SELECT DISTINCT a.n, a.id, NULL FROM embedding x JOIN part p ON p.n = x.part JOIN asset a ON a.n = p.asset "
+         "WHERE x.owner <> a.owner OR x.part_kind <> p.kind OR x.kind <> "
          "a.kind OR x.cluster IS DISTINCT FROM a.cluster OR x.trashed <> (a.trashed > 0)::int",
          mend_embedding, false, NULL},
         {.name = "folder", .run = check_folders},

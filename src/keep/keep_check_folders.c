@@ -39,7 +39,8 @@ static int models_of(struct db *db, const struct folder_row *f, int64_t models[M
 {
         struct rows *s = db_query(db, e,
                                   "SELECT model FROM cluster_prototype WHERE cluster = ?1 UNION SELECT x.model FROM "
-                                  "embedding x JOIN asset a ON a.n = x.asset WHERE a.cluster = ?1 AND a.trashed = 0",
+                                  "asset a JOIN part p ON p.asset = a.n AND p.kind = 0 JOIN embedding x ON x.part = "
+                                  "p.n WHERE a.cluster = ?1 AND a.trashed = 0",
                                   "u", &f->id);
         int rc = -1;
 
@@ -62,10 +63,12 @@ static int add_up(struct db *db, const struct folder_row *f, int64_t model, doub
                 struct rows *s =
                         db_query(db, e,
                                  SQL(db,
-                                     "SELECT a.n, x.vec FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = ? "
+                                     "SELECT a.n, x.vec FROM asset a JOIN part p ON p.asset = a.n AND p.kind = 0 JOIN "
+                                     "embedding x ON x.part = p.n AND x.model = ? "
                                      "WHERE a.cluster = ? AND a.trashed = 0 AND a.n > ? ORDER BY a.n LIMIT 500",
-                                     "SELECT a.n, x.unit FROM asset a JOIN embedding x ON x.asset = a.n AND x.model = "
-                                     "? WHERE a.cluster = ? AND a.trashed = 0 AND a.n > ? ORDER BY a.n LIMIT 500"),
+                                     "SELECT a.n, x.unit FROM asset a JOIN part p ON p.asset = a.n AND p.kind = 0 JOIN "
+                                     "embedding x ON x.part = p.n AND x.model = ? WHERE a.cluster = ? AND a.trashed = "
+                                     "0 AND a.n > ? ORDER BY a.n LIMIT 500"),
                                  "lul", model, &f->id, after);
                 got = 0;
                 rc = -1;

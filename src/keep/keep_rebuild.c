@@ -357,12 +357,14 @@ static int put_tags(struct tx *tx, int64_t n, const struct asset *x, struct err 
 
 static int put_vectors(struct tx *tx, const struct row *r, const struct kept_asset *k, struct err *e)
 {
-        int64_t model;
+        int64_t model, whole = 0;
 
+        if (k->nvectors && part_whole(tx, r->n, &whole, e))
+                return -1;
         for (size_t i = 0; i < k->nvectors; i++) {
                 const struct kept_vector *v = &k->vectors[i];
                 if (model_number(tx, v->model, v->dim, &model, e) < 0 ||
-                    tx->db->engine->vector_put(tx, r, model, v->v, v->dim, e) < 0)
+                    tx->db->engine->vector_put(tx, r, PART_WHOLE, whole, model, v->v, v->dim, e) < 0)
                         return -1;
         }
         if (k->nvectors && tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e) < 0)

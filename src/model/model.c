@@ -10,6 +10,7 @@ static const char *const asset_statuses[ASSET_STATUS_COUNT] = {"queued", "proces
 static const char *const types[JOB_TYPE_COUNT] = {"image", "video", "audio", "document", "json", "file"};
 static const char *const states[TASK_STATE_COUNT] = {"ready", "leased", "done", "dead"};
 static const char *const sources[TAG_SOURCE_COUNT] = {"human", "vlm", "zero-shot", "exif"};
+static const char *const part_kinds[PART_KIND_COUNT] = {"whole", "frame", "page", "chunk", "row"};
 static const char *const cluster_statuses[CLUSTER_STATUS_COUNT] = {"provisional", "active"};
 static const char *const scopes[] = {"read", "write", "admin"};
 
@@ -54,6 +55,11 @@ const char *task_state_name(enum task_state s)
 const char *tag_source_name(enum tag_source s)
 {
         return name_of(sources, COUNT_OF(sources), s);
+}
+
+const char *part_kind_name(enum part_kind k)
+{
+        return name_of(part_kinds, COUNT_OF(part_kinds), k);
 }
 
 const char *cluster_status_name(enum cluster_status s)

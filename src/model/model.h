@@ -23,6 +23,7 @@ const char *asset_status_name(enum asset_status s);
 const char *job_type_name(enum job_type t);
 const char *task_state_name(enum task_state s);
 const char *tag_source_name(enum tag_source s);
+const char *part_kind_name(enum part_kind k);
 const char *cluster_status_name(enum cluster_status s);
 bool asset_kind_parse(struct span s, enum asset_kind *out);
 bool asset_status_parse(struct span s, enum asset_status *out);

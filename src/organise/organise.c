@@ -74,7 +74,8 @@ static void count_placed(struct organise *o, const struct placement *p)
 static int place_once(struct organise *o, struct task_result *r, int try, struct arena *a, struct err *e)
 {
         struct lock *lock = owner_lock(o, r->task->owner);
-        const struct place_input in = {r->task->owner, r->task->asset_id, r->vector, r->tags, r->ntags};
+        const float *vector = part_list_vector(&r->parts, embed_model_id(o->opts.embed));
+        const struct place_input in = {r->task->owner, r->task->asset_id, vector, r->tags, r->ntags};
         struct mono start = mono_now();
         int rc = 0;
         lock_take(lock);
@@ -95,15 +96,16 @@ static int place_once(struct organise *o, struct task_result *r, int try, struct
 
 int organise_complete(struct organise *o, struct task_result *r, float sure, struct arena *a, struct err *e)
 {
+        const float *vector = part_list_vector(&r->parts, embed_model_id(o->opts.embed));
         struct err why = {0};
         int rc = -1;
         place_learn(o, r->tags, r->ntags);
-        if (r->task->pinned || !id_is_nil(r->task->cluster_id) || !r->vector || !(sure >= SURE_MIN)) {
+        if (r->task->pinned || !id_is_nil(r->task->cluster_id) || !vector || !(sure >= SURE_MIN)) {
                 bool keep = r->task->pinned || !id_is_nil(r->task->cluster_id);
                 r->placement = (struct placement){.kind = keep ? PLACE_KEEP : PLACE_UNSORTED, .similarity = -1};
-                r->placement.why = keep        ? "a person's choice"
-                                   : r->vector ? "the model is not sure what it shows"
-                                               : "nothing to compare";
+                r->placement.why = keep     ? "a person's choice"
+                                   : vector ? "the model is not sure what it shows"
+                                            : "nothing to compare";
                 rc = catalog_task_complete(o->opts.catalog, r, e);
                 if (!rc)
                         count_placed(o, &r->placement);

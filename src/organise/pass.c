@@ -72,8 +72,8 @@ static int world_load(struct pass *p, struct err *e)
                 p->w.taken = idmap_new();
         if (!p->w.rows || (p->dry && !p->w.taken))
                 return err_oom(e);
-        if (catalog_cluster_snapshot(p->o->opts.catalog, p->owner, p->tmp, &p->clusters, &p->prototypes, &p->nclusters,
-                                     e))
+        if (catalog_cluster_snapshot(p->o->opts.catalog, embed_model_id(p->o->opts.embed), p->owner, p->tmp,
+                                     &p->clusters, &p->prototypes, &p->nclusters, e))
                 return -1;
         for (size_t i = 0; i < p->nclusters; i++) {
                 const struct cluster *c = &p->clusters[i];
@@ -197,7 +197,8 @@ static int world_found(struct pass *p, const struct placement *d, struct err *e)
         if (!vecs)
                 return err_oom(e);
         for (size_t i = 0; i < d->nmembers; i++)
-                if (catalog_vector_get(p->o->opts.catalog, d->members[i], vecs + i * dim, e))
+                if (catalog_vector_get(p->o->opts.catalog, embed_model_id(p->o->opts.embed), d->members[i],
+                                       vecs + i * dim, e))
                         return -1;
         float *mean = vecs + d->nmembers * dim;
         if (!cluster_centroid(vecs, d->nmembers, dim, mean))
@@ -229,7 +230,7 @@ static int retry_one(struct pass *p, const struct asset *x, struct arena *tmp, s
         if (x->pinned || !place_sure(o, x->tags, x->ntags) || (p->dry && idmap_get(p->w.taken, x->id, &ignored)))
                 return 0;
         const struct place_input in = {p->owner, x->id, v, x->tags, x->ntags};
-        int rc = catalog_vector_get(o->opts.catalog, x->id, v, &why);
+        int rc = catalog_vector_get(o->opts.catalog, embed_model_id(o->opts.embed), x->id, v, &why);
         if (!rc)
                 rc = place_decide(o, &in, &p->w, tmp, &d, &why);
         if (!rc && d.kind != PLACE_UNSORTED)

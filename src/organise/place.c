@@ -105,7 +105,8 @@ static int candidates_find(struct organise *o, const struct place_input *in, con
         struct prototype_match found[PROTOTYPES];
         size_t n = 0, dim = embed_dim(o->opts.embed);
         c->n = 0;
-        if (catalog_prototype_search(o->opts.catalog, in->owner, in->vector, PROTOTYPES, a, found, &n, e))
+        if (catalog_prototype_search(o->opts.catalog, embed_model_id(o->opts.embed), in->owner, in->vector, PROTOTYPES,
+                                     a, found, &n, e))
                 return -1;
         for (size_t i = 0; i < n; i++) {
                 as_in_world(w, &found[i]);
@@ -207,7 +208,8 @@ static int neighbours_load(struct organise *o, const struct vector_match *near, 
                 const struct asset *x = asset_of(assets, found, near[i].asset);
                 if (!may_found(o, x))
                         continue;
-                if (catalog_vector_get(o->opts.catalog, x->id, out->vectors + out->n * dim, &miss)) {
+                if (catalog_vector_get(o->opts.catalog, embed_model_id(o->opts.embed), x->id,
+                                       out->vectors + out->n * dim, &miss)) {
                         if (miss.code == ERR_NOT_FOUND)
                                 continue;
                         *e = miss;
@@ -224,11 +226,13 @@ static int near_unsorted(struct organise *o, const struct place_input *in, const
 {
         struct vector_match all[NEIGHBOURS + 1];
         const struct id nil = {{0}};
-        const struct asset_filter f = {.owner = in->owner, .kinds = 1u << KIND_MEDIA, .cluster_id = &nil};
+        const struct asset_filter f = {
+                .owner = in->owner, .kinds = 1u << KIND_MEDIA, .cluster_id = &nil, .parts = 1u << PART_WHOLE};
         size_t found = 0;
         uint32_t ignored;
         *n = 0;
-        if (catalog_vector_search(o->opts.catalog, in->vector, &f, COUNT_OF(all), all, &found, e))
+        if (catalog_vector_search(o->opts.catalog, embed_model_id(o->opts.embed), in->vector, &f, COUNT_OF(all), all,
+                                  &found, e))
                 return -1;
         for (size_t i = 0; i < found && *n < NEIGHBOURS; i++)
                 if (all[i].cosine >= cosine && !id_eq(all[i].asset, in->asset) &&

@@ -103,7 +103,8 @@ static int query_vector(struct run *r, float *v, struct err *e)
 static int vector_read(struct run *r, const float *v, size_t k, struct err *e)
 {
         size_t n = 0, kept = 0;
-        if (catalog_vector_search(r->s->opts.catalog, v, &r->q->filter, k, r->v, &n, e))
+        if (catalog_vector_search(r->s->opts.catalog, embed_model_id(r->s->opts.embed), v, &r->q->filter, k, r->v, &n,
+                                  e))
                 return -1;
         for (size_t i = 0; i < n; i++)
                 if (similarity_of(r, r->v[i].cosine) >= r->q->threshold)
@@ -318,7 +319,7 @@ static int similar_run(struct run *r, struct search_result *out, struct err *e)
                 return err_oom(e);
         if (catalog_asset_get(r->s->opts.catalog, *r->leave_out, r->q->filter.owner, r->tmp, &x, e))
                 return -1;
-        if (catalog_vector_get(r->s->opts.catalog, x.id, v, &why)) {
+        if (catalog_vector_get(r->s->opts.catalog, embed_model_id(r->s->opts.embed), x.id, v, &why)) {
                 if (why.code == ERR_NOT_FOUND)
                         return fill_answer(r, out, e);
                 if (e)

@@ -172,9 +172,7 @@ static inline int finish(struct fix *f, const struct task *t, const float *v, st
 {
         struct task_result r = {.task = t,
                                 .metadata = "{\"width\":1}",
-                                .model_id = v ? MODEL : NULL,
-                                .vector = v,
-                                .dim = DIM,
+                                .parts = part_list_whole(&(struct part_room){.part = {0}}, MODEL, v, DIM),
                                 .placement = p};
 
         return catalog_task_complete(f->c, &r, &f->e);

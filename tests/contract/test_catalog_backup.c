@@ -41,7 +41,9 @@ static void *work_on(void *arg)
         float v[DIM];
 
         for (; !atomic_load(&x->stop); x->written++) {
-                struct task_result r = {.task = &t, .metadata = "{}", .model_id = MODEL, .vector = v, .dim = DIM};
+                struct task_result r = {.task = &t,
+                                        .metadata = "{}",
+                                        .parts = part_list_whole(&(struct part_room){.part = {0}}, MODEL, v, DIM)};
                 r.placement.kind = PLACE_UNSORTED;
                 unit_vector(x->written, v);
                 if (catalog_task_claim(x->w->f.c, "w", dur_s(60), ALL, a, &t, &e) == 1 && x->written % 5)

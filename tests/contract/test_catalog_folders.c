@@ -131,14 +131,14 @@ static void placing_respects_locks_owners_and_people(void **state)
         OK(finish(f, &t, v,
                   (struct placement){.kind = PLACE_ASSIGN, .cluster_id = anns, .similarity = 0.8f, .why = "x"}));
         assert_float_equal(get(f, pic).cluster_similarity, 0.8f, 1e-6);
-        OK(catalog_prototype_search(f->c, "ann", v, 4, f->a, pm, &n, &f->e));
+        OK(catalog_prototype_search(f->c, MODEL, "ann", v, 4, f->a, pm, &n, &f->e));
         assert_int_equal(n, 1);
         assert_float_equal(pm[0].cosine, 1, 1e-5);
         assert_string_equal(pm[0].name, "A");
-        OK(catalog_prototype_search(f->c, "bob", v, 4, f->a, pm, &n, &f->e));
+        OK(catalog_prototype_search(f->c, MODEL, "bob", v, 4, f->a, pm, &n, &f->e));
         assert_int_equal(n, 0);
         OK(catalog_cluster_change(f->c, anns, "ann", &lock, "user", NULL, NULL, &f->e));
-        OK(catalog_prototype_search(f->c, "ann", v, 4, f->a, pm, &n, &f->e));
+        OK(catalog_prototype_search(f->c, MODEL, "ann", v, 4, f->a, pm, &n, &f->e));
         assert_int_equal(n, 0);
         put_file(f, "ann", "b.jpg", KIND_MEDIA);
         t = claim(f);
@@ -210,7 +210,7 @@ static void check_prototypes(struct fix *f, const char *owner)
         float *protos;
         size_t n;
 
-        OK(catalog_cluster_snapshot(f->c, owner, f->a, &c, &protos, &n, &f->e));
+        OK(catalog_cluster_snapshot(f->c, MODEL, owner, f->a, &c, &protos, &n, &f->e));
         for (size_t i = 0; i < n; i++) {
                 struct asset_page p = members(f, c[i].id);
                 float sum[DIM] = {0}, v[DIM], q[DIM];
@@ -219,7 +219,7 @@ static void check_prototypes(struct fix *f, const char *owner)
                 size_t nm;
                 assert_int_equal(p.total, c[i].asset_count);
                 for (size_t k = 0; k < p.n; k++) {
-                        if (catalog_vector_get(f->c, p.assets[k].id, v, &f->e) < 0)
+                        if (catalog_vector_get(f->c, MODEL, p.assets[k].id, v, &f->e) < 0)
                                 continue;
                         for (int d = 0; d < DIM; d++)
                                 sum[d] += v[d];
@@ -228,7 +228,7 @@ static void check_prototypes(struct fix *f, const char *owner)
                 for (int d = 0; d < DIM; d++)
                         assert_float_equal(sum[d], protos[i * DIM + (size_t)d], 1e-3);
                 memcpy(q, sum, sizeof(q));
-                OK(catalog_prototype_search(f->c, owner, q, 64, f->a, m, &nm, &f->e));
+                OK(catalog_prototype_search(f->c, MODEL, owner, q, 64, f->a, m, &nm, &f->e));
                 assert_int_equal(nm, n);
                 for (size_t k = 0; k < nm; k++)
                         if (id_eq(m[k].cluster, c[i].id)) {
@@ -251,14 +251,14 @@ static void check_search(struct fix *f, const struct asset_filter *filter, unsig
         for (size_t i = 0; i < p.n; i++) {
                 size_t k;
                 float cosine;
-                if (catalog_vector_get(f->c, p.assets[i].id, v, &f->e) < 0)
+                if (catalog_vector_get(f->c, MODEL, p.assets[i].id, v, &f->e) < 0)
                         continue;
                 cosine = vec_dot(q, v, DIM);
                 for (k = nw++; k > 0 && want[k - 1].cosine < cosine; k--)
                         want[k] = want[k - 1];
-                want[k] = (struct vector_match){p.assets[i].id, cosine};
+                want[k] = (struct vector_match){.asset = p.assets[i].id, .cosine = cosine};
         }
-        OK(catalog_vector_search(f->c, q, filter, 20, got, &n, &f->e));
+        OK(catalog_vector_search(f->c, MODEL, q, filter, 20, got, &n, &f->e));
         assert_int_equal(n, nw < 20 ? nw : 20);
         for (size_t i = 0; i < n; i++)
                 assert_float_equal(got[i].cosine, want[i].cosine, 1e-5);
@@ -420,18 +420,21 @@ static void searching_without_a_warm_index_says_so(void **state)
         size_t n;
 
         unit_vector(1, v);
-        FAILS(ERR_UNAVAILABLE, catalog_vector_search(f->c, v, NULL, 2, m, &n, &f->e));
+        FAILS(ERR_UNAVAILABLE, catalog_vector_search(f->c, MODEL, v, NULL, 2, m, &n, &f->e));
         assert_non_null(strstr(f->e.msg, "warming"));
-        FAILS(ERR_UNAVAILABLE, catalog_prototype_search(f->c, "ann", v, 2, f->a, pm, &n, &f->e));
+        FAILS(ERR_UNAVAILABLE, catalog_prototype_search(f->c, MODEL, "ann", v, 2, f->a, pm, &n, &f->e));
         id = put_done(f, "ann", "a.jpg", v); /* completing works all the same */
         fix_warm(f, MODEL);
-        OK(catalog_vector_search(f->c, v, NULL, 2, m, &n, &f->e));
+        OK(catalog_vector_search(f->c, MODEL, v, NULL, 2, m, &n, &f->e));
         assert_int_equal(n, 1);
         assert_true(id_eq(m[0].asset, id));
+        FAILS(ERR_UNAVAILABLE, catalog_vector_search(f->c, "another", v, NULL, 2, m, &n, &f->e));
         fix_warm(f, "another");
-        OK(catalog_vector_search(f->c, v, NULL, 2, m, &n, &f->e));
+        OK(catalog_vector_search(f->c, "another", v, NULL, 2, m, &n, &f->e));
         assert_int_equal(n, 0);
-        FAILS(ERR_NOT_FOUND, catalog_vector_get(f->c, id, v, &f->e));
+        FAILS(ERR_NOT_FOUND, catalog_vector_get(f->c, "another", id, v, &f->e));
+        OK(catalog_vector_search(f->c, MODEL, v, NULL, 2, m, &n, &f->e)); /* beside the other */
+        assert_int_equal(n, 1);
         FAILS(ERR_CONFLICT, catalog_use_model(f->c, MODEL, DIM + 1, &f->e));
 }
 
@@ -453,7 +456,7 @@ static void *mill_search(void *arg)
 
         while (!atomic_load(g->stop)) {
                 unit_vector(g->seed++, q);
-                if (catalog_vector_search(g->f->c, q, &ann, 10, m, &n, &e) < 0 && e.code != ERR_UNAVAILABLE)
+                if (catalog_vector_search(g->f->c, MODEL, q, &ann, 10, m, &n, &e) < 0 && e.code != ERR_UNAVAILABLE)
                         g->bad++;
         }
         return NULL;

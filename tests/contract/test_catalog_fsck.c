@@ -98,9 +98,7 @@ static struct id add_done(struct world *w, const char *bytes, unsigned seed)
                                 .metadata = "{}",
                                 .has_phash = true,
                                 .phash = seed * UINT64_C(0x1111111111111111),
-                                .model_id = MODEL,
-                                .vector = v,
-                                .dim = DIM};
+                                .parts = part_list_whole(&(struct part_room){.part = {0}}, MODEL, v, DIM)};
 
         unit_vector(seed, v);
         OK(catalog_task_complete(f->c, &r, &f->e));

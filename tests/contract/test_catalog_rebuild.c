@@ -142,11 +142,10 @@ static void rich_world(struct fix *f, struct world *w)
                                 .phash = 0xF0F0F0F0F0F0F0F0u,
                                 .tags = tags,
                                 .ntags = 2,
-                                .model_id = MODEL,
-                                .dim = DIM,
                                 .placement = {.kind = PLACE_ASSIGN, .similarity = 0.8125f, .why = "near"}};
         struct new_job j;
         struct job_receipt receipt;
+        struct part_room room;
         float v[DIM];
         struct task t;
 
@@ -154,7 +153,7 @@ static void rich_world(struct fix *f, struct world *w)
         t = claim(f);
         unit_vector(5, v);
         r.task = &t;
-        r.vector = v;
+        r.parts = part_list_whole(&room, MODEL, v, DIM);
         r.placement.cluster_id = w->z;
         OK(catalog_task_complete(f->c, &r, &f->e));
         w->fresh = put_file(f, "ann", "near.jpg", KIND_MEDIA);

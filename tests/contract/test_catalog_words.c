@@ -63,7 +63,7 @@ static void a_filter_by_name_counts_new_files_in_a_search_by_vector(void **state
         unit_vector(1, v);
         put_done(f, "ann", "heron.jpg", v);
         put_done(f, "ann", "crane.jpg", v);
-        OK(catalog_vector_search(f->c, v, &only, 10, m, &n, &f->e));
+        OK(catalog_vector_search(f->c, MODEL, v, &only, 10, m, &n, &f->e));
         assert_int_equal(n, 1);
 }
 

@@ -96,7 +96,7 @@ static double recall(struct fix *f, const float *all, const char *owner, size_t 
                         cosines[rest++] = vec_dot(q, &all[(i - 1) * WIDE], WIDE);
                 qsort(cosines, rest, sizeof(*cosines), by_float_down);
                 began = mono_now();
-                OK(catalog_vector_search(f->c, q, &filter, TOP, m, &n, &f->e));
+                OK(catalog_vector_search(f->c, MODEL, q, &filter, TOP, m, &n, &f->e));
                 *ms += dur_seconds(mono_since(began)) * 1000 / ASKED;
                 assert_int_equal(n, TOP); /* a filter never makes the answer short */
                 for (size_t i = 0; i < n; i++)
@@ -116,10 +116,10 @@ static void the_best_cosines_are_exact(struct fix *f, const char *owner)
                 float q[WIDE], v[WIDE];
                 size_t n;
                 wide_vector(1000003 + asked * 7, q);
-                OK(catalog_vector_search(f->c, q, &filter, COUNT_OF(m), m, &n, &f->e));
+                OK(catalog_vector_search(f->c, MODEL, q, &filter, COUNT_OF(m), m, &n, &f->e));
                 assert_int_equal(n, COUNT_OF(m));
                 for (size_t i = 0; i < n; i++) {
-                        OK(catalog_vector_get(f->c, m[i].asset, v, &f->e));
+                        OK(catalog_vector_get(f->c, MODEL, m[i].asset, v, &f->e));
                         assert_true(fabsf(vec_dot(q, v, WIDE) - m[i].cosine) <= (i < 100 ? 1e-6f : 1e-3f));
                         assert_true(i == 0 || m[i].cosine <= m[i - 1].cosine);
                 }

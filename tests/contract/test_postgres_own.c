@@ -369,9 +369,7 @@ static void *claimers_main(void *arg)
                 w->got[i] = t.id;
                 unit_vector((unsigned)i, v);
                 r = (struct task_result){.task = &t,
-                                         .model_id = MODEL,
-                                         .vector = v,
-                                         .dim = DIM,
+                                         .parts = part_list_whole(&(struct part_room){.part = {0}}, MODEL, v, DIM),
                                          .placement = {.kind = PLACE_ASSIGN, .cluster_id = w->folder, .similarity = 1}};
                 if (catalog_task_complete(c, &r, &e) < 0) {
                         fprintf(stderr, "complete: %s\n", e.msg);
@@ -421,7 +419,7 @@ static void two_instances_claim_no_task_twice_and_keep_the_sums(void **state)
                         want[d] += v[d];
         }
         assert_true(vec_normalise(want, DIM));
-        OK(catalog_cluster_snapshot(f->c, "ann", f->a, &folders, &protos, &n, &f->e));
+        OK(catalog_cluster_snapshot(f->c, MODEL, "ann", f->a, &folders, &protos, &n, &f->e));
         assert_int_equal(n, 1);
         for (int d = 0; d < DIM; d++)
                 assert_float_equal(protos[d], want[d], 1e-4);

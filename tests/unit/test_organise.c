@@ -234,7 +234,9 @@ static bool finish_one(void)
         if (more) {
                 picture(v, (unsigned)(t.filename[0] - '0'), (unsigned)(t.filename[1] - 'a'), 0.85f);
                 struct task_result r = {
-                        .task = &t, .metadata = "{}", .model_id = embed_model_id(model), .vector = v, .dim = DIM};
+                        .task = &t,
+                        .metadata = "{}",
+                        .parts = part_list_whole(&(struct part_room){.part = {0}}, embed_model_id(model), v, DIM)};
                 if (organise_complete(organise, &r, 0.9f, mine, &e)) {
                         print_error("%s\n", e.msg);
                         atomic_fetch_add(&failures, 1);

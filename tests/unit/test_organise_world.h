@@ -165,13 +165,12 @@ static inline void finish(const float *v, const struct tag *tags, size_t ntags, 
         int got = 0;
         OK(got = catalog_task_claim(catalog, "test", dur_s(60), ~0u, a, &t, &e));
         assert_int_equal(got, 1);
-        struct task_result r = {.task = &t,
-                                .metadata = "{}",
-                                .tags = tags,
-                                .ntags = ntags,
-                                .model_id = v ? embed_model_id(model) : NULL,
-                                .vector = v,
-                                .dim = DIM};
+        struct task_result r = {
+                .task = &t,
+                .metadata = "{}",
+                .tags = tags,
+                .ntags = ntags,
+                .parts = part_list_whole(&(struct part_room){.part = {0}}, embed_model_id(model), v, DIM)};
         OK(organise_complete(organise, &r, sure, a, &e));
         arena_free(a);
 }

@@ -191,7 +191,7 @@ static void by_example_leaves_the_example_out(void **state)
         assert_int_equal(r.n, 1);
         assert_true(id_eq(r.hits[0].asset->id, two));
         assert_true(r.hits[0].vector >= 0.72f);
-        OK(catalog_vector_get(catalog, one, v, &e));
+        OK(catalog_vector_get(catalog, embed_model_id(model), one, v, &e));
         OK(search_vector(searcher, v, &q, a, &r, &e));
         assert_int_equal(r.n, 2);
         assert_true(id_eq(r.hits[0].asset->id, one));

@@ -28,7 +28,9 @@ static void scores_are_reciprocal_ranks(void **state)
 static void found_both_ways_comes_first(void **state)
 {
         (void)state;
-        struct vector_match v[] = {{nth(1), 0.5f}, {nth(2), 0.9f}, {nth(3), 0.7f}};
+        struct vector_match v[] = {{.asset = nth(1), .cosine = 0.5f},
+                                   {.asset = nth(2), .cosine = 0.9f},
+                                   {.asset = nth(3), .cosine = 0.7f}};
         struct text_match t[] = {{.asset = nth(4), .rank = -1, .in_filename = true},
                                  {.asset = nth(3), .rank = -3, .in_tags = true}};
         struct ranked out[5];
@@ -48,7 +50,8 @@ static void equals_are_ordered_by_id_whatever_the_input_order(void **state)
 {
         (void)state;
         for (int turn = 0; turn < 2; turn++) {
-                struct vector_match v[2] = {{nth((uint8_t)(turn ? 2 : 1)), 0.5f}, {nth((uint8_t)(turn ? 1 : 2)), 0.5f}};
+                struct vector_match v[2] = {{.asset = nth((uint8_t)(turn ? 2 : 1)), .cosine = 0.5f},
+                                            {.asset = nth((uint8_t)(turn ? 1 : 2)), .cosine = 0.5f}};
                 struct text_match t[2] = {{.asset = nth((uint8_t)(turn ? 4 : 3))},
                                           {.asset = nth((uint8_t)(turn ? 3 : 4))}};
                 struct ranked out[4];

@@ -84,13 +84,17 @@ struct pg_catalog {
         struct mono retry_at; /* no connection is tried before it */
         int64_t backoff_ms;
 
-        struct lock klock; /* guards the model and the keeper's wishes */
+        struct lock klock; /* guards the models and the keeper's wishes */
         struct cond kcond;
         pthread_t keeper;
         bool keeper_runs, keeper_stop, want_index;
-        int64_t model;
-        uint32_t dim;
-        bool indexed;            /* the model's HNSW index is there and valid */
+        struct pg_model { /* one in use */
+                char id[MODEL_ID_MAX];
+                int64_t n;
+                uint32_t dim;
+                bool indexed; /* its HNSW index is there and valid */
+        } models[MODELS_MAX];
+        size_t nmodels;
         PGcancel *keeper_cancel; /* while it works */
         char keeper_note[160];   /* why there is no index, "" if all is well */
 };
@@ -119,7 +123,7 @@ char *pg_plain_url(const char *url) MUST_CHECK;
 
 /* postgres_model.c */
 model_fn pg_model;
-bool pg_model_indexed(struct pg_catalog *c);
+bool pg_model_indexed(struct pg_catalog *c, int64_t model);
 int pg_keeper_start(struct pg_catalog *c, struct err *e) MUST_CHECK;
 void pg_keeper_stop(struct pg_catalog *c);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The model in use and its HNSW index. Each model has a partial index of its
+ * Models in use and their HNSW indexes. Each model has a partial index of its
  * own, over its dimension. The keeper, a thread on a connection of its own,
  * builds it CONCURRENTLY once exact searches would get long; until it is valid
  * they stay exact. An advisory lock lets one instance build, and what a build
@@ -15,23 +15,37 @@
 #define HNSW_DIM_MAX 4000 /* of halfvec, in pgvector 0.8 */
 #define INDEX_LOCK   "7733091250041988"
 
-int pg_model(struct catalog *base, int64_t *model, uint32_t *dim, struct err *e)
+/* Under klock. NULL: it is not in use. */
+static struct pg_model *model_of(struct pg_catalog *c, const char *id)
 {
-        struct pg_catalog *c = pg_self(base);
-
-        lock_take(&c->klock);
-        *model = c->model;
-        *dim = c->dim;
-        lock_drop(&c->klock);
-        return *dim ? 0 : err_set(e, ERR_UNAVAILABLE, "warming: no model is in use");
+        for (size_t i = 0; i < c->nmodels; i++)
+                if (strcmp(c->models[i].id, id) == 0)
+                        return &c->models[i];
+        return NULL;
 }
 
-bool pg_model_indexed(struct pg_catalog *c)
+int pg_model(struct catalog *base, const char *id, int64_t *model, uint32_t *dim, struct err *e)
 {
-        bool indexed;
+        struct pg_catalog *c = pg_self(base);
+        const struct pg_model *m;
 
         lock_take(&c->klock);
-        indexed = c->indexed;
+        m = model_of(c, id);
+        if (m) {
+                *model = m->n;
+                *dim = m->dim;
+        }
+        lock_drop(&c->klock);
+        return m ? 0 : err_set(e, ERR_UNAVAILABLE, "warming: model %.100s is not in use", id);
+}
+
+bool pg_model_indexed(struct pg_catalog *c, int64_t model)
+{
+        bool indexed = false;
+
+        lock_take(&c->klock);
+        for (size_t i = 0; i < c->nmodels; i++)
+                indexed |= c->models[i].n == model && c->models[i].indexed;
         lock_drop(&c->klock);
         return indexed;
 }
@@ -39,17 +53,23 @@ bool pg_model_indexed(struct pg_catalog *c)
 int pg_use_model(struct catalog *base, const char *id, int64_t model, uint32_t dim, struct err *e)
 {
         struct pg_catalog *c = pg_self(base);
+        struct pg_model *m;
 
-        (void)id;
-        (void)e;
         lock_take(&c->klock);
-        c->model = model;
-        c->dim = dim;
-        c->indexed = false;
+        m = model_of(c, id);
+        if (!m && c->nmodels < MODELS_MAX) {
+                m = &c->models[c->nmodels++];
+                snprintf(m->id, sizeof m->id, "%s", id);
+        }
+        if (m) {
+                m->n = model;
+                m->dim = dim;
+                m->indexed = false;
+        }
         c->want_index = true;
         cond_signal(&c->kcond);
         lock_drop(&c->klock);
-        return 0;
+        return m ? 0 : err_set(e, ERR_INVALID, "%d models are in use already", MODELS_MAX);
 }
 
 /* Vectors are where they are searched: nothing has to be loaded. */
@@ -59,7 +79,7 @@ bool pg_warm(struct catalog *base)
         bool warm;
 
         lock_take(&c->klock);
-        warm = c->dim != 0;
+        warm = c->nmodels > 0;
         lock_drop(&c->klock);
         return warm;
 }
@@ -131,15 +151,40 @@ static int sweep(struct db *db, struct err *e)
         return db_run(db, e, "DELETE FROM write_mark WHERE at < " DB_NOW " - 600000000", "");
 }
 
+/* Models in use whose index is not there yet, one after the other. */
+static int tend_all(struct pg_catalog *c, struct db *db, struct err *e)
+{
+        struct pg_model m;
+        int rc = 0;
+
+        for (size_t i = 0; rc >= 0; i++) {
+                lock_take(&c->klock);
+                if (i < c->nmodels)
+                        m = c->models[i];
+                else
+                        rc = 1;
+                lock_drop(&c->klock);
+                if (rc)
+                        return 0;
+                if (m.indexed)
+                        continue;
+                rc = index_tend(c, db, m.n, m.dim, e);
+                if (rc < 0)
+                        break;
+                lock_take(&c->klock);
+                c->models[i].indexed = rc == 1;
+                lock_drop(&c->klock);
+                rc = 0;
+        }
+        return rc;
+}
+
 static void look(struct pg_catalog *c)
 {
         const struct pg_login login = {.url = c->url, .password = c->password, .timeout = c->timeout};
-        struct err e = {0}, ignored;
+        struct err e = {0};
         struct pg_conn *conn;
         struct db *db;
-        bool tended = false;
-        int64_t model = 0;
-        uint32_t dim;
         int rc;
 
         if (!(conn = pg_connect(&login, &e)))
@@ -156,15 +201,11 @@ static void look(struct pg_catalog *c)
         lock_drop(&c->klock);
         if (rc == 0)
                 rc = sweep(db, &e);
-        if (rc == 0 && !pg_model_indexed(c) && pg_model(&c->base, &model, &dim, &ignored) == 0) {
-                tended = true;
-                rc = index_tend(c, db, model, dim, &e);
-        }
+        if (rc == 0)
+                rc = tend_all(c, db, &e);
         lock_take(&c->klock);
         PQfreeCancel(c->keeper_cancel);
         c->keeper_cancel = NULL;
-        if (tended && c->model == model && rc >= 0)
-                c->indexed = rc == 1;
         snprintf(c->keeper_note, sizeof(c->keeper_note), "%.140s", rc < 0 ? e.msg : "");
         lock_drop(&c->klock);
         pg_disconnect(conn);

@@ -18,14 +18,15 @@
 
 /* ---- what is searched ---------------------------------------------------------------- */
 
-int pg_vector_put(struct tx *tx, const struct row *r, int64_t model, const float *v, uint32_t dim, struct err *e)
+int pg_vector_put(struct tx *tx, const struct row *r, enum part_kind kind, int64_t part, int64_t model, const float *v,
+                  uint32_t dim, struct err *e)
 {
         return db_run(tx->db, e,
-                      "INSERT INTO embedding (asset, model, unit, vec, owner, kind, cluster, trashed) "
-                      "VALUES (?, ?, ?, ?::vector::halfvec, ?, ?, ?, ?) "
-                      "ON CONFLICT (asset, model) DO UPDATE SET unit = excluded.unit, vec = excluded.vec",
-                      "llbftiui", r->n, model, v, (size_t)dim * sizeof(*v), v, (size_t)dim, r->owner, (int)r->kind,
-                      id_is_nil(r->cluster) ? NULL : &r->cluster, (int)r->trashed);
+                      "INSERT INTO embedding (part, model, unit, vec, owner, kind, cluster, trashed, part_kind) "
+                      "VALUES (?, ?, ?, ?::vector::halfvec, ?, ?, ?, ?, ?) "
+                      "ON CONFLICT (part, model) DO UPDATE SET unit = excluded.unit, vec = excluded.vec",
+                      "llbftiuii", part, model, v, (size_t)dim * sizeof(*v), v, (size_t)dim, r->owner, (int)r->kind,
+                      id_is_nil(r->cluster) ? NULL : &r->cluster, (int)r->trashed, (int)kind);
 }
 
 int pg_prototype_put(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count, const float *sum,
@@ -52,7 +53,7 @@ int pg_event(struct tx *tx, struct event ev, struct err *e)
         case EVENT_ROW:
                 return db_run(tx->db, e,
                               "UPDATE embedding SET cluster = a.cluster, trashed = (a.trashed > 0)::integer FROM asset "
-                              "a WHERE a.n = ?1 AND embedding.asset = ?1",
+                              "a JOIN part p ON p.asset = a.n WHERE a.n = ? AND embedding.part = p.n",
                               "l", ev.asset);
         case EVENT_RELABEL:
                 return db_run(tx->db, e, "UPDATE embedding SET cluster = ? WHERE cluster = ?", "uu",
@@ -86,7 +87,7 @@ int pg_name_filter(struct sql *q, const char *fold, struct err *e)
 
 static bool narrows(const struct asset_filter *f)
 {
-        return f->owner || f->kinds || f->cluster_id || filter_needs_asset(f);
+        return f->owner || f->kinds || f->parts || f->cluster_id || filter_needs_asset(f);
 }
 
 /* The filter on the columns that embedding has itself; numbers that choose the partial index stand there literally. */
@@ -99,6 +100,8 @@ static int put_filter(struct sql *q, int64_t model, const struct asset_filter *f
                 sql_text(q, " AND x.owner = ?", f->owner);
         if (f->kinds)
                 sql_set(q, "x.kind", f->kinds);
+        if (f->parts)
+                sql_set(q, "x.part_kind", f->parts);
         if (f->cluster_id && id_is_nil(*f->cluster_id))
                 sql_put(q, " AND x.cluster IS NULL AND x.kind = 0");
         else if (f->cluster_id)
@@ -108,7 +111,7 @@ static int put_filter(struct sql *q, int64_t model, const struct asset_filter *f
         rest.trashed = false;
         rest.kinds = 0;
         rest.cluster_id = NULL;
-        sql_put(q, " AND x.asset IN (SELECT a.n FROM asset a");
+        sql_put(q, " AND x.part IN (SELECT p.n FROM asset a JOIN part p ON p.asset = a.n");
         if (sql_filter(q, &rest, e) < 0)
                 return -1;
         sql_put(q, ")");
@@ -167,14 +170,17 @@ static int candidates(struct db *db, const struct query *g, bool indexed, struct
         *n = 0;
         sql_init(&q, db, a);
         buf_printf(&q.text,
-                   "SELECT a.id, near.distance, CASE WHEN near.place <= %d THEN near.unit END FROM (SELECT best.*, "
-                   "row_number() OVER (ORDER BY best.distance + 0) AS place FROM (SELECT x.asset, x.unit, "
+                   "SELECT a.id, near.distance, CASE WHEN near.place <= %d THEN near.unit END, near.part, "
+                   "near.part_kind FROM (SELECT best.*, row_number() OVER (ORDER BY best.distance + 0) AS place FROM "
+                   "(SELECT x.part, x.part_kind, x.unit, "
                    "((x.vec::halfvec(%u)) <=> ",
                    RESCORED, g->dim);
         sql_vector(&q, "?::vector", g->q, g->dim);
         buf_printf(&q.text, "::halfvec(%u))%s AS distance FROM embedding x", g->dim, indexed ? "" : " + 0");
         if (put_filter(&q, g->model, g->f, e) == 0) {
-                buf_printf(&q.text, " ORDER BY distance LIMIT %zu) AS best) AS near JOIN asset a ON a.n = near.asset",
+                buf_printf(&q.text,
+                           " ORDER BY distance LIMIT %zu) AS best) AS near JOIN part p ON p.n = near.part "
+                           "JOIN asset a ON a.n = p.asset",
                            g->want);
                 s = sql_run(&q, e);
         }
@@ -183,7 +189,10 @@ static int candidates(struct db *db, const struct query *g, bool indexed, struct
                 return -1;
         *out = mem_alloc(((size_t)PQntuples(((struct pg_rows *)s)->res) + 1) * sizeof(**out));
         while (*out && db_step(db, s, e) > 0)
-                (*out)[(*n)++] = (struct vector_match){.asset = col_id(s, 0), .cosine = cosine_of(g, s)};
+                (*out)[(*n)++] = (struct vector_match){.asset = col_id(s, 0),
+                                                       .cosine = cosine_of(g, s),
+                                                       .part = col_i64(s, 3),
+                                                       .kind = (enum part_kind)col_int(s, 4)};
         rows_free(s);
         if (!*out)
                 return err_oom(e);
@@ -210,7 +219,7 @@ static int search(struct pg_catalog *c, struct db *db, const struct query *g, st
 {
         int64_t left = INT64_MAX;
 
-        if (!pg_model_indexed(c))
+        if (!pg_model_indexed(c, g->model))
                 return candidates(db, g, false, a, out, n, e);
         if (narrows(g->f) && left_of(c, db, g->model, g->f, a, &left, e) < 0)
                 return -1;
@@ -226,37 +235,51 @@ static int search(struct pg_catalog *c, struct db *db, const struct query *g, st
         return candidates(db, g, false, a, out, n, e);
 }
 
-int pg_vector_search(struct catalog *base, const float *q, const struct asset_filter *f, size_t k,
+/* Where many parts of one asset are near, more are looked at until there are k assets. */
+static int search_assets(struct pg_catalog *c, struct db *db, struct query *g, size_t k, struct arena *a,
+                         struct vector_match *out, size_t *n, struct err *e)
+{
+        bool more = true;
+        int rc = 0;
+
+        for (g->want = k < RESCORED ? k + 64 : k; rc == 0 && more; g->want *= 4) {
+                struct vector_match *found = NULL;
+                size_t nfound = 0;
+                rc = search(c, db, g, a, &found, &nfound, e);
+                if (rc == 0)
+                        rc = match_group(found, nfound, out, k, n, e);
+                more = *n < k && nfound >= g->want && g->want < GROUPED_MAX;
+                mem_free(found);
+        }
+        return rc;
+}
+
+int pg_vector_search(struct catalog *base, const char *model_id, const float *q, const struct asset_filter *f, size_t k,
                      struct vector_match *out, size_t *n, struct err *e)
 {
-        struct query g = {.q = q, .f = f, .want = k < RESCORED ? k + 64 : k};
+        struct query g = {.q = q, .f = f};
         struct mono began = mono_now();
-        struct vector_match *found = NULL;
         struct db *db = NULL;
         struct arena *a;
-        size_t nfound = 0;
         int rc = -1;
 
-        if (pg_model(base, &g.model, &g.dim, e) < 0)
+        if (pg_model(base, model_id, &g.model, &g.dim, e) < 0)
                 return -1;
         a = arena_new(1 << 20);
         if (!a)
                 return err_oom(e);
         db = read_begin(base, e);
         if (db) {
-                rc = search(pg_self(base), db, &g, a, &found, &nfound, e);
+                rc = search_assets(pg_self(base), db, &g, k, a, out, n, e);
                 read_end(base, db, began);
         }
-        for (size_t i = 0; rc == 0 && i < nfound && i < k; i++)
-                out[(*n)++] = found[i];
-        mem_free(found);
         arena_free(a);
         return rc;
 }
 
 /* Always exact, in f32, on the server: an owner's folders are never fetched to place one asset. */
-int pg_prototype_search(struct catalog *base, const char *owner, const float *q, size_t k, struct arena *a,
-                        struct prototype_match *out, size_t *n, struct err *e)
+int pg_prototype_search(struct catalog *base, const char *model_id, const char *owner, const float *q, size_t k,
+                        struct arena *a, struct prototype_match *out, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db;
@@ -265,7 +288,7 @@ int pg_prototype_search(struct catalog *base, const char *owner, const float *q,
         uint32_t dim;
         bool ok = true;
 
-        if (pg_model(base, &model, &dim, e) < 0 || !(db = read_begin(base, e)))
+        if (pg_model(base, model_id, &model, &dim, e) < 0 || !(db = read_begin(base, e)))
                 return -1;
         s = db_query(
                 db, e,

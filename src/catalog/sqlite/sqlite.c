@@ -83,13 +83,13 @@ void sqlite_close(struct catalog *base)
 
         keeper_stop(c);
         writer_stop(c);
-        if (c->index)
-                index_save(c, true);
+        index_save(c, true);
         pool_close(c);
         /* The last connection moves the WAL into the database and removes it. */
         conn_close(&c->wdb);
         helper_close(c->helper);
-        index_free(c->index);
+        for (size_t i = 0; i < atomic_load(&c->nindexes); i++)
+                index_free(c->indexes[i]);
         lock_done(&c->wlock);
         lock_done(&c->plock);
         lock_done(&c->klock);
@@ -118,7 +118,6 @@ static struct sqlite_catalog *sqlite_new(const struct catalog_opts *opts)
         cond_init(&c->kcond);
         c->path = mem_strdup(opts->url + strlen("sqlite://"));
         c->data_path = mem_strdup(opts->data_path);
-        c->index = index_new();
         return c;
 }
 
@@ -137,7 +136,7 @@ int catalog_sqlite_open(const struct catalog_opts *opts, struct catalog **out, s
 
         if (!c)
                 return err_oom(e);
-        if (!c->path || !c->data_path || !c->index) {
+        if (!c->path || !c->data_path) {
                 err_oom(e);
         } else if (vector_dir(c, e) == 0 && conn_open(&c->wdb, c->path, true, e) == 0 &&
                    sqlite_migrate(&c->wdb.base, e) == 0 && cursor_secret_load(&c->base, &c->wdb.base, e) == 0 &&

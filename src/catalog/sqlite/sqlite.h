@@ -81,7 +81,8 @@ struct sqlite_catalog {
         atomic_bool keeper_stop;
         bool want_load, want_checkpoint, want_save;
 
-        struct index *index;
+        struct index *indexes[MODELS_MAX]; /* one a model in use; added under klock, removed by closing only */
+        atomic_size_t nindexes;
         struct helper *helper; /* scans along; NULL on one core */
 };
 
@@ -153,8 +154,9 @@ void keeper_ask(struct sqlite_catalog *c, bool *what); /* sets one of the want_ 
 
 /* ---- the index in memory (catalog_sqlite_index*.c) ------------------------------------------------ */
 
-struct index *index_new(void) MUST_CHECK;
 void index_free(struct index *x);
+/* NULL: the model is not in use. */
+struct index *index_of(struct sqlite_catalog *c, const char *model_id);
 /* Writer thread, after a commit: bring the index up to date. It cannot fail: without memory the index goes back to
  * warming. */
 void index_apply(struct sqlite_catalog *c, const struct event *events, size_t n);

@@ -83,7 +83,7 @@ static bool header_fits(const struct header *h, const char *model_id, int64_t ep
                h->count < NO_ROW && size == sizeof(*h) + body_size(h);
 }
 
-/* Body: asset numbers (0: a hole), scales, rows. */
+/* Body: part numbers (0: a hole), scales, rows. */
 static int take_over(const struct header *h, const char *body, struct table *t)
 {
         const int64_t *numbers = (const int64_t *)body;
@@ -94,7 +94,7 @@ static int take_over(const struct header *h, const char *body, struct table *t)
         for (uint32_t i = 0; i < h->count; i++) {
                 if (numbers[i] < 0 || (numbers[i] > 0 && table_link(t, numbers[i], i) < 0))
                         return -1;
-                t->names[i].n = numbers[i];
+                t->names[i].part = numbers[i];
                 if (numbers[i] == 0) {
                         if (mem_grow((void **)&t->free_rows, &t->free_cap, t->nfree + 1, sizeof(*t->free_rows)) < 0)
                                 return -1;
@@ -178,7 +178,7 @@ static int put_numbers(struct out *o, const struct table *t, size_t count, struc
         for (size_t i = 0; i < count;) {
                 size_t n = 0;
                 while (n < COUNT_OF(block) && i < count)
-                        block[n++] = t->names[i++].n;
+                        block[n++] = t->names[i++].part;
                 if (put(o, block, n * sizeof(*block), e) < 0)
                         return -1;
         }

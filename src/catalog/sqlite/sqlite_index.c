@@ -18,13 +18,16 @@ static void must(int rc)
         assert(rc == 0);
 }
 
-struct index *index_new(void)
+static struct index *index_new(const char *id, int64_t model, uint32_t dim)
 {
         struct index *x = mem_calloc(1, sizeof(*x));
 
         if (!x)
                 return NULL;
         must(pthread_rwlock_init(&x->lock, NULL));
+        snprintf(x->model_id, sizeof x->model_id, "%s", id);
+        x->model = model;
+        x->dim = dim;
         x->saved_epoch = -1;
         return x;
 }
@@ -40,15 +43,23 @@ void index_free(struct index *x)
         mem_free(x);
 }
 
-int index_model(struct catalog *c, int64_t *model, uint32_t *dim, struct err *e)
+struct index *index_of(struct sqlite_catalog *c, const char *model_id)
 {
-        struct index *x = self_of(c)->index;
+        for (size_t i = 0; i < atomic_load(&c->nindexes); i++)
+                if (strcmp(c->indexes[i]->model_id, model_id) == 0)
+                        return c->indexes[i];
+        return NULL;
+}
 
-        must(pthread_rwlock_rdlock(&x->lock));
+int index_model(struct catalog *c, const char *id, int64_t *model, uint32_t *dim, struct err *e)
+{
+        struct index *x = index_of(self_of(c), id);
+
+        if (!x)
+                return err_set(e, ERR_UNAVAILABLE, "warming: model %.100s is not in use", id);
         *model = x->model;
         *dim = x->dim;
-        must(pthread_rwlock_unlock(&x->lock));
-        return *dim ? 0 : err_set(e, ERR_UNAVAILABLE, "no model is in use");
+        return 0;
 }
 
 int index_epoch(struct db *db, int64_t *out, struct err *e)
@@ -58,15 +69,20 @@ int index_epoch(struct db *db, int64_t *out, struct err *e)
         return rc == 0 ? err_set(e, ERR_INTERNAL, "catalog: the epoch is missing") : rc < 0 ? -1 : 0;
 }
 
-bool sqlite_warm(struct catalog *c)
+bool sqlite_warm(struct catalog *base)
 {
-        return atomic_load(&self_of(c)->index->warm);
+        struct sqlite_catalog *c = self_of(base);
+        size_t n = atomic_load(&c->nindexes);
+
+        for (size_t i = 0; i < n; i++)
+                if (!atomic_load(&c->indexes[i]->warm))
+                        return false;
+        return n > 0;
 }
 
 /* Back to warming. The table goes; the keeper makes another. */
-static void cool(struct sqlite_catalog *c)
+static void cool(struct sqlite_catalog *c, struct index *x)
 {
-        struct index *x = c->index;
         struct table *old;
 
         must(pthread_rwlock_wrlock(&x->lock));
@@ -80,40 +96,88 @@ static void cool(struct sqlite_catalog *c)
 
 /* ---- after a commit -------------------------------------------------------------- */
 
-static int apply_asset(struct sqlite_catalog *c, struct table *t, int64_t n, struct err *e)
+/* Columns: a.id, a.owner, a.kind, a.cluster, a.trashed. */
+static struct entry asset_columns(const struct rows *s, int64_t asset)
 {
-        struct index *x = c->index;
-        struct rows *s = db_query(&c->wdb.base, e,
-                                  "SELECT a.id, a.owner, a.kind, a.cluster, a.trashed, x.vec FROM asset a "
-                                  "JOIN embedding x ON x.asset = a.n AND x.model = ? WHERE a.n = ?",
-                                  "ll", t->model, n);
+        return (struct entry){.asset = asset,
+                              .id = col_id(s, 0),
+                              .owner = col_str(s, 1),
+                              .kind = (enum asset_kind)col_int(s, 2),
+                              .folder = col_id(s, 3),
+                              .trashed = col_i64(s, 4) != 0};
+}
+
+/* Where the asset is and whether it is in the trash; its vectors are as they were. */
+static int apply_row(struct sqlite_catalog *c, struct index *x, struct table *t, int64_t asset, struct err *e)
+{
+        struct rows *s = db_query(&c->wdb.base, e, "SELECT id, owner, kind, cluster, trashed FROM asset WHERE n = ?",
+                                  "l", asset);
         int rc = s ? db_step(&c->wdb.base, s, e) : -1;
-        struct entry in = {.n = n};
+        struct entry in;
 
         if (rc < 0)
                 return -1;
         must(pthread_rwlock_wrlock(&x->lock));
-        if (rc == 0) {
-                table_drop(t, n);
-        } else {
-                in.id = col_id(s, 0);
-                in.owner = col_str(s, 1);
-                in.kind = (enum asset_kind)col_int(s, 2);
-                in.folder = col_id(s, 3);
-                in.trashed = col_i64(s, 4) != 0;
-                if ((size_t)col_bytes(s, 5) == t->dim * sizeof(float))
-                        in.vec = col_blob(s, 5);
-                rc = in.owner ? table_put(t, &in) : -1;
-        }
+        if (rc == 0)
+                table_keep(t, asset, NULL, 0);
+        else
+                in = asset_columns(s, asset);
+        for (uint32_t row = table_first(t, asset); rc > 0 && row != NO_ROW; row = t->names[row].next)
+                if (!in.owner || table_set_key(t, row, &in))
+                        rc = -1;
         must(pthread_rwlock_unlock(&x->lock));
-        if (in.owner)
+        if (rc != 0)
                 db_end(s);
         return rc < 0 ? err_oom(e) : 0;
 }
 
-static int apply_folder(struct sqlite_catalog *c, struct table *t, struct id id, struct err *e)
+/* Columns: as asset_columns, then p.n, p.kind, x.vec. */
+static int apply_part(struct index *x, struct table *t, int64_t asset, const struct rows *s)
 {
-        struct index *x = c->index;
+        struct entry in = asset_columns(s, asset);
+        int rc;
+
+        in.part = col_i64(s, 5);
+        in.part_kind = (enum part_kind)col_int(s, 6);
+        if ((size_t)col_bytes(s, 7) == t->dim * sizeof(float))
+                in.vec = col_blob(s, 7);
+        must(pthread_rwlock_wrlock(&x->lock));
+        rc = in.owner ? table_put(t, &in) : -1;
+        must(pthread_rwlock_unlock(&x->lock));
+        return rc;
+}
+
+/* All parts of the asset, as they are now. */
+static int apply_parts(struct sqlite_catalog *c, struct index *x, struct table *t, int64_t asset, struct err *e)
+{
+        struct rows *s = db_query(&c->wdb.base, e,
+                                  "SELECT a.id, a.owner, a.kind, a.cluster, a.trashed, p.n, p.kind, x.vec FROM asset a "
+                                  "JOIN part p ON p.asset = a.n JOIN embedding x ON x.part = p.n AND x.model = ? WHERE "
+                                  "a.n = ? ORDER BY p.n",
+                                  "ll", t->model, asset);
+        int64_t *there = NULL;
+        size_t n = 0, cap = 0;
+        int rc = -1;
+
+        while (s && (rc = db_step(&c->wdb.base, s, e)) > 0) {
+                if (mem_grow((void **)&there, &cap, n + 1, sizeof *there) || apply_part(x, t, asset, s)) {
+                        db_end(s);
+                        rc = err_oom(e);
+                        break;
+                }
+                there[n++] = col_i64(s, 5);
+        }
+        if (rc == 0) {
+                must(pthread_rwlock_wrlock(&x->lock));
+                table_keep(t, asset, there, n);
+                must(pthread_rwlock_unlock(&x->lock));
+        }
+        mem_free(there);
+        return rc;
+}
+
+static int apply_folder(struct sqlite_catalog *c, struct index *x, struct table *t, struct id id, struct err *e)
+{
         struct rows *s = db_query(&c->wdb.base, e,
                                   "SELECT c.owner, c.locked, p.sum FROM cluster c LEFT JOIN cluster_prototype p ON "
                                   "p.cluster = c.id AND p.model = ? WHERE c.id = ?",
@@ -136,39 +200,40 @@ static int apply_folder(struct sqlite_catalog *c, struct table *t, struct id id,
         return rc < 0 ? err_oom(e) : 0;
 }
 
-static int apply_one(struct sqlite_catalog *c, struct table *t, const struct event *ev, struct err *e)
+static int apply_one(struct sqlite_catalog *c, struct index *x, struct table *t, const struct event *ev, struct err *e)
 {
         int rc;
 
         switch (ev->kind) {
         case EVENT_VECTOR:
-                atomic_fetch_add(&c->index->changes, 1);
-                return apply_asset(c, t, ev->asset, e);
+                atomic_fetch_add(&x->changes, 1);
+                return apply_parts(c, x, t, ev->asset, e);
         case EVENT_ROW:
-                return apply_asset(c, t, ev->asset, e);
+                return apply_row(c, x, t, ev->asset, e);
         case EVENT_FOLDER:
-                return apply_folder(c, t, ev->cluster, e);
+                return apply_folder(c, x, t, ev->cluster, e);
         default:
-                must(pthread_rwlock_wrlock(&c->index->lock));
+                must(pthread_rwlock_wrlock(&x->lock));
                 rc = table_relabel(t, ev->cluster, ev->to);
-                must(pthread_rwlock_unlock(&c->index->lock));
+                must(pthread_rwlock_unlock(&x->lock));
                 return rc < 0 ? err_oom(e) : 0;
         }
 }
 
 /* The table's epoch follows last: a cache written half-way through carries the old one and is never used. */
-static int apply(struct sqlite_catalog *c, struct table *t, const struct event *events, size_t n, struct err *e)
+static int apply(struct sqlite_catalog *c, struct index *x, struct table *t, const struct event *events, size_t n,
+                 struct err *e)
 {
         int64_t epoch;
 
         for (size_t i = 0; i < n; i++)
-                if (apply_one(c, t, &events[i], e) < 0)
+                if (apply_one(c, x, t, &events[i], e) < 0)
                         return -1;
         if (index_epoch(&c->wdb.base, &epoch, e) < 0)
                 return -1;
-        must(pthread_rwlock_wrlock(&c->index->lock));
-        c->index->table_epoch = epoch;
-        must(pthread_rwlock_unlock(&c->index->lock));
+        must(pthread_rwlock_wrlock(&x->lock));
+        x->table_epoch = epoch;
+        must(pthread_rwlock_unlock(&x->lock));
         return 0;
 }
 
@@ -182,9 +247,8 @@ static void keep_for_later(struct index *x, const struct event *events, size_t n
         x->npending += n;
 }
 
-void index_apply(struct sqlite_catalog *c, const struct event *events, size_t n)
+static void apply_all(struct sqlite_catalog *c, struct index *x, const struct event *events, size_t n)
 {
-        struct index *x = c->index;
         struct err e;
 
         if (!x->table) {
@@ -192,47 +256,53 @@ void index_apply(struct sqlite_catalog *c, const struct event *events, size_t n)
                 if (x->collecting)
                         keep_for_later(x, events, n);
                 must(pthread_rwlock_unlock(&x->lock));
-        } else if (apply(c, x->table, events, n, &e) < 0) {
-                cool(c);
+        } else if (apply(c, x, x->table, events, n, &e) < 0) {
+                cool(c, x);
         }
+}
+
+void index_apply(struct sqlite_catalog *c, const struct event *events, size_t n)
+{
+        for (size_t i = 0; i < atomic_load(&c->nindexes); i++)
+                apply_all(c, c->indexes[i], events, n);
 }
 
 /* ---- loading ------------------------------------------------------------------------ */
 
+/* 1 gone on, -1. Columns as in apply_part; of a cached row there is no vector. */
+static int load_row(struct table *t, const struct rows *s, bool cached, struct err *e)
+{
+        struct entry in = asset_columns(s, col_i64(s, 8));
+
+        in.part = col_i64(s, 5);
+        in.part_kind = (enum part_kind)col_int(s, 6);
+        if (!cached && (size_t)col_bytes(s, 7) == t->dim * sizeof(float))
+                in.vec = col_blob(s, 7);
+        if (cached && table_row(t, in.part) == NO_ROW)
+                return err_set(e, ERR_CORRUPT, "vector cache: a part is missing");
+        return !in.owner || table_put(t, &in) ? err_oom(e) : 1;
+}
+
 static int load_rows(struct db *db, struct table *t, bool cached, const atomic_bool *stop, struct err *e)
 {
-        struct rows *s =
-                db_query(db, e,
-                         "SELECT a.n, a.id, a.owner, a.kind, a.cluster, a.trashed, CASE WHEN ? THEN NULL ELSE x.vec "
-                         "END FROM embedding x JOIN asset a ON a.n = x.asset WHERE x.model = ? ORDER BY x.asset",
-                         "il", (int)cached, t->model);
+        struct rows *s = db_query(db, e,
+                                  "SELECT a.id, a.owner, a.kind, a.cluster, a.trashed, p.n, p.kind, CASE WHEN ? THEN "
+                                  "NULL ELSE x.vec END, a.n FROM embedding x CROSS JOIN part p ON p.n = x.part CROSS "
+                                  "JOIN asset a ON a.n = p.asset WHERE x.model = ? ORDER BY x.part",
+                                  "il", (int)cached, t->model);
         size_t seen = 0;
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
-                struct entry in = {.n = col_i64(s, 0),
-                                   .id = col_id(s, 1),
-                                   .owner = col_str(s, 2),
-                                   .kind = (enum asset_kind)col_int(s, 3),
-                                   .folder = col_id(s, 4),
-                                   .trashed = col_i64(s, 5) != 0};
-                if (!cached && (size_t)col_bytes(s, 6) == t->dim * sizeof(float))
-                        in.vec = col_blob(s, 6);
                 seen++;
-                if (atomic_load(stop)) {
-                        rc = err_set(e, ERR_UNAVAILABLE, "closing");
-                } else if (cached && table_row(t, in.n) == NO_ROW) {
-                        rc = err_set(e, ERR_CORRUPT, "vector cache: an asset is missing");
-                } else if (!in.owner || table_put(t, &in) < 0) {
-                        rc = err_oom(e);
-                }
+                rc = atomic_load(stop) ? err_set(e, ERR_UNAVAILABLE, "closing") : load_row(t, s, cached, e);
                 if (rc < 0) {
                         db_end(s);
                         break;
                 }
         }
         if (rc == 0 && cached && seen + t->nfree != vec_index_count(t->vec))
-                rc = err_set(e, ERR_CORRUPT, "vector cache: it holds assets that are gone");
+                rc = err_set(e, ERR_CORRUPT, "vector cache: it holds parts that are gone");
         return rc;
 }
 
@@ -256,10 +326,10 @@ static int load_folders(struct db *db, struct table *t, struct err *e)
         return rc;
 }
 
-static struct table *load_table(struct sqlite_catalog *c, struct db *db, const char *model_id, int64_t model,
-                                uint32_t dim, bool use_cache, int64_t *from_cache, struct err *e)
+static struct table *load_table(struct sqlite_catalog *c, const struct index *x, struct db *db, bool use_cache,
+                                int64_t *from_cache, struct err *e)
 {
-        struct table *t = table_new(dim, model);
+        struct table *t = table_new(x->dim, x->model);
         int64_t epoch;
         bool cached;
 
@@ -272,10 +342,10 @@ static struct table *load_table(struct sqlite_catalog *c, struct db *db, const c
                 table_free(t);
                 return NULL;
         }
-        cached = use_cache && cache_load(c, model_id, epoch, t);
+        cached = use_cache && cache_load(c, x->model_id, epoch, t);
         if (!cached && vec_index_count(t->vec) > 0) { /* it failed half-way: begin anew */
                 table_free(t);
-                return load_table(c, db, model_id, model, dim, false, from_cache, e);
+                return load_table(c, x, db, false, from_cache, e);
         }
         if (load_rows(db, t, cached, &c->keeper_stop, e) == 0 && load_folders(db, t, e) == 0) {
                 if (cached)
@@ -283,7 +353,7 @@ static struct table *load_table(struct sqlite_catalog *c, struct db *db, const c
                 return t;
         }
         table_free(t);
-        return cached && e->code == ERR_CORRUPT ? load_table(c, db, model_id, model, dim, false, from_cache, e) : NULL;
+        return cached && e->code == ERR_CORRUPT ? load_table(c, x, db, false, from_cache, e) : NULL;
 }
 
 /* On the writer thread, inside a transaction that writes nothing: what is pending is committed and not newer than what
@@ -292,17 +362,16 @@ static int do_install(struct tx *tx, void *arg, struct err *e)
 {
         struct sqlite_catalog *c = self_of(tx->c);
         struct sqlite_tx *all = (struct sqlite_tx *)tx;
-        struct index *x = c->index;
+        struct index *x = arg;
         struct table *old;
         bool current;
 
-        (void)arg;
         must(pthread_rwlock_rdlock(&x->lock));
         current = x->incoming_generation == x->generation;
         must(pthread_rwlock_unlock(&x->lock));
         if (!current || x->pending_lost)
                 return err_set(e, ERR_UNAVAILABLE, "warming");
-        if (all->nevents == 0 && apply(c, x->incoming, x->pending, x->npending, e) < 0)
+        if (all->nevents == 0 && apply(c, x, x->incoming, x->pending, x->npending, e) < 0)
                 return -1;
         if (all->nevents) /* others of this batch are not committed yet: come again */
                 return err_set(e, ERR_BUSY, "warming");
@@ -318,88 +387,106 @@ static int do_install(struct tx *tx, void *arg, struct err *e)
         return 0;
 }
 
-static int install(struct sqlite_catalog *c, struct table *t, unsigned generation, struct err *e)
+static int install(struct sqlite_catalog *c, struct index *x, struct table *t, unsigned generation, struct err *e)
 {
-        struct index *x = c->index;
         int rc;
 
         x->incoming = t;
         x->incoming_generation = generation;
         do
-                rc = write_do(&c->base, LANE_ACK, do_install, NULL, e); /* the lane that comes first in a batch */
+                rc = write_do(&c->base, LANE_ACK, do_install, x, e); /* the lane that comes first in a batch */
         while (rc < 0 && e->code == ERR_BUSY);
         table_free(x->incoming); /* NULL when it was installed */
         x->incoming = NULL;
         return rc;
 }
 
-void index_load(struct sqlite_catalog *c)
+static void load_index(struct sqlite_catalog *c, struct index *x)
 {
-        struct index *x = c->index;
         struct mono began = mono_now();
-        char model_id[sizeof(x->model_id)];
-        int64_t model, from_cache = -1;
+        int64_t from_cache = -1;
         struct err e = {0};
         unsigned generation;
         struct table *t;
         struct db *db;
-        uint32_t dim;
 
         must(pthread_rwlock_wrlock(&x->lock));
-        snprintf(model_id, sizeof(model_id), "%s", x->model_id);
-        model = x->model;
-        dim = x->dim;
         generation = x->generation;
         x->collecting = true; /* before the snapshot begins: what it misses is in pending */
         x->npending = 0;
         x->pending_lost = false;
         must(pthread_rwlock_unlock(&x->lock));
-        if (!dim)
-                return;
         db = read_begin(&c->base, &e);
-        t = db ? load_table(c, db, model_id, model, dim, true, &from_cache, &e) : NULL;
+        t = db ? load_table(c, x, db, true, &from_cache, &e) : NULL;
         if (db) {
                 struct conn *conn = conn_of(db);
                 sqlite3_db_release_memory(conn->h); /* pages of all assets, which nobody asks for */
                 read_end(&c->base, db, began);
                 malloc_trim(0);
         }
-        if (t && install(c, t, generation, &e) == 0) {
+        if (t && install(c, x, t, generation, &e) == 0) {
                 atomic_store(&x->changes, 0);
                 x->saved_epoch = from_cache;
-                log_info("catalog", "vectors of %s in memory after %.1f s%s", model_id, dur_seconds(mono_since(began)),
-                         from_cache >= 0 ? ", from the cache" : "");
+                log_info("catalog", "vectors of %s in memory after %.1f s%s", x->model_id,
+                         dur_seconds(mono_since(began)), from_cache >= 0 ? ", from the cache" : "");
                 return;
         }
         if (atomic_load(&c->keeper_stop))
                 return;
-        log_warning("catalog", "loading vectors of %s: %s; trying again", model_id, e.msg);
+        log_warning("catalog", "loading vectors of %s: %s; trying again", x->model_id, e.msg);
         sleep_for(dur_ms(200));
         keeper_ask(c, &c->want_load);
 }
 
-/* ---- the model in use ---------------------------------------------------------------------- */
+void index_load(struct sqlite_catalog *c)
+{
+        for (size_t i = 0; i < atomic_load(&c->nindexes); i++)
+                if (!atomic_load(&c->indexes[i]->warm))
+                        load_index(c, c->indexes[i]);
+}
+
+/* ---- models in use ------------------------------------------------------------------------ */
 
 static int do_drop(struct tx *tx, void *arg, struct err *e)
 {
-        (void)arg;
         (void)e;
-        cool(self_of(tx->c));
+        cool(self_of(tx->c), arg);
         return 0;
 }
 
-int sqlite_use_model(struct catalog *c, const char *id, int64_t model, uint32_t dim, struct err *e)
+/* The model's index, made when there is none. NULL on error. */
+static struct index *index_need(struct sqlite_catalog *c, const char *id, int64_t model, uint32_t dim, struct err *e)
 {
-        struct index *x = self_of(c)->index;
+        struct index *x;
+        size_t n;
 
+        lock_take(&c->klock);
+        n = atomic_load(&c->nindexes);
+        x = index_of(c, id);
+        if (!x && n == MODELS_MAX) {
+                err_set(e, ERR_INVALID, "%d models are in use already", MODELS_MAX);
+        } else if (!x && !(x = index_new(id, model, dim))) {
+                err_oom(e);
+        } else if (x != index_of(c, id)) {
+                c->indexes[n] = x;
+                atomic_store(&c->nindexes, n + 1);
+        }
+        lock_drop(&c->klock);
+        return x;
+}
+
+int sqlite_use_model(struct catalog *base, const char *id, int64_t model, uint32_t dim, struct err *e)
+{
+        struct sqlite_catalog *c = self_of(base);
+        struct index *x = index_need(c, id, model, dim, e);
+
+        if (!x)
+                return -1;
         must(pthread_rwlock_wrlock(&x->lock));
-        snprintf(x->model_id, sizeof(x->model_id), "%s", id);
-        x->model = model;
-        x->dim = dim;
         x->generation++;
         must(pthread_rwlock_unlock(&x->lock));
         /* The table is the writer's to drop; the keeper loads it again. */
-        return write_do(c, LANE_RESULT, do_drop, NULL, e);
+        return write_do(base, LANE_RESULT, do_drop, x, e);
 }
 
 /* ---- the cache file --------------------------------------------------------------------------- */
@@ -413,9 +500,8 @@ static bool nobody_waits(struct sqlite_catalog *c)
  * The table is kept still by the read lock, which a waiting write ends the
  * saving for: a cache is not worth a stall. final: the writer is gone already.
  */
-void index_save(struct sqlite_catalog *c, bool final)
+static void save_index(struct sqlite_catalog *c, struct index *x, bool final)
 {
-        struct index *x = c->index;
         struct err e = {0};
 
         if (!final && atomic_load(&x->changes) < SAVE_CHANGES)
@@ -430,4 +516,10 @@ void index_save(struct sqlite_catalog *c, bool final)
                 }
         }
         must(pthread_rwlock_unlock(&x->lock));
+}
+
+void index_save(struct sqlite_catalog *c, bool final)
+{
+        for (size_t i = 0; i < atomic_load(&c->nindexes); i++)
+                save_index(c, c->indexes[i], final);
 }

@@ -13,11 +13,13 @@
 struct row_key {                /* what filters look at; one a row, beside its vector */
         uint32_t owner, folder; /* numbers of this table; folder 0: none */
         uint8_t kind, live;     /* live: there is a vector and it is not in the trash */
+        uint8_t part;           /* enum part_kind */
 };
 
 struct row_name {
-        int64_t n;
-        struct id id;
+        int64_t part, asset; /* numbers; part 0: a row to be used again, asset 0: not known yet */
+        struct id id;        /* the asset's */
+        uint32_t next;       /* the asset's next row */
 };
 
 struct folder_slot {
@@ -34,8 +36,11 @@ struct table {
         struct row_key *keys;
         struct row_name *names;
         size_t keys_cap, names_cap, rows;
-        uint32_t *row_of; /* by asset number */
-        size_t row_of_n;
+        struct row_map {
+                uint32_t *rows;
+                size_t n;
+        } of_part, of_asset; /* by number; of an asset the first of its rows, which go on in row_name.next */
+        size_t derived;      /* rows of parts that are no wholes, at least */
         uint32_t *free_rows;
         size_t nfree, free_cap;
         struct idmap *owner_of, *folder_of; /* by hash of the name, by id */
@@ -47,13 +52,13 @@ struct table {
 };
 
 struct index {
-        pthread_rwlock_t lock; /* searches read; the writer thread writes, briefly */
-        char model_id[MODEL_ID_MAX];
+        char model_id[MODEL_ID_MAX]; /* this and the next two never change */
         int64_t model;
         uint32_t dim;
-        unsigned generation; /* of use_model */
-        bool collecting;     /* a load is under way: events wait in pending */
-        struct table *table; /* NULL: warming */
+        pthread_rwlock_t lock; /* searches read; the writer thread writes, briefly */
+        unsigned generation;   /* of use_model */
+        bool collecting;       /* a load is under way: events wait in pending */
+        struct table *table;   /* NULL: warming */
         atomic_bool warm;
 
         /* The writer's and the keeper's; the handing over is a write, which orders them. */
@@ -66,24 +71,28 @@ struct index {
         int64_t table_epoch, saved_epoch; /* the epoch that the table holds; the keeper's: the file's */
 };
 
-struct entry { /* the truth of one asset, for the table */
-        int64_t n;
-        struct id id, folder;
+struct entry { /* the truth of one part, for the table */
+        int64_t part, asset;
+        struct id id, folder; /* the asset's */
         const char *owner;
         enum asset_kind kind;
+        enum part_kind part_kind;
         bool trashed;
         const float *vec; /* NULL: leave it */
 };
 
 struct table *table_new(uint32_t dim, int64_t model) MUST_CHECK;
 void table_free(struct table *t);
-uint32_t table_row(const struct table *t, int64_t n);                /* NO_ROW */
+uint32_t table_row(const struct table *t, int64_t part);             /* NO_ROW */
+uint32_t table_first(const struct table *t, int64_t asset);          /* NO_ROW */
 uint32_t table_owner(struct table *t, const char *owner, bool make); /* NO_ROW: unknown, or OOM */
 uint32_t table_folder(struct table *t, struct id id, bool make);
 int table_put(struct table *t, const struct entry *e) MUST_CHECK;
-void table_drop(struct table *t, int64_t n);
-int table_link(struct table *t, int64_t n, uint32_t row) MUST_CHECK;
+/* Of the asset's rows those of the n parts stay, in ascending order. */
+void table_keep(struct table *t, int64_t asset, const int64_t *parts, size_t n);
+int table_link(struct table *t, int64_t part, uint32_t row) MUST_CHECK;
 int table_reserve(struct table *t, size_t rows) MUST_CHECK;
+/* What an asset's row tells, for the vector that stands there; of e the part and the vector are not looked at. */
 int table_set_key(struct table *t, uint32_t row, const struct entry *e) MUST_CHECK;
 /* All of from are in to now (nil: in none). */
 int table_relabel(struct table *t, struct id from, struct id to) MUST_CHECK;

@@ -15,11 +15,6 @@
 #define SPARE     64       /* so many more than asked for are rescored, for those that int8 put a little too low */
 #define EXACT_MAX RESCORED /* rows that are scored without a scan */
 
-struct candidate {
-        struct vector_match match; /* first: match_cmp sorts by it */
-        int64_t n;
-};
-
 /* Assets that pass the part of a filter only SQL can answer. */
 struct chosen {
         bool any; /* there is such a part */
@@ -69,7 +64,8 @@ static int choose(struct sqlite_catalog *c, const struct asset_filter *f, struct
 
 static bool passes(const struct row_key *k, const struct asset_filter *f, uint32_t owner, uint32_t folder)
 {
-        if (!k->live || (f->owner && k->owner != owner) || (f->kinds && !(f->kinds & 1U << k->kind)))
+        if (!k->live || (f->parts && !(f->parts & 1U << k->part)) || (f->owner && k->owner != owner) ||
+            (f->kinds && !(f->kinds & 1U << k->kind)))
                 return false;
         if (!f->cluster_id)
                 return true;
@@ -87,11 +83,13 @@ static size_t mark(struct table *t, const struct asset_filter *f, const struct c
                 return 0;
         if (ch->any) {
                 for (size_t i = 0; i < ch->count; i++) {
-                        uint32_t row = table_row(t, ch->n[i]);
-                        if (row == NO_ROW || !passes(&t->keys[row], f, owner, folder))
-                                continue;
-                        bits[row / 64] |= (vec_bits)1 << row % 64;
-                        left++;
+                        uint32_t row = table_first(t, ch->n[i]);
+                        for (; row != NO_ROW; row = t->names[row].next) {
+                                if (!passes(&t->keys[row], f, owner, folder))
+                                        continue;
+                                bits[row / 64] |= (vec_bits)1 << row % 64;
+                                left++;
+                        }
                 }
                 return left;
         }
@@ -104,18 +102,30 @@ static size_t mark(struct table *t, const struct asset_filter *f, const struct c
         return left;
 }
 
-static void take_all(const struct table *t, const vec_bits *bits, struct candidate *out, size_t *n)
+static struct vector_match match_of(const struct table *t, uint32_t row, float cosine)
 {
-        for (size_t w = 0; w < vec_bits_words(t->rows); w++)
-                for (vec_bits left = bits[w]; left; left &= left - 1) {
-                        const struct row_name *name = &t->names[w * 64 + (size_t)__builtin_ctzll(left)];
-                        out[(*n)++] = (struct candidate){.n = name->n, .match.asset = name->id};
-                }
+        const struct row_name *name = &t->names[row];
+
+        return (struct vector_match){
+                .asset = name->id, .part = name->part, .kind = (enum part_kind)t->keys[row].part, .cosine = cosine};
 }
 
-/* Under the read lock: the rows worth an exact score first, *exact of them, then those whose int8 score must do. */
+static void take_all(const struct table *t, const vec_bits *bits, struct vector_match *out, size_t *n)
+{
+        for (size_t w = 0; w < vec_bits_words(t->rows); w++)
+                for (vec_bits left = bits[w]; left; left &= left - 1)
+                        out[(*n)++] = match_of(t, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(left), 0);
+}
+
+struct found {
+        struct vector_match *matches; /* of parts */
+        size_t n, exact;              /* the first of them are to be scored exactly, for the others int8 must do */
+        bool all;                     /* nothing else passes the filter */
+};
+
+/* Under the read lock. */
 static int gather(struct table *t, struct helper *h, const float *q, const struct asset_filter *f,
-                  const struct chosen *ch, size_t k, struct candidate **out, size_t *n, size_t *exact, struct err *e)
+                  const struct chosen *ch, size_t k, struct found *out, struct err *e)
 {
         size_t want = k + SPARE, left;
         vec_bits *bits = mem_calloc(vec_bits_words(t->rows) + 1, sizeof(*bits));
@@ -127,53 +137,53 @@ static int gather(struct table *t, struct helper *h, const float *q, const struc
         left = mark(t, f, ch, bits);
         if (want < EXACT_MAX)
                 want = want < left ? want : left;
-        *out = mem_alloc(((left <= EXACT_MAX ? left : want) + 1) * sizeof(**out));
-        if (!*out) {
+        out->matches = mem_alloc(((left <= EXACT_MAX ? left : want) + 1) * sizeof(*out->matches));
+        if (!out->matches) {
                 rc = err_oom(e);
         } else if (left <= EXACT_MAX) {
-                take_all(t, bits, *out, n);
+                take_all(t, bits, out->matches, &out->n);
         } else if (!(hits = mem_alloc(want * sizeof(*hits)))) {
                 rc = err_oom(e);
         } else {
                 size_t found = vec_index_search(t->vec, q, bits, want, hits, h);
-                for (size_t i = 0; i < found; i++) {
-                        const struct row_name *name = &t->names[hits[i].row];
-                        (*out)[(*n)++] = (struct candidate){.n = name->n, .match = {name->id, hits[i].score}};
-                }
+                for (size_t i = 0; i < found; i++)
+                        out->matches[out->n++] = match_of(t, hits[i].row, hits[i].score);
         }
-        *exact = left <= EXACT_MAX || *n < RESCORED ? *n : RESCORED;
+        out->exact = left <= EXACT_MAX || out->n < RESCORED ? out->n : RESCORED;
+        out->all = out->n >= left;
         mem_free(hits);
         mem_free(bits);
         return rc;
 }
 
-/* The first exact candidates get their f32 cosine; what vanished from the catalog since is left out. */
-static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const float *q, struct candidate *cand,
-                   size_t exact, size_t *n, struct err *e)
+/* The first exact ones get their f32 cosine; what vanished from the catalog since is left out. */
+static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const float *q, struct found *f,
+                   struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(&c->base, e);
+        struct vector_match *m = f->matches;
         size_t kept = 0;
         int rc = 0;
 
         if (!db)
                 return -1;
-        for (size_t i = 0; i < exact && rc >= 0; i++) {
-                struct rows *s = db_query(db, e, "SELECT vec FROM embedding WHERE asset = ? AND model = ?", "ll",
-                                          cand[i].n, model);
+        for (size_t i = 0; i < f->exact && rc >= 0; i++) {
+                struct rows *s = db_query(db, e, "SELECT vec FROM embedding WHERE part = ? AND model = ?", "ll",
+                                          m[i].part, model);
                 rc = s ? db_step(db, s, e) : -1;
                 if (rc <= 0)
                         continue;
                 if ((size_t)col_bytes(s, 0) == dim * sizeof(float)) {
-                        cand[i].match.cosine = vec_dot(q, col_blob(s, 0), dim);
-                        cand[kept++] = cand[i];
+                        m[i].cosine = vec_dot(q, col_blob(s, 0), dim);
+                        m[kept++] = m[i];
                 }
                 db_end(s);
         }
         read_end(&c->base, db, began);
-        for (size_t i = exact; i < *n; i++)
-                cand[kept++] = cand[i];
-        *n = kept;
+        for (size_t i = f->exact; i < f->n; i++)
+                m[kept++] = m[i];
+        f->n = kept;
         return rc < 0 ? -1 : 0;
 }
 
@@ -182,57 +192,67 @@ static int warming(struct err *e)
         return err_set(e, ERR_UNAVAILABLE, "warming: vectors are being loaded");
 }
 
-static int search(struct sqlite_catalog *c, const float *q, const struct asset_filter *f, const struct chosen *ch,
-                  size_t k, struct candidate **cand, size_t *n, struct err *e)
+static int search(struct sqlite_catalog *c, struct index *x, const float *q, const struct asset_filter *f,
+                  const struct chosen *ch, size_t k, struct found *out, struct err *e)
 {
-        struct index *x = c->index;
-        int64_t model = 0;
-        uint32_t dim = 0;
-        size_t exact = 0;
         int rc;
 
+        *out = (struct found){.n = 0};
         assert(pthread_rwlock_rdlock(&x->lock) == 0);
-        if (!x->table) {
-                rc = warming(e);
-        } else {
-                model = x->table->model;
-                dim = x->table->dim;
-                rc = gather(x->table, c->helper, q, f, ch, k, cand, n, &exact, e);
-        }
+        rc = x->table ? gather(x->table, c->helper, q, f, ch, k, out, e) : warming(e);
         assert(pthread_rwlock_unlock(&x->lock) == 0);
-        if (rc < 0 || *n == 0)
+        if (rc < 0 || out->n == 0)
                 return rc;
-        if (rescore(c, model, dim, q, *cand, exact, n, e) < 0)
+        if (rescore(c, x->model, x->dim, q, out, e) < 0)
                 return -1;
-        qsort(*cand, *n, sizeof(**cand), match_cmp);
+        qsort(out->matches, out->n, sizeof(*out->matches), match_cmp);
         return 0;
 }
 
-int sqlite_vector_search(struct catalog *c, const float *q, const struct asset_filter *f, size_t k,
-                         struct vector_match *out, size_t *n, struct err *e)
+/* Where many parts of one asset are near, more are looked at until there are k assets. */
+static int search_assets(struct sqlite_catalog *c, struct index *x, const float *q, const struct asset_filter *f,
+                         const struct chosen *ch, size_t k, struct vector_match *out, size_t *n, struct err *e)
 {
-        struct candidate *cand = NULL;
-        struct chosen ch = {0};
-        size_t found = 0;
+        struct found found;
+        bool more = true;
         int rc = 0;
 
-        if (filter_needs_asset(f))
-                rc = choose(self_of(c), f, &ch, e);
-        if (rc == 0)
-                rc = search(self_of(c), q, f, &ch, k, &cand, &found, e);
-        for (size_t i = 0; rc == 0 && i < found && i < k; i++)
-                out[(*n)++] = cand[i].match;
-        mem_free(ch.n);
-        mem_free(cand);
+        for (size_t parts = k; rc == 0 && more; parts *= 4) {
+                rc = search(c, x, q, f, ch, parts, &found, e);
+                if (rc == 0)
+                        rc = match_group(found.matches, found.n, out, k, n, e);
+                more = *n < k && !found.all && parts < GROUPED_MAX;
+                mem_free(found.matches);
+        }
         return rc;
 }
 
-int sqlite_vector_put(struct tx *tx, const struct row *r, int64_t model, const float *v, uint32_t dim, struct err *e)
+int sqlite_vector_search(struct catalog *c, const char *model_id, const float *q, const struct asset_filter *f,
+                         size_t k, struct vector_match *out, size_t *n, struct err *e)
 {
+        struct index *x = index_of(self_of(c), model_id);
+        struct chosen ch = {0};
+        int rc = 0;
+
+        if (!x || !atomic_load(&x->warm))
+                return warming(e);
+        if (filter_needs_asset(f))
+                rc = choose(self_of(c), f, &ch, e);
+        if (rc == 0)
+                rc = search_assets(self_of(c), x, q, f, &ch, k, out, n, e);
+        mem_free(ch.n);
+        return rc;
+}
+
+int sqlite_vector_put(struct tx *tx, const struct row *r, enum part_kind kind, int64_t part, int64_t model,
+                      const float *v, uint32_t dim, struct err *e)
+{
+        (void)kind;
+        (void)r;
         return db_run(tx->db, e,
-                      "INSERT INTO embedding (asset, model, vec) VALUES (?, ?, ?) "
-                      "ON CONFLICT (asset, model) DO UPDATE SET vec = excluded.vec",
-                      "llb", r->n, model, v, (size_t)dim * sizeof(*v));
+                      "INSERT INTO embedding (part, model, vec) VALUES (?, ?, ?) "
+                      "ON CONFLICT (part, model) DO UPDATE SET vec = excluded.vec",
+                      "llb", part, model, v, (size_t)dim * sizeof(*v));
 }
 
 /* ---- prototypes --------------------------------------------------------------------------- */
@@ -269,10 +289,9 @@ static void keep(struct proto_hit *best, size_t *n, size_t k, struct proto_hit h
         best[i] = h;
 }
 
-static int nearest(struct sqlite_catalog *c, const char *owner, const float *q, size_t k, struct proto_hit *best,
-                   size_t *n, struct err *e)
+static int nearest(struct index *x, const char *owner, const float *q, size_t k, struct proto_hit *best, size_t *n,
+                   struct err *e)
 {
-        struct index *x = c->index;
         struct table *t;
         uint32_t number;
         int rc = 0;
@@ -319,16 +338,19 @@ static int name_them(struct sqlite_catalog *c, const char *owner, const struct p
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }
 
-int sqlite_prototype_search(struct catalog *c, const char *owner, const float *q, size_t k, struct arena *a,
-                            struct prototype_match *out, size_t *n, struct err *e)
+int sqlite_prototype_search(struct catalog *c, const char *model_id, const char *owner, const float *q, size_t k,
+                            struct arena *a, struct prototype_match *out, size_t *n, struct err *e)
 {
+        struct index *x = index_of(self_of(c), model_id);
         struct proto_hit *best;
         size_t found = 0;
 
+        if (!x)
+                return warming(e);
         best = arena_array(a, k, sizeof(*best));
         if (!best)
                 return err_oom(e);
-        if (nearest(self_of(c), owner, q, k, best, &found, e) < 0)
+        if (nearest(x, owner, q, k, best, &found, e) < 0)
                 return -1;
         return name_them(self_of(c), owner, best, found, a, out, n, e);
 }

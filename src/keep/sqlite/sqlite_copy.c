@@ -34,9 +34,10 @@ static const char views[] =
         "= j.n) AS back FROM main.job j);"
         "CREATE TEMP VIEW task_failed AS SELECT n AS task, stage, code, error, input_fault, first_failed, last_failed "
         "FROM main.task WHERE code IS NOT NULL;"
-        "CREATE TEMP VIEW embedding AS SELECT x.asset AS asset, x.model AS model, x.vec AS unit, x.vec AS vec, a.owner "
-        "AS owner, a.kind AS kind, a.cluster AS cluster, a.trashed > 0 AS trashed FROM main.embedding x JOIN "
-        "main.asset a ON a.n = x.asset;"
+        "CREATE TEMP VIEW embedding AS SELECT x.part AS part, x.model AS model, x.vec AS unit, x.vec AS vec, a.owner "
+        "AS owner, a.kind AS kind, a.cluster AS cluster, a.trashed > 0 AS trashed, p.kind AS part_kind FROM "
+        "main.embedding x JOIN "
+        "main.part p ON p.n = x.part JOIN main.asset a ON a.n = p.asset;"
         "CREATE TEMP VIEW cluster_prototype AS SELECT n, cluster, model, count, sum, sum AS unit FROM "
         "main.cluster_prototype;";
 
