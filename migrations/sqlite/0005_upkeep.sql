@@ -1,4 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
+-- touches: object
 -- Keeping an installation for years: objects that no asset refers to any more, and what reading them again tells.
 ALTER TABLE object ADD COLUMN orphaned INTEGER NOT NULL DEFAULT 0;   -- since when no asset refers to it; 0: one does
 ALTER TABLE object ADD COLUMN collecting INTEGER NOT NULL DEFAULT 0; -- until when its collector may remove the bytes; 0: there is none

@@ -89,8 +89,10 @@ int app_open_catalog(struct app *a, struct err *e)
 {
         if (app_catalog_url(a, e))
                 return -1;
+        const struct migration_watch watch = {.progress = app_log_migration};
         struct catalog_opts co = {
                 .url = a->catalog_url,
+                .watch = a->watch ? a->watch : &watch,
                 .data_path = a->data,
                 .idempotency_ttl = a->c->idempotency_ttl,
                 .phash_distance = (unsigned)a->c->phash_distance,
@@ -334,8 +336,9 @@ static void log_isolation(const struct app *a)
                 log_info("app", "decoders are locked in by %s", st.isolation);
 }
 
-int app_start(const struct config *c, enum app_role role, struct app **out, struct err *e)
+int app_start(const struct config *c, enum app_role role, bool (*stop)(void *ctx), struct app **out, struct err *e)
 {
+        const struct migration_watch watch = {.progress = app_log_migration, .stop = stop};
         if (check_role(c, role, e))
                 return -1;
         struct app *a = mem_calloc(1, sizeof *a);
@@ -343,6 +346,7 @@ int app_start(const struct config *c, enum app_role role, struct app **out, stru
                 return err_oom(e);
         a->c = c;
         a->role = role;
+        a->watch = &watch;
         a->lock_fd = -1;
         raise_fd_limit();
         app_paths_find(&a->paths);
@@ -355,6 +359,7 @@ int app_start(const struct config *c, enum app_role role, struct app **out, stru
                 app_stop(a);
                 return -1;
         }
+        a->watch = NULL; /* it ends with this function */
         log_isolation(a);
         *out = a;
         return 0;

@@ -17,8 +17,12 @@ struct config;
  */
 enum app_role { APP_SERVE, APP_WORK };
 
-/* Opens everything and listens. On failure all that was opened is closed again. */
-int app_start(const struct config *c, enum app_role role, struct app **out, struct err *e) MUST_CHECK;
+/*
+ * Opens everything and listens. On failure all that was opened is closed again. stop is asked while the catalog is
+ * brought up to date, which may take long: once it says true, that ends, and the start with it, by ERR_STOPPED.
+ */
+int app_start(const struct config *c, enum app_role role, bool (*stop)(void *ctx), struct app **out,
+              struct err *e) MUST_CHECK;
 uint16_t app_port(const struct app *a); /* 0: it does not listen */
 /* Stop accepting, drain within SHUTDOWN_GRACE, close. NULL is fine. */
 void app_stop(struct app *a);

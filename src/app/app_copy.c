@@ -80,13 +80,8 @@ static int find_target(struct copy *k, struct err *e)
         const char *to = k->o->to ? k->o->to : k->c->database_path ? NULL : k->c->database_url;
         if (!to || strncmp(to, "postgres", 8) != 0)
                 return err_set(e, ERR_INVALID, "--to: allowed is postgresql://user@host/database");
-        /* What is shown of it has no password: it ends at the last @. */
-        const char *rest = strstr(to, "://"), *at = rest ? strrchr(rest, '@') : NULL;
-        const char *colon = at ? memchr(rest + 3, ':', (size_t)(at - rest - 3)) : NULL;
-        int n = colon ? snprintf(k->to, sizeof k->to, "%.*s%.*s", (int)(colon - to), to, (int)strcspn(at, "?"), at)
-                      : snprintf(k->to, sizeof k->to, "%.*s", (int)strcspn(to, "?"), to);
         k->r.to = k->to;
-        return n >= (int)sizeof k->to ? err_set(e, ERR_INVALID, "--to: the address is too long") : 0;
+        return app_url_shown(to, k->to, sizeof k->to) ? err_set(e, ERR_INVALID, "--to: the address is too long") : 0;
 }
 
 /* ---- storages ----------------------------------------------------------------------------------- */

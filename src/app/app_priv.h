@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "app/app.h"
 #include "catalog/catalog.h"
+#include "catalog/catalog_migrate.h"
 #include "config/config.h"
 #include "embed/embed.h"
 #include "http/http.h"
@@ -31,6 +32,7 @@ struct app {
         char data[4096], storage_path[4096], tmp_path[4200], model_dir[4096], url[8400], swagger_dir[600];
         char instance[HOST_NAME_MAX + 16];
         int lock_fd;
+        const struct migration_watch *watch; /* NULL: what a migration tells goes into the log */
         struct catalog *catalog;
         struct storage *storage;
         struct queue *queue;
@@ -53,6 +55,10 @@ int app_open_data(struct app *a, bool lock, struct err *e) MUST_CHECK;
 /* Fills a->catalog_url from the settings. */
 int app_catalog_url(struct app *a, struct err *e) MUST_CHECK;
 int app_open_catalog(struct app *a, struct err *e) MUST_CHECK;
+/* A migration_watch's progress. (app_migrate.c) */
+void app_log_migration(void *ctx, const struct migration_progress *p);
+/* The url without its password, up to the query. -1: it does not fit. */
+int app_url_shown(const char *url, char *out, size_t max) MUST_CHECK;
 /* Opens a->limit if a rate limit is set. */
 int app_limit_open(struct app *a, struct err *e) MUST_CHECK;
 http_admit_fn app_admit; /* ctx: the app, with its limit open */

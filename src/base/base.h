@@ -42,6 +42,7 @@ enum err_code {
         ERR_UNAVAILABLE, /* a part we need is not there now (503) */
         ERR_NO_SPACE,    /* ENOSPC or quota (507 is not ours: 503) */
         ERR_CRASHED,     /* a child process died while working for us */
+        ERR_STOPPED,     /* it was asked to stop, and did */
         ERR_IO,
         ERR_OOM,
         ERR_INTERNAL,

@@ -24,6 +24,7 @@ static const char *const err_names[] = {
         [ERR_UNAVAILABLE] = "unavailable",
         [ERR_NO_SPACE] = "no_space",
         [ERR_CRASHED] = "crashed",
+        [ERR_STOPPED] = "stopped",
         [ERR_IO] = "io",
         [ERR_OOM] = "oom",
         [ERR_INTERNAL] = "internal",

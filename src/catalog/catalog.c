@@ -8,16 +8,43 @@
 
 #include <stdio.h>
 
+static bool begins_with(const char *url, const char *scheme)
+{
+        return url && strncmp(url, scheme, strlen(scheme)) == 0;
+}
+
+/* 0, or -1: nobody's. */
+static int dialect_of(const char *url, enum dialect *out, struct err *e)
+{
+        if (begins_with(url, "sqlite://"))
+                *out = DIALECT_SQLITE;
+        else if (begins_with(url, "postgresql:") || begins_with(url, "postgresql+") || begins_with(url, "postgres:"))
+                *out = DIALECT_POSTGRES;
+        else
+                return err_set(
+                        e, ERR_INVALID,
+                        "catalog url: allowed is sqlite:///path/to/catalog.db or postgresql://user@host/database");
+        return 0;
+}
+
 int catalog_open(const struct catalog_opts *opts, struct catalog **out, struct err *e)
 {
+        enum dialect d;
+
         *out = NULL;
-        if (opts->url && strncmp(opts->url, "sqlite://", 9) == 0)
-                return catalog_sqlite_open(opts, out, e);
-        if (opts->url && (strncmp(opts->url, "postgresql:", 11) == 0 || strncmp(opts->url, "postgresql+", 11) == 0 ||
-                          strncmp(opts->url, "postgres:", 9) == 0))
-                return catalog_postgres_open(opts, out, e);
-        return err_set(e, ERR_INVALID,
-                       "catalog url: allowed is sqlite:///path/to/catalog.db or postgresql://user@host/database");
+        if (dialect_of(opts->url, &d, e))
+                return -1;
+        return d == DIALECT_SQLITE ? catalog_sqlite_open(opts, out, e) : catalog_postgres_open(opts, out, e);
+}
+
+int catalog_migration_plan(const struct catalog_opts *opts, struct arena *a, struct migration_plan *out, struct err *e)
+{
+        enum dialect d;
+
+        *out = (struct migration_plan){0};
+        if (dialect_of(opts->url, &d, e))
+                return -1;
+        return d == DIALECT_SQLITE ? catalog_sqlite_plan(opts, a, out, e) : catalog_postgres_plan(opts, a, out, e);
 }
 
 void catalog_close(struct catalog *c)
@@ -89,25 +116,4 @@ void catalog_state(struct catalog *c, struct catalog_state *out)
                 snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
         metrics_set(METRIC_DB_CONNECTIONS, out->in_use, "active");
         metrics_set(METRIC_DB_CONNECTIONS, out->idle, "idle");
-}
-
-int migrations_run(struct db *db, const struct catalog_migration *list, migration_apply_fn *apply, struct err *e)
-{
-        const struct catalog_migration *m;
-        int64_t version = 0;
-        int newest = 0;
-
-        if (db_int(db, e, &version, "SELECT max(version) FROM schema_version", "") < 0)
-                return -1;
-        for (m = list; m->version; m++)
-                newest = m->version;
-        if (version > newest)
-                return err_set(e, ERR_CONFLICT,
-                               "the catalog has schema version %lld, this program knows up to %d: it was written by a "
-                               "newer program; use that one, or a backup from before",
-                               (long long)version, newest);
-        for (m = list; m->version; m++)
-                if (m->version > version && apply(db, m, e) < 0)
-                        return -1;
-        return 0;
 }

@@ -15,6 +15,7 @@
 #include "model/model.h"
 
 struct catalog;
+struct migration_watch;
 
 struct catalog_opts {
         const char *url;       /* "sqlite:///abs/path/catalog.db" or "postgresql://…" (libpq's form) */
@@ -22,8 +23,9 @@ struct catalog_opts {
         struct dur idempotency_ttl;
         unsigned phash_distance; /* near duplicates: Hamming distance below this; 0 = off */
         uint64_t queue_max_depth;
-        uint64_t min_free;      /* SQLite: see catalog_room; 0: none */
-        float folder_threshold; /* similarity, of folders that an ingest makes; 0: 0.72 */
+        uint64_t min_free;                   /* SQLite: see catalog_room; 0: none */
+        float folder_threshold;              /* similarity, of folders that an ingest makes; 0: 0.72 */
+        const struct migration_watch *watch; /* of the migrations that opening runs; NULL: nobody watches */
         /* PostgreSQL only; 0 and NULL stand for the default in brackets. */
         const char *db_password;    /* instead of the url's */
         unsigned db_pool_size;      /* connections kept open (10) */
@@ -32,7 +34,7 @@ struct catalog_opts {
         uint64_t vector_exact_max;  /* vectors a filter may leave to be searched without the index (20,000) */
 };
 
-/* Applies migrations under a lock, refuses a catalog from a newer program, starts the writer. */
+/* Applies migrations under a lock (catalog_migrate.h), refuses a catalog from a newer program, starts the writer. */
 int catalog_open(const struct catalog_opts *opts, struct catalog **out, struct err *e) MUST_CHECK;
 void catalog_close(struct catalog *c); /* waits for queued writes; NULL is fine */
 

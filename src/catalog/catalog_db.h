@@ -9,6 +9,7 @@
 #ifndef FA_CATALOG_DB_H
 #define FA_CATALOG_DB_H
 
+#include "catalog/catalog_migrate.h"
 #include "catalog/catalog_sidecar.h"
 
 #include <stdarg.h>
@@ -240,5 +241,6 @@ struct engine {
 
 typedef int catalog_open_fn(const struct catalog_opts *opts, struct catalog **out, struct err *e);
 catalog_open_fn catalog_sqlite_open, catalog_postgres_open;
+__typeof__(catalog_migration_plan) catalog_sqlite_plan, catalog_postgres_plan;
 
 #endif

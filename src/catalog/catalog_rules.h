@@ -11,15 +11,37 @@
 #include "text/text.h"
 #include "vector/vector.h"
 
+/* ---- migrations (catalog_migrate.c, made from the SQL by cmake/embed_sql.cmake) ---- */
+
 struct catalog_migration {
         int version; /* 0 ends the list */
-        const char *name, *sql;
+        const char *name, *what, *sql;
+        const char *count;  /* a query for the number of rows that it rewrites; NULL: none */
+        bool vectors, text; /* it leaves them to be made again */
 };
-typedef int migration_apply_fn(struct db *db, const struct catalog_migration *m, struct err *e);
+extern const struct catalog_migration catalog_migrations_sqlite[], catalog_migrations_postgres[];
+
+struct migration_run {                       /* how far it is */
+        const struct migration_watch *watch; /* NULL: nobody watches */
+        struct migration_progress at;
+        struct mono began, told;
+        bool stopped;
+};
+typedef int migration_apply_fn(struct db *db, const struct catalog_migration *m, struct migration_run *r,
+                               struct err *e);
 /* Applies what is newer than schema_version; refuses a catalog of a newer program. */
 int migrations_run(struct db *db, const struct catalog_migration *list, migration_apply_fn *apply,
-                   struct err *e) MUST_CHECK;
-extern const struct catalog_migration catalog_migrations_sqlite[], catalog_migrations_postgres[];
+                   const struct migration_watch *watch, struct err *e) MUST_CHECK;
+/* Everything of *out but the engine. */
+int migrations_plan(struct db *db, const struct catalog_migration *list, struct arena *a, struct migration_plan *out,
+                    struct err *e) MUST_CHECK;
+void migration_begin(struct migration_run *r, const struct catalog_migration *m);
+void migration_wait(struct migration_run *r); /* for another program, from now on */
+void migration_tell(struct migration_run *r, enum migration_phase phase);
+/* An engine calls it while it waits or works, several times a second: reports when it is time to. true: stop. */
+bool migration_tick(struct migration_run *r);
+/* What became of it, into *e: why, or that it was stopped. -1. */
+int migration_failed(const struct migration_run *r, const struct err *why, struct err *e);
 
 struct copy_found { /* what a database says of a copy into it; all 0 when it is empty */
         bool begun, finished;

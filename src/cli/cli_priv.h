@@ -207,6 +207,7 @@ int run_get(const struct cli *c);
 int run_status(const struct cli *c);
 int run_dlq(const struct cli *c);
 int run_migrate(const struct cli *c);
+int run_migrate_catalog(const struct cli *c); /* without a word behind it */
 int run_backup(const struct cli *c);
 int run_fsck(const struct cli *c);
 int run_apikey(const struct cli *c);

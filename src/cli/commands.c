@@ -207,18 +207,24 @@ static const struct cli_command commands[] = {
          "file-allocator dlq retry-all",
          "Deleting an entry ends the attempts to process the file; the file itself stays stored.", dlq_options, 1, 2,
          run_dlq},
-        {"migrate", "move an embedded installation to PostgreSQL, and its files to S3", "copy",
+        {"migrate", "upgrade the catalog, or move it to PostgreSQL", "[copy]",
+         "file-allocator migrate --dry-run\n"
          "file-allocator migrate copy --from /srv/files --dry-run \\\n"
          "    --to postgresql://files@db.example/files\n"
          "file-allocator migrate copy --from sqlite:////srv/files/catalog.db \\\n"
          "    --to postgresql://files@db.example/files\n"
          "file-allocator migrate copy --data /srv/files --verify \\\n"
          "    --to postgresql://files@db.example/files --storage-to s3://bucket/prefix",
+         "Without a subcommand, migrate applies the schema migrations that the first start of a new version would "
+         "apply; "
+         "--dry-run only lists them and can run beside a server. Code 0: the catalog is up to date, or the list is "
+         "printed; 1: the command failed, or there is no catalog. "
+         "migrate copy moves an embedded installation to PostgreSQL, and its files to another storage. "
          "Stop the server first. The source is only read. Both sides are compared at the end, and only an equal copy "
          "counts as finished. If the command is interrupted, run it again: it copies what is missing. Code 0: "
          "everything is equal; 3: the "
          "catalogs are equal, but objects are missing or damaged; 1: the copy failed, or something differs.",
-         migrate_options, 1, 1, run_migrate},
+         migrate_options, 0, 1, run_migrate},
         {"rebuild", "rebuild a lost catalog from the storage", "",
          "file-allocator rebuild --dry-run\n"
          "file-allocator rebuild --data /srv/files",

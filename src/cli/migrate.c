@@ -285,8 +285,10 @@ int run_migrate(const struct cli *c)
         double threads = 4;
         int rc;
 
+        if (c->nwords == 0)
+                return run_migrate_catalog(c);
         if (strcmp(c->words[0], "copy") != 0) {
-                complain("migrate has no \"%s\"; it knows copy", c->words[0]);
+                complain("migrate has no \"%s\"; its only subcommand is copy", c->words[0]);
                 return CLI_USAGE;
         }
         if (cli_number(c, "jobs", 1, 32, &threads))

@@ -6,6 +6,7 @@
  */
 #include "app/app.h"
 #include "cli/cli_priv.h"
+#include "cli/signals_priv.h"
 #include "log/log.h"
 
 #include <signal.h>
@@ -91,14 +92,14 @@ static int run_app(const struct cli *c, enum app_role role)
                 complain("%s", e.msg);
                 return CLI_USAGE;
         }
-        sigemptyset(&ends);
-        sigaddset(&ends, SIGTERM);
-        sigaddset(&ends, SIGINT);
-        pthread_sigmask(SIG_BLOCK, &ends, NULL);
-        if (app_start(&cfg, role, &app, &e)) {
-                log_error("cli", "%s", e.msg);
+        signals_hold(&ends);
+        if (app_start(&cfg, role, signals_came, &app, &e)) {
+                if (e.code == ERR_STOPPED)
+                        log_info("cli", "%s", e.msg);
+                else
+                        log_error("cli", "%s", e.msg);
                 config_done(&cfg);
-                return CLI_FAILED;
+                return e.code == ERR_STOPPED ? CLI_OK : CLI_FAILED;
         }
         announce_address(&cfg, app);
         await_end(&ends);

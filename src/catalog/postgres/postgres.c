@@ -66,11 +66,11 @@ static struct pg_catalog *pg_new(const struct catalog_opts *opts)
 }
 
 /* At the start a server that does not answer is an error at once, with its own words: somebody is watching. */
-static int prepare(struct pg_catalog *c, struct err *e)
+static int prepare(struct pg_catalog *c, const struct migration_watch *watch, struct err *e)
 {
         const struct pg_login login = {.url = c->url, .password = c->password, .timeout = c->timeout};
         struct pg_conn *db = pg_connect(&login, e);
-        int rc = db && pg_migrate(&db->base, e) == 0 ? pg_copy_check(&db->base, e) : -1;
+        int rc = db && pg_migrate(&db->base, watch, e) == 0 ? pg_copy_check(&db->base, e) : -1;
 
         if (rc == 0)
                 rc = cursor_secret_load(&c->base, &db->base, e);
@@ -86,7 +86,7 @@ int catalog_postgres_open(const struct catalog_opts *opts, struct catalog **out,
                 return err_oom(e);
         if (!c->url || (opts->db_password && *opts->db_password && !c->password)) {
                 err_oom(e);
-        } else if (prepare(c, e) == 0 && pg_keeper_start(c, e) == 0) {
+        } else if (prepare(c, opts->watch, e) == 0 && pg_keeper_start(c, e) == 0) {
                 metrics_set(METRIC_DB_CONNECTIONS, c->max, "max");
                 *out = &c->base;
                 return 0;

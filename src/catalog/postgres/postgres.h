@@ -110,7 +110,7 @@ use_model_fn pg_use_model;
 __typeof__(catalog_warm) pg_warm;
 
 /* Refuses a server that does not keep what it acknowledged, sees to pgvector, brings the tables up to date. */
-int pg_migrate(struct db *db, struct err *e) MUST_CHECK;
+int pg_migrate(struct db *db, const struct migration_watch *watch, struct err *e) MUST_CHECK; /* watch may be NULL */
 /* The same, no further than this version; 0: the newest. For what was copied from an older catalog. */
 int pg_migrate_to(struct db *db, int version, struct err *e) MUST_CHECK;
 /* postgres_unfinished.c */

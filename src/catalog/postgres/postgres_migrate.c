@@ -4,14 +4,18 @@
  * acknowledged, pgvector, and the newest tables. All of it happens under one
  * advisory lock, so that instances that start together find the work done once;
  * each migration is a transaction of its own with its entry in schema_version.
+ * What may take long is sent and waited for in small pieces, so that progress
+ * can be told and a migration cancelled that was asked to stop.
  */
 #include "catalog/postgres/postgres.h"
 
+#include <poll.h>
 #include <stdio.h>
 
 #define MIGRATION_LOCK "7733091250041987"
 #define MINOR_MIN      8 /* pgvector 0.8: iterative scans */
 #define SERVER_MIN     140000
+#define TICK_MS        200
 
 static int check_server(struct db *db, struct err *e)
 {
@@ -111,72 +115,154 @@ static int check_vector(struct db *db, struct err *e)
         return create_vector(db, e);
 }
 
+/* ---- waiting in small pieces --------------------------------------------------------------- */
+
+/* libpq's own wait has no end and asks nobody. The server answers a cancelled statement with an error. */
+static void await_result(PGconn *h, struct migration_run *r)
+{
+        bool cancelled = false;
+        char why[256];
+
+        while (PQisBusy(h)) {
+                struct pollfd p = {.fd = PQsocket(h), .events = POLLIN};
+                poll(&p, 1, TICK_MS);
+                if (migration_tick(r) && !cancelled) {
+                        PGcancel *ask = PQgetCancel(h);
+                        cancelled = ask && PQcancel(ask, why, sizeof(why));
+                        PQfreeCancel(ask);
+                }
+                if (!PQconsumeInput(h))
+                        return; /* PQgetResult says that the connection is gone */
+        }
+}
+
+static bool failed(const PGresult *res)
+{
+        ExecStatusType st = PQresultStatus(res);
+
+        return st != PGRES_COMMAND_OK && st != PGRES_TUPLES_OK;
+}
+
+static int exec_watched(struct db *db, const char *sql, struct migration_run *r, struct err *e)
+{
+        PGconn *h = pg_of(db)->h;
+        PGresult *res, *bad = NULL;
+
+        if (!PQsendQuery(h, sql))
+                return pg_fail(db, NULL, e);
+        while (await_result(h, r), (res = PQgetResult(h))) {
+                r->at.statement++;
+                if (failed(res) && !bad)
+                        bad = res;
+                else
+                        PQclear(res);
+        }
+        if (bad)
+                return pg_fail(db, bad, e);
+        return r->stopped ? err_set(e, ERR_STOPPED, "stopped") : 0;
+}
+
 /* ---- migrations -------------------------------------------------------------------------- */
 
-static int apply(struct db *db, const struct catalog_migration *m, struct err *e)
+static int apply(struct db *db, const struct catalog_migration *m, struct migration_run *r, struct err *e)
 {
-        struct err why;
+        struct err why, ignored;
 
         if (pg_exec(db, "BEGIN", e) < 0)
                 return -1;
-        if (fault_err(FAULT("catalog.migrate"), "fault", &why) == 0 && pg_exec(db, m->sql, &why) == 0 &&
+        if (fault_err(FAULT("catalog.migrate"), "fault", &why) == 0 && exec_watched(db, m->sql, r, &why) == 0 &&
             db_run(db, &why, "INSERT INTO schema_version (version, name, at) VALUES (?, ?, " DB_NOW ")", "it",
                    m->version, m->name) == 0)
                 return pg_exec(db, "COMMIT", e) < 0 ? -1 : fault_err(FAULT("catalog.migrated"), "migration", e);
-        err_set(e, why.code, "migration %s: %s", m->name, why.msg);
-        if (pg_exec(db, "ROLLBACK", &why) < 0)
+        migration_failed(r, &why, e);
+        if (pg_exec(db, "ROLLBACK", &ignored) < 0)
                 pg_of(db)->broken = true;
         return -1;
 }
 
 /* The list cut off behind version. */
-static int run_list(struct db *db, int version, struct err *e)
+static int run_list(struct db *db, int version, const struct migration_watch *watch, struct err *e)
 {
         struct catalog_migration *list;
         size_t n = 0;
         int rc;
 
         if (version == 0)
-                return migrations_run(db, catalog_migrations_postgres, apply, e);
+                return migrations_run(db, catalog_migrations_postgres, apply, watch, e);
         while (catalog_migrations_postgres[n].version && catalog_migrations_postgres[n].version <= version)
                 n++;
         list = mem_calloc(n + 1, sizeof(*list));
         if (!list)
                 return err_oom(e);
         memcpy(list, catalog_migrations_postgres, n * sizeof(*list));
-        rc = migrations_run(db, list, apply, e);
+        rc = migrations_run(db, list, apply, watch, e);
         mem_free(list);
         return rc;
 }
 
-static int upgrade(struct db *db, int version, struct err *e)
+static int upgrade(struct db *db, int version, const struct migration_watch *watch, struct err *e)
 {
         if (pg_exec(db,
                     "CREATE TABLE IF NOT EXISTS schema_version (version integer PRIMARY KEY, name text NOT NULL, "
                     "at bigint NOT NULL)",
                     e) < 0)
                 return -1;
-        return run_list(db, version, e);
+        return run_list(db, version, watch, e);
 }
 
-int pg_migrate(struct db *db, struct err *e)
+/* Another instance may be at a migration that takes long. */
+static int take_turn(struct db *db, const struct migration_watch *watch, struct err *e)
 {
-        return pg_migrate_to(db, 0, e);
+        struct migration_run r = {.watch = watch};
+        struct err why;
+
+        migration_wait(&r);
+        if (exec_watched(db, "SELECT pg_advisory_lock(" MIGRATION_LOCK ")", &r, &why))
+                return migration_failed(&r, &why, e);
+        return 0;
 }
 
-int pg_migrate_to(struct db *db, int version, struct err *e)
+static int migrate(struct db *db, int version, const struct migration_watch *watch, struct err *e)
 {
         struct err ignored;
         int rc;
 
-        if (check_server(db, e) < 0)
+        if (check_server(db, e) < 0 || pg_exec(db, "SET statement_timeout = 0; SET lock_timeout = 0", e) < 0 ||
+            take_turn(db, watch, e) < 0)
                 return -1;
-        /* Another instance may be at a migration that takes long. */
-        if (pg_exec(db, "SET statement_timeout = 0; SET lock_timeout = 0", e) < 0 ||
-            pg_exec(db, "SELECT pg_advisory_lock(" MIGRATION_LOCK ")", e) < 0)
-                return -1;
-        rc = check_vector(db, e) < 0 || upgrade(db, version, e) < 0 ? -1 : 0;
+        rc = check_vector(db, e) < 0 || upgrade(db, version, watch, e) < 0 ? -1 : 0;
         if (!pg_of(db)->broken && pg_exec(db, "SELECT pg_advisory_unlock(" MIGRATION_LOCK ")", &ignored) < 0)
                 pg_of(db)->broken = true;
+        return rc;
+}
+
+int pg_migrate(struct db *db, const struct migration_watch *watch, struct err *e)
+{
+        return migrate(db, 0, watch, e);
+}
+
+int pg_migrate_to(struct db *db, int version, struct err *e)
+{
+        return migrate(db, version, NULL, e);
+}
+
+/* ---- looking ahead -------------------------------------------------------------------------- */
+
+int catalog_postgres_plan(const struct catalog_opts *opts, struct arena *a, struct migration_plan *out, struct err *e)
+{
+        char *url = pg_plain_url(opts->url);
+        const struct pg_login login = {.url = url,
+                                       .password = opts->db_password && *opts->db_password ? opts->db_password : NULL,
+                                       .timeout = opts->db_pool_timeout};
+        struct pg_conn *db = url ? pg_connect(&login, e) : NULL;
+        int rc = url ? -1 : err_oom(e), there;
+
+        if (db && pg_exec(&db->base, "SET default_transaction_read_only = on", e) == 0 &&
+            (there = pg_table_exists(&db->base, "schema_version", e)) >= 0)
+                rc = there ? migrations_plan(&db->base, catalog_migrations_postgres, a, out, e)
+                           : err_set(e, ERR_NOT_FOUND, "there is no catalog in database %.100s", PQdb(db->h));
+        out->engine = "postgresql";
+        pg_disconnect(db);
+        mem_free(url);
         return rc;
 }

@@ -139,8 +139,9 @@ int catalog_sqlite_open(const struct catalog_opts *opts, struct catalog **out, s
         if (!c->path || !c->data_path) {
                 err_oom(e);
         } else if (vector_dir(c, e) == 0 && conn_open(&c->wdb, c->path, true, e) == 0 &&
-                   sqlite_migrate(&c->wdb.base, e) == 0 && cursor_secret_load(&c->base, &c->wdb.base, e) == 0 &&
-                   pool_open(c, e) == 0 && writer_start(c, e) == 0 && keeper_start(c, e) == 0) {
+                   sqlite_migrate(&c->wdb.base, opts->watch, e) == 0 &&
+                   cursor_secret_load(&c->base, &c->wdb.base, e) == 0 && pool_open(c, e) == 0 &&
+                   writer_start(c, e) == 0 && keeper_start(c, e) == 0) {
                 if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && helper_open("catalog-scan", &c->helper) < 0)
                         c->helper = NULL; /* then each scans alone */
                 metrics_set(METRIC_DB_CONNECTIONS, POOL_SIZE, "max");

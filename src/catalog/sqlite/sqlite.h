@@ -94,7 +94,8 @@ static inline struct sqlite_catalog *self_of(struct catalog *c)
 __typeof__(catalog_state) sqlite_state;
 __typeof__(catalog_room) sqlite_room;
 __typeof__(catalog_close) sqlite_close;
-int sqlite_migrate(struct db *db, struct err *e) MUST_CHECK;
+int sqlite_migrate(struct db *db, const struct migration_watch *watch,
+                   struct err *e) MUST_CHECK; /* watch may be NULL */
 
 /* ---- reading (sqlite_pool.c) ------------------------------------------------ */
 

@@ -3,8 +3,17 @@
  * Migrations: each in a transaction of its own together with its entry in
  * schema_version, under SQLite's write lock, so two programs that open an old
  * catalog at once upgrade it once. A catalog from the future is left alone.
+ * While a statement runs, or waits for that lock, SQLite calls back: that is
+ * where progress is told and where a migration ends that was asked to stop.
  */
 #include "catalog/sqlite/sqlite.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TICK_STEPS 20000 /* of SQLite's machine: a millisecond or two */
+#define TICK_MS    25
 
 static int exec(struct db *db, const char *sql, struct err *e)
 {
@@ -13,38 +22,141 @@ static int exec(struct db *db, const char *sql, struct err *e)
         return rc == SQLITE_OK ? 0 : db_error(conn_of(db), rc, e);
 }
 
-static int apply(struct db *db, const struct catalog_migration *m, struct err *e)
+/* ---- called back --------------------------------------------------------------------- */
+
+static int on_progress(void *ctx)
+{
+        return migration_tick(ctx);
+}
+
+static int on_busy(void *ctx, int tries)
+{
+        sleep_for(dur_ms(TICK_MS));
+        return !migration_tick(ctx) && tries < DB_BUSY_MS / TICK_MS;
+}
+
+/* The lock that a migration needs; another program may be at work with it. */
+static int begin_watched(struct db *db, struct migration_run *r, struct err *e)
+{
+        struct migration_run waiting = *r;
+        struct err why;
+        int rc;
+
+        migration_wait(&waiting);
+        sqlite3_busy_handler(conn_of(db)->h, on_busy, &waiting);
+        rc = exec(db, "BEGIN IMMEDIATE", &why);
+        sqlite3_busy_timeout(conn_of(db)->h, DB_BUSY_MS);
+        return rc ? migration_failed(&waiting, &why, e) : 0;
+}
+
+/* ---- applying -------------------------------------------------------------------------- */
+
+static int run_statements(struct db *db, const char *sql, struct migration_run *r, struct err *e)
+{
+        struct conn *c = conn_of(db);
+        int rc = SQLITE_OK;
+
+        while (*sql && (rc == SQLITE_OK || rc == SQLITE_DONE)) {
+                sqlite3_stmt *s = NULL;
+                rc = sqlite3_prepare_v2(c->h, sql, -1, &s, &sql);
+                r->at.statement += s != NULL;
+                while (s && (rc = sqlite3_step(s)) == SQLITE_ROW)
+                        ;
+                if (rc != SQLITE_OK && rc != SQLITE_DONE)
+                        db_error(c, rc, e); /* before finalize forgets it */
+                sqlite3_finalize(s);
+        }
+        return rc == SQLITE_OK || rc == SQLITE_DONE ? 0 : -1;
+}
+
+static int apply(struct db *db, const struct catalog_migration *m, struct migration_run *r, struct err *e)
 {
         struct err why;
+        int rc;
 
         if (fault_err(FAULT("catalog.migrate"), "migration", e) < 0)
                 return -1;
-        if (exec(db, m->sql, &why) < 0)
-                return err_set(e, why.code, "migration %s: %s", m->name, why.msg);
+        sqlite3_progress_handler(conn_of(db)->h, TICK_STEPS, on_progress, r);
+        rc = run_statements(db, m->sql, r, &why);
+        sqlite3_progress_handler(conn_of(db)->h, 0, NULL, NULL);
+        if (rc || r->stopped)
+                return migration_failed(r, &why, e);
         return db_run(db, e, "INSERT INTO schema_version (version, name, at) VALUES (?, ?, ?)", "itl", m->version,
                       m->name, wall_now().us);
 }
 
 /* The version is read again under the lock: another program may have been faster. */
-static int apply_locked(struct db *db, const struct catalog_migration *m, struct err *e)
+static int apply_locked(struct db *db, const struct catalog_migration *m, struct migration_run *r, struct err *e)
 {
         int64_t version = 0;
 
-        if (exec(db, "BEGIN IMMEDIATE", e) < 0)
+        if (begin_watched(db, r, e))
                 return -1;
         if (db_int(db, e, &version, "SELECT max(version) FROM schema_version", "") >= 0 &&
-            (version >= m->version || apply(db, m, e) == 0) && exec(db, "COMMIT", e) == 0)
+            (version >= m->version || apply(db, m, r, e) == 0) && exec(db, "COMMIT", e) == 0)
                 return fault_err(FAULT("catalog.migrated"), "migration", e);
         sqlite3_exec(conn_of(db)->h, "ROLLBACK", NULL, NULL, NULL);
         return -1;
 }
 
-int sqlite_migrate(struct db *db, struct err *e)
+int sqlite_migrate(struct db *db, const struct migration_watch *watch, struct err *e)
 {
         if (exec(db,
                  "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, name TEXT NOT NULL, "
                  "at INTEGER NOT NULL) STRICT",
                  e) < 0)
                 return -1;
-        return migrations_run(db, catalog_migrations_sqlite, apply_locked, e);
+        return migrations_run(db, catalog_migrations_sqlite, apply_locked, watch, e);
+}
+
+/* ---- looking ahead -------------------------------------------------------------------------- */
+
+/* The path as part of a URI. */
+static void put_path(struct buf *b, const char *path)
+{
+        for (; *path; path++) {
+                if (strchr("%?#", *path))
+                        buf_printf(b, "%%%02X", (unsigned char)*path);
+                else
+                        buf_putc(b, *path);
+        }
+}
+
+/* Beside a file that nobody has open and that was closed in good order a reader would leave files of its own: SQLite is
+ * told that nothing changes meanwhile. */
+static int open_to_look(struct conn *db, const char *path, struct err *e)
+{
+        char wal[4200];
+        struct stat st;
+        struct buf uri;
+        int rc;
+
+        if (access(path, F_OK) != 0)
+                return err_set(e, ERR_NOT_FOUND, "there is no catalog at %.160s", path);
+        snprintf(wal, sizeof(wal), "%s-wal", path);
+        buf_init(&uri, 16384);
+        buf_puts(&uri, "file:");
+        put_path(&uri, path);
+        if (stat(wal, &st) != 0 || st.st_size == 0)
+                buf_puts(&uri, "?immutable=1");
+        rc = buf_failed(&uri) ? SQLITE_NOMEM
+                              : sqlite3_open_v2(buf_str(&uri), &db->h,
+                                                SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, NULL);
+        buf_done(&uri);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_busy_timeout(db->h, DB_BUSY_MS);
+        db->base.engine = &sqlite_engine;
+        return rc == SQLITE_OK ? 0 : db_error(db, rc, e);
+}
+
+int catalog_sqlite_plan(const struct catalog_opts *opts, struct arena *a, struct migration_plan *out, struct err *e)
+{
+        struct conn db = {0};
+        int rc = open_to_look(&db, opts->url + strlen("sqlite://"), e);
+
+        if (rc == 0)
+                rc = migrations_plan(&db.base, catalog_migrations_sqlite, a, out, e);
+        out->engine = "sqlite";
+        conn_close(&db);
+        return rc;
 }

@@ -254,7 +254,7 @@ static int restore(struct load *l, struct err *e)
                 return -1;
         if (!verified && load(l, e) < 0)
                 return -1;
-        if (pg_migrate(l->t->db, e) < 0 || index_words(l, e) < 0 || pg_exec(l->t->db, leases_sql, e) < 0 ||
+        if (pg_migrate(l->t->db, NULL, e) < 0 || index_words(l, e) < 0 || pg_exec(l->t->db, leases_sql, e) < 0 ||
             copy_target_settle(l->t, e) < 0)
                 return -1;
         return copy_target_finish(l->t, e);

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An older catalog: what would be done is said first, what is done is told, and it can be stopped. */
+#include "contract/catalog_backend.h"
+#include "contract/catalog_suite.h"
+
+#include "catalog/catalog_migrate.h"
+
+#define OLD  4      /* a schema version before one that rewrites rows */
+#define MANY 100000 /* rows that take a while to rewrite */
+
+struct view {
+        enum migration_phase last;
+        int stop_before; /* this version; 0: run through */
+        bool stop_late;  /* stop once a report came from the midst of a migration, or of waiting */
+        unsigned begun, ended, reports;
+        int version;
+        struct dur elapsed;
+        char what[256];
+};
+
+static void see(void *ctx, const struct migration_progress *p)
+{
+        struct view *v = ctx;
+
+        v->last = p->phase;
+        v->begun += p->phase == MIGRATION_BEGINS;
+        v->ended += p->phase == MIGRATION_ENDS;
+        v->reports += p->phase == MIGRATION_RUNS || p->phase == MIGRATION_WAITS;
+        v->version = p->version;
+        v->elapsed = p->elapsed;
+        snprintf(v->what, sizeof(v->what), "%s", p->what);
+        assert_true(p->phase == MIGRATION_WAITS || (p->nth >= 1 && p->nth <= p->of));
+}
+
+static bool wants_end(void *ctx)
+{
+        struct view *v = ctx;
+
+        return (v->stop_before && v->version >= v->stop_before) || (v->stop_late && v->reports > 1);
+}
+
+static int open_watched(struct fix *f, struct view *v)
+{
+        const struct migration_watch w = {.progress = see, .stop = wants_end, .ctx = v, .every = dur_ms(1)};
+        struct catalog_opts opts = f->opts;
+
+        opts.watch = &w;
+        return catalog_open(&opts, &f->c, &f->e);
+}
+
+/* The catalog as a program made it that knew OLD migrations. */
+static void make_old(struct fix *f)
+{
+        struct view v = {.stop_before = OLD + 1};
+
+        FAILS(ERR_STOPPED, open_watched(f, &v));
+        assert_int_equal(v.ended, OLD);
+        assert_non_null(strstr(f->e.msg, "0005_upkeep"));
+}
+
+static int old_setup(void **state)
+{
+        struct fix *f = mem_calloc(1, sizeof(*f));
+
+        assert_non_null(f);
+        assert_int_equal(metrics_init(), 0);
+        fix_make(f);
+        *state = f;
+        return 0;
+}
+
+static void put_objects(struct fix *f, unsigned n)
+{
+        char sql[256];
+
+#ifdef SUITE_POSTGRES
+        snprintf(sql, sizeof(sql),
+                 "INSERT INTO object (sha256, size, created) SELECT sha256(i::text::bytea), 1, i FROM "
+                 "generate_series(1, %u) i",
+                 n);
+#else
+        snprintf(sql, sizeof(sql),
+                 "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT %u) INSERT INTO "
+                 "object (sha256, size, created) SELECT randomblob(32), 1, x FROM c",
+                 n);
+#endif
+        backend_sql(f->url, sql);
+}
+
+static struct migration_plan plan(struct fix *f)
+{
+        struct migration_plan p;
+
+        OK(catalog_migration_plan(&f->opts, f->a, &p, &f->e));
+        return p;
+}
+
+/* ---- saying it first ----------------------------------------------------------------- */
+
+static void a_plan_names_each_step_and_changes_nothing(void **state)
+{
+        struct fix *f = *state;
+        struct migration_plan p, again;
+
+        make_old(f);
+        put_objects(f, 37);
+        p = plan(f);
+        assert_string_equal(p.engine, ENGINE);
+        assert_int_equal(p.version, OLD);
+        assert_int_equal(p.nsteps, (size_t)(p.newest - OLD));
+        for (size_t i = 0; i < p.nsteps; i++) {
+                assert_int_equal(p.steps[i].version, OLD + 1 + i);
+                assert_true(strlen(p.steps[i].what) > 10 && !strstr(p.steps[i].what, "SPDX"));
+        }
+        assert_string_equal(p.steps[0].name, "0005_upkeep");
+        assert_int_equal(p.steps[0].rows, 37);
+        again = plan(f);
+        assert_int_equal(again.version, OLD);
+        fix_open(f);
+        p = plan(f); /* beside who has it open */
+        assert_int_equal(p.version, p.newest);
+        assert_int_equal(p.nsteps, 0);
+        assert_false(p.vectors || p.text);
+}
+
+static void what_is_no_catalog_or_a_newer_one_has_no_plan(void **state)
+{
+        struct fix *f = *state;
+        struct migration_plan p;
+
+        FAILS(ERR_NOT_FOUND, catalog_migration_plan(&f->opts, f->a, &p, &f->e));
+        FAILS(ERR_NOT_FOUND, catalog_migration_plan(&f->opts, f->a, &p, &f->e)); /* it made none */
+        fix_open(f);
+        catalog_close(f->c);
+        f->c = NULL;
+        backend_future(f->url);
+        FAILS(ERR_CONFLICT, catalog_migration_plan(&f->opts, f->a, &p, &f->e));
+}
+
+/* ---- telling, and stopping --------------------------------------------------------------- */
+
+static void a_long_migration_tells_and_stops_and_is_undone(void **state)
+{
+        struct fix *f = *state;
+        struct view stopped = {.stop_late = true}, through = {0};
+        struct migration_plan p;
+
+        make_old(f);
+        put_objects(f, MANY);
+        FAILS(ERR_STOPPED, open_watched(f, &stopped));
+        assert_null(f->c);
+        assert_int_equal(stopped.version, OLD + 1);
+        assert_int_equal(stopped.ended, 0);
+        assert_true(stopped.reports > 1 && stopped.elapsed.ns > 0);
+        assert_non_null(strstr(f->e.msg, "undone"));
+        p = plan(f);
+        assert_int_equal(p.version, OLD);
+        assert_int_equal(p.steps[0].rows, MANY);
+        OK(open_watched(f, &through)); /* its columns would be there twice, were they not undone */
+        assert_int_equal(through.begun, p.nsteps);
+        assert_int_equal(through.ended, p.nsteps);
+        assert_true(through.reports > 1);
+        assert_int_equal(plan(f).nsteps, 0);
+}
+
+/* Another program holds what the migration needs. */
+#ifdef SUITE_POSTGRES
+static void *hold(struct fix *f, const char *sql)
+{
+        char url[512];
+        PGconn *h;
+
+        pgtest_url(url, sizeof(url), "fa", pgtest_database(f->url));
+        h = PQconnectdb(url);
+        PQclear(PQexec(h, sql));
+        assert_int_equal(PQstatus(h), CONNECTION_OK);
+        return h;
+}
+
+static void let_go(void *held)
+{
+        PQfinish(held);
+}
+static const char *const holds[] = {"SELECT pg_advisory_lock(7733091250041987)", "BEGIN; LOCK TABLE object"};
+#else
+static void *hold(struct fix *f, const char *sql)
+{
+        sqlite3 *h;
+
+        assert_int_equal(sqlite3_open(f->url + strlen("sqlite://"), &h), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
+        return h;
+}
+
+static void let_go(void *held)
+{
+        sqlite3_close(held);
+}
+static const char *const holds[] = {"BEGIN IMMEDIATE"};
+#endif
+
+static void waiting_is_told_and_can_be_ended(void **state)
+{
+        struct fix *f = *state;
+
+        make_old(f);
+        for (size_t i = 0; i < COUNT_OF(holds); i++) {
+                struct view v = {.stop_late = true};
+                struct mono began = mono_now();
+                void *held = hold(f, holds[i]);
+                FAILS(ERR_STOPPED, open_watched(f, &v));
+                assert_true(v.reports > 1);
+                assert_true(mono_since(began).ns < dur_s(8).ns);
+                let_go(held);
+                backend_quiet(f->url);
+                assert_int_equal(plan(f).version, OLD);
+        }
+        fix_open(f);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, old_setup, fix_teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                T(a_plan_names_each_step_and_changes_nothing),
+                T(what_is_no_catalog_or_a_newer_one_has_no_plan),
+                T(a_long_migration_tells_and_stops_and_is_undone),
+                T(waiting_is_told_and_can_be_ended),
+        };
+
+        return cmocka_run_group_tests_name(ENGINE, tests, NULL, NULL);
+}
