@@ -56,6 +56,12 @@ class Installation {
     return run(words, { cwd: this.dir, env: { DATA_PATH: path.join(this.dir, "data"), FILE_ALLOCATOR_KEY: this.notes.keys.root.key, ...this.env } });
   }
 
+  async plan() {
+    const r = await this.cli("migrate", "--dry-run", "--json");
+    assert.equal(r.code, 0, r.stderr);
+    return JSON.parse(r.stdout);
+  }
+
   async fsck(...words) {
     const r = await this.cli("fsck", "--json", "--quiet", ...words);
     assert.ok(r.stdout, r.stderr);
@@ -141,6 +147,29 @@ for (const release of fs.readdirSync(releases, { withFileTypes: true }).filter((
       let i;
       before(async () => { i = new Installation(release, engine); await i.load(); });
       after(() => i.done());
+
+      test("what an upgrade would do is said first, without doing it, and it can be done without a server", async () => {
+        const other = new Installation(release, engine);
+        await other.load();
+        const file = path.join(other.dir, "data/catalog.db"), hash = () => engine === "sqlite" && sha256(fs.readFileSync(file)), before = hash();
+        const plan = await other.plan(), again = await other.plan();
+        assert.deepEqual(again, plan);
+        assert.equal(hash(), before);
+        assert.deepEqual([plan.engine, plan.version], [{ sqlite: "sqlite", postgres: "postgresql" }[engine], other.schema_version]);
+        assert.deepEqual(plan.migrations.map((m) => m.version), Array.from({ length: plan.newest - plan.version }, (_, k) => plan.version + 1 + k));
+        for (const m of plan.migrations) assert.match(`${m.name} ${m.what}`, /^\d{4}_\w+ \S+/);
+        const done = await other.cli("migrate", "--json");
+        assert.equal(done.code, 0, done.stderr);
+        for (const m of plan.migrations) assert.match(done.stderr, new RegExp(`${m.name} .* is done after`));
+        const after = await other.plan();
+        assert.deepEqual([after.version, after.migrations], [plan.newest, []]);
+        assert.match((await other.cli("migrate", "-n")).stdout, /nothing to do/);
+        await other.serve(async (s) => {
+          assert.equal((await s.json(`${V1}/objects`)).body.total, other.seen.ids.live.length);
+          assert.deepEqual(await other.plan(), after); // also beside a server
+        });
+        other.done();
+      });
 
       test("everything is found again, the keys open the door, and a repeated request gets the first answer", async () => {
         await i.serve(async (s) => {
