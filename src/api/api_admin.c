@@ -190,7 +190,7 @@ void delete_dlq_all(struct http_request *r)
 
 /* ---- a pass of the organiser -------------------------------------------------------------- */
 
-void reply_organised(struct http_request *r, bool dry_run)
+static void reply_organised(struct http_request *r, bool dry_run)
 {
         struct organise_report rep;
         struct err e;

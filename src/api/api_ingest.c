@@ -17,7 +17,7 @@ struct upload {
 
 #define FIELD_MAX (64u << 10)
 
-void count_ingest(struct http_request *r, const char *type, const char *status)
+static void count_ingest(struct http_request *r, const char *type, const char *status)
 {
         (void)r;
         metrics_add(METRIC_INGEST_REQUESTS, 1, type, status);
@@ -146,7 +146,7 @@ static int ingest_stream_data(struct http_request *r, void *state, struct span b
         return -1;
 }
 
-void reply_receipt(struct http_request *r, const struct job_receipt *rc)
+static void reply_receipt(struct http_request *r, const struct job_receipt *rc)
 {
         struct buf b;
         struct json_out j;

@@ -64,7 +64,6 @@ bool body_members(struct http_request *r, const struct json *o, const char *allo
 /* ---- views ---------------------------------------------------------------------------- */
 
 void view_asset(struct http_request *r, struct json_out *j, const struct asset *a);
-void view_asset_refs(struct json_out *j, const struct asset *a); /* tags and cluster: shared by assets and hits */
 void view_cluster(struct json_out *j, const struct cluster *c);
 void view_job(struct json_out *j, const struct job_view *v, bool with_assets);
 void view_search(struct http_request *r, struct json_out *j, const char *query, const struct search_result *s);
@@ -86,10 +85,5 @@ http_handle_fn get_dlq, get_dlq_job, retry_dlq_job, delete_dlq_job, retry_dlq_al
         get_config, get_scrub, post_scrub;
 http_handle_fn get_keys, post_key, delete_key, post_session, delete_session;
 extern const struct http_stream ingest_stream, put_file_stream, search_image_stream;
-
-/* Shared between GET and the POST /ingest family. */
-void reply_receipt(struct http_request *r, const struct job_receipt *rc);
-void count_ingest(struct http_request *r, const char *type, const char *status);
-void reply_organised(struct http_request *r, bool dry_run);
 
 #endif

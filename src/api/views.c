@@ -19,7 +19,8 @@ void answer_end(struct http_request *r, unsigned status, struct buf *b)
         buf_done(b);
 }
 
-void view_asset_refs(struct json_out *j, const struct asset *a)
+/* Tags and cluster: shared by assets and hits. */
+static void view_asset_refs(struct json_out *j, const struct asset *a)
 {
         json_key(j, "cluster");
         if (id_is_nil(a->cluster_id)) {

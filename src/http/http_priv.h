@@ -116,9 +116,6 @@ void reply_drop(struct reply *p);
 void reply_verdict(struct http_request *r);
 /* What the client may still ask for, in whatever answer it gets. */
 void reply_limits(struct http_request *r);
-/* The built-in headers of every response, then the reply's own. */
-typedef void reply_header_fn(void *ctx, const char *name, const char *value);
-void reply_each_header(const struct http_request *r, reply_header_fn *put, void *ctx);
 
 /* ---- request ----------------------------------------------------------------- */
 

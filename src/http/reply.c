@@ -235,7 +235,9 @@ static void settle_reply(struct http_request *r)
         request_count(r, p->status);
 }
 
-void reply_each_header(const struct http_request *r, reply_header_fn *put, void *ctx)
+/* The built-in headers of every response, then the reply's own. */
+typedef void reply_header_fn(void *ctx, const char *name, const char *value);
+static void reply_each_header(const struct http_request *r, reply_header_fn *put, void *ctx)
 {
         const struct reply *p = &r->reply;
         put(ctx, "X-Request-ID", r->id);

@@ -23,6 +23,16 @@ const double metric_bounds[BUCKET_COUNT - 1] = {0.001, 0.0025, 0.005, 0.01, 0.02
 static _Atomic(struct metric_table *) table;
 static pthread_mutex_t init_mutex = PTHREAD_MUTEX_INITIALIZER;
 
+static size_t metric_label_count(enum metric m)
+{
+        const char *labels = metric_table[m].labels;
+        size_t n = labels[0] != '\0';
+
+        for (; *labels; labels++)
+                n += *labels == ',';
+        return n;
+}
+
 /* Values joined by a byte no value may hold, so ("a", "bc") and ("ab", "c") differ. */
 static bool join_values(enum metric m, const char *const *values, char key[KEY_MAX])
 {
@@ -49,16 +59,6 @@ static uint32_t hash_key(const char *key)
         for (; *key; key++)
                 h = (h ^ (unsigned char)*key) * 16777619u;
         return h ^ h >> 16;
-}
-
-size_t metric_label_count(enum metric m)
-{
-        const char *labels = metric_table[m].labels;
-        size_t n = labels[0] != '\0';
-
-        for (; *labels; labels++)
-                n += *labels == ',';
-        return n;
 }
 
 static struct cell *find_cell(struct series *s, const char *key, uint32_t h)

@@ -40,7 +40,6 @@ struct metric_table {
 extern const struct metric_info metric_table[METRIC_COUNT];
 extern const double metric_bounds[BUCKET_COUNT - 1];
 
-size_t metric_label_count(enum metric m);
 double metric_cell_value(const struct cell *c);
 struct metric_table *metrics_current(void); /* NULL before metrics_init */
 

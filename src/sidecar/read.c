@@ -267,7 +267,8 @@ static void *array_of(struct reader *r, size_t n, size_t size)
         return p;
 }
 
-bool vector_read(struct span text, uint32_t dim, float *out)
+/* RFC 4648 base64 of little-endian f32; false when it is anything but dim finite numbers. */
+static bool vector_read(struct span text, uint32_t dim, float *out)
 {
         size_t n = (size_t)dim * sizeof *out, got;
 

@@ -15,11 +15,6 @@
 #define CHECKSUM_BEGIN SPAN(",\"checksum\":\"")
 #define CHECKSUM_END   SPAN("\"}\n")
 
-/* RFC 4648 base64 of little-endian f32. */
-void vector_write(const float *v, uint32_t dim, struct buf *b);
-/* False when it is anything but dim finite numbers. */
-bool vector_read(struct span text, uint32_t dim, float *out);
-
 /* ---- ahead.c ---------------------------------------------------------------------------- */
 
 /* assets/… or folders/…, as the item says. */
@@ -32,8 +27,5 @@ int ahead_begin(struct storage *s, const struct rebuild_item *items, size_t n, s
 /* The next one's, in their order, until the next call: as storage_get_sidecar. n times at most. */
 int ahead_next(struct ahead *a, struct span *text, struct err *e) MUST_CHECK;
 void ahead_end(struct ahead *a); /* NULL is fine */
-
-/* Microseconds, which the API's times do not have. */
-void time_write(struct json_out *j, const char *key, struct wall t);
 
 #endif

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-void vector_write(const float *v, uint32_t dim, struct buf *b)
+/* RFC 4648 base64 of little-endian f32. */
+static void vector_write(const float *v, uint32_t dim, struct buf *b)
 {
         const uint8_t *p = (const uint8_t *)v;
         size_t n = (size_t)dim * sizeof *v, piece; /* of threes: only the last one is padded */
@@ -21,7 +22,8 @@ void vector_write(const float *v, uint32_t dim, struct buf *b)
         }
 }
 
-void time_write(struct json_out *j, const char *key, struct wall t)
+/* Microseconds, which the API's times do not have. */
+static void time_write(struct json_out *j, const char *key, struct wall t)
 {
         char text[WALL_TEXT_LEN + 4];
         int64_t us = t.us % 1000;

@@ -33,7 +33,8 @@ void s3_derived_key(struct sha256 key, const char *name, char out[S3_KEY_MAX])
         snprintf(out, S3_KEY_MAX, "derived/%.2s/%s/%s", hex, hex, name);
 }
 
-void s3_escape_path(struct buf *out, const char *s)
+/* Percent-encodes all but A-Za-z0-9-._~ and, for paths, the slash. */
+static void s3_escape_path(struct buf *out, const char *s)
 {
         char one[2] = "";
 

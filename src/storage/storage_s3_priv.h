@@ -117,8 +117,6 @@ int s3_head(struct s3 *s, const char *key, uint64_t *size, struct err *e) MUST_C
 void s3_object_key(struct sha256 key, char out[S3_KEY_MAX]);
 /* name "": the folder, with its slash */
 void s3_derived_key(struct sha256 key, const char *name, char out[S3_KEY_MAX]);
-/* Percent-encodes all but A-Za-z0-9-._~ and, for paths, the slash. */
-void s3_escape_path(struct buf *out, const char *s);
 
 /* ---- storage_s3_spool.c ------------------------------------------------------- */
 

@@ -54,7 +54,4 @@ void *worker_look_run(void *pool);
 /* A task becomes ready at t: the reconciler must not oversleep it. */
 void worker_look_by(struct worker_pool *p, struct wall t);
 
-/* Full-jitter delay of try n (from 0) between base and max, for the pool's own retries. */
-struct dur worker_pause(unsigned n);
-
 #endif

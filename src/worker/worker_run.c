@@ -32,7 +32,8 @@ static double uniform(void)
         return (double)(random_u64() >> 11) * 0x1p-53;
 }
 
-struct dur worker_pause(unsigned n)
+/* Full-jitter delay of try n (from 0), for the pool's own retries. */
+static struct dur worker_pause(unsigned n)
 {
         struct dur d = worker_backoff(dur_ms(50), dur_s(5), n, uniform());
 
