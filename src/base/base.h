@@ -224,8 +224,6 @@ struct idmap *idmap_new(void) MUST_CHECK;
 void idmap_free(struct idmap *m);
 int idmap_put(struct idmap *m, struct id key, uint32_t value) MUST_CHECK; /* replaces; -1 on OOM */
 bool idmap_get(const struct idmap *m, struct id key, uint32_t *value);
-bool idmap_del(struct idmap *m, struct id key);
-size_t idmap_count(const struct idmap *m);
 
 /* ---- lock: a mutex that knows its owner and its rank ------------------------- */
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Open addressing with linear probing. Deletion shifts the followers of a run
- * back instead of leaving tombstones, so a map that churns does not decay.
- * The hash has a random seed: ids may come from a client.
+ * Open addressing with linear probing. The hash has a random seed: ids may come
+ * from a client.
  */
 #include "base/base.h"
 
@@ -110,28 +109,4 @@ bool idmap_get(const struct idmap *m, struct id key, uint32_t *value)
         if (s->used && value)
                 *value = s->value;
         return s->used;
-}
-
-bool idmap_del(struct idmap *m, struct id key)
-{
-        size_t hole = find_slot(m, key);
-
-        if (!m->slots[hole].used)
-                return false;
-        /* A follower may move into the hole unless its home lies between the two, going round. */
-        for (size_t i = (hole + 1) & m->mask; m->slots[i].used; i = (i + 1) & m->mask) {
-                size_t from_home = (i - home_slot(m, m->slots[i].key)) & m->mask;
-                if (from_home >= ((i - hole) & m->mask)) {
-                        m->slots[hole] = m->slots[i];
-                        hole = i;
-                }
-        }
-        m->slots[hole] = (struct slot){.used = false};
-        m->count--;
-        return true;
-}
-
-size_t idmap_count(const struct idmap *m)
-{
-        return m->count;
 }

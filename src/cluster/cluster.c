@@ -209,18 +209,6 @@ bool cluster_centroid(const float *vecs, size_t n, size_t dim, float *out)
         return true;
 }
 
-void cluster_prototype_add(float *sum, const float *v, size_t dim)
-{
-        for (size_t i = 0; i < dim; i++)
-                sum[i] += v[i];
-}
-
-void cluster_prototype_remove(float *sum, const float *v, size_t dim)
-{
-        for (size_t i = 0; i < dim; i++)
-                sum[i] -= v[i];
-}
-
 /* ---- merging ------------------------------------------------------------------------------ */
 
 struct pair {

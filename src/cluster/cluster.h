@@ -48,10 +48,6 @@ size_t cluster_found(const float *v, const float *near, size_t n, size_t dim, fl
 /* Mean of n unit vectors (row-major), normalised, into out. False when the mean has no direction. */
 bool cluster_centroid(const float *vecs, size_t n, size_t dim, float *out);
 
-/* A folder's running sum of member vectors, not normalised: its direction is the prototype. */
-void cluster_prototype_add(float *sum, const float *v, size_t dim);
-void cluster_prototype_remove(float *sum, const float *v, size_t dim);
-
 struct cluster_group {          /* one folder of a pass */
         const float *prototype; /* dim floats, unit */
         uint32_t count;

@@ -85,8 +85,6 @@ const char *config_origin_name(const struct config *c, enum config_setting s);
 /* NAME=value  # origin, a line each, or one JSON object {"NAME":{"value":…,"origin":…},…}. Secrets show as ********,
  * so do passwords in URLs. */
 void config_show(const struct config *c, struct buf *out, bool json);
-/* The settings for --help. */
-void config_help(struct buf *out);
 /* The settings as a Markdown table. */
 void config_docs(struct buf *out);
 

@@ -75,20 +75,6 @@ void config_show(const struct config *c, struct buf *out, bool json)
                 buf_putc(out, '}');
 }
 
-void config_help(struct buf *out)
-{
-        for (size_t i = 0; i < CONFIG_COUNT; i++) {
-                const struct setting *s = &config_table[i];
-
-                buf_printf(out, "  %s", s->name);
-                if (s->def[0])
-                        buf_printf(out, " (%s)", s->def);
-                buf_printf(out, "\n      %s\n      Allowed: ", s->help);
-                setting_allowed(s, out);
-                buf_puts(out, ".\n");
-        }
-}
-
 /* A bar would end the cell, a < begin a tag. */
 static void put_cell(struct buf *out, const char *text)
 {

@@ -164,11 +164,6 @@ const char *embed_model_id(const struct embed *m)
         return m->manifest.id;
 }
 
-const char *embed_model_name(const struct embed *m)
-{
-        return m->manifest.name;
-}
-
 size_t embed_dim(const struct embed *m)
 {
         return m->manifest.dim;
@@ -308,9 +303,4 @@ float embed_similarity_text(const struct embed *m, float cosine)
 float embed_cosine_image(const struct embed *m, float similarity)
 {
         return to_cosine(&m->manifest.image_image, similarity);
-}
-
-float embed_cosine_text(const struct embed *m, float similarity)
-{
-        return to_cosine(&m->manifest.text_image, similarity);
 }

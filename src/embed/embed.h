@@ -27,7 +27,6 @@ void embed_close(struct embed *m);
 /* name + first 12 hex of the weights' hash + precision + preprocessing version, e.g. "builtin-fe305fca6a84-fp32-p1".
  * Lives with m. */
 const char *embed_model_id(const struct embed *m);
-const char *embed_model_name(const struct embed *m);
 size_t embed_dim(const struct embed *m);
 const char *embed_runtime_version(const struct embed *m);
 
@@ -68,7 +67,6 @@ int embed_text(struct embed *m, struct span text, float *vector, struct err *e) 
 float embed_similarity_image(const struct embed *m, float cosine);
 float embed_similarity_text(const struct embed *m, float cosine);
 float embed_cosine_image(const struct embed *m, float similarity);
-float embed_cosine_text(const struct embed *m, float similarity);
 /* True when name is one of the model's folder categories. */
 bool embed_is_category(const struct embed *m, const char *name);
 

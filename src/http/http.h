@@ -133,7 +133,6 @@ const struct http_route *http_route_of(const struct http_request *r);
 const char *http_request_id(
         const struct http_request *r); /* the client's X-Request-ID if it is a token of 1 to 63 bytes, else a new one */
 const struct http_caller *http_caller(const struct http_request *r);
-bool http_is_head(const struct http_request *r);
 /* For the log: a key was refused. what: of it what may be logged, "" nothing. */
 void http_key_refused(const struct http_request *r, const char *what);
 /* Sent from this machine, and not by a proxy that runs on it. */
@@ -149,9 +148,8 @@ static inline const char *http_query(const struct http_request *r, const char *n
 {
         return http_query_nth(r, name, 0);
 }
-struct span http_body(const struct http_request *r);        /* BODY_JSON */
-uint64_t http_content_length(const struct http_request *r); /* UINT64_MAX when chunked */
-struct mono http_body_end(const struct http_request *r);    /* when the last body byte arrived */
+struct span http_body(const struct http_request *r);     /* BODY_JSON */
+struct mono http_body_end(const struct http_request *r); /* when the last body byte arrived */
 
 /* ---- reply -------------------------------------------------------------------- */
 

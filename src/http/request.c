@@ -42,11 +42,6 @@ const struct http_caller *http_caller(const struct http_request *r)
         return &r->verdict.caller;
 }
 
-bool http_is_head(const struct http_request *r)
-{
-        return r->verdict.head;
-}
-
 void http_key_refused(const struct http_request *r, const char *what)
 {
         char text[INET6_ADDRSTRLEN];
@@ -114,11 +109,6 @@ const char *http_query_nth(const struct http_request *r, const char *name, size_
 struct span http_body(const struct http_request *r)
 {
         return buf_span(&r->body);
-}
-
-uint64_t http_content_length(const struct http_request *r)
-{
-        return r->verdict.content_length;
 }
 
 struct mono http_body_end(const struct http_request *r)

@@ -86,36 +86,6 @@ bool key_scope_parse(struct span s, enum key_scope *out)
         return highest > 0;
 }
 
-bool asset_kind_parse(struct span s, enum asset_kind *out)
-{
-        unsigned i;
-
-        if (!find_name(kinds, COUNT_OF(kinds), s, &i))
-                return false;
-        *out = (enum asset_kind)i;
-        return true;
-}
-
-bool asset_status_parse(struct span s, enum asset_status *out)
-{
-        unsigned i;
-
-        if (!find_name(asset_statuses, COUNT_OF(asset_statuses), s, &i))
-                return false;
-        *out = (enum asset_status)i;
-        return true;
-}
-
-bool cluster_status_parse(struct span s, enum cluster_status *out)
-{
-        unsigned i;
-
-        if (!find_name(cluster_statuses, COUNT_OF(cluster_statuses), s, &i))
-                return false;
-        *out = (enum cluster_status)i;
-        return true;
-}
-
 bool task_may_move(enum task_state from, enum task_state to)
 {
         static const uint8_t next[TASK_STATE_COUNT] = {

@@ -25,9 +25,6 @@ const char *task_state_name(enum task_state s);
 const char *tag_source_name(enum tag_source s);
 const char *part_kind_name(enum part_kind k);
 const char *cluster_status_name(enum cluster_status s);
-bool asset_kind_parse(struct span s, enum asset_kind *out);
-bool asset_status_parse(struct span s, enum asset_status *out);
-bool cluster_status_parse(struct span s, enum cluster_status *out);
 
 /* What a key of the API may do; each includes the ones before it. */
 enum key_scope { KEY_READ = 1, KEY_WRITE, KEY_ADMIN };

@@ -153,9 +153,6 @@ int storage_batch_remove(struct storage_batch *b, const char *name, struct err *
 int storage_batch_commit(struct storage_batch *b, struct err *e) MUST_CHECK;
 void storage_batch_end(struct storage_batch *b); /* in every case; NULL is fine */
 
-/* One alone, as durable as a batch. */
-int storage_put_sidecar(struct storage *s, const char *name, struct span bytes, struct err *e) MUST_CHECK;
-int storage_remove_sidecar(struct storage *s, const char *name, struct err *e) MUST_CHECK;
 /* Appends to out, whose cap counts: ERR_TOO_LARGE. ERR_NOT_FOUND. */
 int storage_get_sidecar(struct storage *s, const char *name, struct buf *out, struct err *e) MUST_CHECK;
 

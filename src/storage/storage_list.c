@@ -120,32 +120,6 @@ void storage_batch_end(struct storage_batch *b)
                 b->storage->ops->batch_end(b);
 }
 
-int storage_put_sidecar(struct storage *s, const char *name, struct span bytes, struct err *e)
-{
-        struct storage_batch *b;
-        int rc = storage_batch_begin(s, &b, e);
-
-        if (rc == 0)
-                rc = storage_batch_put(b, name, bytes, e);
-        if (rc == 0)
-                rc = storage_batch_commit(b, e);
-        storage_batch_end(b);
-        return rc;
-}
-
-int storage_remove_sidecar(struct storage *s, const char *name, struct err *e)
-{
-        struct storage_batch *b;
-        int rc = storage_batch_begin(s, &b, e);
-
-        if (rc == 0)
-                rc = storage_batch_remove(b, name, e);
-        if (rc == 0)
-                rc = storage_batch_commit(b, e);
-        storage_batch_end(b);
-        return rc;
-}
-
 /* ---- listing ------------------------------------------------------------------------- */
 
 /* Without slashes and without a leading dot there is no way out of the object's own directory. */

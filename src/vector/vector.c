@@ -133,11 +133,6 @@ void vec_index_free(struct vec_index *x)
 
 /* ---- rows ---------------------------------------------------------------------------- */
 
-size_t vec_index_dim(const struct vec_index *x)
-{
-        return x->dim;
-}
-
 size_t vec_index_count(const struct vec_index *x)
 {
         return x->count;
@@ -163,15 +158,6 @@ void vec_index_clear(struct vec_index *x, uint32_t row)
         assert(row < x->count);
         memset(x->rows + row * x->stride, 0, x->stride);
         x->scales[row] = VECTOR_HOLE;
-}
-
-void vec_index_get(const struct vec_index *x, uint32_t row, float *out)
-{
-        assert(row < x->count);
-        const int8_t *r = x->rows + row * x->stride;
-        float scale = x->scales[row] > 0 ? x->scales[row] : 0;
-        for (size_t i = 0; i < x->dim; i++)
-                out[i] = r[i] * scale;
 }
 
 size_t vec_index_row_bytes(const struct vec_index *x)

@@ -30,7 +30,6 @@ struct vec_index;
 /* dim 1..VECTOR_MAX_DIM. NULL on OOM. */
 struct vec_index *vec_index_new(size_t dim) MUST_CHECK;
 void vec_index_free(struct vec_index *x);
-size_t vec_index_dim(const struct vec_index *x);
 size_t vec_index_count(const struct vec_index *x); /* rows, holes included */
 /* Append a row, returns its number through *row. Amortised growth without copying more than it must (mremap). */
 int vec_index_add(struct vec_index *x, const float *v, uint32_t *row) MUST_CHECK; /* -1 on OOM */
@@ -38,8 +37,6 @@ int vec_index_add(struct vec_index *x, const float *v, uint32_t *row) MUST_CHECK
 void vec_index_set(struct vec_index *x, uint32_t row, const float *v);
 /* The row is never returned from now on, until vec_index_set gives it a vector again. */
 void vec_index_clear(struct vec_index *x, uint32_t row);
-/* Approximate f32 of a row (dequantised), for maths where int8 is enough. */
-void vec_index_get(const struct vec_index *x, uint32_t row, float *out);
 
 /* Raw rows for a cache file: bytes per row (padded int8 row, then f32 scale), and bulk load, which replaces all rows
  * and mends what no quantiser writes. */

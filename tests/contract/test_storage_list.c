@@ -4,13 +4,14 @@
  * has no order and may tell a thing twice with write-back, so what is asked
  * for is: everything, and nothing else.
  */
+#include "contract/sidecar_help.h"
 #include "contract/storage_suite.h"
 
 static void must_put_sidecar(struct storage *s, const char *name, const char *text)
 {
         struct err e = {0};
 
-        if (storage_put_sidecar(s, name, span_of(text), &e) < 0)
+        if (put_sidecar(s, name, span_of(text), &e) < 0)
                 fail_msg("%s", e.msg);
 }
 
@@ -56,8 +57,8 @@ static void a_sidecar_is_replaced_and_removed(void **state)
         assert_int_equal(storage_get_sidecar(f->s, asset, &small, &e), -1);
         assert_int_equal(e.code, ERR_TOO_LARGE);
         buf_done(&small);
-        assert_int_equal(storage_remove_sidecar(f->s, asset, &e), 0);
-        assert_int_equal(storage_remove_sidecar(f->s, asset, &e), 0);
+        assert_int_equal(remove_sidecar(f->s, asset, &e), 0);
+        assert_int_equal(remove_sidecar(f->s, asset, &e), 0);
         assert_no_sidecar(f->s, asset);
         assert_sidecar(f->s, folder, "of a folder");
         must_put_sidecar(f->s, STORAGE_CATALOG_SIDECAR, "of the catalog");
@@ -119,11 +120,11 @@ static void only_names_of_ids_are_sidecars(void **state)
         buf_init(&b, 10);
         for (size_t i = 0; i < COUNT_OF(bad); i++) {
                 assert_false(storage_sidecar_parse(span_of(bad[i]), &folder, &back));
-                assert_int_equal(storage_put_sidecar(f->s, bad[i], SPAN("x"), &e), -1);
+                assert_int_equal(put_sidecar(f->s, bad[i], SPAN("x"), &e), -1);
                 assert_int_equal(e.code, ERR_INVALID);
                 assert_int_equal(storage_get_sidecar(f->s, bad[i], &b, &e), -1);
                 assert_int_equal(e.code, ERR_INVALID);
-                assert_int_equal(storage_remove_sidecar(f->s, bad[i], &e), -1);
+                assert_int_equal(remove_sidecar(f->s, bad[i], &e), -1);
                 assert_int_equal(e.code, ERR_INVALID);
         }
         assert_true(storage_sidecar_parse(span_of(storage_asset_sidecar(id, name)), &folder, &back));
@@ -233,7 +234,7 @@ static void derived_files_and_sidecars_are_listed(void **state)
         assert_true(item && !item->stray && !item->folder && item->size == 5 && id_eq(item->id, a));
         item = find(&seen, folder, none);
         assert_true(item && !item->stray && item->folder && item->size == 8 && id_eq(item->id, c));
-        assert_int_equal(storage_remove_sidecar(f->s, asset, &e), 0);
+        assert_int_equal(remove_sidecar(f->s, asset, &e), 0);
         look(f, STORAGE_SIDECARS, &seen);
         assert_null(find(&seen, asset, none));
         assert_non_null(find(&seen, folder, none));
@@ -248,7 +249,7 @@ static int fail_at_once(void *ctx, const struct storage_item *item, struct err *
 
 static int remove_it(void *ctx, const struct storage_item *item, struct err *e)
 {
-        return storage_remove_sidecar(ctx, item->name, e);
+        return remove_sidecar(ctx, item->name, e);
 }
 
 static void a_listing_can_be_stopped_and_removed_from(void **state)

@@ -246,20 +246,6 @@ static void the_centroid_is_the_mean_direction(void **state)
         assert_false(cluster_centroid(vecs, 2, DIM, out));
 }
 
-static void adding_and_removing_a_member_leaves_the_sum(void **state)
-{
-        float sum[DIM], before[DIM], v[DIM];
-        (void)state;
-        near_axis(sum, 2, 0.3f);
-        memcpy(before, sum, sizeof sum);
-        near_axis(v, 5, 0.3f);
-        cluster_prototype_add(sum, v, DIM);
-        assert_float_equal(sum[5], before[5] + v[5], 1e-7);
-        cluster_prototype_remove(sum, v, DIM);
-        for (size_t i = 0; i < DIM; i++)
-                assert_float_equal(sum[i], before[i], 1e-6);
-}
-
 /* ---- merging ------------------------------------------------------------------------------ */
 
 static float angles[8][DIM];
@@ -379,7 +365,6 @@ int main(void)
                 cmocka_unit_test(holes_and_no_numbers_found_nothing),
                 cmocka_unit_test(more_neighbours_than_are_weighed_is_fine),
                 cmocka_unit_test(the_centroid_is_the_mean_direction),
-                cmocka_unit_test(adding_and_removing_a_member_leaves_the_sum),
                 cmocka_unit_test(merging_needs_the_stricter_threshold_and_the_hysteresis),
                 cmocka_unit_test(the_survivor_is_fixed_then_larger_then_first),
                 cmocka_unit_test(each_group_merges_once_a_pass_best_pairs_first),

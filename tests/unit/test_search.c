@@ -152,6 +152,7 @@ static void pages_neither_repeat_nor_miss(void **state)
 {
         (void)state;
         struct idmap *seen = idmap_new();
+        size_t n = 0;
         for (int i = 0; i < 25; i++)
                 photo_of(NULL, i % 3 ? "a.jpg" : "dog.jpg", "dog", 0.6f);
         for (unsigned offset = 0; offset < 30; offset += 7) {
@@ -161,9 +162,10 @@ static void pages_neither_repeat_nor_miss(void **state)
                         uint32_t at;
                         assert_false(idmap_get(seen, r.hits[i].asset->id, &at));
                         assert_int_equal(idmap_put(seen, r.hits[i].asset->id, 1), 0);
+                        n++;
                 }
         }
-        assert_int_equal(idmap_count(seen), 25);
+        assert_int_equal(n, 25);
         idmap_free(seen);
 }
 

@@ -4,6 +4,7 @@
  * written so is refused. The lane: on a real catalog and a real storage.
  */
 #include "catalog/catalog_sidecar.h"
+#include "contract/sidecar_help.h"
 #include "sidecar/sidecar.h"
 
 #include "metrics/metrics.h"
@@ -458,7 +459,7 @@ static void a_rebuild_takes_each_sidecar_for_its_own(void **state)
         until_waiting(w, 0);
         sidecar_close(lane_of_all, mono_add(mono_now(), dur_s(10)));
         for (size_t i = 3; i < N; i += 97, bad++)
-                OK(storage_put_sidecar(w->s, storage_asset_sidecar(ids[i], name), SPAN("{}\n"), &w->e));
+                OK(put_sidecar(w->s, storage_asset_sidecar(ids[i], name), SPAN("{}\n"), &w->e));
         catalog_close(w->c);
         snprintf(url, sizeof(url), "sqlite://%s/again.db", w->dir);
         OK(catalog_open(&(struct catalog_opts){.url = url, .data_path = w->dir, .queue_max_depth = 1000}, &w->c,
