@@ -36,12 +36,12 @@ static void raw_fsync(const char *dir)
         char path[1024], page[4096] = {1};
         int fd, n = 0;
 
-        snprintf(path, sizeof(path), "%s/raw", dir);
+        snprintf(path, sizeof path, "%s/raw", dir);
         fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
         if (fd < 0)
                 exit(1);
         for (began = mono_now(); dur_seconds(mono_since(began)) < 2; n++)
-                if (write(fd, page, sizeof(page)) != (ssize_t)sizeof(page) || fdatasync(fd) < 0)
+                if (write(fd, page, sizeof page) != (ssize_t)sizeof page || fdatasync(fd) < 0)
                         exit(1);
         printf("raw append 4 KiB + fdatasync:   %8.0f /s\n", n / dur_seconds(mono_since(began)));
         fd_close(&fd);
@@ -73,7 +73,7 @@ static void *ingest(void *arg)
                 struct job_receipt r;
                 char names[100][40];
                 for (int i = 0; i < l->files; i++) {
-                        snprintf(names[i], sizeof(names[i]), "IMG_%06u.jpg", (unsigned)(random_u64() % 1000000));
+                        snprintf(names[i], sizeof names[i], "IMG_%06u.jpg", (unsigned)(random_u64() % 1000000));
                         x[i] = (struct new_asset){.id = id_new(),
                                                   .kind = KIND_MEDIA,
                                                   .type = JOB_IMAGE,
@@ -204,10 +204,10 @@ int main(int argc, char **argv)
         size_t found;
 
         if (argc > 1)
-                snprintf(dir, sizeof(dir), "%s/fa-bench-XXXXXX", argv[1]);
+                snprintf(dir, sizeof dir, "%s/fa-bench-XXXXXX", argv[1]);
         if (!mkdtemp(dir) || metrics_init() < 0)
                 return 1;
-        snprintf(url, sizeof(url), "sqlite://%s/catalog.db", dir);
+        snprintf(url, sizeof url, "sqlite://%s/catalog.db", dir);
         must(catalog_open(&(struct catalog_opts){.url = argc > 3 ? argv[3] : url,
                                                  .data_path = dir,
                                                  .idempotency_ttl = dur_s(60),

@@ -40,7 +40,7 @@ static void *ask(void *arg)
                 struct mono began = mono_now();
                 struct limit_verdict v;
                 char name[32];
-                snprintf(name, sizeof(name), "key:%llu", (unsigned long long)(random_u64() % CLIENTS));
+                snprintf(name, sizeof name, "key:%llu", (unsigned long long)(random_u64() % CLIENTS));
                 limit_ask(a->l, name, 1000, began, &v);
                 if (!v.allowed)
                         die("a client was refused");

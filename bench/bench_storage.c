@@ -32,8 +32,8 @@ static bool keep_bare(struct run *r, unsigned i, const char *bytes)
         int dir = r->dirs[(i * 2654435761u) >> 24];
         bool ok;
 
-        snprintf(temp, sizeof(temp), "t%llx-%u", (unsigned long long)r->salt, i);
-        snprintf(name, sizeof(name), "o%llx-%u", (unsigned long long)r->salt, i);
+        snprintf(temp, sizeof temp, "t%llx-%u", (unsigned long long)r->salt, i);
+        snprintf(name, sizeof name, "o%llx-%u", (unsigned long long)r->salt, i);
         int fd = openat(r->tmp, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0440);
         ok = fd >= 0 && fd_write_all(fd, bytes, r->size, NULL) == 0 && fsync(fd) == 0 &&
              linkat(r->tmp, temp, dir, name, 0) == 0 && fsync(dir) == 0 && unlinkat(r->tmp, temp, 0) == 0;
@@ -68,7 +68,7 @@ static void *keep_files(void *arg)
 
         while (bytes && (i = atomic_fetch_add(&r->next, 1)) < r->total) {
                 uint64_t unique = r->salt + i;
-                memcpy(bytes, &unique, sizeof(unique));
+                memcpy(bytes, &unique, sizeof unique);
                 if (r->s ? !keep_stored(r, bytes) : !keep_bare(r, i, bytes))
                         atomic_fetch_add(&r->failed, 1);
         }
@@ -109,9 +109,9 @@ static void compare(struct run *bare, struct run *kept, unsigned threads, size_t
                 b[i] = one_round(kept, threads);
                 ratio[i] = b[i] / a[i];
         }
-        qsort(a, ROUNDS, sizeof(a[0]), by_value);
-        qsort(b, ROUNDS, sizeof(b[0]), by_value);
-        qsort(ratio, ROUNDS, sizeof(ratio[0]), by_value);
+        qsort(a, ROUNDS, sizeof a[0], by_value);
+        qsort(b, ROUNDS, sizeof b[0], by_value);
+        qsort(ratio, ROUNDS, sizeof ratio[0], by_value);
         printf("%2u threads, %3zu KB: bare %6.0f files/s, storage %6.0f files/s, ratio %.2f (%.2f to %.2f)\n", threads,
                size / 1000, a[ROUNDS / 2], b[ROUNDS / 2], ratio[ROUNDS / 2], ratio[0], ratio[ROUNDS - 1]);
 }
@@ -122,9 +122,9 @@ static int open_bare(struct run *r, const char *root)
 
         for (unsigned i = 0; i < 257; i++) {
                 if (i < 256)
-                        snprintf(path, sizeof(path), "%s/bare/%02x", root, i);
+                        snprintf(path, sizeof path, "%s/bare/%02x", root, i);
                 else
-                        snprintf(path, sizeof(path), "%s/bare/tmp", root);
+                        snprintf(path, sizeof path, "%s/bare/tmp", root);
                 if (dir_make(path, NULL) < 0)
                         return -1;
                 int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -147,7 +147,7 @@ int main(void)
                 perror("cannot lay out the bare run");
                 return 1;
         }
-        snprintf(path, sizeof(path), "%s/storage", root);
+        snprintf(path, sizeof path, "%s/storage", root);
         if (storage_open(&(struct storage_opts){.url = "fs://", .path = path}, &kept.s, &e) < 0) {
                 fprintf(stderr, "%s\n", e.msg);
                 return 1;

@@ -37,15 +37,15 @@ static inline struct storage *open_at(const char *path, bool read_only, struct e
 
 static inline int world_setup(void **state)
 {
-        struct world *w = mem_calloc(1, sizeof(*w));
+        struct world *w = mem_calloc(1, sizeof *w);
 
         assert_non_null(w);
         assert_int_equal(metrics_init(), 0);
-        snprintf(w->dir, sizeof(w->dir), "/tmp/fa-backup-XXXXXX");
+        snprintf(w->dir, sizeof w->dir, "/tmp/fa-backup-XXXXXX");
         assert_non_null(mkdtemp(w->dir));
-        snprintf(w->objects, sizeof(w->objects), "%s/storage", w->dir);
-        snprintf(w->target, sizeof(w->target), "%s/restored", w->dir);
-        snprintf(w->into, sizeof(w->into), "%s/backups", w->dir);
+        snprintf(w->objects, sizeof w->objects, "%s/storage", w->dir);
+        snprintf(w->target, sizeof w->target, "%s/restored", w->dir);
+        snprintf(w->into, sizeof w->into, "%s/backups", w->dir);
         fix_make(&w->f);
         fix_make(&w->to);
         fix_open(&w->f);
@@ -99,7 +99,7 @@ static inline struct id ingest(struct world *w, struct arena *a, const char *pre
         char bytes[64];
 
         for (unsigned i = 0; i < n; i++) {
-                snprintf(bytes, sizeof(bytes), "%s %u", prefix, i);
+                snprintf(bytes, sizeof bytes, "%s %u", prefix, i);
                 struct stored is = put_object(w, bytes);
                 assets[i] = new_file("file", kind, kind == KIND_MEDIA);
                 assets[i].sha256 = is.sha256;
@@ -118,7 +118,7 @@ static inline void say(void *ctx, const char *what)
         struct world *w = ctx;
         size_t n = strlen(w->said);
 
-        snprintf(w->said + n, sizeof(w->said) - n, "%s\n", what);
+        snprintf(w->said + n, sizeof w->said - n, "%s\n", what);
 }
 
 static inline void progress(void *ctx, const char *what, uint64_t done, uint64_t total)

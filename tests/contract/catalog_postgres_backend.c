@@ -26,7 +26,7 @@ static void run_as(const char *program, char *const argv[])
         int out = open("/dev/null", O_RDWR);
         char log[128];
 
-        snprintf(log, sizeof(log), "%s/log", server.dir);
+        snprintf(log, sizeof log, "%s/log", server.dir);
         dup2(out, 0);
         out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0666);
         if (geteuid() == 0) {
@@ -64,7 +64,7 @@ static PGconn *connect_to(const char *database)
 {
         char url[256];
 
-        pgtest_url(url, sizeof(url), "super", database);
+        pgtest_url(url, sizeof url, "super", database);
         return PQconnectdb(url);
 }
 
@@ -74,7 +74,7 @@ static void show_log(void)
         size_t n;
         struct err e;
 
-        snprintf(path, sizeof(path), "%s/log", server.dir);
+        snprintf(path, sizeof path, "%s/log", server.dir);
         if (file_read_all(path, 1 << 20, &text, &n, &e) == 0) {
                 fprintf(stderr, "%s\n", n > 3000 ? text + n - 3000 : text);
                 mem_free(text);
@@ -104,7 +104,7 @@ static void serve(void)
                         "unix_socket_permissions=0777",
                         NULL};
 
-        snprintf(data, sizeof(data), "%s/data", server.dir);
+        snprintf(data, sizeof data, "%s/data", server.dir);
         server.pid = spawn(BIN "/postgres", argv);
         for (int i = 0; i < 600; i++) {
                 PGconn *h = connect_to("postgres");
@@ -145,7 +145,7 @@ void pgtest_start(void)
         if (access(BIN "/postgres", X_OK) != 0)
                 fail_msg(
                         "no PostgreSQL with pgvector: install what deps/test-*.txt names and run tools/fetch-pgvector");
-        snprintf(server.dir, sizeof(server.dir), "/tmp/fa-pg-XXXXXX");
+        snprintf(server.dir, sizeof server.dir, "/tmp/fa-pg-XXXXXX");
         assert_non_null(mkdtemp(server.dir));
         if (geteuid() == 0) {
                 struct passwd *pw = getpwnam("postgres");
@@ -155,7 +155,7 @@ void pgtest_start(void)
         assert_int_equal(chmod(server.dir, 0755), 0);
         server.owner = getpid();
         atexit(at_exit);
-        snprintf(data, sizeof(data), "%s/data", server.dir);
+        snprintf(data, sizeof data, "%s/data", server.dir);
         waitpid(spawn(BIN "/initdb", argv), &status, 0);
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
                 show_log();
@@ -235,7 +235,7 @@ const char *pgtest_database(const char *url)
         static char name[64];
         const char *from = strstr(url, "@/") + 2;
 
-        snprintf(name, sizeof(name), "%.*s", (int)strcspn(from, "?"), from);
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(from, "?"), from);
         return name;
 }
 
@@ -244,9 +244,9 @@ static void backend_make(char *url, size_t url_max, char *data, size_t data_max)
         char dir[] = "/tmp/fa-catalog-XXXXXX", name[32], sql[64];
 
         pgtest_start();
-        snprintf(name, sizeof(name), "fa_%u", server.databases++);
+        snprintf(name, sizeof name, "fa_%u", server.databases++);
         /* As in production: an ordinary owner, and a superuser made the extension. */
-        snprintf(sql, sizeof(sql), "CREATE DATABASE %s OWNER fa", name);
+        snprintf(sql, sizeof sql, "CREATE DATABASE %s OWNER fa", name);
         pgtest_exec("postgres", sql);
         pgtest_exec(name, "CREATE EXTENSION vector");
         pgtest_url(url, url_max, "fa", name);
@@ -258,7 +258,7 @@ static void backend_drop(const char *url, const char *data)
 {
         char sql[128];
 
-        snprintf(sql, sizeof(sql), "DROP DATABASE %s WITH (FORCE)", pgtest_database(url));
+        snprintf(sql, sizeof sql, "DROP DATABASE %s WITH (FORCE)", pgtest_database(url));
         pgtest_exec("postgres", sql);
         remove_tree(data);
 }

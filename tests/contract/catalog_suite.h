@@ -81,13 +81,13 @@ static inline void fix_prepare(struct fix *f)
 /* One of the suite's own. */
 static inline void fix_make(struct fix *f)
 {
-        suite_backend.make(f->url, sizeof(f->url), f->data, sizeof(f->data));
+        suite_backend.make(f->url, sizeof f->url, f->data, sizeof f->data);
         fix_prepare(f);
 }
 
 static inline int fix_setup(void **state)
 {
-        struct fix *f = mem_calloc(1, sizeof(*f));
+        struct fix *f = mem_calloc(1, sizeof *f);
 
         assert_non_null(f);
         assert_int_equal(metrics_init(), 0);
@@ -126,7 +126,7 @@ static inline struct new_asset new_file(const char *name, enum asset_kind kind, 
                               .size = 100,
                               .has_task = task};
 
-        x.sha256 = sha256_of(&x.id, sizeof(x.id));
+        x.sha256 = sha256_of(&x.id, sizeof x.id);
         return x;
 }
 

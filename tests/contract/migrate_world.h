@@ -109,7 +109,7 @@ static inline void fill_pictures(struct fix *f)
         struct id id;
 
         for (unsigned i = 0; i < 12; i++) {
-                snprintf(name, sizeof(name), "picture %u.jpg", i);
+                snprintf(name, sizeof name, "picture %u.jpg", i);
                 id = ingest(f, i < 9 ? "ann" : "bob", new_named(name, KIND_MEDIA, name), i % 3 ? NULL : "Wished", NULL);
                 assign.cluster_id = folders[i % 2];
                 complete(f, i, i % 3 == 0 ? keep : i < 9 ? assign : none);
@@ -164,16 +164,16 @@ static inline void fill(struct fix *f)
 
 static inline int world_setup(void **state)
 {
-        struct world *w = mem_calloc(1, sizeof(*w));
+        struct world *w = mem_calloc(1, sizeof *w);
         char dir[] = "/tmp/fa-copy-XXXXXX";
 
         assert_non_null(w);
         assert_int_equal(metrics_init(), 0);
         fix_make(&w->to);
         assert_non_null(mkdtemp(dir));
-        snprintf(w->from.data, sizeof(w->from.data), "%s", dir);
-        snprintf(w->path, sizeof(w->path), "%s/catalog.db", dir);
-        snprintf(w->from.url, sizeof(w->from.url), "sqlite://%s", w->path);
+        snprintf(w->from.data, sizeof w->from.data, "%s", dir);
+        snprintf(w->path, sizeof w->path, "%s/catalog.db", dir);
+        snprintf(w->from.url, sizeof w->from.url, "sqlite://%s", w->path);
         fix_prepare(&w->from);
         fix_open(&w->from);
         *state = w;

@@ -23,7 +23,7 @@ static struct queue *suite_open(void);
 
 static int set_up(void **state)
 {
-        struct fixture *f = test_calloc(1, sizeof(*f));
+        struct fixture *f = test_calloc(1, sizeof *f);
 
         f->q = suite_open();
         *state = f;

@@ -29,7 +29,7 @@ static pid_t server;
 static inline unsigned free_port(void)
 {
         struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t n = sizeof(a);
+        socklen_t n = sizeof a;
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
         assert_true(fd >= 0);
@@ -78,7 +78,7 @@ static inline void start_server(const char *more, const char *value)
 {
         char number[8];
 
-        snprintf(number, sizeof(number), "%u", port);
+        snprintf(number, sizeof number, "%u", port);
         server = fork();
         assert_true(server >= 0);
         if (server == 0) {
@@ -111,7 +111,7 @@ static inline int set_up_server(void **state)
         (void)state;
         assert_non_null(mkdtemp(folder));
         port = free_port();
-        snprintf(url, sizeof(url), "redis://127.0.0.1:%u", port);
+        snprintf(url, sizeof url, "redis://127.0.0.1:%u", port);
         start_server(NULL, NULL);
         return 0;
 }
@@ -122,7 +122,7 @@ static inline int tear_down_server(void **state)
 
         (void)state;
         kill_server();
-        snprintf(sock, sizeof(sock), "%s/r.sock", folder);
+        snprintf(sock, sizeof sock, "%s/r.sock", folder);
         unlink(sock);
         rmdir(folder);
         return 0;

@@ -56,9 +56,9 @@ static int s3_peers_start(void)
         close(in[0]);
         close(out[1]);
         s3_peers.in = in[1];
-        while (n + 1 < sizeof(line) && !strchr(line, '\n')) {
+        while (n + 1 < sizeof line && !strchr(line, '\n')) {
                 struct pollfd p = {.fd = out[0], .events = POLLIN};
-                ssize_t got = poll(&p, 1, 60000) > 0 ? read(out[0], line + n, sizeof(line) - 1 - n) : 0;
+                ssize_t got = poll(&p, 1, 60000) > 0 ? read(out[0], line + n, sizeof line - 1 - n) : 0;
                 if (got <= 0)
                         break;
                 n += (size_t)got;

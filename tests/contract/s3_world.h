@@ -27,10 +27,10 @@ static void control(const char *path, const char *rules)
         struct err e = {0};
         char url[128];
 
-        snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", s3_peers.control, path);
+        snprintf(url, sizeof url, "http://127.0.0.1:%u%s", s3_peers.control, path);
         if (httpc_do(client, &(struct httpc_request){.method = "POST", .url = url, .body = span_of(rules)}, &r, &e) < 0)
                 fail_msg("%s", e.msg);
-        snprintf(told, sizeof(told), "%s", buf_str(&r.body));
+        snprintf(told, sizeof told, "%s", buf_str(&r.body));
         httpc_response_done(&r);
 }
 
@@ -48,10 +48,10 @@ static inline unsigned seen(const char *method, const char *part)
         char begins[32];
 
         control("/", NULL);
-        snprintf(begins, sizeof(begins), "seen %s ", method);
+        snprintf(begins, sizeof begins, "seen %s ", method);
         for (const char *line = told; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
                 char one[1024];
-                snprintf(one, sizeof(one), "%.*s", (int)strcspn(line, "\n"), line);
+                snprintf(one, sizeof one, "%.*s", (int)strcspn(line, "\n"), line);
                 n += strncmp(one, begins, strlen(begins)) == 0 && strstr(one, part) != NULL;
         }
         return n;
@@ -76,7 +76,7 @@ static int group_down(void **state)
 static int set_up(void **state)
 {
         (void)state;
-        snprintf(spool, sizeof(spool), "s3-spool-XXXXXX");
+        snprintf(spool, sizeof spool, "s3-spool-XXXXXX");
         assert_non_null(mkdtemp(spool));
         control("/rules", "[]");
         return 0;

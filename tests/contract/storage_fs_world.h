@@ -36,7 +36,7 @@ static inline void faults(const char *spec)
 static inline int set_up(void **state)
 {
         (void)state;
-        snprintf(root, sizeof(root), "storage-fs-XXXXXX");
+        snprintf(root, sizeof root, "storage-fs-XXXXXX");
         assert_non_null(mkdtemp(root));
         return 0;
 }
@@ -55,7 +55,7 @@ static inline const char *in_root(const char *name)
 {
         static char path[256];
 
-        snprintf(path, sizeof(path), "%s/%s", root, name);
+        snprintf(path, sizeof path, "%s/%s", root, name);
         return path;
 }
 
@@ -95,7 +95,7 @@ static inline const char *object_path(struct sha256 key)
         char hex[SHA256_TEXT_LEN], name[128];
 
         sha256_format(key, hex);
-        snprintf(name, sizeof(name), "objects/%.2s/%s", hex, hex);
+        snprintf(name, sizeof name, "objects/%.2s/%s", hex, hex);
         return in_root(name);
 }
 

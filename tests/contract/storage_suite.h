@@ -86,11 +86,11 @@ static inline enum err_code absent(const struct fixture *f)
 
 static int set_up(void **state)
 {
-        struct fixture *f = test_calloc(1, sizeof(*f));
+        struct fixture *f = test_calloc(1, sizeof *f);
         struct err e = {0};
 
         f->backend = *state;
-        snprintf(f->path, sizeof(f->path), "storage-suite-XXXXXX");
+        snprintf(f->path, sizeof f->path, "storage-suite-XXXXXX");
         assert_non_null(mkdtemp(f->path));
         struct storage_opts o = opts_of(f);
         if (storage_open(&o, &f->s, &e) < 0)

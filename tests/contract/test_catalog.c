@@ -241,7 +241,7 @@ static void a_crowd_ingests_and_all_is_there_after_reopening(void **state)
         struct fix *f = *state;
         struct crowd g[THREADS];
         pthread_t t[THREADS];
-        struct id *ids = mem_calloc(THREADS * EACH, sizeof(*ids));
+        struct id *ids = mem_calloc(THREADS * EACH, sizeof *ids);
         struct asset *found;
         struct catalog_counts n;
         size_t count;
@@ -285,20 +285,20 @@ static void what_was_acknowledged_survives_kill(void **state)
                         struct new_asset x = new_file("k.jpg", KIND_MEDIA, true);
                         struct new_job j = new_job_of("ann", &x, 1);
                         struct job_receipt r;
-                        if (catalog_ingest(f->c, &j, a, &r, &e) < 0 || write(p[1], &x.id, sizeof(x.id)) < 0)
+                        if (catalog_ingest(f->c, &j, a, &r, &e) < 0 || write(p[1], &x.id, sizeof x.id) < 0)
                                 _exit(2);
                         arena_free(a);
                 }
         }
         close(p[1]);
-        while (n < 50 && read(p[0], &id, sizeof(id)) == (ssize_t)sizeof(id))
+        while (n < 50 && read(p[0], &id, sizeof id) == (ssize_t)sizeof id)
                 n++;
         assert_int_equal(n, 50);
         kill(pid, SIGKILL);
         waitpid(pid, &status, 0);
         assert_true(WIFSIGNALED(status));
         fix_open(f);
-        while (read(p[0], &id, sizeof(id)) == (ssize_t)sizeof(id)) {
+        while (read(p[0], &id, sizeof id) == (ssize_t)sizeof id) {
                 get(f, id);
                 n++;
         }

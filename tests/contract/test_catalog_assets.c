@@ -98,11 +98,11 @@ static void made_up_cursors_are_refused(void **state)
         FAILS(ERR_INVALID, catalog_asset_list(f->c, &all, SORT_NAME_ASC, 2, "AAAA", f->a, &q, &f->e));
         FAILS(ERR_INVALID, catalog_asset_list(f->c, &all, SORT_NAME_ASC, 2, "!", f->a, &q, &f->e));
         for (size_t i = 0; i < strlen(p.next); i++) {
-                snprintf(bent, sizeof(bent), "%s", p.next);
+                snprintf(bent, sizeof bent, "%s", p.next);
                 bent[i] = bent[i] == 'A' ? 'B' : 'A';
                 FAILS(ERR_INVALID, catalog_asset_list(f->c, &all, SORT_NAME_ASC, 2, bent, f->a, &q, &f->e));
         }
-        assert_true(snprintf(bent, sizeof(bent), "%sA", p.next) < (int)sizeof(bent));
+        assert_true(snprintf(bent, sizeof bent, "%sA", p.next) < (int)sizeof bent);
         FAILS(ERR_INVALID, catalog_asset_list(f->c, &all, SORT_NAME_ASC, 2, bent, f->a, &q, &f->e));
 }
 

@@ -24,7 +24,7 @@ static void *write_on(void *arg)
         char prefix[48];
 
         for (; !atomic_load(&x->stop); x->written++) {
-                snprintf(prefix, sizeof(prefix), "writer %u job %u", x->number, x->written);
+                snprintf(prefix, sizeof prefix, "writer %u job %u", x->number, x->written);
                 ingest(x->w, a, prefix, 3, x->written % 4 ? KIND_FILE : KIND_MEDIA);
         }
         arena_free(a);
@@ -134,7 +134,7 @@ static void put_five(struct world *w)
         char prefix[16];
 
         for (int i = 0; i < 5; i++) {
-                snprintf(prefix, sizeof(prefix), "file %d", i);
+                snprintf(prefix, sizeof prefix, "file %d", i);
                 ingest(w, w->f.a, prefix, 1, KIND_FILE);
         }
 }
@@ -149,7 +149,7 @@ static struct id last_one(struct world *w)
 
         OK(catalog_asset_list(f->c, &all, SORT_CREATED_ASC, 500, NULL, f->a, &p, &f->e));
         for (size_t i = 1; i < p.n; i++)
-                if (memcmp(p.assets[i].sha256.b, p.assets[last].sha256.b, sizeof(p.assets[i].sha256)) > 0)
+                if (memcmp(p.assets[i].sha256.b, p.assets[last].sha256.b, sizeof p.assets[i].sha256) > 0)
                         last = i;
         return p.assets[last].id;
 }
@@ -223,7 +223,7 @@ static void send_late(struct world *w)
         char bytes[32];
 
         for (int i = 0; i < 5; i++) {
-                snprintf(bytes, sizeof(bytes), "file %d 0", i);
+                snprintf(bytes, sizeof bytes, "file %d 0", i);
                 put_object(w, bytes);
         }
 }
@@ -251,7 +251,7 @@ static int hold(struct world *w, const char *name, int how)
         char path[128];
         int fd;
 
-        snprintf(path, sizeof(path), "%s/%s", w->into, name);
+        snprintf(path, sizeof path, "%s/%s", w->into, name);
         fd = open(path, O_RDWR | O_CLOEXEC);
         assert_true(fd >= 0);
         assert_int_equal(flock(fd, how | LOCK_NB), 0);
@@ -314,7 +314,7 @@ static void an_old_catalog_is_kept_as_it_is(void **state)
         sql(w, "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, name TEXT NOT NULL, at INTEGER NOT NULL) "
                "STRICT");
         sql(w, first->sql);
-        snprintf(insert, sizeof(insert),
+        snprintf(insert, sizeof insert,
                  "INSERT INTO schema_version VALUES (1, 'first', 5); INSERT INTO object VALUES (x'%s', 3, 7)",
                  sha256_format(is.sha256, hex));
         sql(w, insert);
@@ -340,7 +340,7 @@ static void a_damaged_catalog_is_not_backed_up(void **state)
         assert_int_equal(create(w, &r), -1);
         assert_int_equal(w->e.code, ERR_CORRUPT);
         assert_non_null(strstr(w->e.msg, "the catalog is damaged"));
-        snprintf(path, sizeof(path), "%s/backups", w->into);
+        snprintf(path, sizeof path, "%s/backups", w->into);
         assert_int_equal(stat(path, &st), 0);
         assert_int_equal(backup_list(w->into, NULL, say, w, &w->e), 0); /* calls nothing: there is none */
 }

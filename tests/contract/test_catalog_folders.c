@@ -57,7 +57,7 @@ static void lists_of_folders_page(void **state)
         char name[16];
 
         for (int i = 0; i < 23; i++) {
-                snprintf(name, sizeof(name), "n%d", i * 7 % 23);
+                snprintf(name, sizeof name, "n%d", i * 7 % 23);
                 new_folder(f, "ann", name);
         }
         new_folder(f, "bob", "x");
@@ -227,7 +227,7 @@ static void check_prototypes(struct fix *f, const char *owner)
                 assert_true(vec_normalise(sum, DIM));
                 for (int d = 0; d < DIM; d++)
                         assert_float_equal(sum[d], protos[i * DIM + (size_t)d], 1e-3);
-                memcpy(q, sum, sizeof(q));
+                memcpy(q, sum, sizeof q);
                 OK(catalog_prototype_search(f->c, MODEL, owner, q, 64, f->a, m, &nm, &f->e));
                 assert_int_equal(nm, n);
                 for (size_t k = 0; k < nm; k++)
@@ -290,7 +290,7 @@ static void one_step(struct fix *f, struct world *w)
                 if (w->nfolders && what < 3)
                         move(f, w->assets[w->nassets - 1], c);
         } else if (what == 4 && w->nfolders < 12) {
-                snprintf(name, sizeof(name), "f%u", w->seed);
+                snprintf(name, sizeof name, "f%u", w->seed);
                 w->folders[w->nfolders++] = new_folder(f, "ann", name);
         } else if (what == 5 && w->nassets) {
                 move(f, a, roll(w, 3) ? c : (struct id){{0}});
@@ -366,7 +366,7 @@ static void bend_caches(struct fix *f, long at)
         DIR *h;
         int n = 0;
 
-        snprintf(dir, sizeof(dir), "%s/vector", f->data);
+        snprintf(dir, sizeof dir, "%s/vector", f->data);
         h = opendir(dir);
         assert_non_null(h);
         while ((d = readdir(h))) {
@@ -375,7 +375,7 @@ static void bend_caches(struct fix *f, long at)
                 if (d->d_name[0] == '.')
                         continue;
                 n++;
-                snprintf(path, sizeof(path), "%s/%s", dir, d->d_name);
+                snprintf(path, sizeof path, "%s/%s", dir, d->d_name);
                 file = fopen(path, "r+b");
                 assert_non_null(file);
                 fseek(file, at, at < 0 ? SEEK_END : SEEK_SET);

@@ -109,12 +109,12 @@ static struct id add_done(struct world *w, const char *bytes, unsigned seed)
 
 static int set_up(void **state)
 {
-        struct world *w = mem_calloc(1, sizeof(*w));
+        struct world *w = mem_calloc(1, sizeof *w);
         struct fix *f;
 
         fix_setup((void **)&w->f);
         f = w->f;
-        snprintf(w->path, sizeof(w->path), "%s/objects", f->data);
+        snprintf(w->path, sizeof w->path, "%s/objects", f->data);
         open_all(w);
         OK(catalog_use_model(f->c, MODEL, DIM, &f->e));
         OK(catalog_cluster_create(f->c, "ann", "Cats", 0.7f, "user", &w->folder, &f->e));
@@ -144,7 +144,7 @@ static void note(void *ctx, const char *check, const char *what)
         struct world *w = ctx;
         size_t n = strlen(w->told);
 
-        snprintf(w->told + n, sizeof(w->told) - n, "%s: %s\n", check, what);
+        snprintf(w->told + n, sizeof w->told - n, "%s: %s\n", check, what);
 }
 
 static struct fsck_report fsck(struct world *w, bool repair)
@@ -162,7 +162,7 @@ static struct fsck_report fsck(struct world *w, bool repair)
         struct fsck_report r = {0};
 
         w->told[0] = '\0';
-        snprintf(tmp, sizeof(tmp), "%s/tmp", w->path);
+        snprintf(tmp, sizeof tmp, "%s/tmp", w->path);
         OK(fsck_tmp(&o, &r, &f->e));
         OK(fsck_run(&o, &r, &f->e));
         return r;
@@ -278,9 +278,9 @@ static void a_damaged_cache_of_vectors_is_removed(void **state)
 
         if (!SQLITE)
                 return;
-        snprintf(path, sizeof(path), "%s/vector", w->f->data);
+        snprintf(path, sizeof path, "%s/vector", w->f->data);
         mkdir(path, 0700);
-        snprintf(path, sizeof(path), "%s/vector/other.i8", w->f->data);
+        snprintf(path, sizeof path, "%s/vector/other.i8", w->f->data);
         fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         assert_int_equal(write(fd, "junk", 4), 4);
         close(fd);
@@ -300,7 +300,7 @@ static const char *object_path(struct world *w, struct sha256 object)
         char hex[SHA256_TEXT_LEN];
 
         sha256_format(object, hex);
-        snprintf(path, sizeof(path), "%s/objects/%.2s/%s", w->path, hex, hex);
+        snprintf(path, sizeof path, "%s/objects/%.2s/%s", w->path, hex, hex);
         return path;
 }
 
@@ -397,7 +397,7 @@ static void missing_pictures_are_made_again(void **state)
         struct fsck_report r;
 
         sha256_format(w->object, hex);
-        snprintf(path, sizeof(path), "%s/derived/%.2s/%s/%s", w->path, hex, hex, STORAGE_THUMB);
+        snprintf(path, sizeof path, "%s/derived/%.2s/%s/%s", w->path, hex, hex, STORAGE_THUMB);
         assert_int_equal(unlink(path), 0);
         r = fsck(w, false);
         assert_int_equal(of(&r, "derived_missing").found, 1);
@@ -420,7 +420,7 @@ static void what_nobody_refers_to_is_removed_when_it_is_old(void **state)
         young = store(w, "an upload under way");
         derive(w, old);
         age(object_path(w, old));
-        snprintf(path, sizeof(path), "%s/objects/00/who-knows", w->path);
+        snprintf(path, sizeof path, "%s/objects/00/who-knows", w->path);
         fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         close(fd);
         r = fsck(w, false);
@@ -438,9 +438,9 @@ static void what_nobody_refers_to_is_removed_when_it_is_old(void **state)
         derive(w, old);
         char hex[SHA256_TEXT_LEN];
         sha256_format(old, hex);
-        snprintf(path, sizeof(path), "%s/derived/%.2s/%s/%s", w->path, hex, hex, STORAGE_THUMB);
+        snprintf(path, sizeof path, "%s/derived/%.2s/%s/%s", w->path, hex, hex, STORAGE_THUMB);
         age(path);
-        snprintf(path, sizeof(path), "%s/derived/%.2s/%s/%s", w->path, hex, hex, STORAGE_PREVIEW);
+        snprintf(path, sizeof path, "%s/derived/%.2s/%s/%s", w->path, hex, hex, STORAGE_PREVIEW);
         age(path);
         r = fsck(w, true);
         assert_int_equal(of(&r, "derived_stray").mended, 1);
@@ -456,7 +456,7 @@ static void leftovers_of_uploads_are_removed_when_they_are_old(void **state)
         int fd;
 
         for (int i = 0; i < 2; i++) {
-                snprintf(path, sizeof(path), "%s/tmp/up-%d", w->path, i);
+                snprintf(path, sizeof path, "%s/tmp/up-%d", w->path, i);
                 fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
                 close(fd);
         }

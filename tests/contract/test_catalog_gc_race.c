@@ -47,7 +47,7 @@ static void assert_there(struct instance *in, unsigned i, const char *when)
                 fprintf(stderr, "%s: an acknowledged object is lost: %s\n", when, e.msg);
                 abort();
         }
-        assert(pread(fd, got, sizeof(got), 0) == (ssize_t)strlen(want) && memcmp(got, want, strlen(want)) == 0);
+        assert(pread(fd, got, sizeof got, 0) == (ssize_t)strlen(want) && memcmp(got, want, strlen(want)) == 0);
         close(fd);
 }
 
@@ -121,8 +121,8 @@ static void instance_open(struct fix *f, struct instance *in, int i)
         struct storage_opts so = {.url = "fs://", .path = path};
 
         in->f = f;
-        snprintf(in->name, sizeof(in->name), "i%d", i);
-        snprintf(path, sizeof(path), "%s/objects", f->data);
+        snprintf(in->name, sizeof in->name, "i%d", i);
+        snprintf(path, sizeof path, "%s/objects", f->data);
         if (i == 0)
                 in->catalog = f->c;
         else

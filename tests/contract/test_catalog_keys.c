@@ -26,7 +26,7 @@ static int make(struct fix *f, const struct wish *w, struct id *id, struct wall 
                             .first = w->first,
                             .alone = w->alone};
 
-        snprintf(last_prefix, sizeof(last_prefix), "%08x", (unsigned)random_u64());
+        snprintf(last_prefix, sizeof last_prefix, "%08x", (unsigned)random_u64());
         k.hash = sha256_of(last_prefix, 8);
         if (id)
                 *id = k.id;
@@ -91,7 +91,7 @@ static void a_key_is_found_by_its_prefix_while_it_holds(void **state)
         struct id id = made(f, (struct wish){.scope = KEY_WRITE, .owner = "ann"});
         char prefix[KEY_PREFIX_LEN];
 
-        memcpy(prefix, last_prefix, sizeof(prefix));
+        memcpy(prefix, last_prefix, sizeof prefix);
         assert_int_equal(found(f, prefix, &k), 1);
         assert_true(id_eq(k.id, id));
         assert_true(sha256_eq(k.hash, sha256_of(prefix, 8)));
@@ -117,7 +117,7 @@ static void a_key_is_found_by_its_prefix_while_it_holds(void **state)
 
         /* One that expires is unknown from then on. */
         made(f, (struct wish){.scope = KEY_READ, .expires = wall_add(wall_now(), dur_s(2))});
-        memcpy(prefix, last_prefix, sizeof(prefix));
+        memcpy(prefix, last_prefix, sizeof prefix);
         assert_int_equal(found(f, prefix, &k), 1);
         for (int i = 0; i < 100 && found(f, prefix, &k); i++)
                 sleep_for(dur_ms(100));
@@ -264,7 +264,7 @@ static void a_key_has_a_hundred_sessions_and_no_more(void **state)
 
         OK(session(f, "other", other, dur_s(60)));
         for (int i = 0; i < 102; i++) {
-                snprintf(cookie, sizeof(cookie), "cookie %d", i);
+                snprintf(cookie, sizeof cookie, "cookie %d", i);
                 OK(session(f, cookie, key, dur_s(60)));
         }
         assert_int_equal(holds(f, "cookie 1", &k, &proof), 0);

@@ -67,7 +67,7 @@ static void add_file(struct shelf *s)
         *k = (struct known){
                 .owner = roll(3) ? "ann" : "bob", .kind = roll(2) ? KIND_MEDIA : KIND_FILE, .touched = true};
         /* few names and sizes, so that many rows share a sort key */
-        snprintf(k->name, sizeof(k->name), "%s.%s", words[roll(COUNT_OF(words))], roll(2) ? "jpg" : "JPG");
+        snprintf(k->name, sizeof k->name, "%s.%s", words[roll(COUNT_OF(words))], roll(2) ? "jpg" : "JPG");
         k->tagged = roll(2);
         x = new_file(k->name, k->kind, false);
         x.size = 1 + roll(4);
@@ -91,7 +91,7 @@ static void change_file(struct shelf *s)
                 OK(catalog_asset_trash(f->c, k->id, k->owner, "user", &f->e));
                 k->trashed = true;
         } else {
-                snprintf(k->name, sizeof(k->name), "moved %u.jpg", roll(9));
+                snprintf(k->name, sizeof k->name, "moved %u.jpg", roll(9));
                 OK(catalog_asset_patch(f->c, k->id, k->owner, &(struct asset_patch){.filename = k->name}, "user", NULL,
                                        &f->e));
         }
@@ -169,7 +169,7 @@ static void no_file_twice_or_missed_while_others_change(void **state)
                 {.trashed = true},
         };
         struct fix *f = *state;
-        struct shelf s = {.f = f, .files = mem_calloc(MOST, sizeof(*s.files))};
+        struct shelf s = {.f = f, .files = mem_calloc(MOST, sizeof *s.files)};
 
         assert_non_null(s.files);
         while (s.n < 150)
@@ -203,7 +203,7 @@ static void jobs_and_folders_too(void **state)
         for (int i = 0; i < 30; i++) {
                 char name[16];
                 struct asset x;
-                snprintf(name, sizeof(name), "f%d", i);
+                snprintf(name, sizeof name, "f%d", i);
                 OK(catalog_cluster_create(f->c, "ann", name, 0.7f, "user", &folders[i], &f->e));
                 x = get(f, put_file(f, "ann", name, KIND_FILE));
                 jobs[i] = x.job_id;
@@ -300,9 +300,9 @@ static void no_bit_of_a_cursor_can_be_changed(void **state)
                                 fail_msg("bit %zu of %s", bit, p.next);
                 }
                 for (size_t cut = 1; cut < n; cut++, tried++) { /* and of any length */
-                        snprintf(bent, sizeof(bent), "%.*s", (int)cut, p.next);
+                        snprintf(bent, sizeof bent, "%.*s", (int)cut, p.next);
                         assert_false(taken(f, &all, (enum asset_sort)sort, bent));
-                        snprintf(bent, sizeof(bent), "%s%.*s", p.next, (int)cut, p.next);
+                        snprintf(bent, sizeof bent, "%s%.*s", p.next, (int)cut, p.next);
                         assert_false(taken(f, &all, (enum asset_sort)sort, bent));
                 }
         }
@@ -318,7 +318,7 @@ static void another_catalogs_cursor_is_refused(void **state)
         for (int i = 0; i < 3; i++)
                 put_file(f, "ann", "x.jpg", KIND_FILE);
         OK(catalog_asset_list(f->c, &all, SORT_SIZE_ASC, 2, NULL, f->a, &p, &f->e));
-        suite_backend.make(other.url, sizeof(other.url), other.data, sizeof(other.data));
+        suite_backend.make(other.url, sizeof other.url, other.data, sizeof other.data);
         other.opts = f->opts;
         other.opts.url = other.url;
         other.opts.data_path = other.data;
@@ -415,7 +415,7 @@ static void idempotency_is_a_table_of_first_uses(void **state)
                 struct job_receipt r = {0};
                 j.idempotency_scope = scopes[s];
                 j.idempotency_key = keys[k];
-                j.content_hash = sha256_of(&content, sizeof(content));
+                j.content_hash = sha256_of(&content, sizeof content);
                 if (u->used && u->content != content) {
                         FAILS(ERR_CONFLICT, catalog_ingest(f->c, &j, f->a, &r, &f->e));
                         assert_true(id_eq(r.job_id, u->job));
@@ -487,7 +487,7 @@ static void one_round_of_racers(struct fix *f, struct racer *g, size_t n, int ro
                 g[i].key = roll(2);
                 g[i].j = new_job_of("ann", &g[i].x, 1);
                 g[i].j.idempotency_key = arena_printf(g[i].a, "%u of %d", g[i].key, round);
-                g[i].j.content_hash = sha256_of(&g[i].content, sizeof(g[i].content));
+                g[i].j.content_hash = sha256_of(&g[i].content, sizeof g[i].content);
         }
         for (size_t i = 0; i < n; i++)
                 assert_int_equal(pthread_create(&t[i], NULL, race, &g[i]), 0);
@@ -535,7 +535,7 @@ static void keys_are_free_after_their_time(void **state)
                 struct new_asset x = new_file("a", KIND_FILE, false);
                 struct new_job j = new_job_of("ann", &x, 1);
                 j.idempotency_key = "k";
-                j.content_hash = sha256_of(&i, sizeof(i));
+                j.content_hash = sha256_of(&i, sizeof i);
                 OK(catalog_ingest(f->c, &j, f->a, &r, &f->e)); /* another content each time */
                 assert_false(r.replayed);
                 sleep_for(dur_ms(5));

@@ -229,7 +229,7 @@ static void a_rebuilt_catalog_tells_the_same(void **state)
         }
         OK(catalog_counts(f->c, NULL, &is, &f->e));
         is.oldest_ready_seconds = was.oldest_ready_seconds;
-        assert_memory_equal(&was, &is, sizeof(was));
+        assert_memory_equal(&was, &is, sizeof was);
         FAILS(ERR_NOT_FOUND, catalog_cluster_get(f->c, w.y, NULL, f->a, &gone, &survivor, &f->e));
         assert_true(id_eq(survivor, w.x));
         assert_int_equal(folder(f, w.x).asset_count, 2);
@@ -274,7 +274,7 @@ static void a_rebuild_goes_on_where_it_was_cut_off(void **state)
         OK(keep_rebuild_finish(f->c, &f->e));
         OK(catalog_counts(f->c, NULL, &is, &f->e));
         is.oldest_ready_seconds = was.oldest_ready_seconds;
-        assert_memory_equal(&was, &is, sizeof(was));
+        assert_memory_equal(&was, &is, sizeof was);
 }
 
 static void what_is_missing_is_told(void **state)

@@ -112,7 +112,7 @@ static void columns_then(PGconn *old, const struct keep_backup_table *now, char 
         char sql[1024];
         PGresult *res;
 
-        snprintf(sql, sizeof(sql),
+        snprintf(sql, sizeof sql,
                  "SELECT coalesce(string_agg(c, ', ' ORDER BY n), '') FROM unnest(string_to_array('%s', ', ')) WITH "
                  "ORDINALITY AS x (c, n) WHERE EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('%s') "
                  "AND "
@@ -152,12 +152,12 @@ static void make_old(struct world *w, struct keep_backup *b, const char *dir, PG
                 struct err e;
                 uint64_t size;
                 *t = was.tables[i];
-                columns_then(old, &was.tables[i], t->columns, sizeof(t->columns));
+                columns_then(old, &was.tables[i], t->columns, sizeof t->columns);
                 if (!t->columns[0])
                         continue;
                 b->ntables++;
-                snprintf(path, sizeof(path), "%s/%s" KEEP_BACKUP_SUFFIX, dir, t->name);
-                snprintf(sql, sizeof(sql), "COPY (SELECT %s FROM %s ORDER BY %s) TO STDOUT (FORMAT binary)", t->columns,
+                snprintf(path, sizeof path, "%s/%s" KEEP_BACKUP_SUFFIX, dir, t->name);
+                snprintf(sql, sizeof sql, "COPY (SELECT %s FROM %s ORDER BY %s) TO STDOUT (FORMAT binary)", t->columns,
                          t->name, t->order);
                 copy_out(h, sql, path);
                 assert_int_equal(keep_backup_hash(path, &t->hash, &size, &e), 0);
@@ -172,7 +172,7 @@ static void an_old_backup_is_brought_up_to_date(void **state)
         struct fix scratch = {0};
         struct id id = ingest(w, w->f.a, "old", 1, KIND_FILE);
         const struct keep_backup_opts take = {.url = w->f.url, .object = take_nothing};
-        struct keep_backup *b = mem_calloc(1, sizeof(*b));
+        struct keep_backup *b = mem_calloc(1, sizeof *b);
         struct keep_restore_opts put = {.url = w->to.url, .backup = b, .dir = w->into, .batch_bytes = 100};
         struct asset_page p;
         PGconn *old;

@@ -246,7 +246,7 @@ static struct id id_at(const struct world *w, size_t at)
 {
         struct id id;
 
-        memcpy(&id, (const char *)w + at - 1, sizeof(id));
+        memcpy(&id, (const char *)w + at - 1, sizeof id);
         return id;
 }
 

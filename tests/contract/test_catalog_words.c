@@ -28,7 +28,7 @@ static size_t by_name(struct fix *f, const char *name)
 
 static void put_crowd(struct fix *f, unsigned n)
 {
-        struct new_asset *x = arena_array(f->a, n, sizeof(*x));
+        struct new_asset *x = arena_array(f->a, n, sizeof *x);
         struct new_job j = new_job_of("ann", x, n);
         struct job_receipt r;
 

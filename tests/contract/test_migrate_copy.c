@@ -36,7 +36,7 @@ static void say_asset(struct fix *f, struct id id, struct buf *b)
                    (unsigned long long)x.size, (long long)x.created.us, (long long)x.updated.us,
                    (long long)x.trashed.us, x.metadata, x.analysis_note, x.cluster_name, x.pinned,
                    (double)x.cluster_similarity, x.model_id, x.dimension);
-        qsort(x.tags, x.ntags, sizeof(*x.tags), by_source_and_name);
+        qsort(x.tags, x.ntags, sizeof *x.tags, by_source_and_name);
         for (size_t i = 0; i < x.ntags; i++)
                 buf_printf(b, "  tag %s %d %a\n", x.tags[i].name, x.tags[i].source, (double)x.tags[i].confidence);
         buf_printf(b, "  near %zu\n", x.nnear);
@@ -155,7 +155,7 @@ static void say_finds(struct fix *f, struct buf *b)
 
         for (size_t i = 0; i < COUNT_OF(words); i++) {
                 OK(catalog_text_search(f->c, words[i], NULL, COUNT_OF(tm), tm, &got, &f->e));
-                qsort(tm, got, sizeof(*tm), by_asset);
+                qsort(tm, got, sizeof *tm, by_asset);
                 buf_printf(b, "find %s %zu", words[i], got);
                 for (size_t k = 0; k < got; k++)
                         put_id(b, tm[k].asset);
@@ -169,7 +169,7 @@ static void say_finds(struct fix *f, struct buf *b)
         for (const char *const *o = (const char *const[]){"", "ann", "bob", NULL}; *o; o++) {
                 OK(catalog_counts(f->c, **o ? *o : NULL, &n, &f->e));
                 n.oldest_ready_seconds = 0;
-                for (size_t i = 0; i < sizeof(n) / sizeof(uint64_t); i++)
+                for (size_t i = 0; i < sizeof n / sizeof(uint64_t); i++)
                         buf_printf(b, " %llu", (unsigned long long)((uint64_t *)&n)[i]);
         }
 }
@@ -282,7 +282,7 @@ static void cut_off_anywhere_it_goes_on(void **state)
         fill(&w->from);
         shut(&w->from);
         for (unsigned n = 1;; n = n % 5 + 1) { /* the batch that fails */
-                snprintf(spec, sizeof(spec), "catalog.copy=eio@%u", n);
+                snprintf(spec, sizeof spec, "catalog.copy=eio@%u", n);
                 setenv("FILE_ALLOCATOR_FAULT", spec, 1);
                 fault_init();
                 rc = copy(w);

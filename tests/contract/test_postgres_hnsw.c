@@ -48,7 +48,7 @@ static void fill(const char *database, const float *all)
                 "content_type, sha256, size, created, updated) SELECT gen_random_uuid(), 1, g, CASE WHEN g % 10 = 0 "
                 "THEN 'bob' ELSE 'ann' END, 0, 0, 2, 'done', 'a', 'a', 'image/jpeg', sha256(g::text::bytea), 1, g, 1 "
                 "FROM generate_series(1, 10000) g");
-        pgtest_url(url, sizeof(url), "super", database);
+        pgtest_url(url, sizeof url, "super", database);
         h = PQconnectdb(url);
         PQclear(PQexec(h, "BEGIN"));
         PQclear(PQprepare(h, "i", insert, 0, NULL));
@@ -56,11 +56,11 @@ static void fill(const char *database, const float *all)
                 const char *values[3] = {number, (const char *)&all[i * WIDE], text};
                 int lengths[3] = {0, WIDE * 4, 0}, formats[3] = {0, 1, 0};
                 size_t n = 0;
-                snprintf(number, sizeof(number), "%zu", i + 1);
+                snprintf(number, sizeof number, "%zu", i + 1);
                 for (size_t d = 0; d < WIDE; d++)
-                        n += (size_t)snprintf(text + n, sizeof(text) - n, "%c%.7g", d ? ',' : '[',
+                        n += (size_t)snprintf(text + n, sizeof text - n, "%c%.7g", d ? ',' : '[',
                                               (double)all[i * WIDE + d]);
-                snprintf(text + n, sizeof(text) - n, "]");
+                snprintf(text + n, sizeof text - n, "]");
                 res = PQexecPrepared(h, "i", 3, values, lengths, formats, 0);
                 if (PQresultStatus(res) != PGRES_COMMAND_OK)
                         fail_msg("%s", PQerrorMessage(h));
@@ -81,7 +81,7 @@ static int by_float_down(const void *a, const void *b)
 /* How many of the best TOP among what one owner has (of every step-th number) were found, by their cosines. */
 static double recall(struct fix *f, const float *all, const char *owner, size_t step, double *ms)
 {
-        float *cosines = mem_alloc(MANY * sizeof(*cosines)), q[WIDE];
+        float *cosines = mem_alloc(MANY * sizeof *cosines), q[WIDE];
         struct asset_filter filter = {.owner = owner};
         size_t found = 0;
 
@@ -94,7 +94,7 @@ static double recall(struct fix *f, const float *all, const char *owner, size_t 
                 wide_vector(1000003 + asked * 7, q);
                 for (size_t i = step; i <= MANY; i += step)
                         cosines[rest++] = vec_dot(q, &all[(i - 1) * WIDE], WIDE);
-                qsort(cosines, rest, sizeof(*cosines), by_float_down);
+                qsort(cosines, rest, sizeof *cosines, by_float_down);
                 began = mono_now();
                 OK(catalog_vector_search(f->c, MODEL, q, &filter, TOP, m, &n, &f->e));
                 *ms += dur_seconds(mono_since(began)) * 1000 / ASKED;
@@ -131,14 +131,14 @@ static void filtered_search_by_the_index_finds_what_exact_search_finds(void **st
         static const char scans[] =
                 "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname LIKE 'embedding_hnsw%'";
         struct fix *f = *state;
-        float *all = mem_alloc((size_t)MANY * WIDE * sizeof(*all));
+        float *all = mem_alloc((size_t)MANY * WIDE * sizeof *all);
         char database[64], sql[128];
         double exact, near, narrow, ms[3];
 
         assert_non_null(all);
         for (size_t i = 0; i < MANY; i++)
                 wide_vector(i, &all[i * WIDE]);
-        snprintf(database, sizeof(database), "%s", pgtest_database(f->url));
+        snprintf(database, sizeof database, "%s", pgtest_database(f->url));
         fill(database, all);
         OK(catalog_use_model(f->c, "wide", WIDE, &f->e));
         exact = recall(f, all, NULL, 1, &ms[0]);
@@ -146,7 +146,7 @@ static void filtered_search_by_the_index_finds_what_exact_search_finds(void **st
         assert_int_equal(pgtest_number(database, "SELECT count(*) FROM pg_class WHERE relname LIKE 'embedding_hnsw%'"),
                          0);
         f->opts.vector_exact_max = 500;
-        snprintf(sql, sizeof(sql), "ALTER DATABASE %s SET enable_sort = off", database);
+        snprintf(sql, sizeof sql, "ALTER DATABASE %s SET enable_sort = off", database);
         pgtest_exec("postgres", sql); /* so that the planner takes the index although a tenth of 10,000 is little */
         fix_reopen(f);
         OK(catalog_use_model(f->c, "wide", WIDE, &f->e));

@@ -65,7 +65,7 @@ static void three_instances_that_start_at_once_migrate_once(void **state)
         char url[256];
 
         pgtest_exec("postgres", "CREATE DATABASE at_once");
-        pgtest_url(url, sizeof(url), "super", "at_once"); /* who may make the extension, at once */
+        pgtest_url(url, sizeof url, "super", "at_once"); /* who may make the extension, at once */
         opts.url = url;
         for (int i = 0; i < INSTANCES; i++) {
                 s[i] = (struct starter){.opts = &opts};
@@ -103,7 +103,7 @@ static void without_pgvector_it_says_what_to_do(void **state)
 
         pgtest_exec("postgres", "CREATE ROLE plain LOGIN");
         pgtest_exec("postgres", "CREATE DATABASE bare OWNER plain");
-        pgtest_url(url, sizeof(url), "plain", "bare");
+        pgtest_url(url, sizeof url, "plain", "bare");
         opts.url = url;
         expect_refusal(f, &opts, ERR_FORBIDDEN, "let a superuser run CREATE EXTENSION vector; in database bare");
         /* A view of that name before PostgreSQL's own: a server on which nobody installed it. */
@@ -240,7 +240,7 @@ static void past_the_pools_timeout_it_is_busy(void **state)
         PGconn *h;
 
         reopen_with_pool(f, 2, UINT_MAX, dur_ms(300));
-        pgtest_url(url, sizeof(url), "super", pgtest_database(f->url));
+        pgtest_url(url, sizeof url, "super", pgtest_database(f->url));
         h = PQconnectdb(url);
         PQclear(PQexec(h, "BEGIN; LOCK TABLE job IN ACCESS EXCLUSIVE MODE"));
         for (int i = 0; i < 6; i++)
@@ -299,7 +299,7 @@ static void *writers_main(void *arg)
 static void a_restart_loses_nothing_that_was_acknowledged(void **state)
 {
         struct fix *f = *state;
-        struct writers *w = mem_calloc(1, sizeof(*w));
+        struct writers *w = mem_calloc(1, sizeof *w);
         pthread_t t[WRITERS];
         struct asset x;
         size_t before;
@@ -409,7 +409,7 @@ static void two_instances_claim_no_task_twice_and_keep_the_sums(void **state)
                seconds_since(began));
         assert_int_equal(atomic_load(&w.failed), 0);
         assert_int_equal(atomic_load(&w.taken), TASKS);
-        qsort(w.got, TASKS, sizeof(*w.got), by_id);
+        qsort(w.got, TASKS, sizeof *w.got, by_id);
         for (int i = 1; i < TASKS; i++)
                 assert_false(id_eq(w.got[i - 1], w.got[i]));
         assert_int_equal(folder(f, w.folder).asset_count, TASKS);

@@ -147,9 +147,9 @@ static void passwords_databases_and_sockets_are_used(void **state)
         (void)state;
         kill_server();
         start_server("--requirepass", "p@ss/1");
-        snprintf(with_password, sizeof(with_password), "redis://:p%%40ss%%2f1@127.0.0.1:%u/3", port);
-        snprintf(wrong, sizeof(wrong), "redis://:wrong@127.0.0.1:%u", port);
-        snprintf(local, sizeof(local), "unix://default:p%%40ss%%2F1@%s/r.sock?db=4", folder);
+        snprintf(with_password, sizeof with_password, "redis://:p%%40ss%%2f1@127.0.0.1:%u/3", port);
+        snprintf(wrong, sizeof wrong, "redis://:wrong@127.0.0.1:%u", port);
+        snprintf(local, sizeof local, "unix://default:p%%40ss%%2F1@%s/r.sock?db=4", folder);
         q = open_at(with_password, "one");
         await_state(q, true);
         queue_close(q);

@@ -24,7 +24,7 @@ static struct limit_charge charge(const char *bucket, int64_t hours, int64_t dep
 {
         struct limit_charge c = {.cost = hours * HOUR, .depth = depth * HOUR};
 
-        snprintf(c.bucket, sizeof(c.bucket), "%s", bucket);
+        snprintf(c.bucket, sizeof c.bucket, "%s", bucket);
         return c;
 }
 
@@ -83,7 +83,7 @@ static void databases_keep_installations_apart(void **state)
 
         (void)state;
         command("FLUSHALL");
-        snprintf(other, sizeof(other), "%s/3", url);
+        snprintf(other, sizeof other, "%s/3", url);
         a = open_at(url);
         b = open_at(other);
         assert_int_equal(spend(a, 1, 1), LIMIT_SPENT);

@@ -10,7 +10,7 @@
 
 static struct new_job job_of_many(struct fix *f, const char *name)
 {
-        struct new_asset *x = arena_array(f->a, MANY, sizeof(*x));
+        struct new_asset *x = arena_array(f->a, MANY, sizeof *x);
 
         for (unsigned i = 0; i < MANY; i++)
                 x[i] = new_file(name, KIND_DOCUMENT, false);
@@ -72,7 +72,7 @@ static int64_t wal_bytes(struct fix *f)
         char path[600];
         struct stat st;
 
-        snprintf(path, sizeof(path), "%s/catalog.db-wal", f->data);
+        snprintf(path, sizeof path, "%s/catalog.db-wal", f->data);
         assert_int_equal(stat(path, &st), 0);
         return st.st_size;
 }

@@ -290,8 +290,8 @@ static void the_address_names_the_backend(void **state)
 
         assert_string_equal(storage_backend_name(f->s), f->backend->name);
         sha256_format(key, hex);
-        snprintf(want, sizeof(want), "%s://%sobjects/ba/%s", f->backend->name, f->backend->place, hex);
-        storage_uri(f->s, key, uri, sizeof(uri));
+        snprintf(want, sizeof want, "%s://%sobjects/ba/%s", f->backend->name, f->backend->place, hex);
+        storage_uri(f->s, key, uri, sizeof uri);
         assert_string_equal(uri, want);
 }
 

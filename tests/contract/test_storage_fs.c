@@ -91,7 +91,7 @@ static void assert_holds(struct storage *s, struct stored was, const char *bytes
 
         if (storage_open_object(s, was.sha256, was.size, &fd, &e) < 0)
                 fail_msg("%s", e.msg);
-        assert_int_equal(pread(fd, got, sizeof(got), 0), strlen(bytes));
+        assert_int_equal(pread(fd, got, sizeof got, 0), strlen(bytes));
         assert_string_equal(got, bytes);
         close(fd);
 }

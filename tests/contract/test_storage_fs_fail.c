@@ -54,7 +54,7 @@ static void a_failed_step_fails_the_upload(void **state)
                 way = ways[w];
                 for (size_t i = 0; i < COUNT_OF(steps); i++) {
                         char bytes[64];
-                        int n = snprintf(bytes, sizeof(bytes), "%zu %s", w, steps[i].spec);
+                        int n = snprintf(bytes, sizeof bytes, "%zu %s", w, steps[i].spec);
                         assert_fault_fails_put(steps[i].spec, bytes, (size_t)n, steps[i].code, steps[i].named);
                 }
         }
@@ -136,24 +136,24 @@ static int fill_the_disk(void)
 
         WANT(open_at(root, false, &s, &e) == 0);
         for (; kept < 100; kept++) {
-                memset(bytes, (int)kept, sizeof(bytes));
-                if (put(s, bytes, sizeof(bytes), &was, &e) < 0)
+                memset(bytes, (int)kept, sizeof bytes);
+                if (put(s, bytes, sizeof bytes, &was, &e) < 0)
                         break;
         }
         WANT(kept > 2 && kept < 100 && e.code == ERR_NO_SPACE);
         for (unsigned i = 0; i < kept; i++) {
                 int fd;
-                memset(bytes, (int)i, sizeof(bytes));
-                WANT(storage_open_object(s, sha256_of(bytes, sizeof(bytes)), sizeof(bytes), &fd, &e) == 0);
+                memset(bytes, (int)i, sizeof bytes);
+                WANT(storage_open_object(s, sha256_of(bytes, sizeof bytes), sizeof bytes, &fd, &e) == 0);
                 close(fd);
         }
         WANT(entries(in_root("tmp")) == 0);
         storage_close(s);
         WANT(open_at(root, true, &s, &e) == 0); /* a full disk still serves */
         WANT(storage_remove_object(s, was.sha256, &e) == 0);
-        memset(bytes, 0, sizeof(bytes));
-        WANT(storage_remove_object(s, sha256_of(bytes, sizeof(bytes)), &e) == 0);
-        WANT(put(s, bytes, sizeof(bytes), &was, &e) == 0);
+        memset(bytes, 0, sizeof bytes);
+        WANT(storage_remove_object(s, sha256_of(bytes, sizeof bytes), &e) == 0);
+        WANT(put(s, bytes, sizeof bytes, &was, &e) == 0);
         storage_close(s);
         return 0;
 }
@@ -273,7 +273,7 @@ static void *write_for_ever(void *arg)
                 if (put(w->s, bytes, a.size, &was, &e) < 0)
                         _exit(3);
                 a.key = was.sha256;
-                if (write(w->pipe, &a, sizeof(a)) != sizeof(a))
+                if (write(w->pipe, &a, sizeof a) != sizeof a)
                         _exit(4);
                 if (storage_put_derived(w->s, was.sha256, "thumb.webp", SPAN("thumb"), &e) < 0)
                         _exit(7);
@@ -288,7 +288,7 @@ static void write_until_killed(int pipe, uint32_t seed, const char *fault)
         pthread_t t;
         struct err e = {0};
 
-        snprintf(spec, sizeof(spec), "%s%s%s", way ? way : "", way && fault ? "," : "", fault ? fault : "");
+        snprintf(spec, sizeof spec, "%s%s%s", way ? way : "", way && fault ? "," : "", fault ? fault : "");
         faults(spec);
         if (open_at(root, false, &w[0].s, &e) < 0)
                 _exit(5);
@@ -307,13 +307,13 @@ static unsigned check_acknowledged(struct storage *s, int pipe)
         struct acknowledged a;
         unsigned n = 0;
 
-        for (; read(pipe, &a, sizeof(a)) == sizeof(a); n++) {
+        for (; read(pipe, &a, sizeof a) == sizeof a; n++) {
                 struct err e = {0};
                 int fd;
                 make_bytes(want, a.seed, a.size);
                 if (storage_open_object(s, a.key, a.size, &fd, &e) < 0)
                         fail_msg("acknowledged and lost: %s", e.msg);
-                assert_int_equal(read(fd, got, sizeof(got)), a.size);
+                assert_int_equal(read(fd, got, sizeof got), a.size);
                 assert_memory_equal(got, want, a.size);
                 close(fd);
         }
@@ -389,7 +389,7 @@ static void what_was_acknowledged_survives_a_kill_at_each_step(void **state)
         for (uint32_t i = 0; i < COUNT_OF(points) * COUNT_OF(ways); i++) {
                 char spec[64];
                 way = ways[i / COUNT_OF(points)];
-                snprintf(spec, sizeof(spec), "%s=kill@%u", points[i % COUNT_OF(points)], 5 + i);
+                snprintf(spec, sizeof spec, "%s=kill@%u", points[i % COUNT_OF(points)], 5 + i);
                 kill_once(100000 + i * 1000, 0, spec);
         }
         nftw(in_root("objects"), check_whole, 16, FTW_PHYS);

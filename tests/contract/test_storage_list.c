@@ -151,7 +151,7 @@ static int see(void *ctx, const struct storage_item *item, struct err *e)
         (void)e;
         assert_true(seen->n < SEEN_MAX);
         seen->items[seen->n] = *item;
-        snprintf(seen->names[seen->n], sizeof(seen->names[0]), "%s", item->name);
+        snprintf(seen->names[seen->n], sizeof seen->names[0], "%s", item->name);
         return ++seen->n == seen->stop_after;
 }
 
@@ -277,7 +277,7 @@ static void write_at(struct fixture *f, const char *path, const char *text)
         char full[400];
         int fd;
 
-        snprintf(full, sizeof(full), "%s/%s", f->path, path);
+        snprintf(full, sizeof full, "%s/%s", f->path, path);
         fd = open(full, O_WRONLY | O_CREAT | O_EXCL, 0600);
         assert_true(fd >= 0);
         assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
@@ -306,14 +306,14 @@ static void what_fits_no_name_is_a_stray(void **state)
         if (f->backend->peer != NONE)
                 return;
         for (size_t i = 0; i < COUNT_OF(names); i++) {
-                snprintf(path, sizeof(path), "objects/%s", names[i]);
+                snprintf(path, sizeof path, "objects/%s", names[i]);
                 write_at(f, path, "stray");
         }
-        snprintf(link, sizeof(link), "%s/objects/ba/link", f->path);
+        snprintf(link, sizeof link, "%s/objects/ba/link", f->path);
         assert_int_equal(symlink("/etc", link), 0);
-        snprintf(path, sizeof(path), "%s/objects/ba/deep", f->path);
+        snprintf(path, sizeof path, "%s/objects/ba/deep", f->path);
         assert_int_equal(mkdir(path, 0700), 0);
-        snprintf(path, sizeof(path), "%s/objects/ba/deep/deeper", f->path);
+        snprintf(path, sizeof path, "%s/objects/ba/deep/deeper", f->path);
         assert_int_equal(mkdir(path, 0700), 0);
         assert_int_equal(put(f->s, "abc", 3, 0, &was, &e), 0);
         look(f, STORAGE_OBJECTS, &seen);
@@ -377,7 +377,7 @@ static void a_killed_batch_leaves_whole_sidecars(void **state)
                         if (pid == 0) {
                                 struct storage_batch *b;
                                 struct err e;
-                                snprintf(fault, sizeof(fault), "%s=kill@%u", points[k], nth);
+                                snprintf(fault, sizeof fault, "%s=kill@%u", points[k], nth);
                                 setenv("FILE_ALLOCATOR_FAULT", fault, 1);
                                 fault_init();
                                 int rc = storage_batch_begin(f->s, &b, &e);

@@ -21,12 +21,12 @@ static void a_bucket_may_be_part_of_the_host(void **state)
         char uri[160];
 
         (void)state;
-        snprintf(endpoint, sizeof(endpoint), "http://localhost:%u/", s3_peers.strict);
+        snprintf(endpoint, sizeof endpoint, "http://localhost:%u/", s3_peers.strict);
         s = must_open(o);
         struct stored was = must_put(s, 1000);
         assert_int_equal(seen("PUT", S3_BUCKET), 0);
         assert_int_equal(seen("PUT", "/own/objects/"), 1);
-        storage_uri(s, was.sha256, uri, sizeof(uri));
+        storage_uri(s, was.sha256, uri, sizeof uri);
         assert_memory_equal(uri, "s3://" S3_BUCKET "/own/objects/", 29);
         storage_close(s);
         o.s3.force_path_style = true;
@@ -134,19 +134,19 @@ static void a_key_may_be_lent_by_the_host(void **state)
         o.s3.role_url = url;
         o.s3.role_token = "Bearer of good news";
         for (size_t i = 0; i < COUNT_OF(untrusted); i++) {
-                snprintf(url, sizeof(url), "%s", untrusted[i]);
+                snprintf(url, sizeof url, "%s", untrusted[i]);
                 assert_int_equal(storage_open(&o, &s, &e), -1);
                 assert_int_equal(e.code, ERR_INVALID);
         }
         control("/", NULL);
         unsigned long before = count_of("lent=");
-        snprintf(url, sizeof(url), "http://127.0.0.1:%u/role?3600", s3_peers.control);
+        snprintf(url, sizeof url, "http://127.0.0.1:%u/role?3600", s3_peers.control);
         s = must_open(o);
         must_hold(s, must_put(s, 1000));
         storage_close(s);
         control("/", NULL);
         assert_int_equal(count_of("lent="), before + 1);
-        snprintf(url, sizeof(url), "http://127.0.0.1:%u/role?60", s3_peers.control); /* soon over: renewed each time */
+        snprintf(url, sizeof url, "http://127.0.0.1:%u/role?60", s3_peers.control); /* soon over: renewed each time */
         s = must_open(o);
         must_put(s, 1001);
         storage_close(s);
@@ -348,7 +348,7 @@ static void damage_in_the_store_is_found(void **state)
         (void)state;
         storage_close(s);
         s = must_open(opts_at(s3_peers.strict));
-        snprintf(path, sizeof(path), "/damage?%s", sha256_format(was.sha256, hex));
+        snprintf(path, sizeof path, "/damage?%s", sha256_format(was.sha256, hex));
         control(path, NULL);
         assert_int_equal(storage_open_object(s, was.sha256, UINT64_MAX, &fd, &e), -1);
         assert_int_equal(e.code, ERR_CORRUPT);
@@ -367,7 +367,7 @@ static void who_verifies_is_not_given_a_copy(void **state)
         int fd;
 
         (void)state;
-        snprintf(path, sizeof(path), "/damage?%s", sha256_format(was.sha256, hex));
+        snprintf(path, sizeof path, "/damage?%s", sha256_format(was.sha256, hex));
         control(path, NULL);
         assert_int_equal(storage_read_begin(s, was.sha256, 1000, &fd, &r, &e), 0);
         assert_true(fd >= 0); /* the spool still has what was uploaded */
@@ -375,7 +375,7 @@ static void who_verifies_is_not_given_a_copy(void **state)
         assert_int_equal(storage_verify_begin(s, was.sha256, &size, &fd, &r, &e), 0);
         assert_true(fd < 0);
         assert_true(size > 1000); /* the damage made it longer: that is told, not refused */
-        n = storage_read_at(r, 0, got, sizeof(got), &e);
+        n = storage_read_at(r, 0, got, sizeof got, &e);
         assert_true(n > 0 && got[0] == '!');
         storage_read_end(r);
         storage_close(s);
@@ -394,7 +394,7 @@ static void removal_reads_every_page_and_touches_no_neighbour(void **state)
 
         (void)state;
         for (int i = 0; i < 7; i++) { /* the strict store lists two a page */
-                snprintf(name, sizeof(name), "frame-%d.webp", i);
+                snprintf(name, sizeof name, "frame-%d.webp", i);
                 assert_int_equal(storage_put_derived(s, was.sha256, name, SPAN("picture"), &e), 0);
                 assert_int_equal(storage_put_derived(s, other.sha256, name, SPAN("picture"), &e), 0);
         }

@@ -41,7 +41,7 @@ static struct storage *must_open_beside(bool write_back)
 {
         struct storage_opts o = later();
 
-        snprintf(other_spool, sizeof(other_spool), "%s-other", spool);
+        snprintf(other_spool, sizeof other_spool, "%s-other", spool);
         o.s3.spool_path = other_spool;
         o.s3.write_back = write_back;
         return must_open(o);
@@ -74,7 +74,7 @@ static bool store_has(struct stored was)
         char hex[SHA256_TEXT_LEN], line[160];
 
         control("/", NULL);
-        snprintf(line, sizeof(line), "key own/objects/%.2s/%s\n", sha256_format(was.sha256, hex), hex);
+        snprintf(line, sizeof line, "key own/objects/%.2s/%s\n", sha256_format(was.sha256, hex), hex);
         return strstr(told, line) != NULL;
 }
 
@@ -137,8 +137,8 @@ static void ranges_are_read_from_what_waits(void **state)
         assert_int_equal(put(s, bytes, 100000, &was, &e), 0);
         assert_int_equal(storage_read_begin(s, was.sha256, was.size, &fd, &r, &e), 0);
         assert_true(fd >= 0 && !r);
-        assert_int_equal(pread(fd, got, sizeof(got), 70000), sizeof(got));
-        assert_memory_equal(got, bytes + 70000, sizeof(got));
+        assert_int_equal(pread(fd, got, sizeof got, 70000), sizeof got);
+        assert_memory_equal(got, bytes + 70000, sizeof got);
         close(fd);
         assert_int_equal(storage_open_object(s, was.sha256, was.size + 1, &fd, &e), -1);
         assert_int_equal(e.code, ERR_CORRUPT);
@@ -203,12 +203,12 @@ static void a_killed_process_loses_nothing(void **state)
         if (child == 0) {
                 s = must_open(later());
                 put_many(s, was);
-                if (write(pipes[1], was, sizeof(was)) == sizeof(was))
+                if (write(pipes[1], was, sizeof was) == sizeof was)
                         kill(getpid(), SIGKILL);
                 _exit(1);
         }
         close(pipes[1]);
-        assert_int_equal(read(pipes[0], was, sizeof(was)), sizeof(was));
+        assert_int_equal(read(pipes[0], was, sizeof was), sizeof was);
         close(pipes[0]);
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
@@ -333,7 +333,7 @@ static void switched_off_it_still_sends_what_is_left(void **state)
         storage_close(s);
         s = must_open(o);
         assert_false(state_of(s).write_back);
-        snprintf(folder, sizeof(folder), "%s/waiting", spool);
+        snprintf(folder, sizeof folder, "%s/waiting", spool);
         assert_int_equal(access(folder, F_OK), -1);
         storage_close(s);
 }
@@ -351,7 +351,7 @@ static void damage_in_the_spool_is_told_and_holds_up_nobody(void **state)
         bad = must_put(s, 1000);
         good = must_put(s, 1000);
         storage_close(s);
-        snprintf(path, sizeof(path), "%s/waiting/%s", spool, sha256_format(bad.sha256, hex));
+        snprintf(path, sizeof path, "%s/waiting/%s", spool, sha256_format(bad.sha256, hex));
         fd = open(path, O_WRONLY | O_CLOEXEC);
         assert_int_equal(pwrite(fd, "!!!!", 4, 500), 4);
         close(fd);

@@ -157,7 +157,7 @@ static void a_copy_stays_as_long_as_somebody_reads_it(void **state)
         close(fd);
         assert_int_equal(storage_open_object(s, second.sha256, second.size, &none, &e), -1);
         assert_int_equal(e.code, ERR_BUSY);
-        assert_int_equal(read(twin, got, sizeof(got)), sizeof(got));
+        assert_int_equal(read(twin, got, sizeof got), sizeof got);
         close(twin);
         must_hold(s, second);
         must_hold(s, first);

@@ -58,7 +58,7 @@ __attribute__((constructor)) static void start(void)
 {
         const char *path = getenv("FAULT_CONTROL");
         int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
-        void *p = fd >= 0 ? mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+        void *p = fd >= 0 ? mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
 
         root = getenv("FAULT_ROOT");
         root_len = root ? strlen(root) : 0;
@@ -80,8 +80,8 @@ static bool fd_below_root(int fd)
         char name[40], path[256];
         ssize_t n;
 
-        snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-        n = readlink(name, path, sizeof(path) - 1);
+        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+        n = readlink(name, path, sizeof path - 1);
         path[n > 0 ? n : 0] = '\0';
         return below_root(path);
 }

@@ -74,7 +74,7 @@ static void note2(struct line l, const char *name, const char *name2, const void
 
         l.nname = name ? (uint32_t)strlen(name) : 0;
         l.nname2 = name2 ? (uint32_t)strlen(name2) : 0;
-        put(&l, sizeof(l));
+        put(&l, sizeof l);
         put(name, l.nname);
         put(name2, l.nname2);
         put(data, l.ndata);
@@ -91,7 +91,7 @@ static bool path_of(int fd, char out[PATH_MAX])
         char name[40];
         ssize_t n;
 
-        snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
         n = readlink(name, out, PATH_MAX - 1);
         out[n > 0 ? n : 0] = '\0';
         return n > 0;
@@ -135,15 +135,15 @@ static bool place_of(int dir, const char *path, struct place *p)
 
         if (log_fd < 0 || strncmp(path, "/proc/", 6) == 0)
                 return false;
-        if (path[0] != '/' && (dir == AT_FDCWD ? !getcwd(base, sizeof(base)) : !path_of(dir, base)))
+        if (path[0] != '/' && (dir == AT_FDCWD ? !getcwd(base, sizeof base) : !path_of(dir, base)))
                 return false;
-        snprintf(p->whole, sizeof(p->whole), "%s%s%s", base, *base ? "/" : "", path);
+        snprintf(p->whole, sizeof p->whole, "%s%s%s", base, *base ? "/" : "", path);
         for (n = strlen(p->whole); n > 1 && p->whole[n - 1] == '/'; n--)
                 p->whole[n - 1] = '\0';
         if (!below(p->whole) || strlen(p->whole) <= root_len)
                 return false;
         slash = strrchr(p->whole, '/');
-        snprintf(p->name, sizeof(p->name), "%s", slash + 1);
+        snprintf(p->name, sizeof p->name, "%s", slash + 1);
         *slash = '\0';
         n = stat(p->whole, &st) == 0;
         *slash = '/';

@@ -18,8 +18,8 @@ static int recover(const char *data, struct err *e)
         struct catalog_counts counts;
         int rc;
 
-        snprintf(url, sizeof(url), "sqlite://%s/catalog.db", data);
-        snprintf(path, sizeof(path), "%s/../../store/storage", data);
+        snprintf(url, sizeof url, "sqlite://%s/catalog.db", data);
+        snprintf(path, sizeof path, "%s/../../store/storage", data);
         if (dir_make(data, e) < 0 || dir_make(path, e) < 0)
                 return -1;
         rc = catalog_open(&(struct catalog_opts){.url = url, .data_path = data}, &c, e);

@@ -27,11 +27,11 @@ static void seal(const uint8_t *data, size_t size, struct buf *b)
 static struct id id_in(struct span text)
 {
         static const char key[] = "\"id\":\"";
-        const char *at = text.n ? memmem(text.p, text.n, key, sizeof(key) - 1) : NULL;
+        const char *at = text.n ? memmem(text.p, text.n, key, sizeof key - 1) : NULL;
         struct id id = {{0}};
 
-        if (at && (size_t)(text.p + text.n - at) > sizeof(key) + ID_TEXT_LEN)
-                if (!id_parse((struct span){at + sizeof(key) - 1, ID_TEXT_LEN - 1}, &id))
+        if (at && (size_t)(text.p + text.n - at) > sizeof key + ID_TEXT_LEN)
+                if (!id_parse((struct span){at + sizeof key - 1, ID_TEXT_LEN - 1}, &id))
                         id = (struct id){{0}};
         return id;
 }

@@ -26,18 +26,18 @@ static int known(struct fix *f, struct admin *a, const char *text, struct admin_
 static void only_one_form_is_a_keys(void **state)
 {
         static const char right[] = "fa_0123abcd_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-        char prefix[KEY_PREFIX_LEN], text[sizeof(right) + 1];
+        char prefix[KEY_PREFIX_LEN], text[sizeof right + 1];
 
         (void)state;
         assert_true(key_split(SPAN(right), prefix));
         assert_string_equal(prefix, "0123abcd");
-        for (size_t i = 0; i < sizeof(right) - 1; i++) {
-                memcpy(text, right, sizeof(right));
+        for (size_t i = 0; i < sizeof right - 1; i++) {
+                memcpy(text, right, sizeof right);
                 text[i] = i == 11 ? '-' : 'G';
-                assert_false(key_split((struct span){text, sizeof(right) - 1}, prefix));
+                assert_false(key_split((struct span){text, sizeof right - 1}, prefix));
         }
-        assert_false(key_split((struct span){right, sizeof(right) - 2}, prefix));
-        snprintf(text, sizeof(text), "%s0", right);
+        assert_false(key_split((struct span){right, sizeof right - 2}, prefix));
+        snprintf(text, sizeof text, "%s0", right);
         assert_false(key_split(span_of(text), prefix));
         assert_false(key_split((struct span){0}, prefix));
 }
@@ -62,7 +62,7 @@ static void a_key_is_known_by_all_of_it(void **state)
         for (size_t i = 3; i < KEY_TEXT_LEN - 1; i++) {
                 if (i == 11)
                         continue;
-                memcpy(other, text, sizeof(other));
+                memcpy(other, text, sizeof other);
                 other[i] = other[i] == '0' ? '1' : '0';
                 assert_int_equal(known(f, a, other, &who), 0);
                 assert_int_equal(strlen(who.key_id), 11);

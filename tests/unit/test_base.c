@@ -52,7 +52,7 @@ static void wall_times_agree_with_the_c_library(void **state)
                 time_t t = (time_t)(day * 86400 + day % 86400);
                 struct tm tm;
                 assert_non_null(gmtime_r(&t, &tm));
-                strftime(theirs, sizeof(theirs), "-%m-%dT%H:%M:%S.000Z", &tm);
+                strftime(theirs, sizeof theirs, "-%m-%dT%H:%M:%S.000Z", &tm);
                 wall_format((struct wall){(int64_t)t * 1000000}, mine);
                 assert_int_equal(strtol(mine, NULL, 10), tm.tm_year + 1900);
                 assert_string_equal(mine + 4, theirs);
@@ -163,7 +163,7 @@ static void ids_of_many_threads_share_no_tick(void **state)
         for (int i = 0; i < THREADS; i++)
                 for (int k = 1; k < EACH; k++)
                         assert_true(id_cmp(ids[i * EACH + k - 1], ids[i * EACH + k]) < 0);
-        qsort(ids, COUNT_OF(ids), sizeof(ids[0]), by_id);
+        qsort(ids, COUNT_OF(ids), sizeof ids[0], by_id);
         for (size_t i = 1; i < COUNT_OF(ids); i++)
                 assert_memory_not_equal(ids[i - 1].b, ids[i].b, 8);
 }
@@ -226,7 +226,7 @@ static struct id numbered(uint32_t i)
 {
         struct id id = {{0}};
 
-        memcpy(id.b + 12, &i, sizeof(i));
+        memcpy(id.b + 12, &i, sizeof i);
         return id;
 }
 
@@ -359,7 +359,7 @@ static void *attend(void *arg)
         pthread_sigmask(SIG_SETMASK, NULL, &set);
         lock_take(&m->lock);
         m->signals_blocked = sigismember(&set, SIGTERM) && sigismember(&set, SIGHUP);
-        pthread_getname_np(pthread_self(), m->name, sizeof(m->name));
+        pthread_getname_np(pthread_self(), m->name, sizeof m->name);
         for (int i = 0; i < 1000; i++) {
                 m->count++;
                 lock_drop(&m->lock);
@@ -423,7 +423,7 @@ static char *temp_dir(void)
 {
         static char path[] = "/tmp/fa-test-base-XXXXXX";
 
-        memcpy(path + sizeof(path) - 7, "XXXXXX", 6);
+        memcpy(path + sizeof path - 7, "XXXXXX", 6);
         assert_non_null(mkdtemp(path));
         return path;
 }
@@ -436,7 +436,7 @@ static void small_files_are_read_whole_or_refused(void **state)
         int fd;
 
         (void)state;
-        snprintf(path, sizeof(path), "%s/f", dir);
+        snprintf(path, sizeof path, "%s/f", dir);
         fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         assert_int_equal(fd_write_all(fd, "hello", 5, &e), 0);
         fd_close(&fd);
@@ -487,7 +487,7 @@ static void directories_are_made_with_their_parents(void **state)
         int fd;
 
         (void)state;
-        snprintf(path, sizeof(path), "%s/a//b/", dir);
+        snprintf(path, sizeof path, "%s/a//b/", dir);
         assert_int_equal(dir_make(path, &e), 0);
         assert_int_equal(dir_make(path, &e), 0);
         assert_int_equal(stat(path, &st), 0);
@@ -496,13 +496,13 @@ static void directories_are_made_with_their_parents(void **state)
         rmdir(path);
         assert_int_equal(dir_sync(path, &e), -1);
         assert_int_equal(e.code, ERR_NOT_FOUND);
-        snprintf(path, sizeof(path), "%s/a/file", dir);
+        snprintf(path, sizeof path, "%s/a/file", dir);
         fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         fd_close(&fd);
         assert_int_equal(dir_make(path, &e), -1);
         assert_int_equal(dir_make("", &e), -1);
         unlink(path);
-        snprintf(path, sizeof(path), "%s/a", dir);
+        snprintf(path, sizeof path, "%s/a", dir);
         rmdir(path);
         rmdir(dir);
 }

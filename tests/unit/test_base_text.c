@@ -37,11 +37,11 @@ static void a_long_error_is_cut_at_a_whole_character(void **state)
         (void)state;
         for (size_t shift = 0; shift < 3; shift++) {
                 memset(text, 'a', shift);
-                for (size_t i = shift; i + 3 < sizeof(text); i += 3)
+                for (size_t i = shift; i + 3 < sizeof text; i += 3)
                         memcpy(text + i, "€", 4);
                 err_set(&e, ERR_INVALID, "%s", text);
                 n = strlen(e.msg);
-                assert_true(n > sizeof(e.msg) - 5);
+                assert_true(n > sizeof e.msg - 5);
                 assert_true(utf8_valid((struct span){e.msg, n}));
                 assert_null(strchr(e.msg, '?'));
         }
@@ -168,12 +168,12 @@ static void buf_printf_writes_long_text_whole(void **state)
         struct buf b;
 
         (void)state;
-        memset(text, 'x', sizeof(text) - 1);
-        text[sizeof(text) - 1] = '\0';
+        memset(text, 'x', sizeof text - 1);
+        text[sizeof text - 1] = '\0';
         buf_init(&b, 4096);
         buf_printf(&b, "<%s>%d", text, 42);
-        assert_int_equal(b.n, sizeof(text) - 1 + 4);
-        assert_string_equal(buf_str(&b) + sizeof(text), ">42");
+        assert_int_equal(b.n, sizeof text - 1 + 4);
+        assert_string_equal(buf_str(&b) + sizeof text, ">42");
         buf_done(&b);
 }
 
@@ -254,7 +254,7 @@ static void base64_has_one_text_for_one_value(void **state)
 {
         static const char some[] = "AQgw9=+/-_ \n";
         char text[6], bytes[8], again[12];
-        size_t base = sizeof(some), n, total = 1, accepted = 0; /* with the NUL, which is no digit either */
+        size_t base = sizeof some, n, total = 1, accepted = 0; /* with the NUL, which is no digit either */
 
         (void)state;
         for (size_t len = 0; len <= 5; len++, total *= base)
@@ -262,7 +262,7 @@ static void base64_has_one_text_for_one_value(void **state)
                         for (size_t i = 0, left = code; i < len; i++, left /= base)
                                 text[i] = some[left % base];
                         for (int kind = BASE64_PADDED; kind <= BASE64_URL; kind++) {
-                                if (!base64_read(kind, (struct span){text, len}, bytes, sizeof(bytes), &n))
+                                if (!base64_read(kind, (struct span){text, len}, bytes, sizeof bytes, &n))
                                         continue;
                                 accepted++;
                                 assert_int_equal(base64_write(kind, bytes, n, again), len);
@@ -302,14 +302,14 @@ static void memory_grows_and_keeps_the_old_block_on_failure(void **state)
         size_t cap = 0;
 
         (void)state;
-        assert_int_equal(mem_grow((void **)&p, &cap, 3, sizeof(*p)), 0);
+        assert_int_equal(mem_grow((void **)&p, &cap, 3, sizeof *p), 0);
         assert_true(cap >= 3);
         p[2] = 99;
         mem_fail_after(0);
-        assert_int_equal(mem_grow((void **)&p, &cap, cap + 1, sizeof(*p)), -1);
+        assert_int_equal(mem_grow((void **)&p, &cap, cap + 1, sizeof *p), -1);
         assert_int_equal(p[2], 99);
-        assert_int_equal(mem_grow((void **)&p, &cap, SIZE_MAX / 2, sizeof(*p)), -1);
-        assert_int_equal(mem_grow((void **)&p, &cap, cap * 3, sizeof(*p)), 0);
+        assert_int_equal(mem_grow((void **)&p, &cap, SIZE_MAX / 2, sizeof *p), -1);
+        assert_int_equal(mem_grow((void **)&p, &cap, cap * 3, sizeof *p), 0);
         assert_int_equal(p[2], 99);
         mem_free(p);
         p = mem_calloc(SIZE_MAX / 2, 4);

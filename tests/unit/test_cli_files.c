@@ -25,7 +25,7 @@ static void run(const char *script) /* $R is the root */
         int status = -1;
         pid_t child;
 
-        snprintf(line, sizeof(line), "R=%s; %s", root, script);
+        snprintf(line, sizeof line, "R=%s; %s", root, script);
         assert_int_equal(posix_spawn(&child, "/bin/sh", NULL, NULL, argv, environ), 0);
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_int_equal(status, 0);
@@ -34,7 +34,7 @@ static void run(const char *script) /* $R is the root */
 static int setup(void **state)
 {
         (void)state;
-        snprintf(root, sizeof(root), "/tmp/test_cli.XXXXXX");
+        snprintf(root, sizeof root, "/tmp/test_cli.XXXXXX");
         if (!mkdtemp(root))
                 return -1;
         run("mkdir -p $R/in/b/deep $R/in/.hidden $R/other; for f in a.JPG b/z.jpg b/a.png b/deep/c.jpg .hidden/h.jpg "
@@ -59,7 +59,7 @@ static void assert_found(const char *path, struct walk_rules rules, const char *
         struct buf b;
         struct err e;
 
-        snprintf(full, sizeof(full), "%s%s", root, path);
+        snprintf(full, sizeof full, "%s%s", root, path);
         buf_init(&b, 8192);
         assert_int_equal(walk_init(&w, &e), 0);
         assert_int_equal(walk_add(&w, full, &rules, &e), 0);
@@ -99,7 +99,7 @@ static void test_links_out_of_the_folder_are_left_out_and_counted(void **state)
         char full[64];
 
         (void)state;
-        snprintf(full, sizeof(full), "%s/in", root);
+        snprintf(full, sizeof full, "%s/in", root);
         assert_int_equal(walk_init(&w, &e), 0);
         assert_int_equal(walk_add(&w, full, &(struct walk_rules){.recursive = true}, &e), 0);
         assert_int_equal(w.links, 3); /* leak.jpg, loop, dangling */
@@ -155,8 +155,8 @@ static void test_a_download_never_replaces_unless_told(void **state)
         struct err e;
 
         (void)state;
-        snprintf(folder, sizeof(folder), "%s/other", root);
-        snprintf(name, sizeof(name), "%s/new", folder);
+        snprintf(folder, sizeof folder, "%s/other", root);
+        snprintf(name, sizeof name, "%s/new", folder);
         assert_int_equal(save_open(&s, folder, &e), 0);
         put(&s, "one");
         assert_int_not_equal(access(name, F_OK), 0);
@@ -182,13 +182,13 @@ static void test_an_abandoned_download_leaves_nothing(void **state)
         struct err e;
 
         (void)state;
-        snprintf(folder, sizeof(folder), "%s/in/b/deep", root);
+        snprintf(folder, sizeof folder, "%s/in/b/deep", root);
         assert_int_equal(save_open(&s, folder, &e), 0);
         put(&s, "half");
         save_abandon(&s);
         save_abandon(&s);
         run("test \"$(ls -A $R/in/b/deep)\" = 'c.jpg'");
-        snprintf(folder, sizeof(folder), "%s/nosuch", root);
+        snprintf(folder, sizeof folder, "%s/nosuch", root);
         assert_int_equal(save_open(&s, folder, &e), -1);
         assert_int_equal(e.code, ERR_NOT_FOUND);
         save_abandon(&s);

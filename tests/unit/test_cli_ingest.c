@@ -41,11 +41,11 @@ static int setup(void **state)
         unsetenv("FILE_ALLOCATOR_URL");
         unsetenv("FILE_ALLOCATOR_KEY");
         unsetenv("API_KEY");
-        snprintf(root, sizeof(root), "/tmp/test_ingest.XXXXXX");
+        snprintf(root, sizeof root, "/tmp/test_ingest.XXXXXX");
         if (!mkdtemp(root) || chdir(root) != 0) /* no .env of anybody's is read */
                 return -1;
-        snprintf(one, sizeof(one), "%s/one.txt", root);
-        snprintf(two, sizeof(two), "%s/two.txt", root);
+        snprintf(one, sizeof one, "%s/one.txt", root);
+        snprintf(two, sizeof two, "%s/two.txt", root);
         write_file(one, "one");
         write_file(two, "two");
         return 0;

@@ -188,11 +188,11 @@ static void test_every_command_is_in_the_manual(void **state)
         assert_int_equal(file_read_all(PROJECT_DIR "/docs/cli.md", 1 << 20, &manual, &n, &e), 0);
         for (size_t i = 0; i < cli_syntax.ncommands; i++) {
                 char heading[64];
-                snprintf(heading, sizeof(heading), "`%s", cli_syntax.commands[i].name);
+                snprintf(heading, sizeof heading, "`%s", cli_syntax.commands[i].name);
                 if (!strstr(manual, heading))
                         fail_msg("docs/cli.md does not mention %s", cli_syntax.commands[i].name);
                 for (const struct cli_option *o = cli_syntax.commands[i].options; o->name; o++) {
-                        snprintf(heading, sizeof(heading), "`--%s", o->name);
+                        snprintf(heading, sizeof heading, "`--%s", o->name);
                         if (!strstr(manual, heading))
                                 fail_msg("docs/cli.md does not mention --%s", o->name);
                 }

@@ -23,7 +23,7 @@ static size_t made_count;
 static int set_up(void **state)
 {
         (void)state;
-        snprintf(dir, sizeof(dir), "/tmp/fa-test-config-XXXXXX");
+        snprintf(dir, sizeof dir, "/tmp/fa-test-config-XXXXXX");
         made_count = 0;
         return mkdtemp(dir) ? 0 : -1;
 }
@@ -42,7 +42,7 @@ static const char *put_file(const char *name, const char *text)
         struct err e;
         int fd;
 
-        snprintf(path, sizeof(made[0]), "%s/%s", dir, name);
+        snprintf(path, sizeof made[0], "%s/%s", dir, name);
         fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         assert_true(fd >= 0);
         assert_int_equal(fd_write_all(fd, text, strlen(text), &e), 0);
@@ -174,7 +174,7 @@ static void a_named_file_gives_the_value_less_one_newline(void **state)
         char variable[200];
 
         (void)state;
-        snprintf(variable, sizeof(variable), "API_KEY_FILE=%s", put_file("key", "s3cret \n\n"));
+        snprintf(variable, sizeof variable, "API_KEY_FILE=%s", put_file("key", "s3cret \n\n"));
         assert_int_equal(load(NULL, NULL, variable, NULL), -1); /* the second newline stays, and is refused */
         assert_null(strstr(error.msg, "s3cret"));
         put_file("key", "s3cret \n");
@@ -203,7 +203,7 @@ static void secret_files_serve_secrets_only(void **state)
         assert_string_equal(config.api_key, "from-env");
         config_done(&config);
         put_file("metrics_token", "m\n");
-        snprintf(variable, sizeof(variable), "CREDENTIALS_DIRECTORY=%s", dir);
+        snprintf(variable, sizeof variable, "CREDENTIALS_DIRECTORY=%s", dir);
         must_load(NULL, NULL, variable, NULL);
         assert_string_equal(config.metrics_token, "m");
         config_done(&config);
@@ -215,7 +215,7 @@ static void env_file_replaces_dotenv_and_must_exist(void **state)
         char variable[200];
 
         (void)state;
-        snprintf(variable, sizeof(variable), "ENV_FILE=%s", other);
+        snprintf(variable, sizeof variable, "ENV_FILE=%s", other);
         must_load(dotenv, NULL, variable, NULL);
         assert_int_equal(config.app_port, 8000);
         assert_string_equal(config.app_host, "::1");
@@ -395,8 +395,8 @@ static void show_masks_the_password_of_a_url(void **state)
                 char setting[96], line[96];
                 struct buf b;
 
-                snprintf(setting, sizeof(setting), "REDIS_URL=%s", cases[i].given);
-                snprintf(line, sizeof(line), "\nREDIS_URL=%s  # environment\n", cases[i].shown);
+                snprintf(setting, sizeof setting, "REDIS_URL=%s", cases[i].given);
+                snprintf(line, sizeof line, "\nREDIS_URL=%s  # environment\n", cases[i].shown);
                 buf_init(&b, 1 << 16);
                 must_load(NULL, NULL, setting, NULL);
                 assert_string_equal(config.redis_url, cases[i].given);
@@ -426,8 +426,8 @@ static void the_password_in_a_database_url_does_not_show(void **state)
         (void)state;
         buf_init(&b, 1 << 16);
         for (size_t i = 0; i < COUNT_OF(urls); i++) {
-                snprintf(flag, sizeof(flag), "DATABASE_URL=%s", urls[i][0]);
-                snprintf(line, sizeof(line), "\nDATABASE_URL=%s  # flag\n", urls[i][1]);
+                snprintf(flag, sizeof flag, "DATABASE_URL=%s", urls[i][0]);
+                snprintf(line, sizeof line, "\nDATABASE_URL=%s  # flag\n", urls[i][1]);
                 must_load(NULL, flag, NULL, NULL);
                 assert_string_equal(config.database_url, urls[i][0]);
                 assert_null(config.database_path);

@@ -196,7 +196,7 @@ static void test_a_file_that_cannot_be_read_is_told_apart_from_the_network(void 
 static void test_nobody_listening_is_unavailable(void **state)
 {
         struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t len = sizeof(a);
+        socklen_t len = sizeof a;
         int fd =
                 socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* bound but not listening: nobody else gets the port */
         struct httpc_response r;
@@ -204,9 +204,9 @@ static void test_nobody_listening_is_unavailable(void **state)
         char url[64];
 
         (void)state;
-        assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
         assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-        snprintf(url, sizeof(url), "http://127.0.0.1:%u/", ntohs(a.sin_port));
+        snprintf(url, sizeof url, "http://127.0.0.1:%u/", ntohs(a.sin_port));
         struct httpc_request q = {.url = url};
         assert_int_equal(httpc_do(client, &q, &r, &e), -1);
         assert_int_equal(e.code, ERR_UNAVAILABLE);
@@ -279,13 +279,13 @@ static void test_only_a_good_answer_reaches_the_descriptor(void **state)
                              &r, &e, NULL),
                          0);
         assert_string_equal(buf_str(&r.body), "gone");
-        assert_int_equal(pread(t.fd, got, sizeof(got), 0), 0);
+        assert_int_equal(pread(t.fd, got, sizeof got, 0), 0);
         httpc_response_done(&r);
         /* The limit holds for memory, not for the descriptor. */
         assert_int_equal(ask(OK("", "content"), (struct httpc_request){.out_fd = t.fd, .max_body = 2}, &r, &e, NULL),
                          0);
         assert_int_equal(r.body.n, 0);
-        assert_int_equal(pread(t.fd, got, sizeof(got), 0), 7);
+        assert_int_equal(pread(t.fd, got, sizeof got, 0), 7);
         assert_memory_equal(got, "content", 7);
         httpc_response_done(&r);
         temp_done(&t);
@@ -338,7 +338,7 @@ static void test_the_suggested_name_is_safe(void **state)
                 struct httpc_response r;
                 struct err e;
 
-                snprintf(answer, sizeof(answer), OK("Content-Disposition: %s\r\n", ""), cases[i].header);
+                snprintf(answer, sizeof answer, OK("Content-Disposition: %s\r\n", ""), cases[i].header);
                 assert_int_equal(ask(answer, (struct httpc_request){0}, &r, &e, NULL), 0);
                 assert_string_equal(r.filename, cases[i].name);
                 httpc_response_done(&r);
@@ -358,7 +358,7 @@ static void test_the_key_stays_behind_when_the_origin_changes(void **state)
 
         (void)state;
         fake_start(&second, second_answers, 1);
-        snprintf(redirect, sizeof(redirect), "HTTP/1.1 307 Go\r\nConnection: close\r\nLocation: %s\r\n\r\n",
+        snprintf(redirect, sizeof redirect, "HTTP/1.1 307 Go\r\nConnection: close\r\nLocation: %s\r\n\r\n",
                  url_of(&second, "/there", target));
         first_answers[1] = redirect;
         fake_start(&first, first_answers, 2);

@@ -50,13 +50,13 @@ static void read_request(int fd, struct buf *seen)
         bool continued = false;
 
         while (!complete(seen)) {
-                ssize_t got = read(fd, chunk, sizeof(chunk));
+                ssize_t got = read(fd, chunk, sizeof chunk);
                 if (got <= 0)
                         return;
                 buf_put(seen, chunk, (size_t)got);
                 if (!continued && strcasestr(buf_str(seen), "Expect: 100-continue")) {
                         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-                        continued = write(fd, go_on, sizeof(go_on) - 1) > 0;
+                        continued = write(fd, go_on, sizeof go_on - 1) > 0;
                 }
         }
 }
@@ -92,7 +92,7 @@ static void *serve(void *arg)
 static void fake_start(struct fake *f, const char *const *answers, size_t n)
 {
         struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t len = sizeof(a);
+        socklen_t len = sizeof a;
 
         *f = (struct fake){.nanswers = n};
         for (size_t i = 0; i < n; i++) {
@@ -101,7 +101,7 @@ static void fake_start(struct fake *f, const char *const *answers, size_t n)
         }
         assert_int_equal(pipe2(f->over, O_CLOEXEC), 0);
         f->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(bind(f->fd, (struct sockaddr *)&a, sizeof(a)), 0);
+        assert_int_equal(bind(f->fd, (struct sockaddr *)&a, sizeof a), 0);
         assert_int_equal(listen(f->fd, 8), 0);
         assert_int_equal(getsockname(f->fd, (struct sockaddr *)&a, &len), 0);
         f->port = ntohs(a.sin_port);

@@ -44,7 +44,7 @@ static void why(void)
         struct err e;
         char url[64];
 
-        snprintf(url, sizeof(url), "http://127.0.0.1:%u/", s3_peers.control);
+        snprintf(url, sizeof url, "http://127.0.0.1:%u/", s3_peers.control);
         if (httpc_do(client, &(struct httpc_request){.method = "GET", .url = url}, &r, &e) == 0)
                 fprintf(stderr, "%s\n", buf_str(&r.body));
         httpc_response_done(&r);
@@ -56,7 +56,7 @@ static unsigned ask(const char *path, struct httpc_request q, struct httpc_respo
         struct err e = {0};
         char url[512];
 
-        snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", s3_peers.strict, path);
+        snprintf(url, sizeof url, "http://127.0.0.1:%u%s", s3_peers.strict, path);
         q.url = url;
         q.sigv4 = &account;
         q.keep_headers = true;
@@ -118,12 +118,12 @@ static void names_and_queries_of_all_kinds_are_signed_right(void **state)
 
         (void)state;
         for (size_t i = 0; i < COUNT_OF(paths); i++) {
-                snprintf(path, sizeof(path), "/" S3_BUCKET "%s", paths[i]);
+                snprintf(path, sizeof path, "/" S3_BUCKET "%s", paths[i]);
                 must_answer(200, "PUT", path, "x");
                 must_answer(200, "GET", path, NULL);
         }
         for (size_t i = 0; i < COUNT_OF(queries); i++) {
-                snprintf(path, sizeof(path), "/" S3_BUCKET "/?%s", queries[i]);
+                snprintf(path, sizeof path, "/" S3_BUCKET "/?%s", queries[i]);
                 must_answer(200, "GET", path, NULL);
         }
 }
@@ -195,7 +195,7 @@ static void a_part_of_a_file_is_a_body_and_a_range_goes_to_a_file(void **state)
                              &r),
                          206);
         httpc_response_done(&r);
-        assert_int_equal(pread(out, got, sizeof(got), 0), 20);
+        assert_int_equal(pread(out, got, sizeof got, 0), 20);
         assert_memory_equal(got, bytes + 77 + 1999990, 20);
         close(in);
         close(out);

@@ -185,13 +185,13 @@ static void other_clients_displace_those_with_the_fullest_buckets(void **state)
         (void)state;
         assert_int_equal(allowed_of(l, "greedy", 200, 0), 100);
         for (int i = 0; i < 10000; i++) {
-                snprintf(name, sizeof(name), "ip:10.0.%d.%d", i / 256, i % 256);
+                snprintf(name, sizeof name, "ip:10.0.%d.%d", i / 256, i % 256);
                 assert_true(ask(l, name, 0, 0).allowed);
         }
         assert_int_equal(allowed_of(l, "greedy", 200, 0), 0);
         /* Seven more that owe more than anybody passing by: the table is all theirs, and still they are held. */
         for (int i = 0; i < 7; i++) {
-                snprintf(name, sizeof(name), "greedy %d", i);
+                snprintf(name, sizeof name, "greedy %d", i);
                 assert_int_equal(allowed_of(l, name, 200, 0), 100);
         }
         assert_int_equal(allowed_of(l, "greedy 3", 200, 0), 0);
@@ -211,7 +211,7 @@ static void the_table_has_room_for_many_clients(void **state)
         (void)state;
         for (int round = 0; round < 2; round++)
                 for (int i = 0; i < 10000; i++) {
-                        snprintf(name, sizeof(name), "key:%d", i);
+                        snprintf(name, sizeof name, "key:%d", i);
                         held += !ask(l, name, 0, 0).allowed;
                 }
         assert_in_range(held, 9900, 10000); /* a set may overflow by chance */
@@ -233,7 +233,7 @@ static enum limit_outcome ask_elsewhere(void *ctx, struct limit_charge *charges,
 
         (void)owed;
         x->asked++;
-        memcpy(x->bucket, charges[0].bucket, sizeof(x->bucket));
+        memcpy(x->bucket, charges[0].bucket, sizeof x->bucket);
         for (size_t i = 0; i < n && x->outcome != LIMIT_UNREACHABLE; i++)
                 charges[i].ahead = x->ahead;
         return x->outcome;
@@ -291,7 +291,7 @@ static void *hammer(void *arg)
 
         for (int i = 0; i < 2000; i++) {
                 char name[16];
-                snprintf(name, sizeof(name), "other %d", i % 100);
+                snprintf(name, sizeof name, "other %d", i % 100);
                 atomic_fetch_add(&c->ok, ask(c->l, "all", 0, 0).allowed);
                 ask(c->l, name, 0, 0);
         }

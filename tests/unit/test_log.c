@@ -33,7 +33,7 @@ static const char *capture_end(void)
 
         dup2(real_stderr, STDERR_FILENO);
         fd_close(&real_stderr);
-        n = pread(capture_fd, captured, sizeof(captured) - 1, 0);
+        n = pread(capture_fd, captured, sizeof captured - 1, 0);
         captured[n > 0 ? n : 0] = '\0';
         fd_close(&capture_fd);
         return captured;
@@ -115,7 +115,7 @@ static void a_long_line_is_cut_but_stays_json(void **state)
         struct json *doc;
 
         (void)state;
-        memset(big, '\x01', sizeof(big) - 1);
+        memset(big, '\x01', sizeof big - 1);
         for (size_t i = 0; i < COUNT_OF(fields); i++)
                 fields[i] = LOG_STR("field", big);
         log_init(LOG_INFO, LOG_JSON);
@@ -124,7 +124,7 @@ static void a_long_line_is_cut_but_stays_json(void **state)
         doc = only_line(capture_end());
         assert_true(json_span(json_get(doc, "message")).n > 100);
         json_free(doc);
-        for (size_t i = 0; i < sizeof(big) - 4; i += 3)
+        for (size_t i = 0; i < sizeof big - 4; i += 3)
                 memcpy(big + i, "€", 4);
         for (size_t i = 0; i < COUNT_OF(fields); i++)
                 fields[i] = (struct log_field){"abcdefghijklmnopqrst" + i, big, 0};

@@ -40,7 +40,7 @@ static bool has_line(const char *line)
 {
         char text[512];
 
-        snprintf(text, sizeof(text), "\n%s\n", line);
+        snprintf(text, sizeof text, "\n%s\n", line);
         return strstr(render(), text) != NULL;
 }
 
@@ -108,7 +108,7 @@ static void combinations_stop_at_two_thousand(void **state)
 
         (void)state;
         for (int i = 0; i < 2100; i++) {
-                snprintf(version, sizeof(version), "v%d", i);
+                snprintf(version, sizeof version, "v%d", i);
                 metrics_set(METRIC_BUILD_INFO, 1, version);
         }
         assert_true(metrics_get(METRIC_BUILD_INFO, "v1999") == 1);
@@ -121,7 +121,7 @@ static void *count_much(void *arg)
 
         (void)arg;
         for (int i = 0; i < 20000; i++) {
-                snprintf(status, sizeof(status), "%d", 200 + i % 50);
+                snprintf(status, sizeof status, "%d", 200 + i % 50);
                 metrics_add(METRIC_HTTP_REQUESTS, 1, "PUT", "/x", status);
                 metrics_observe(METRIC_HTTP_DURATION, 0.5, "PUT", "/x");
         }

@@ -48,7 +48,7 @@ static void owners_are_short_and_plain(void **state)
         char longest[OWNER_MAX + 1];
 
         (void)state;
-        memset(longest, 'a', sizeof(longest));
+        memset(longest, 'a', sizeof longest);
         assert_true(owner_valid(SPAN("ann.b_c@d-9")));
         assert_true(owner_valid((struct span){longest, OWNER_MAX}));
         assert_false(owner_valid((struct span){longest, OWNER_MAX + 1}));

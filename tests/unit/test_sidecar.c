@@ -35,7 +35,7 @@ static struct kept_asset rich(struct arena *a, unsigned dim)
         static struct task_error history[] = {{"decode", "corrupt", "bro\tken", {1700000000000001}, true}};
         static struct kept_dead dead = {3, 2, 1, history, 1};
         static struct kept_vector vector;
-        float *v = arena_array(a, dim + 1, sizeof(*v));
+        float *v = arena_array(a, dim + 1, sizeof *v);
 
         for (unsigned i = 0; i < dim; i++)
                 v[i] = (float)(i + 1) / 3 * (i % 2 ? -1 : 1);
@@ -247,13 +247,13 @@ struct world {
 
 static int set_up(void **state)
 {
-        struct world *w = calloc(1, sizeof(*w));
+        struct world *w = calloc(1, sizeof *w);
 
         assert_int_equal(metrics_init(), 0);
-        snprintf(w->dir, sizeof(w->dir), "/tmp/fa-sidecar-XXXXXX");
+        snprintf(w->dir, sizeof w->dir, "/tmp/fa-sidecar-XXXXXX");
         assert_non_null(mkdtemp(w->dir));
-        snprintf(w->url, sizeof(w->url), "sqlite://%s/catalog.db", w->dir);
-        snprintf(w->path, sizeof(w->path), "%s/storage", w->dir);
+        snprintf(w->url, sizeof w->url, "sqlite://%s/catalog.db", w->dir);
+        snprintf(w->path, sizeof w->path, "%s/storage", w->dir);
         w->a = arena_new(64 << 20);
         OK(catalog_open(&(struct catalog_opts){.url = w->url, .data_path = w->dir, .queue_max_depth = 1000}, &w->c,
                         &w->e));
@@ -452,7 +452,7 @@ static void a_rebuild_takes_each_sidecar_for_its_own(void **state)
 
         put_bytes(w);
         for (size_t i = 0; i < N; i++) {
-                snprintf(name, sizeof(name), "%zu.txt", i);
+                snprintf(name, sizeof name, "%zu.txt", i);
                 ids[i] = put(w, name);
         }
         lane_of_all = lane(w);
@@ -461,7 +461,7 @@ static void a_rebuild_takes_each_sidecar_for_its_own(void **state)
         for (size_t i = 3; i < N; i += 97, bad++)
                 OK(put_sidecar(w->s, storage_asset_sidecar(ids[i], name), SPAN("{}\n"), &w->e));
         catalog_close(w->c);
-        snprintf(url, sizeof(url), "sqlite://%s/again.db", w->dir);
+        snprintf(url, sizeof url, "sqlite://%s/again.db", w->dir);
         OK(catalog_open(&(struct catalog_opts){.url = url, .data_path = w->dir, .queue_max_depth = 1000}, &w->c,
                         &w->e));
         OK(rebuild_run(&(struct rebuild_opts){.catalog = w->c, .storage = w->s, .bad = complaint, .ctx = &complaints},
@@ -472,7 +472,7 @@ static void a_rebuild_takes_each_sidecar_for_its_own(void **state)
         for (size_t i = 0; i < N; i++) {
                 struct asset x;
                 int rc = catalog_asset_get(w->c, ids[i], NULL, w->a, &x, &w->e);
-                snprintf(name, sizeof(name), "%zu.txt", i);
+                snprintf(name, sizeof name, "%zu.txt", i);
                 assert_int_equal(rc, i % 97 == 3 ? -1 : 0);
                 if (rc == 0)
                         assert_string_equal(x.filename, name);

@@ -84,11 +84,11 @@ static inline int set_up(void **state)
         struct err e = {0};
 
         (void)state;
-        memset(&w, 0, sizeof(w));
-        snprintf(w.dir, sizeof(w.dir), "worker-XXXXXX");
+        memset(&w, 0, sizeof w);
+        snprintf(w.dir, sizeof w.dir, "worker-XXXXXX");
         assert_non_null(mkdtemp(w.dir));
         assert_non_null(realpath(w.dir, abs));
-        snprintf(w.url, sizeof(w.url), "sqlite://%s/catalog.db", abs);
+        snprintf(w.url, sizeof w.url, "sqlite://%s/catalog.db", abs);
         must(catalog_open(
                      &(struct catalog_opts){
                              .url = w.url, .data_path = abs, .idempotency_ttl = dur_s(60), .queue_max_depth = 10000},
@@ -136,13 +136,13 @@ static inline void ingest_type(unsigned n, enum job_type type)
 
         for (unsigned i = 0; i < n; i++) {
                 uint64_t content = random_u64();
-                snprintf(names[i], sizeof(names[i]), "%u", i);
+                snprintf(names[i], sizeof names[i], "%u", i);
                 assets[i] = (struct new_asset){.id = id_new(),
                                                .kind = KIND_MEDIA,
                                                .type = type,
                                                .filename = names[i],
                                                .content_type = "image/jpeg",
-                                               .sha256 = sha256_of(&content, sizeof(content)),
+                                               .sha256 = sha256_of(&content, sizeof content),
                                                .size = 100,
                                                .has_task = true};
         }
