@@ -28,7 +28,7 @@ static void see(void *ctx, const struct migration_progress *p)
         v->reports += p->phase == MIGRATION_RUNS || p->phase == MIGRATION_WAITS;
         v->version = p->version;
         v->elapsed = p->elapsed;
-        snprintf(v->what, sizeof(v->what), "%s", p->what);
+        snprintf(v->what, sizeof v->what, "%s", p->what);
         assert_true(p->phase == MIGRATION_WAITS || (p->nth >= 1 && p->nth <= p->of));
 }
 
@@ -60,7 +60,7 @@ static void make_old(struct fix *f)
 
 static int old_setup(void **state)
 {
-        struct fix *f = mem_calloc(1, sizeof(*f));
+        struct fix *f = mem_calloc(1, sizeof *f);
 
         assert_non_null(f);
         assert_int_equal(metrics_init(), 0);
@@ -74,12 +74,12 @@ static void put_objects(struct fix *f, unsigned n)
         char sql[256];
 
 #ifdef SUITE_POSTGRES
-        snprintf(sql, sizeof(sql),
+        snprintf(sql, sizeof sql,
                  "INSERT INTO object (sha256, size, created) SELECT sha256(i::text::bytea), 1, i FROM "
                  "generate_series(1, %u) i",
                  n);
 #else
-        snprintf(sql, sizeof(sql),
+        snprintf(sql, sizeof sql,
                  "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT %u) INSERT INTO "
                  "object (sha256, size, created) SELECT randomblob(32), 1, x FROM c",
                  n);
@@ -170,7 +170,7 @@ static void *hold(struct fix *f, const char *sql)
         char url[512];
         PGconn *h;
 
-        pgtest_url(url, sizeof(url), "fa", pgtest_database(f->url));
+        pgtest_url(url, sizeof url, "fa", pgtest_database(f->url));
         h = PQconnectdb(url);
         PQclear(PQexec(h, sql));
         assert_int_equal(PQstatus(h), CONNECTION_OK);
