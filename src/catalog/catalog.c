@@ -50,60 +50,32 @@ int catalog_migration_plan(const struct catalog_opts *opts, struct arena *a, str
 void catalog_close(struct catalog *c)
 {
         if (c)
-                c->engine->close(c);
-}
-
-const char *job_status_name(enum job_status s)
-{
-        static const char *const names[JOBS_STATUS_COUNT] = {"queued", "processing", "done", "failed", "partial"};
-
-        assert((unsigned)s < COUNT_OF(names));
-        return names[s];
-}
-
-bool error_named_input(const char *name)
-{
-        static const enum err_code input[] = {ERR_INVALID, ERR_UNSUPPORTED, ERR_CORRUPT, ERR_TOO_LARGE};
-
-        for (size_t i = 0; i < COUNT_OF(input); i++)
-                if (strcmp(name, err_name(input[i])) == 0)
-                        return true;
-        return false;
-}
-
-const char *or_empty(const char *s)
-{
-        return s ? s : "";
-}
-
-struct db *batch_begin(struct catalog *c, unsigned limit, size_t elem, struct arena *a, void *out, size_t *n,
-                       struct err *e)
-{
-        void *rows = arena_array(a, limit + (size_t)1, elem);
-
-        *n = 0;
-        memcpy(out, &rows, sizeof(rows));
-        if (!rows) {
-                err_oom(e);
-                return NULL;
-        }
-        return read_begin(c, e);
+                c->search->close(c);
 }
 
 int catalog_room(struct catalog *c, struct err *e)
 {
-        return c->min_free > 0 && c->engine->room ? c->engine->room(c, e) : 0;
+        return database_room(c->database, e);
 }
 
 void catalog_state(struct catalog *c, struct catalog_state *out)
 {
         struct mono began = mono_now();
         struct err e = {0};
+        struct database_state d;
         struct db *db;
         int64_t one;
 
-        *out = (struct catalog_state){0};
-        c->engine->state(c, out);
+        database_state(c->database, &d);
+        *out = (struct catalog_state){.engine = c->search->name,
+                                      .pool_size = d.pool_size,
+                                      .overflow = d.overflow,
+                                      .max = d.max,
+                                      .in_use = d.in_use,
+                                      .idle = d.idle,
+                                      .waiting = d.waiting};
+        if (c->search->note)
+                c->search->note(c, out->note, sizeof(out->note));
         db = read_begin(c, &e);
         if (db) {
                 out->ok = db_int(db, &e, &one, "SELECT max(version) FROM schema_version", "") > 0;

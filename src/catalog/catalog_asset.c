@@ -358,7 +358,7 @@ static int tasks_drop(struct tx *tx, int64_t asset, struct err *e)
                     0 ||
             db_run(tx->db, e, "DELETE FROM task WHERE asset = ?", "l", asset) < 0)
                 return -1;
-        tx->waiting -= waiting;
+        tx_waiting(tx, -waiting);
         return 0;
 }
 

@@ -2,13 +2,11 @@
 /*
  * The small changes all topics are made of: an asset's status, a task's state,
  * counters, tags, history. Each fact has one function that changes it, and that
- * function keeps everything derived from the fact in step. Counts are gathered
- * over the transaction and written at its end.
+ * function keeps everything derived from the fact in step.
  */
 #include "catalog/catalog_rules.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define STATUS_TRASH ASSET_STATUS_COUNT /* in the counters */
 
@@ -60,112 +58,6 @@ int row_load(struct tx *tx, int64_t n, struct row *out, struct err *e)
         struct rows *s = db_query(tx->db, e, LOCKING(tx->db, ROW_COLUMNS "WHERE n = ?", "FOR NO KEY UPDATE"), "l", n);
 
         return s ? row_read(tx, s, out, e) : -1;
-}
-
-/* ---- counting -------------------------------------------------------------------- */
-
-int counter_add(struct tx *tx, const char *owner, int kind, int status, int64_t n, int64_t bytes, struct err *e)
-{
-        struct counter_delta *d = tx->deltas;
-
-        for (size_t i = 0; i < tx->ndeltas; i++, d++)
-                if (d->kind == kind && d->status == status && strcmp(d->owner, owner) == 0) {
-                        d->n += n;
-                        d->bytes += bytes;
-                        return 0;
-                }
-        if (mem_grow((void **)&tx->deltas, &tx->deltas_cap, tx->ndeltas + 1, sizeof(*tx->deltas)) < 0)
-                return err_oom(e);
-        d = &tx->deltas[tx->ndeltas++];
-        *d = (struct counter_delta){.kind = kind, .status = status, .n = n, .bytes = bytes};
-        snprintf(d->owner, sizeof(d->owner), "%s", owner);
-        return 0;
-}
-
-int job_count(struct tx *tx, int64_t job, enum asset_status status, int delta, struct err *e)
-{
-        for (size_t i = 0; i < tx->njobs; i++)
-                if (tx->jobs[i].job == job) {
-                        tx->jobs[i].by[status] += delta;
-                        return 0;
-                }
-        if (mem_grow((void **)&tx->jobs, &tx->jobs_cap, tx->njobs + 1, sizeof(*tx->jobs)) < 0)
-                return err_oom(e);
-        tx->jobs[tx->njobs] = (struct job_delta){.job = job};
-        tx->jobs[tx->njobs++].by[status] = delta;
-        return 0;
-}
-
-/* The numbers are enum job_status: queued 0, processing 1, done 2, failed 3, partial 4. */
-static int job_flush(struct tx *tx, const struct job_delta *p, struct err *e)
-{
-        if (db_run(tx->db, e,
-                   "UPDATE job SET queued = queued + ?, processing = processing + ?, done = done + ?, failed = failed "
-                   "+ ? WHERE n = ?",
-                   "lllll", p->by[ASSET_QUEUED], p->by[ASSET_PROCESSING], p->by[ASSET_DONE], p->by[ASSET_FAILED],
-                   p->job) < 0)
-                return -1;
-        return db_run(
-                tx->db, e,
-                "UPDATE job SET updated = ?1, "
-                "completed = CASE WHEN queued + processing > 0 THEN 0 WHEN completed > 0 THEN completed ELSE ?1 END, "
-                "status = CASE WHEN queued > 0 AND processing + done + failed = 0 THEN 0 "
-                "WHEN queued + processing > 0 THEN 1 WHEN failed = 0 THEN 2 WHEN done = 0 THEN 3 ELSE 4 END "
-                "WHERE n = ?2",
-                "ll", tx->now.us, p->job);
-}
-
-static int by_job(const void *a, const void *b)
-{
-        int64_t x = ((const struct job_delta *)a)->job, y = ((const struct job_delta *)b)->job;
-
-        return (x > y) - (x < y);
-}
-
-static int by_counter(const void *a, const void *b)
-{
-        const struct counter_delta *x = a, *y = b;
-
-        if (x->kind != y->kind)
-                return x->kind < y->kind ? -1 : 1;
-        if (x->status != y->status)
-                return x->status < y->status ? -1 : 1;
-        return strcmp(x->owner, y->owner);
-}
-
-/*
- * A fact has one row in SQLite and one a shard in PostgreSQL, where only the sum
- * means something. SQLite checks that none is negative before it looks for a
- * conflict, and PostgreSQL's own row may be.
- */
-static int counter_flush(struct tx *tx, const struct counter_delta *d, struct err *e)
-{
-        return db_run(tx->db, e,
-                      SQL(tx->db,
-                          "INSERT INTO counter (owner, kind, status, count, bytes) VALUES (?1, ?2, ?3, max(?5, 0), "
-                          "max(?6, 0)) ON CONFLICT (owner, kind, status) DO UPDATE SET count = count + ?5, "
-                          "bytes = bytes + ?6",
-                          "INSERT INTO counter (owner, kind, status, shard, count, bytes) VALUES (?1, ?2, ?3, ?4, ?5, "
-                          "?6) ON CONFLICT (owner, kind, status, shard) DO UPDATE SET count = counter.count + ?5, "
-                          "bytes = counter.bytes + ?6"),
-                      "tiiill", d->owner, d->kind, d->status, (int)tx->db->shard, d->n, d->bytes);
-}
-
-/* Rows that everybody writes come last and in one order: nobody waits for long, and never in a circle. */
-int count_flush(struct tx *tx, struct err *e)
-{
-        if (tx->njobs)
-                qsort(tx->jobs, tx->njobs, sizeof(*tx->jobs), by_job);
-        if (tx->ndeltas)
-                qsort(tx->deltas, tx->ndeltas, sizeof(*tx->deltas), by_counter);
-        for (size_t i = 0; i < tx->njobs; i++)
-                if (job_flush(tx, &tx->jobs[i], e) < 0)
-                        return -1;
-        for (size_t i = 0; i < tx->ndeltas; i++)
-                if ((tx->deltas[i].n || tx->deltas[i].bytes) && counter_flush(tx, &tx->deltas[i], e) < 0)
-                        return -1;
-        tx->njobs = tx->ndeltas = 0;
-        return 0;
 }
 
 /* ---- assets and tasks --------------------------------------------------------------- */
@@ -228,7 +120,7 @@ int task_move(struct tx *tx, int64_t task, enum task_state from, enum task_state
             0)
                 return -1;
         assert(db_changes(tx->db) == 1); /* callers have read the state in this transaction */
-        tx->waiting += (int)waits(to) - (int)waits(from);
+        tx_waiting(tx, (int)waits(to) - (int)waits(from));
         return 0;
 }
 
@@ -239,7 +131,7 @@ int task_add(struct tx *tx, int64_t asset, enum job_type type, struct err *e)
         if (db_run(tx->db, e, "INSERT INTO task (id, asset, type, state, run_after) VALUES (?, ?, ?, 0, ?)", "ulil",
                    &id, asset, (int)type, tx->now.us) < 0)
                 return -1;
-        tx->waiting++;
+        tx_waiting(tx, 1);
         return 0;
 }
 

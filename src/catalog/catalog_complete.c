@@ -91,8 +91,11 @@ static int probe_band(struct tx *tx, struct near_list *l, const char *owner, int
 
 static int near_find(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, struct err *e)
 {
-        struct near_list l = {
-                .self = r->n, .phash = phash, .below = tx->c->phash_distance, .trashed = trashed, .object = &r->sha256};
+        struct near_list l = {.self = r->n,
+                              .phash = phash,
+                              .below = catalog_of(tx)->phash_distance,
+                              .trashed = trashed,
+                              .object = &r->sha256};
         unsigned radius = (l.below - 1) / 4;
 
         if (radius > PHASH_RADIUS)
@@ -114,7 +117,7 @@ int near_again(struct tx *tx, const struct row *r, struct err *e)
         int64_t phash = 0;
         int rc = db_int(tx->db, e, &phash, "SELECT phash FROM asset WHERE n = ?", "l", r->n);
 
-        return rc > 0 && tx->c->phash_distance ? near_find(tx, r, (uint64_t)phash, false, e) : rc;
+        return rc > 0 && catalog_of(tx)->phash_distance ? near_find(tx, r, (uint64_t)phash, false, e) : rc;
 }
 
 int phash_put(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, struct err *e)
@@ -129,7 +132,7 @@ int phash_put(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, 
                            "INSERT INTO phash_band (owner, band, value, asset, phash) VALUES (?, ?, ?, ?, ?)", "tiill",
                            r->owner, band, (int)(phash >> (16 * band) & 0xFFFF), r->n, (int64_t)phash) < 0)
                         return -1;
-        return tx->c->phash_distance && (trashed || !r->trashed) ? near_find(tx, r, phash, trashed, e) : 0;
+        return catalog_of(tx)->phash_distance && (trashed || !r->trashed) ? near_find(tx, r, phash, trashed, e) : 0;
 }
 
 /* ---- results of steps ------------------------------------------------------------------------ */

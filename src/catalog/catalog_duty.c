@@ -56,9 +56,9 @@ int catalog_duty_done(struct catalog *c, const char *duty, const char *holder, s
 /* ---- placing ---------------------------------------------------------------------------- */
 
 /* With SQLite nobody places but this process, which takes turns by itself. */
-static bool shared(const struct engine *engine)
+static bool shared(const struct catalog *c)
 {
-        return engine->dialect != DIALECT_SQLITE;
+        return c->dialect != DIALECT_SQLITE;
 }
 
 int catalog_placing_version(struct catalog *c, const char *owner, uint64_t *out, struct err *e)
@@ -69,7 +69,7 @@ int catalog_placing_version(struct catalog *c, const char *owner, uint64_t *out,
         int rc;
 
         *out = 0;
-        if (!shared(c->engine))
+        if (!shared(c))
                 return 0;
         db = read_begin(c, e);
         if (!db)
@@ -84,7 +84,7 @@ int placing_check(struct tx *tx, const char *owner, const struct placement *p, s
 {
         int64_t version;
 
-        if (!shared(tx->c->engine) || (p->kind != PLACE_FOUND && !(p->kind == PLACE_UNSORTED && p->seen)))
+        if (!shared(catalog_of(tx)) || (p->kind != PLACE_FOUND && !(p->kind == PLACE_UNSORTED && p->seen)))
                 return 0;
         if (db_int(tx->db, e, &version,
                    "INSERT INTO placed (owner, version) VALUES (?, 1) ON CONFLICT (owner) DO UPDATE SET "

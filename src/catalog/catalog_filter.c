@@ -1,95 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Statements made of parts: asset filters. Text comes from literals only, all
- * values are bound. The trash condition comes first and literally, because the
- * partial indexes are chosen by it.
+ * Asset filters as conditions. The trash condition comes first and literally,
+ * because the partial indexes are chosen by it.
  */
 #include "catalog/catalog_rules.h"
 
 #define TAGS_MAX 16
 
-void sql_init(struct sql *q, struct db *db, struct arena *a)
-{
-        *q = (struct sql){.db = db, .arena = a};
-        buf_init(&q->text, SQL_MAX);
-}
+/* ---- names ------------------------------------------------------------------------------ */
 
-void sql_done(struct sql *q)
+static char *fts_phrase(struct arena *a, const char *fold)
 {
-        buf_done(&q->text);
-}
+        size_t len = strlen(fold), n = 0;
+        char *out = arena_alloc(a, len * 2 + 3);
 
-void sql_put(struct sql *q, const char *text)
-{
-        buf_puts(&q->text, text);
-}
-
-static void put(struct sql *q, const char *text, struct bind b)
-{
-        sql_put(q, text);
-        if (q->n == BINDS_MAX)
-                q->failed = true;
-        else
-                q->binds[q->n++] = b;
-}
-
-void sql_int(struct sql *q, const char *text, int64_t v)
-{
-        put(q, text, (struct bind){.type = 'l', .l = v});
-}
-
-void sql_text(struct sql *q, const char *text, const char *v)
-{
-        put(q, text, (struct bind){.type = 't', .p = v});
-}
-
-void sql_id(struct sql *q, const char *text, const struct id *v)
-{
-        put(q, text, (struct bind){.type = 'u', .p = v});
-}
-
-void sql_sha(struct sql *q, const char *text, const struct sha256 *v)
-{
-        put(q, text, (struct bind){.type = 'h', .p = v});
-}
-
-void sql_vector(struct sql *q, const char *text, const float *v, size_t dim)
-{
-        put(q, text, (struct bind){.type = 'f', .p = v, .l = (int64_t)dim});
-}
-
-struct rows *sql_run(struct sql *q, struct err *e)
-{
-        if (!q->failed && !buf_failed(&q->text))
-                return q->db->engine->query_binds(q->db, buf_str(&q->text), q->binds, q->n, e);
-        /* A text that is far from its cap failed for want of memory. */
-        if (!q->failed && q->text.n < SQL_MAX / 2)
-                err_oom(e);
-        else
-                err_set(e, ERR_INVALID, "filter: too many conditions");
-        return NULL;
-}
-
-void sql_set(struct sql *q, const char *column, uint32_t bits)
-{
-        bool first = true;
-
-        buf_printf(&q->text, " AND %s IN (", column);
-        for (int i = 0; i < 32; i++) {
-                if (!(bits & 1U << i))
-                        continue;
-                buf_printf(&q->text, first ? "%d" : ",%d", i);
-                first = false;
+        if (!out)
+                return NULL;
+        out[n++] = '"';
+        for (size_t i = 0; i < len; i++) {
+                if (fold[i] == '"')
+                        out[n++] = '"';
+                out[n++] = fold[i];
         }
-        sql_put(q, ")");
+        out[n++] = '"';
+        out[n] = '\0';
+        return out;
 }
 
-static int put_name(struct sql *q, const char *name, struct err *e)
+/* SQLite: from three characters on there are trigrams to look up; shorter names are compared one by one. */
+static int name_by_trigrams(struct sql *q, const char *fold, enum name_way way, struct err *e)
+{
+        char *phrase;
+
+        if (way == NAMES_SCANNED || text_chars(fold) < 3) {
+                sql_text(q, " AND instr(a.name_fold, ?) > 0", fold);
+                return 0;
+        }
+        phrase = fts_phrase(q->arena, fold);
+        if (!phrase)
+                return err_oom(e);
+        sql_text(q, " AND a.n IN (SELECT rowid FROM name_fts WHERE name_fts MATCH ?)", phrase);
+        return 0;
+}
+
+/* PostgreSQL: a substring as a LIKE pattern, which a trigram index can answer where there is one. */
+static int name_by_pattern(struct sql *q, const char *fold, struct err *e)
+{
+        char *like = arena_alloc(q->arena, strlen(fold) * 2 + 3);
+        size_t n = 0;
+
+        if (!like)
+                return err_oom(e);
+        like[n++] = '%';
+        for (const char *p = fold; *p; p++) {
+                if (strchr("%_\\", *p))
+                        like[n++] = '\\';
+                like[n++] = *p;
+        }
+        like[n++] = '%';
+        like[n] = '\0';
+        sql_text(q, " AND a.name_fold LIKE ?", like);
+        return 0;
+}
+
+static int put_name(struct sql *q, const char *name, enum name_way way, struct err *e)
 {
         char *fold = text_fold(q->arena, name);
 
-        return fold ? q->db->engine->name_filter(q, fold, e) : err_oom(e);
+        if (!fold)
+                return err_oom(e);
+        return q->db->dialect == DIALECT_SQLITE ? name_by_trigrams(q, fold, way, e) : name_by_pattern(q, fold, e);
 }
+
+/* ---- filters ------------------------------------------------------------------------------ */
 
 static int put_content_type(struct sql *q, const char *type, struct err *e)
 {
@@ -123,7 +106,7 @@ static int put_tags(struct sql *q, const struct asset_filter *f, struct err *e)
         return 0;
 }
 
-int sql_filter(struct sql *q, const struct asset_filter *f, struct err *e)
+int sql_filter_names(struct sql *q, const struct asset_filter *f, enum name_way way, struct err *e)
 {
         sql_put(q, f->trashed ? " WHERE a.trashed > 0" : " WHERE a.trashed = 0");
         if (f->owner)
@@ -144,13 +127,34 @@ int sql_filter(struct sql *q, const struct asset_filter *f, struct err *e)
                 sql_int(q, " AND a.created < ?", f->before.us);
         if (f->content_type && put_content_type(q, f->content_type, e) < 0)
                 return -1;
-        if (f->name && *f->name && put_name(q, f->name, e) < 0)
+        if (f->name && *f->name && put_name(q, f->name, way, e) < 0)
                 return -1;
         return put_tags(q, f, e);
+}
+
+int sql_filter(struct sql *q, const struct asset_filter *f, struct err *e)
+{
+        return sql_filter_names(q, f, NAMES_INDEXED, e);
 }
 
 bool filter_needs_asset(const struct asset_filter *f)
 {
         return f->statuses || f->ntags || f->content_type || f->sha256 || (f->name && *f->name) || f->after.us ||
                f->before.us;
+}
+
+uint64_t filter_shape(const struct asset_filter *f)
+{
+        uint64_t h = shape_str(0, f->owner);
+
+        h = shape_int(h, f->kinds);
+        h = shape_int(h, f->statuses);
+        h = f->cluster_id ? shape_bytes(h, f->cluster_id->b, sizeof(f->cluster_id->b)) : shape_int(h, 0);
+        for (size_t i = 0; i < f->ntags; i++)
+                h = shape_str(h, f->tags[i]);
+        h = shape_str(shape_int(h, (int64_t)f->ntags), f->content_type);
+        h = f->sha256 ? shape_bytes(h, f->sha256->b, sizeof(f->sha256->b)) : shape_int(h, 0);
+        h = shape_str(h, f->name);
+        h = shape_int(shape_int(h, f->after.us), f->before.us);
+        return shape_int(h, f->trashed);
 }

@@ -12,10 +12,10 @@
         "x.n DESC LIMIT 1), c.version, c.created, c.updated, c.n, c.name_fold FROM cluster c "
 
 static const struct order orders[] = {
-        [CLUSTERS_BY_NAME] = {"c.name_fold", 14, true, false},
-        [CLUSTERS_BY_COUNT] = {"c.count", 8, false, true},
-        [CLUSTERS_BY_UPDATED] = {"c.updated", 12, false, true},
-        [CLUSTERS_BY_CREATED] = {"c.created", 11, false, true},
+        [CLUSTERS_BY_NAME] = {"c.name_fold", 14, text_fold, false},
+        [CLUSTERS_BY_COUNT] = {"c.count", 8, NULL, true},
+        [CLUSTERS_BY_UPDATED] = {"c.updated", 12, NULL, true},
+        [CLUSTERS_BY_CREATED] = {"c.created", 11, NULL, true},
 };
 
 static int cluster_read(struct db *db, struct rows *s, struct arena *a, void *at, struct err *e)
@@ -156,7 +156,7 @@ int catalog_cluster_snapshot(struct catalog *c, const char *model_id, const char
         *out = NULL;
         *prototypes = NULL;
         *n = 0;
-        if (c->engine->model(c, model_id, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
+        if (c->search->model(c, model_id, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
                 return -1;
         s = db_query(
                 db, e,

@@ -86,7 +86,7 @@ static int remember(struct tx *tx, const struct new_job *job, const struct job_r
                       "hash = excluded.hash, job = excluded.job, created = excluded.created, "
                       "expires = excluded.expires, assets = excluded.assets, duplicates = excluded.duplicates",
                       "ttthullbb", job->owner, scope_of(job), job->idempotency_key, &job->content_hash, &job->id,
-                      r->created.us, wall_add(tx->now, tx->c->idempotency_ttl).us, r->assets,
+                      r->created.us, wall_add(tx->now, catalog_of(tx)->idempotency_ttl).us, r->assets,
                       r->nassets * sizeof(*r->assets), r->duplicates, r->nduplicates * sizeof(*r->duplicates));
 }
 
@@ -112,7 +112,7 @@ static int add_folder(struct tx *tx, const struct new_job *job, struct id *out, 
 {
         struct folder f = {.id = id_new(),
                            .status = CLUSTER_ACTIVE,
-                           .threshold = tx->c->folder_threshold,
+                           .threshold = catalog_of(tx)->folder_threshold,
                            .touched = true,
                            .named = true};
         int rc = folder_find_name(tx, job->owner, job->folder, out, e);
@@ -196,14 +196,14 @@ static int add_asset(struct tx *tx, const struct ingest_args *g, size_t i, int64
 
 static int queue_check(struct tx *tx, const struct new_job *job, struct err *e)
 {
-        int64_t max = (int64_t)tx->c->queue_max_depth, waiting = 0;
+        int64_t max = (int64_t)catalog_of(tx)->queue_max_depth, waiting = 0;
         bool tasks = false;
 
         for (size_t i = 0; i < job->nassets; i++)
                 tasks |= job->assets[i].has_task;
         if (!tasks || !max)
                 return 0;
-        if (tx->db->engine->waiting(tx, &waiting, e) < 0)
+        if (catalog_of(tx)->search->waiting(tx, &waiting, e) < 0)
                 return -1;
         return waiting < max ? 0 : err_set(e, ERR_BUSY, "the queue is full: %lld tasks wait", (long long)waiting);
 }

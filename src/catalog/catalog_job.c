@@ -9,6 +9,14 @@
         "SELECT j.id, j.owner, j.status, j.queued, j.processing, j.done, j.failed, j.created, j.updated, "             \
         "j.completed, j.n FROM job j "
 
+const char *job_status_name(enum job_status s)
+{
+        static const char *const names[JOBS_STATUS_COUNT] = {"queued", "processing", "done", "failed", "partial"};
+
+        assert((unsigned)s < COUNT_OF(names));
+        return names[s];
+}
+
 static int job_read(struct db *db, struct rows *s, struct arena *a, void *at, struct err *e)
 {
         struct job_view *out = at;

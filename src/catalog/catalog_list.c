@@ -6,9 +6,9 @@
 
 static const struct list assets = {.read = asset_read, .size = sizeof(struct asset), .n = "a.n", .n_column = 0};
 static const struct order orders[] = {
-        [SORT_CREATED_DESC] = {"a.created", 15, false, true}, [SORT_CREATED_ASC] = {"a.created", 15, false, false},
-        [SORT_NAME_ASC] = {"a.name_fold", 9, true, false},    [SORT_NAME_DESC] = {"a.name_fold", 9, true, true},
-        [SORT_SIZE_DESC] = {"a.size", 14, false, true},       [SORT_SIZE_ASC] = {"a.size", 14, false, false},
+        [SORT_CREATED_DESC] = {"a.created", 15, NULL, true},    [SORT_CREATED_ASC] = {"a.created", 15, NULL, false},
+        [SORT_NAME_ASC] = {"a.name_fold", 9, text_fold, false}, [SORT_NAME_DESC] = {"a.name_fold", 9, text_fold, true},
+        [SORT_SIZE_DESC] = {"a.size", 14, NULL, true},          [SORT_SIZE_ASC] = {"a.size", 14, NULL, false},
 };
 
 static bool counters_do(const struct asset_filter *f)
@@ -61,9 +61,8 @@ static int list(struct db *db, const struct asset_filter *f, const struct page *
         int rc = -1;
 
         sql_init(&q, db, a);
-        q.scan_names = out->total > MANY;
         sql_put(&q, ASSET_SELECT);
-        if (sql_filter(&q, f, e) == 0)
+        if (sql_filter_names(&q, f, out->total > MANY ? NAMES_SCANNED : NAMES_INDEXED, e) == 0)
                 rc = page_read(p, &q, &out->assets, &out->n, &out->next, e);
         sql_done(&q);
         return rc;

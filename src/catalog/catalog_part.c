@@ -140,7 +140,7 @@ static int vector_put(struct tx *tx, const struct row *r, enum part_kind kind, i
         int64_t model;
 
         if (model_number(tx, v->model_id, v->dim, &model, e) || (summed && vector_leave(tx, r, part, model, e)) ||
-            tx->db->engine->vector_put(tx, r, kind, part, model, v->v, v->dim, e))
+            catalog_of(tx)->search->vector_put(tx, r, kind, part, model, v->v, v->dim, e))
                 return -1;
         return summed ? prototype_add(tx, r->cluster, model, v->v, v->dim, 1, 1, e) : 0;
 }

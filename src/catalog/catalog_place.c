@@ -136,7 +136,7 @@ int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *
                 return -1;
         if (count <= 0)
                 return db_run(tx->db, e, "DELETE FROM cluster_prototype WHERE n = ?", "l", n);
-        return tx->db->engine->prototype_put(tx, n, &cluster, model, count, sum, dim, e);
+        return catalog_of(tx)->search->prototype_put(tx, n, &cluster, model, count, sum, dim, e);
 }
 
 int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e)

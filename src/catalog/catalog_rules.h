@@ -7,41 +7,106 @@
 #ifndef FA_CATALOG_RULES_H
 #define FA_CATALOG_RULES_H
 
-#include "catalog/catalog_db.h"
+#include "catalog/catalog_migrate.h"
+#include "catalog/catalog_sidecar.h"
+#include "db/db_migrate.h"
+#include "db/db_page.h"
 #include "text/text.h"
 #include "vector/vector.h"
 
-/* ---- migrations (catalog_migrate.c, made from the SQL by cmake/embed_sql.cmake) ---- */
+struct row;
 
-struct catalog_migration {
-        int version; /* 0 ends the list */
-        const char *name, *what, *sql;
-        const char *count;  /* a query for the number of rows that it rewrites; NULL: none */
-        bool vectors, text; /* it leaves them to be made again */
-};
-extern const struct catalog_migration catalog_migrations_sqlite[], catalog_migrations_postgres[];
+#define MODEL_ID_MAX 256
+#define MODELS_MAX   8 /* in use at once */
 
-struct migration_run {                       /* how far it is */
-        const struct migration_watch *watch; /* NULL: nobody watches */
-        struct migration_progress at;
-        struct mono began, told;
-        bool stopped;
+struct catalog { /* first member of an engine's own */
+        struct database *database;
+        enum dialect dialect; /* its */
+        const struct search_engine *search;
+        struct dur idempotency_ttl;
+        unsigned phash_distance;
+        float folder_threshold;
+        uint64_t queue_max_depth;
+        struct sha256 cursor_secret; /* see db_cursor.c */
 };
-typedef int migration_apply_fn(struct db *db, const struct catalog_migration *m, struct migration_run *r,
-                               struct err *e);
-/* Applies what is newer than schema_version; refuses a catalog of a newer program. */
-int migrations_run(struct db *db, const struct catalog_migration *list, migration_apply_fn *apply,
-                   const struct migration_watch *watch, struct err *e) MUST_CHECK;
-/* Everything of *out but the engine. */
-int migrations_plan(struct db *db, const struct catalog_migration *list, struct arena *a, struct migration_plan *out,
-                    struct err *e) MUST_CHECK;
-void migration_begin(struct migration_run *r, const struct catalog_migration *m);
-void migration_wait(struct migration_run *r); /* for another program, from now on */
-void migration_tell(struct migration_run *r, enum migration_phase phase);
-/* An engine calls it while it waits or works, several times a second: reports when it is time to. true: stop. */
-bool migration_tick(struct migration_run *r);
-/* What became of it, into *e: why, or that it was stopped. -1. */
-int migration_failed(const struct migration_run *r, const struct err *why, struct err *e);
+
+/* ---- transactions (db.h) ----------------------------------------------------------- */
+
+static inline struct catalog *catalog_of(struct tx *tx)
+{
+        return tx->owner;
+}
+
+static inline struct db *read_begin(struct catalog *c, struct err *e)
+{
+        return database_read(c->database, e);
+}
+
+static inline void read_end(struct catalog *c, struct db *db, struct mono began)
+{
+        database_read_end(c->database, db, began);
+}
+
+static inline int write_do(struct catalog *c, enum lane lane, write_fn *fn, void *arg, struct err *e)
+{
+        return database_write(c->database, lane, fn, arg, e);
+}
+
+static inline struct db *batch_begin(struct catalog *c, unsigned limit, size_t elem, struct arena *a, void *out,
+                                     size_t *n, struct err *e)
+{
+        return database_batch(c->database, limit, elem, a, out, n, e);
+}
+
+/* ---- what an engine brings beside the database ---------------------------------------- */
+
+/* What a change means for whatever an engine searches by; it reads the truth of it again. */
+struct event {
+        enum { EVENT_VECTOR, EVENT_ROW, EVENT_FOLDER, EVENT_RELABEL } kind;
+        int64_t asset;         /* VECTOR (and row), ROW: its folder or whether it is in the trash */
+        struct id cluster, to; /* FOLDER: its prototype or lock; RELABEL: all members now in to (nil: unsorted) */
+};
+
+struct search_engine {
+        const char *name; /* "sqlite", "postgresql" */
+        void (*close)(struct catalog *c);
+        void (*note)(struct catalog *c, char *out, size_t max); /* what is wrong, or ""; NULL: nothing ever is */
+        /* Tasks ready or leased, for QUEUE_MAX_DEPTH. */
+        int (*waiting)(struct tx *tx, int64_t *n, struct err *e);
+
+        int (*event)(struct tx *tx, struct event ev, struct err *e);
+        /* The vector of one of the asset's parts, unit, in place of an older one. */
+        int (*vector_put)(struct tx *tx, const struct row *r, enum part_kind kind, int64_t part, int64_t model,
+                          const float *v, uint32_t dim, struct err *e);
+        /* The sum of (cluster, model); n 0: the first. */
+        int (*prototype_put)(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count,
+                             const float *sum, size_t dim, struct err *e);
+        /* What is searchable of the asset by words, as it is now; nothing if it is gone. */
+        int (*text_put)(struct db *db, int64_t asset, struct arena *a, struct err *e);
+
+        int (*use_model)(struct catalog *c, const char *id, int64_t model, uint32_t dim, struct err *e);
+        /* Of a model in use; ERR_UNAVAILABLE when it is none. */
+        int (*model)(struct catalog *c, const char *id, int64_t *model, uint32_t *dim, struct err *e);
+        __typeof__(catalog_warm) *warm;
+        __typeof__(catalog_vector_search) *vector_search;
+        __typeof__(catalog_prototype_search) *prototype_search;
+        int (*text_search)(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+                           struct text_match *out, size_t *n, struct err *e);
+        /* Before a read that finds assets by their words: none that is committed now will be missing.
+         * NULL: words are indexed with the asset. */
+        void (*words_settle)(struct catalog *c);
+};
+
+typedef int catalog_open_fn(const struct catalog_opts *opts, struct catalog **out, struct err *e);
+catalog_open_fn catalog_sqlite_open, catalog_postgres_open;
+__typeof__(catalog_migration_plan) catalog_sqlite_plan, catalog_postgres_plan;
+/* What the options say, and nothing open yet. (catalog_setup.c) */
+void catalog_init(struct catalog *c, enum dialect dialect, const struct search_engine *search,
+                  const struct catalog_opts *opts);
+/* The secret of cursors into c; after the migrations, which make it. */
+int cursor_secret_load(struct catalog *c, struct db *db, struct err *e) MUST_CHECK;
+
+extern const struct db_migration catalog_migrations_sqlite[], catalog_migrations_postgres[];
 
 struct copy_found { /* what a database says of a copy into it; all 0 when it is empty */
         bool begun, finished;
@@ -49,72 +114,25 @@ struct copy_found { /* what a database says of a copy into it; all 0 when it is 
         struct sha256 source;
 };
 
-/* ---- cursors ------------------------------------------------------------------ */
+/* ---- pages -------------------------------------------------------------------- */
 
-/* Where a page ended: the sort key of its last row (number or text) and the row's number. */
-struct cursor {
-        int64_t key, n;
-        const char *text; /* NULL: key is a number */
-};
-/* shape: a hash of filter and sort; the cursor of another shape is refused. NULL on OOM. */
-const char *cursor_write(struct arena *a, const struct sha256 *secret, uint64_t shape,
-                         const struct cursor *cur) MUST_CHECK;
-/* 1 filled, 0 there is none (NULL or ""), -1 ERR_INVALID. */
-int cursor_read(struct arena *a, const struct sha256 *secret, uint64_t shape, const char *s, struct cursor *out,
-                struct err *e) MUST_CHECK;
-/* The catalog's secret into c; after the migrations, which make it. */
-int cursor_secret_load(struct catalog *c, struct db *db, struct err *e) MUST_CHECK;
-/* FNV-1a over a value, for shapes. Start with h = 0. */
-uint64_t shape_bytes(uint64_t h, const void *p, size_t n);
-uint64_t shape_str(uint64_t h, const char *s); /* NULL differs from "" */
-uint64_t shape_int(uint64_t h, int64_t v);
 uint64_t filter_shape(const struct asset_filter *f);
+/* " WHERE …" over alias a of asset; always begins with the trash condition. (catalog_filter.c) */
+int sql_filter(struct sql *q, const struct asset_filter *f, struct err *e) MUST_CHECK;
+enum name_way { NAMES_INDEXED, NAMES_SCANNED /* one by one: most of them match */ };
+int sql_filter_names(struct sql *q, const struct asset_filter *f, enum name_way way, struct err *e) MUST_CHECK;
+/* Whether a filter asks for what only the asset's own row tells: neither owner, kind nor folder. */
+bool filter_needs_asset(const struct asset_filter *f);
 
-/* ---- pages (catalog_page.c) ------------------------------------------------------ */
-
-typedef int row_read_fn(struct db *db, struct rows *s, struct arena *a, void *out, struct err *e);
-struct list { /* what is listed */
-        row_read_fn *read;
-        size_t size;   /* of what read fills */
-        const char *n; /* the number's name, for the order, and its column, for the cursor */
-        int n_column;
-};
-struct order {
-        const char *key; /* the sort key's name, and its column; of a text the column may be the unfolded one */
-        int column;
-        bool text, down;
-};
-struct page {
-        const struct list *list;
-        struct order order;
-        unsigned limit;
-        uint64_t shape; /* of filter and sort */
-        const struct sha256 *secret;
-        struct cursor after;
-        bool later; /* not the first page: it begins after that */
-};
-/* Reads the cursor ("" or NULL: the first page) and looks at the limit. */
-int page_begin(struct page *p, struct catalog *c, const char *cursor, struct arena *a, struct err *e) MUST_CHECK;
-/* Runs q, a SELECT that ends in a condition, from the page's beginning: an array in the arena goes to *out. */
-int page_read(const struct page *p, struct sql *q, void *out, size_t *n, const char **next, struct err *e) MUST_CHECK;
+static inline int page_begin(struct page *p, struct catalog *c, const char *cursor, struct arena *a, struct err *e)
+{
+        return page_start(p, &c->cursor_secret, cursor, a, e);
+}
 
 /* ---- text ----------------------------------------------------------------------- */
 
-/* Brings what is searched by words up to date with the assets marked by tx_text. (catalog_search.c) */
-int text_flush(struct tx *tx, struct err *e) MUST_CHECK;
 /* What the engine's words_settle promises. (catalog_search.c) */
 void words_settle(struct catalog *c);
-
-/*
- * Begins to read at most limit rows into an array in the arena, which goes to
- * *out, a pointer to what has elem bytes; *n is how many there are so far, 0.
- * NULL: nothing was begun, else read_end is due.
- */
-struct db *batch_begin(struct catalog *c, unsigned limit, size_t elem, struct arena *a, void *out, size_t *n,
-                       struct err *e) MUST_CHECK;
-
-bool error_named_input(const char *name); /* an err_name: the input's fault, not the system's */
-const char *or_empty(const char *s);
 
 /* ---- changes that several topics share ---------------------------------------------------- */
 
@@ -143,14 +161,18 @@ int counter_add(struct tx *tx, const char *owner, int kind, int status, int64_t 
                 struct err *e) MUST_CHECK;
 /* Takes delta of each status off or onto the job; its state and times follow at the end. */
 int job_count(struct tx *tx, int64_t job, enum asset_status status, int delta, struct err *e) MUST_CHECK;
-/* Writes what was counted: the last thing in a write. */
-int count_flush(struct tx *tx, struct err *e) MUST_CHECK;
+/* That many tasks more or less wait. */
+void tx_waiting(struct tx *tx, int64_t delta);
+/* The asset's searchable text is brought up to date at the end of the transaction. */
+int tx_text(struct tx *tx, int64_t asset, struct err *e) MUST_CHECK;
+int tx_event(struct tx *tx, struct event ev, struct err *e) MUST_CHECK;
 /* Its sidecar has to be written again; at the end of the write. Every change of what a kept_asset or kept_folder tells
- * goes with one. (catalog_sidecar.c) */
+ * goes with one. (catalog_work.c) */
 int tx_mark(struct tx *tx, enum kept_kind kind, struct id id, struct err *e) MUST_CHECK;
+/* What tells one change of a marked thing from the next. */
+int64_t mark_change(void);
 /* All assets an operation has moved, after their rows were changed: whoever else marks one holds its row. */
 int tx_mark_items(struct tx *tx, int64_t op, struct err *e) MUST_CHECK;
-int mark_flush(struct tx *tx, struct err *e) MUST_CHECK;
 /* The one place where a task's state changes; asserts that the move is legal. */
 int task_move(struct tx *tx, int64_t task, enum task_state from, enum task_state to, struct err *e) MUST_CHECK;
 /* The lease a worker brings, its task locked, or ERR_STALE. (catalog_task.c) */

@@ -56,12 +56,12 @@ int catalog_use_model(struct catalog *c, const char *model_id, uint32_t dim, str
                 return err_set(e, ERR_INVALID, "model id: 1 to %d bytes", MODEL_ID_MAX - 1);
         if (write_do(c, LANE_RESULT, do_model, &g, e) < 0)
                 return -1;
-        return c->engine->use_model(c, model_id, g.n, dim, e);
+        return c->search->use_model(c, model_id, g.n, dim, e);
 }
 
 bool catalog_warm(struct catalog *c)
 {
-        return c->engine->warm(c);
+        return c->search->warm(c);
 }
 
 /* ---- searching --------------------------------------------------------------------------- */
@@ -111,7 +111,7 @@ int catalog_vector_search(struct catalog *c, const char *model_id, const float *
         *n = 0;
         if (k_check(k, e) < 0)
                 return -1;
-        return k == 0 ? 0 : c->engine->vector_search(c, model_id, q, f ? f : &none, k, out, n, e);
+        return k == 0 ? 0 : c->search->vector_search(c, model_id, q, f ? f : &none, k, out, n, e);
 }
 
 int catalog_vector_get(struct catalog *c, const char *model_id, struct id asset, float *out, struct err *e)
@@ -123,7 +123,7 @@ int catalog_vector_get(struct catalog *c, const char *model_id, struct id asset,
         uint32_t dim;
         int rc;
 
-        if (c->engine->model(c, model_id, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
+        if (c->search->model(c, model_id, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
                 return -1;
         s = db_query(
                 db, e,
@@ -154,13 +154,13 @@ int catalog_prototype_search(struct catalog *c, const char *model_id, const char
         *n = 0;
         if (k_check(k, e) < 0)
                 return -1;
-        return k == 0 ? 0 : c->engine->prototype_search(c, model_id, owner, q, k, a, out, n, e);
+        return k == 0 ? 0 : c->search->prototype_search(c, model_id, owner, q, k, a, out, n, e);
 }
 
 void words_settle(struct catalog *c)
 {
-        if (c->engine->words_settle)
-                c->engine->words_settle(c);
+        if (c->search->words_settle)
+                c->search->words_settle(c);
 }
 
 int catalog_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
@@ -182,23 +182,9 @@ int catalog_text_search(struct catalog *c, const char *text, const struct asset_
         words_settle(c);
         db = read_begin(c, e);
         if (db) {
-                rc = c->engine->text_search(db, text, &live, k, a, out, n, e);
+                rc = c->search->text_search(db, text, &live, k, a, out, n, e);
                 read_end(c, db, began);
         }
         arena_free(a);
         return rc;
-}
-
-/* ---- indexing text -------------------------------------------------------------------------- */
-
-int text_flush(struct tx *tx, struct err *e)
-{
-        for (size_t i = 0; i < tx->ntexts; i++) {
-                struct arena *a = arena_new(16 << 20);
-                int rc = a ? tx->db->engine->text_put(tx->db, tx->texts[i], a, e) : err_oom(e);
-                arena_free(a);
-                if (rc < 0)
-                        return -1;
-        }
-        return 0;
 }

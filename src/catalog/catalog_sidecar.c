@@ -11,63 +11,6 @@
 
 static const struct id nil;
 
-/* ---- making ------------------------------------------------------------------------- */
-
-/* No counter to contend for: it only has to differ from the mark's last one. */
-static int64_t new_change(void)
-{
-        return (int64_t)(random_u64() >> 1);
-}
-
-int tx_mark(struct tx *tx, enum kept_kind kind, struct id id, struct err *e)
-{
-        if (mem_grow((void **)&tx->marks, &tx->marks_cap, tx->nmarks + 1, sizeof(*tx->marks)) < 0)
-                return err_oom(e);
-        tx->marks[tx->nmarks++] = (struct tx_mark){.kind = kind, .id = id};
-        return 0;
-}
-
-int tx_mark_items(struct tx *tx, int64_t op, struct err *e)
-{
-        return db_run(tx->db, e,
-                      "INSERT INTO sidecar_mark (kind, id, at, change) SELECT 0, a.id, ?, ? FROM operation_item i JOIN "
-                      "asset a ON a.n = i.asset WHERE i.operation = ? ORDER BY a.id "
-                      "ON CONFLICT (kind, id) DO UPDATE SET change = excluded.change",
-                      "lll", tx->now.us, new_change(), op);
-}
-
-static int mark_cmp(const void *a, const void *b)
-{
-        const struct tx_mark *x = a, *y = b;
-
-        return x->kind != y->kind ? (x->kind > y->kind) - (x->kind < y->kind) : id_cmp(x->id, y->id);
-}
-
-static int put_one(struct tx *tx, const struct tx_mark *m, int64_t change, struct err *e)
-{
-        return db_run(tx->db, e,
-                      "INSERT INTO sidecar_mark (kind, id, at, change) VALUES (?, ?, ?, ?) "
-                      "ON CONFLICT (kind, id) DO UPDATE SET change = excluded.change",
-                      "iull", (int)m->kind, &m->id, tx->now.us, change);
-}
-
-/* In one order for all who write, as counters are. */
-int mark_flush(struct tx *tx, struct err *e)
-{
-        int64_t change;
-
-        if (tx->nmarks == 0)
-                return 0;
-        change = new_change();
-        qsort(tx->marks, tx->nmarks, sizeof(*tx->marks), mark_cmp);
-        for (size_t i = 0; i < tx->nmarks; i++)
-                if ((i == 0 || mark_cmp(&tx->marks[i - 1], &tx->marks[i]) != 0) &&
-                    put_one(tx, &tx->marks[i], change, e) < 0)
-                        return -1;
-        tx->nmarks = 0;
-        return 0;
-}
-
 /* ---- reading and clearing ---------------------------------------------------------------- */
 
 int catalog_marks(struct catalog *c, const struct sidecar_mark *after, unsigned limit, struct arena *a,
@@ -133,7 +76,7 @@ static int do_all_assets(struct tx *tx, void *arg, struct err *e)
         return db_run(tx->db, e,
                       "INSERT INTO sidecar_mark (kind, id, at, change) SELECT 0, id, ?, ? FROM asset WHERE n > ? AND n "
                       "<= ? ORDER BY id ON CONFLICT (kind, id) DO UPDATE SET change = excluded.change",
-                      "llll", tx->now.us, new_change(), g->after, g->last);
+                      "llll", tx->now.us, mark_change(), g->after, g->last);
 }
 
 static int do_all_folders(struct tx *tx, void *arg, struct err *e)
@@ -143,7 +86,7 @@ static int do_all_folders(struct tx *tx, void *arg, struct err *e)
                    "INSERT INTO sidecar_mark (kind, id, at, change) SELECT 1, id, ?, ? FROM cluster WHERE true ORDER "
                    "BY "
                    "id ON CONFLICT (kind, id) DO UPDATE SET change = excluded.change",
-                   "ll", tx->now.us, new_change()) < 0)
+                   "ll", tx->now.us, mark_change()) < 0)
                 return -1;
         return tx_mark(tx, KEPT_CATALOG, nil, e);
 }

@@ -270,6 +270,17 @@ int task_errors(struct db *db, int64_t task, struct arena *a, struct task_error 
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }
 
+/* An err_name: the fault of the input, not of the system. */
+static bool error_named_input(const char *name)
+{
+        static const enum err_code input[] = {ERR_INVALID, ERR_UNSUPPORTED, ERR_CORRUPT, ERR_TOO_LARGE};
+
+        for (size_t i = 0; i < COUNT_OF(input); i++)
+                if (strcmp(name, err_name(input[i])) == 0)
+                        return true;
+        return false;
+}
+
 int task_note(struct tx *tx, int64_t task, const struct task_error *f, struct err *e)
 {
         if (db_run(tx->db, e,

@@ -338,7 +338,7 @@ static int mend(struct check_run *run, const struct check *k, const struct key *
 
 static int query_check(struct check_run *run, const struct check *k, struct err *e)
 {
-        const char *sql = run->c->engine->dialect == DIALECT_SQLITE ? k->sqlite : k->postgres;
+        const char *sql = run->c->dialect == DIALECT_SQLITE ? k->sqlite : k->postgres;
         struct key *keys = NULL;
         size_t n = 0;
         int rc = 0;

@@ -38,7 +38,7 @@ static int do_recover(struct tx *tx, void *arg, struct err *e)
 
 int keep_gc_recover(struct catalog *c, struct err *e)
 {
-        if (c->engine->dialect != DIALECT_SQLITE)
+        if (c->dialect != DIALECT_SQLITE)
                 return 0; /* another instance may be at it */
         return write_do(c, LANE_BULK, do_recover, NULL, e);
 }

@@ -48,7 +48,7 @@ static int check_alone(struct tx *tx, struct err *e)
         int64_t one;
         int rc;
 
-        if (tx->db->engine->dialect == DIALECT_SQLITE)
+        if (tx->db->dialect == DIALECT_SQLITE)
                 return 0;
         rc = db_int(tx->db, e, &one,
                     "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = "
@@ -251,7 +251,7 @@ static int need_folder(struct tx *tx, const struct asset *x, struct err *e)
                             .owner = x->owner,
                             .name = x->cluster_name && *x->cluster_name ? x->cluster_name : "Folder",
                             .status = x->cluster_provisional ? CLUSTER_PROVISIONAL : CLUSTER_ACTIVE,
-                            .threshold = tx->c->folder_threshold,
+                            .threshold = catalog_of(tx)->folder_threshold,
                             .touched = !x->cluster_provisional,
                             .named = !x->cluster_provisional,
                             .created = x->created};
@@ -364,7 +364,7 @@ static int put_vectors(struct tx *tx, const struct row *r, const struct kept_ass
         for (size_t i = 0; i < k->nvectors; i++) {
                 const struct kept_vector *v = &k->vectors[i];
                 if (model_number(tx, v->model, v->dim, &model, e) < 0 ||
-                    tx->db->engine->vector_put(tx, r, PART_WHOLE, whole, model, v->v, v->dim, e) < 0)
+                    catalog_of(tx)->search->vector_put(tx, r, PART_WHOLE, whole, model, v->v, v->dim, e) < 0)
                         return -1;
         }
         if (k->nvectors && tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e) < 0)

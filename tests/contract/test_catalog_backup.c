@@ -301,7 +301,7 @@ static void sql(struct world *w, const char *text)
 static void an_old_catalog_is_kept_as_it_is(void **state)
 {
         struct world *w = *state;
-        const struct catalog_migration *first = catalog_migrations_sqlite;
+        const struct db_migration *first = catalog_migrations_sqlite;
         struct stored is = put_object(w, "old");
         char insert[256], hex[SHA256_TEXT_LEN];
         struct backup_created r;

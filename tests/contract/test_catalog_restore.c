@@ -183,7 +183,7 @@ static void an_old_backup_is_brought_up_to_date(void **state)
                 fail_msg("take: %s", w->e.msg);
         fix_make(&scratch);
         pgtest_exec(pgtest_database(scratch.url), "CREATE EXTENSION IF NOT EXISTS vector");
-        for (const struct catalog_migration *m = catalog_migrations_postgres; m->version && m->version <= 2; m++)
+        for (const struct db_migration *m = catalog_migrations_postgres; m->version && m->version <= 2; m++)
                 pgtest_exec(pgtest_database(scratch.url), m->sql);
         old = connect_to(scratch.url);
         make_old(w, b, w->into, old);

@@ -7,7 +7,7 @@
  * that was cut off left behind is dropped before the next. It also sweeps the
  * marks that writes leave.
  */
-#include "catalog/postgres/postgres.h"
+#include "catalog/postgres/postgres_priv.h"
 
 #include <stdio.h>
 
@@ -26,7 +26,7 @@ static struct pg_model *model_of(struct pg_catalog *c, const char *id)
 
 int pg_model(struct catalog *base, const char *id, int64_t *model, uint32_t *dim, struct err *e)
 {
-        struct pg_catalog *c = pg_self(base);
+        struct pg_catalog *c = pg_catalog_of(base);
         const struct pg_model *m;
 
         lock_take(&c->klock);
@@ -52,7 +52,7 @@ bool pg_model_indexed(struct pg_catalog *c, int64_t model)
 
 int pg_use_model(struct catalog *base, const char *id, int64_t model, uint32_t dim, struct err *e)
 {
-        struct pg_catalog *c = pg_self(base);
+        struct pg_catalog *c = pg_catalog_of(base);
         struct pg_model *m;
 
         lock_take(&c->klock);
@@ -75,7 +75,7 @@ int pg_use_model(struct catalog *base, const char *id, int64_t model, uint32_t d
 /* Vectors are where they are searched: nothing has to be loaded. */
 bool pg_warm(struct catalog *base)
 {
-        struct pg_catalog *c = pg_self(base);
+        struct pg_catalog *c = pg_catalog_of(base);
         bool warm;
 
         lock_take(&c->klock);
@@ -145,12 +145,6 @@ static int index_tend(struct pg_catalog *c, struct db *db, int64_t model, uint32
         return rc;
 }
 
-/* Nobody asks for a mark after UNKNOWN_SECONDS. */
-static int sweep(struct db *db, struct err *e)
-{
-        return db_run(db, e, "DELETE FROM write_mark WHERE at < " DB_NOW " - 600000000", "");
-}
-
 /* Models in use whose index is not there yet, one after the other. */
 static int tend_all(struct pg_catalog *c, struct db *db, struct err *e)
 {
@@ -181,13 +175,12 @@ static int tend_all(struct pg_catalog *c, struct db *db, struct err *e)
 
 static void look(struct pg_catalog *c)
 {
-        const struct pg_login login = {.url = c->url, .password = c->password, .timeout = c->timeout};
         struct err e = {0};
         struct pg_conn *conn;
         struct db *db;
         int rc;
 
-        if (!(conn = pg_connect(&login, &e)))
+        if (!(conn = pg_database_connect(c->base.database, &e)))
                 return;
         db = &conn->base;
         /* A build of millions of rows takes hours, and a graph that fits in memory is built many times faster. */
@@ -200,7 +193,7 @@ static void look(struct pg_catalog *c)
         c->keeper_cancel = PQgetCancel(conn->h);
         lock_drop(&c->klock);
         if (rc == 0)
-                rc = sweep(db, &e);
+                rc = pg_marks_sweep(db, &e);
         if (rc == 0)
                 rc = tend_all(c, db, &e);
         lock_take(&c->klock);

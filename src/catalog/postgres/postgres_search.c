@@ -6,7 +6,7 @@
  * candidates, and of the best of them the stored f32 vectors decide; to fetch
  * those costs more than all the rest, so it is not done for a thousand.
  */
-#include "catalog/postgres/postgres.h"
+#include "catalog/postgres/postgres_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,26 +61,6 @@ int pg_event(struct tx *tx, struct event ev, struct err *e)
         default:
                 return 0;
         }
-}
-
-/* A substring as a LIKE pattern: a trigram index can answer that where there is one. */
-int pg_name_filter(struct sql *q, const char *fold, struct err *e)
-{
-        char *like = arena_alloc(q->arena, strlen(fold) * 2 + 3);
-        size_t n = 0;
-
-        if (!like)
-                return err_oom(e);
-        like[n++] = '%';
-        for (const char *p = fold; *p; p++) {
-                if (strchr("%_\\", *p))
-                        like[n++] = '\\';
-                like[n++] = *p;
-        }
-        like[n++] = '%';
-        like[n] = '\0';
-        sql_text(q, " AND a.name_fold LIKE ?", like);
-        return 0;
 }
 
 /* ---- nearest vectors ----------------------------------------------------------------- */
@@ -270,7 +250,7 @@ int pg_vector_search(struct catalog *base, const char *model_id, const float *q,
                 return err_oom(e);
         db = read_begin(base, e);
         if (db) {
-                rc = search_assets(pg_self(base), db, &g, k, a, out, n, e);
+                rc = search_assets(pg_catalog_of(base), db, &g, k, a, out, n, e);
                 read_end(base, db, began);
         }
         arena_free(a);

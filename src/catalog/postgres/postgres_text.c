@@ -5,7 +5,7 @@
  * locale. Both sides are folded and lose their accents, so what is stored and
  * what is asked meet; every word asked is a prefix, and all must occur.
  */
-#include "catalog/postgres/postgres.h"
+#include "catalog/postgres/postgres_priv.h"
 #include "json/json.h"
 
 #define WORD_MAX   128 /* bytes of a word that count */

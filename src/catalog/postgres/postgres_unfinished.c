@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether a catalog may be served: not while a copy into it is unfinished. */
-#include "catalog/postgres/postgres.h"
+#include "catalog/postgres/postgres_priv.h"
 
 int pg_table_exists(struct db *db, const char *name, struct err *e)
 {

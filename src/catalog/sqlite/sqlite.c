@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The SQLite engine: opening, closing, its state, and the keeper, a thread for
- * what must not hold the writer up: loading vectors, copying the WAL into the
- * database, writing the cache file.
+ * The catalog on SQLite: opening, closing, what its hooks do at the moments of
+ * a transaction, and the loader, a thread for what must not hold the writer up:
+ * loading vectors and writing the cache file.
  */
-#include "catalog/sqlite/sqlite.h"
-#include "metrics/metrics.h"
+#include "catalog/sqlite/sqlite_priv.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
-/* ---- the keeper --------------------------------------------------------------------- */
-
-void keeper_ask(struct sqlite_catalog *c, bool *what)
-{
-        lock_take(&c->klock);
-        *what = true;
-        cond_signal(&c->kcond);
-        lock_drop(&c->klock);
-}
+/* ---- the loader --------------------------------------------------------------------- */
 
 static bool take_wish(bool *what)
 {
@@ -28,98 +19,216 @@ static bool take_wish(bool *what)
         return was;
 }
 
-static void *keeper_main(void *arg)
+static void *loader_main(void *arg)
 {
         struct sqlite_catalog *c = arg;
-        struct conn db = {0};
-        bool load, copy, save;
+        bool load, save;
 
         for (;;) {
-                lock_take(&c->klock);
-                while (!c->want_load && !c->want_checkpoint && !c->want_save && !atomic_load(&c->keeper_stop))
-                        cond_wait(&c->kcond, &c->klock);
+                lock_take(&c->llock);
+                while (!c->want_load && !c->want_save && !atomic_load(&c->loader_stop))
+                        cond_wait(&c->lcond, &c->llock);
                 load = take_wish(&c->want_load);
-                copy = take_wish(&c->want_checkpoint);
                 save = take_wish(&c->want_save);
-                lock_drop(&c->klock);
-                if (atomic_load(&c->keeper_stop))
-                        break;
-                if (copy)
-                        wal_keep(c, &db);
+                lock_drop(&c->llock);
+                if (atomic_load(&c->loader_stop))
+                        return NULL;
                 if (load)
                         index_load(c);
                 if (save)
                         index_save(c, false);
         }
-        conn_close(&db);
-        return NULL;
 }
 
-int keeper_start(struct sqlite_catalog *c, struct err *e)
+static int loader_start(struct sqlite_catalog *c, struct err *e)
 {
-        if (thread_start(&c->keeper, "catalog-keeper", keeper_main, c) < 0)
-                return err_set(e, ERR_OOM, "catalog: cannot start the keeper thread");
-        c->keeper_runs = true;
+        if (thread_start(&c->loader, "catalog-loader", loader_main, c) < 0)
+                return err_set(e, ERR_OOM, "catalog: cannot start the loader thread");
+        c->loader_runs = true;
         return 0;
 }
 
-void keeper_stop(struct sqlite_catalog *c)
+static void loader_end(struct sqlite_catalog *c)
 {
-        if (!c->keeper_runs)
+        if (!c->loader_runs)
                 return;
-        lock_take(&c->klock);
-        atomic_store(&c->keeper_stop, true);
-        cond_signal(&c->kcond);
-        lock_drop(&c->klock);
-        pthread_join(c->keeper, NULL);
-        c->keeper_runs = false;
+        lock_take(&c->llock);
+        atomic_store(&c->loader_stop, true);
+        cond_signal(&c->lcond);
+        lock_drop(&c->llock);
+        pthread_join(c->loader, NULL);
+        c->loader_runs = false;
 }
 
-/* ---- opening and closing ---------------------------------------------------------------- */
+/* ---- transactions --------------------------------------------------------------------- */
 
-void sqlite_close(struct catalog *base)
+static int hook_opened(void *owner, struct db *db, struct err *e)
+{
+        struct sqlite_catalog *c = owner;
+
+        if (cursor_secret_load(&c->base, db, e) < 0 ||
+            db_int(db, e, &c->waiting,
+                   "SELECT (SELECT count(*) FROM task WHERE state = 0) + (SELECT count(*) FROM task WHERE state = 1)",
+                   "") < 0)
+                return -1;
+        return words_open(c, db, e);
+}
+
+static void hook_work_done(void *work)
+{
+        mem_free(((struct sqlite_work *)work)->events);
+        work_done(work);
+}
+
+static void hook_begin(struct tx *tx)
+{
+        struct sqlite_catalog *c = self_of(catalog_of(tx));
+        struct sqlite_work *w = sqlite_work_of(tx);
+
+        work_begin(tx);
+        w->nevents = 0;
+        w->words_done = atomic_load(&c->words_done);
+        w->words_newest = atomic_load(&c->words_newest);
+}
+
+static void hook_mark(struct tx *tx)
+{
+        struct sqlite_work *w = sqlite_work_of(tx);
+
+        work_mark(tx);
+        w->before.nevents = w->nevents;
+        w->before.words_done = w->words_done;
+}
+
+static void hook_rewind(struct tx *tx)
+{
+        struct sqlite_work *w = sqlite_work_of(tx);
+
+        work_rewind(tx);
+        w->nevents = w->before.nevents;
+        w->words_done = w->before.words_done;
+}
+
+/* Texts are indexed once for all writes of a transaction: FTS5 writes a segment at every savepoint otherwise. */
+static int hook_finish(struct tx *tx, struct err *e)
+{
+        struct sqlite_work *w = sqlite_work_of(tx);
+
+        words_leave(w);
+        if (text_flush(tx, e) < 0 || mark_flush(tx, e) < 0)
+                return -1;
+        for (size_t i = 0; i < w->nevents; i++)
+                if (w->events[i].kind == EVENT_VECTOR)
+                        return db_run(tx->db, e, "UPDATE meta SET value = value + 1 WHERE key = 'epoch'", "");
+        return 0;
+}
+
+static void hook_committed(struct tx *tx)
+{
+        struct sqlite_catalog *c = self_of(catalog_of(tx));
+        struct sqlite_work *w = sqlite_work_of(tx);
+
+        c->waiting += w->base.waiting;
+        atomic_store(&c->words_newest, w->words_newest);
+        atomic_store(&c->words_done, w->words_done);
+        if (w->nevents)
+                index_apply(c, tx->db, w->events, w->nevents);
+}
+
+static int64_t hook_due(void *owner)
+{
+        return words_due(owner);
+}
+
+static void hook_quiet(void *owner)
+{
+        struct sqlite_catalog *c = owner;
+
+        loader_ask(c, &c->want_save);
+}
+
+static const struct db_hooks hooks = {
+        .work_size = sizeof(struct sqlite_work),
+        .work_done = hook_work_done,
+        .opened = hook_opened,
+        .begin = hook_begin,
+        .mark = hook_mark,
+        .flush = count_flush,
+        .rewind = hook_rewind,
+        .finish = hook_finish,
+        .committed = hook_committed,
+        .due = hook_due,
+        .catch_up = words_catch_up,
+        .quiet = hook_quiet,
+};
+
+/* ---- what the rules ask for ----------------------------------------------------------------- */
+
+static int sqlite_event(struct tx *tx, struct event ev, struct err *e)
+{
+        struct sqlite_work *w = sqlite_work_of(tx);
+
+        if (mem_grow((void **)&w->events, &w->events_cap, w->nevents + 1, sizeof(*w->events)) < 0)
+                return err_oom(e);
+        w->events[w->nevents++] = ev;
+        return 0;
+}
+
+/* What is committed, and what the transaction has done before. */
+static int sqlite_waiting(struct tx *tx, int64_t *n, struct err *e)
+{
+        (void)e;
+        *n = self_of(catalog_of(tx))->waiting + work_of(tx)->waiting;
+        return 0;
+}
+
+static void sqlite_close(struct catalog *base)
 {
         struct sqlite_catalog *c = self_of(base);
 
-        keeper_stop(c);
-        writer_stop(c);
+        loader_end(c);
+        database_close(base->database);
         index_save(c, true);
-        pool_close(c);
-        /* The last connection moves the WAL into the database and removes it. */
-        conn_close(&c->wdb);
         helper_close(c->helper);
         for (size_t i = 0; i < atomic_load(&c->nindexes); i++)
                 index_free(c->indexes[i]);
-        lock_done(&c->wlock);
-        lock_done(&c->plock);
-        lock_done(&c->klock);
-        cond_done(&c->wcond);
-        cond_done(&c->pcond);
-        cond_done(&c->kcond);
-        mem_free(c->path);
+        lock_done(&c->llock);
+        cond_done(&c->lcond);
         mem_free(c->data_path);
         mem_free(c);
 }
 
-static struct sqlite_catalog *sqlite_new(const struct catalog_opts *opts)
-{
-        struct sqlite_catalog *c = mem_calloc(1, sizeof(*c));
+const struct search_engine sqlite_search = {
+        .name = "sqlite",
+        .close = sqlite_close,
+        .waiting = sqlite_waiting,
+        .event = sqlite_event,
+        .vector_put = sqlite_vector_put,
+        .prototype_put = sqlite_prototype_put,
+        .text_put = sqlite_text_put,
+        .use_model = sqlite_use_model,
+        .model = index_model,
+        .warm = sqlite_warm,
+        .vector_search = sqlite_vector_search,
+        .prototype_search = sqlite_prototype_search,
+        .text_search = sqlite_text_search,
+        .words_settle = sqlite_words_settle,
+};
 
-        if (!c)
-                return NULL;
-        catalog_init(&c->base, &sqlite_engine, opts);
-        for (int lane = 0; lane < LANE_COUNT; lane++)
-                c->lanes[lane].tail = &c->lanes[lane].head;
-        lock_init(&c->wlock, "catalog writer", RANK_CATALOG_WRITER);
-        lock_init(&c->plock, "catalog pool", RANK_CATALOG_POOL);
-        lock_init(&c->klock, "catalog keeper", RANK_CATALOG_INDEX);
-        cond_init(&c->wcond);
-        cond_init(&c->pcond);
-        cond_init(&c->kcond);
-        c->path = mem_strdup(opts->url + strlen("sqlite://"));
-        c->data_path = mem_strdup(opts->data_path);
-        return c;
+const char *sqlite_data_path(const struct catalog *c)
+{
+        return ((const struct sqlite_catalog *)c)->data_path;
 }
+
+int catalog_sqlite_plan(const struct catalog_opts *opts, struct arena *a, struct migration_plan *out, struct err *e)
+{
+        int rc = sqlite_database_plan(opts->url + strlen("sqlite://"), catalog_migrations_sqlite, a, out, e);
+
+        out->engine = "sqlite";
+        return rc;
+}
+
+/* ---- opening ---------------------------------------------------------------------------------- */
 
 static int vector_dir(struct sqlite_catalog *c, struct err *e)
 {
@@ -130,37 +239,39 @@ static int vector_dir(struct sqlite_catalog *c, struct err *e)
         return dir_make(path, e);
 }
 
+static int start(struct sqlite_catalog *c, const struct catalog_opts *opts, struct err *e)
+{
+        const struct sqlite_opts database = {.path = opts->url + strlen("sqlite://"),
+                                             .min_free = opts->min_free,
+                                             .functions = rank_register,
+                                             .migrations = catalog_migrations_sqlite,
+                                             .watch = opts->watch,
+                                             .hooks = &hooks,
+                                             .owner = c};
+
+        if (!c->data_path)
+                return err_oom(e);
+        if (vector_dir(c, e) < 0 || sqlite_database_open(&database, &c->base.database, e) < 0)
+                return -1;
+        return loader_start(c, e);
+}
+
 int catalog_sqlite_open(const struct catalog_opts *opts, struct catalog **out, struct err *e)
 {
-        struct sqlite_catalog *c = sqlite_new(opts);
+        struct sqlite_catalog *c = mem_calloc(1, sizeof(*c));
 
         if (!c)
                 return err_oom(e);
-        if (!c->path || !c->data_path) {
-                err_oom(e);
-        } else if (vector_dir(c, e) == 0 && conn_open(&c->wdb, c->path, true, e) == 0 &&
-                   sqlite_migrate(&c->wdb.base, opts->watch, e) == 0 &&
-                   cursor_secret_load(&c->base, &c->wdb.base, e) == 0 && pool_open(c, e) == 0 &&
-                   writer_start(c, e) == 0 && keeper_start(c, e) == 0) {
-                if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && helper_open("catalog-scan", &c->helper) < 0)
-                        c->helper = NULL; /* then each scans alone */
-                metrics_set(METRIC_DB_CONNECTIONS, POOL_SIZE, "max");
-                *out = &c->base;
-                return 0;
+        catalog_init(&c->base, DIALECT_SQLITE, &sqlite_search, opts);
+        lock_init(&c->llock, "catalog loader", RANK_CATALOG_INDEX);
+        cond_init(&c->lcond);
+        c->data_path = mem_strdup(opts->data_path);
+        if (start(c, opts, e) < 0) {
+                sqlite_close(&c->base);
+                return -1;
         }
-        sqlite_close(&c->base);
-        return -1;
-}
-
-void sqlite_state(struct catalog *base, struct catalog_state *out)
-{
-        struct sqlite_catalog *c = self_of(base);
-
-        out->engine = "sqlite";
-        out->pool_size = out->max = POOL_SIZE;
-        lock_take(&c->plock);
-        out->in_use = c->in_use;
-        out->waiting = c->readers_waiting;
-        lock_drop(&c->plock);
-        out->idle = POOL_SIZE - out->in_use;
+        if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && helper_open("catalog-scan", &c->helper) < 0)
+                c->helper = NULL; /* then each scans alone */
+        *out = &c->base;
+        return 0;
 }

@@ -4,7 +4,7 @@
  * everything fits: epoch, model, sizes and the checksum over all of it; else
  * the rows of the catalog are read, which takes longer and is always right.
  */
-#include "catalog/sqlite/sqlite_index.h"
+#include "catalog/sqlite/sqlite_index_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,7 @@
  * touched and puts that in. So it does not matter if an event is applied twice,
  * late, or for a change that the loaded snapshot already held.
  */
-#include "catalog/sqlite/sqlite_index.h"
+#include "catalog/sqlite/sqlite_index_priv.h"
 #include "log/log.h"
 
 #include <malloc.h>
@@ -80,7 +80,7 @@ bool sqlite_warm(struct catalog *base)
         return n > 0;
 }
 
-/* Back to warming. The table goes; the keeper makes another. */
+/* Back to warming. The table goes; the loader makes another. */
 static void cool(struct sqlite_catalog *c, struct index *x)
 {
         struct table *old;
@@ -91,7 +91,7 @@ static void cool(struct sqlite_catalog *c, struct index *x)
         atomic_store(&x->warm, false);
         must(pthread_rwlock_unlock(&x->lock));
         table_free(old);
-        keeper_ask(c, &c->want_load);
+        loader_ask(c, &c->want_load);
 }
 
 /* ---- after a commit -------------------------------------------------------------- */
@@ -108,11 +108,10 @@ static struct entry asset_columns(const struct rows *s, int64_t asset)
 }
 
 /* Where the asset is and whether it is in the trash; its vectors are as they were. */
-static int apply_row(struct sqlite_catalog *c, struct index *x, struct table *t, int64_t asset, struct err *e)
+static int apply_row(struct db *db, struct index *x, struct table *t, int64_t asset, struct err *e)
 {
-        struct rows *s = db_query(&c->wdb.base, e, "SELECT id, owner, kind, cluster, trashed FROM asset WHERE n = ?",
-                                  "l", asset);
-        int rc = s ? db_step(&c->wdb.base, s, e) : -1;
+        struct rows *s = db_query(db, e, "SELECT id, owner, kind, cluster, trashed FROM asset WHERE n = ?", "l", asset);
+        int rc = s ? db_step(db, s, e) : -1;
         struct entry in;
 
         if (rc < 0)
@@ -148,9 +147,9 @@ static int apply_part(struct index *x, struct table *t, int64_t asset, const str
 }
 
 /* All parts of the asset, as they are now. */
-static int apply_parts(struct sqlite_catalog *c, struct index *x, struct table *t, int64_t asset, struct err *e)
+static int apply_parts(struct db *db, struct index *x, struct table *t, int64_t asset, struct err *e)
 {
-        struct rows *s = db_query(&c->wdb.base, e,
+        struct rows *s = db_query(db, e,
                                   "SELECT a.id, a.owner, a.kind, a.cluster, a.trashed, p.n, p.kind, x.vec FROM asset a "
                                   "JOIN part p ON p.asset = a.n JOIN embedding x ON x.part = p.n AND x.model = ? WHERE "
                                   "a.n = ? ORDER BY p.n",
@@ -159,7 +158,7 @@ static int apply_parts(struct sqlite_catalog *c, struct index *x, struct table *
         size_t n = 0, cap = 0;
         int rc = -1;
 
-        while (s && (rc = db_step(&c->wdb.base, s, e)) > 0) {
+        while (s && (rc = db_step(db, s, e)) > 0) {
                 if (mem_grow((void **)&there, &cap, n + 1, sizeof *there) || apply_part(x, t, asset, s)) {
                         db_end(s);
                         rc = err_oom(e);
@@ -176,13 +175,13 @@ static int apply_parts(struct sqlite_catalog *c, struct index *x, struct table *
         return rc;
 }
 
-static int apply_folder(struct sqlite_catalog *c, struct index *x, struct table *t, struct id id, struct err *e)
+static int apply_folder(struct db *db, struct index *x, struct table *t, struct id id, struct err *e)
 {
-        struct rows *s = db_query(&c->wdb.base, e,
+        struct rows *s = db_query(db, e,
                                   "SELECT c.owner, c.locked, p.sum FROM cluster c LEFT JOIN cluster_prototype p ON "
                                   "p.cluster = c.id AND p.model = ? WHERE c.id = ?",
                                   "lu", t->model, &id);
-        int rc = s ? db_step(&c->wdb.base, s, e) : -1;
+        int rc = s ? db_step(db, s, e) : -1;
         const float *sum = NULL;
 
         if (rc < 0)
@@ -200,18 +199,18 @@ static int apply_folder(struct sqlite_catalog *c, struct index *x, struct table 
         return rc < 0 ? err_oom(e) : 0;
 }
 
-static int apply_one(struct sqlite_catalog *c, struct index *x, struct table *t, const struct event *ev, struct err *e)
+static int apply_one(struct db *db, struct index *x, struct table *t, const struct event *ev, struct err *e)
 {
         int rc;
 
         switch (ev->kind) {
         case EVENT_VECTOR:
                 atomic_fetch_add(&x->changes, 1);
-                return apply_parts(c, x, t, ev->asset, e);
+                return apply_parts(db, x, t, ev->asset, e);
         case EVENT_ROW:
-                return apply_row(c, x, t, ev->asset, e);
+                return apply_row(db, x, t, ev->asset, e);
         case EVENT_FOLDER:
-                return apply_folder(c, x, t, ev->cluster, e);
+                return apply_folder(db, x, t, ev->cluster, e);
         default:
                 must(pthread_rwlock_wrlock(&x->lock));
                 rc = table_relabel(t, ev->cluster, ev->to);
@@ -221,15 +220,14 @@ static int apply_one(struct sqlite_catalog *c, struct index *x, struct table *t,
 }
 
 /* The table's epoch follows last: a cache written half-way through carries the old one and is never used. */
-static int apply(struct sqlite_catalog *c, struct index *x, struct table *t, const struct event *events, size_t n,
-                 struct err *e)
+static int apply(struct db *db, struct index *x, struct table *t, const struct event *events, size_t n, struct err *e)
 {
         int64_t epoch;
 
         for (size_t i = 0; i < n; i++)
-                if (apply_one(c, x, t, &events[i], e) < 0)
+                if (apply_one(db, x, t, &events[i], e) < 0)
                         return -1;
-        if (index_epoch(&c->wdb.base, &epoch, e) < 0)
+        if (index_epoch(db, &epoch, e) < 0)
                 return -1;
         must(pthread_rwlock_wrlock(&x->lock));
         x->table_epoch = epoch;
@@ -247,7 +245,7 @@ static void keep_for_later(struct index *x, const struct event *events, size_t n
         x->npending += n;
 }
 
-static void apply_all(struct sqlite_catalog *c, struct index *x, const struct event *events, size_t n)
+static void apply_all(struct sqlite_catalog *c, struct db *db, struct index *x, const struct event *events, size_t n)
 {
         struct err e;
 
@@ -256,15 +254,15 @@ static void apply_all(struct sqlite_catalog *c, struct index *x, const struct ev
                 if (x->collecting)
                         keep_for_later(x, events, n);
                 must(pthread_rwlock_unlock(&x->lock));
-        } else if (apply(c, x, x->table, events, n, &e) < 0) {
+        } else if (apply(db, x, x->table, events, n, &e) < 0) {
                 cool(c, x);
         }
 }
 
-void index_apply(struct sqlite_catalog *c, const struct event *events, size_t n)
+void index_apply(struct sqlite_catalog *c, struct db *db, const struct event *events, size_t n)
 {
         for (size_t i = 0; i < atomic_load(&c->nindexes); i++)
-                apply_all(c, c->indexes[i], events, n);
+                apply_all(c, db, c->indexes[i], events, n);
 }
 
 /* ---- loading ------------------------------------------------------------------------ */
@@ -347,7 +345,7 @@ static struct table *load_table(struct sqlite_catalog *c, const struct index *x,
                 table_free(t);
                 return load_table(c, x, db, false, from_cache, e);
         }
-        if (load_rows(db, t, cached, &c->keeper_stop, e) == 0 && load_folders(db, t, e) == 0) {
+        if (load_rows(db, t, cached, &c->loader_stop, e) == 0 && load_folders(db, t, e) == 0) {
                 if (cached)
                         *from_cache = epoch;
                 return t;
@@ -360,8 +358,7 @@ static struct table *load_table(struct sqlite_catalog *c, const struct index *x,
  * is read here. */
 static int do_install(struct tx *tx, void *arg, struct err *e)
 {
-        struct sqlite_catalog *c = self_of(tx->c);
-        struct sqlite_tx *all = (struct sqlite_tx *)tx;
+        size_t events = sqlite_work_of(tx)->nevents; /* of others in this batch */
         struct index *x = arg;
         struct table *old;
         bool current;
@@ -371,9 +368,9 @@ static int do_install(struct tx *tx, void *arg, struct err *e)
         must(pthread_rwlock_unlock(&x->lock));
         if (!current || x->pending_lost)
                 return err_set(e, ERR_UNAVAILABLE, "warming");
-        if (all->nevents == 0 && apply(c, x, x->incoming, x->pending, x->npending, e) < 0)
+        if (events == 0 && apply(tx->db, x, x->incoming, x->pending, x->npending, e) < 0)
                 return -1;
-        if (all->nevents) /* others of this batch are not committed yet: come again */
+        if (events) /* they are not committed yet: come again */
                 return err_set(e, ERR_BUSY, "warming");
         must(pthread_rwlock_wrlock(&x->lock));
         old = x->table;
@@ -431,11 +428,11 @@ static void load_index(struct sqlite_catalog *c, struct index *x)
                          dur_seconds(mono_since(began)), from_cache >= 0 ? ", from the cache" : "");
                 return;
         }
-        if (atomic_load(&c->keeper_stop))
+        if (atomic_load(&c->loader_stop))
                 return;
         log_warning("catalog", "loading vectors of %s: %s; trying again", x->model_id, e.msg);
         sleep_for(dur_ms(200));
-        keeper_ask(c, &c->want_load);
+        loader_ask(c, &c->want_load);
 }
 
 void index_load(struct sqlite_catalog *c)
@@ -450,7 +447,7 @@ void index_load(struct sqlite_catalog *c)
 static int do_drop(struct tx *tx, void *arg, struct err *e)
 {
         (void)e;
-        cool(self_of(tx->c), arg);
+        cool(self_of(catalog_of(tx)), arg);
         return 0;
 }
 
@@ -460,7 +457,7 @@ static struct index *index_need(struct sqlite_catalog *c, const char *id, int64_
         struct index *x;
         size_t n;
 
-        lock_take(&c->klock);
+        lock_take(&c->llock);
         n = atomic_load(&c->nindexes);
         x = index_of(c, id);
         if (!x && n == MODELS_MAX) {
@@ -471,7 +468,7 @@ static struct index *index_need(struct sqlite_catalog *c, const char *id, int64_
                 c->indexes[n] = x;
                 atomic_store(&c->nindexes, n + 1);
         }
-        lock_drop(&c->klock);
+        lock_drop(&c->llock);
         return x;
 }
 
@@ -485,7 +482,7 @@ int sqlite_use_model(struct catalog *base, const char *id, int64_t model, uint32
         must(pthread_rwlock_wrlock(&x->lock));
         x->generation++;
         must(pthread_rwlock_unlock(&x->lock));
-        /* The table is the writer's to drop; the keeper loads it again. */
+        /* The table is the writer's to drop; the loader loads it again. */
         return write_do(base, LANE_RESULT, do_drop, x, e);
 }
 
@@ -493,7 +490,7 @@ int sqlite_use_model(struct catalog *base, const char *id, int64_t model, uint32
 
 static bool nobody_waits(struct sqlite_catalog *c)
 {
-        return atomic_load(&c->writes_waiting) == 0 && !atomic_load(&c->keeper_stop);
+        return database_writes_waiting(c->base.database) == 0 && !atomic_load(&c->loader_stop);
 }
 
 /*

@@ -6,7 +6,7 @@
  * of somebody's hits would change with what others upload. Every hit holds all
  * the words that were asked for, so rarity would say little anyway.
  */
-#include "catalog/sqlite/sqlite.h"
+#include "catalog/sqlite/sqlite_priv.h"
 
 #define K1             1.2
 #define B              0.75

@@ -5,7 +5,7 @@
  * f32 vectors decide. Few rows left are scored exactly, all of them. The lock
  * is held for the scan only, never while SQL runs.
  */
-#include "catalog/sqlite/sqlite_index.h"
+#include "catalog/sqlite/sqlite_index_priv.h"
 
 #include <stdlib.h>
 
@@ -353,40 +353,4 @@ int sqlite_prototype_search(struct catalog *c, const char *model_id, const char 
         if (nearest(x, owner, q, k, best, &found, e) < 0)
                 return -1;
         return name_them(self_of(c), owner, best, found, a, out, n, e);
-}
-
-/* ---- names -------------------------------------------------------------------------------- */
-
-static char *fts_phrase(struct arena *a, const char *fold)
-{
-        size_t len = strlen(fold), n = 0;
-        char *out = arena_alloc(a, len * 2 + 3);
-
-        if (!out)
-                return NULL;
-        out[n++] = '"';
-        for (size_t i = 0; i < len; i++) {
-                if (fold[i] == '"')
-                        out[n++] = '"';
-                out[n++] = fold[i];
-        }
-        out[n++] = '"';
-        out[n] = '\0';
-        return out;
-}
-
-/* From three characters on there are trigrams to look up; shorter names are compared one by one. */
-int sqlite_name_filter(struct sql *q, const char *fold, struct err *e)
-{
-        char *phrase;
-
-        if (q->scan_names || text_chars(fold) < 3) {
-                sql_text(q, " AND instr(a.name_fold, ?) > 0", fold);
-                return 0;
-        }
-        phrase = fts_phrase(q->arena, fold);
-        if (!phrase)
-                return err_oom(e);
-        sql_text(q, " AND a.n IN (SELECT rowid FROM name_fts WHERE name_fts MATCH ?)", phrase);
-        return 0;
 }

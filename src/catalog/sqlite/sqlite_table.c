@@ -4,7 +4,7 @@
  * columns that filters need, as small numbers. A row is one part; those of one
  * asset are chained. Rows of dropped parts are used again.
  */
-#include "catalog/sqlite/sqlite_index.h"
+#include "catalog/sqlite/sqlite_index_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * last savepoint: FTS5 writes a segment at every savepoint otherwise, and a
  * batch of ingests would pay for each of its members.
  */
-#include "catalog/sqlite/sqlite.h"
+#include "catalog/sqlite/sqlite_priv.h"
 
 #define SCORED_MAX 5000
 

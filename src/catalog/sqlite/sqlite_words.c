@@ -10,16 +10,16 @@
  * to words_done are in the indexes, those behind it are not. A start finds the
  * mark again as the last row of asset_text.
  */
-#include "catalog/sqlite/sqlite.h"
+#include "catalog/sqlite/sqlite_priv.h"
 
 #define SLICE 256 /* assets a write: some 10 ms */
 
-int words_open(struct sqlite_catalog *c, struct err *e)
+int words_open(struct sqlite_catalog *c, struct db *db, struct err *e)
 {
         int64_t done = 0, newest = 0;
 
-        if (db_int(&c->wdb.base, e, &done, "SELECT coalesce(max(n), 0) FROM asset_text", "") < 0 ||
-            db_int(&c->wdb.base, e, &newest, "SELECT coalesce(max(n), 0) FROM asset", "") < 0)
+        if (db_int(db, e, &done, "SELECT coalesce(max(n), 0) FROM asset_text", "") < 0 ||
+            db_int(db, e, &newest, "SELECT coalesce(max(n), 0) FROM asset", "") < 0)
                 return -1;
         atomic_store(&c->words_done, done);
         atomic_store(&c->words_newest, newest);
@@ -31,19 +31,19 @@ int64_t words_due(struct sqlite_catalog *c)
         return atomic_load(&c->words_newest) - atomic_load(&c->words_done);
 }
 
-void words_leave(struct sqlite_tx *all)
+void words_leave(struct sqlite_work *w)
 {
-        struct tx *tx = &all->base;
+        struct work *base = &w->base;
         size_t kept = 0;
 
-        for (size_t i = 0; i < tx->ntexts; i++) {
-                int64_t n = tx->texts[i];
-                if (n <= all->words_done)
-                        tx->texts[kept++] = n;
-                else if (n > all->words_newest)
-                        all->words_newest = n;
+        for (size_t i = 0; i < base->ntexts; i++) {
+                int64_t n = base->texts[i];
+                if (n <= w->words_done)
+                        base->texts[kept++] = n;
+                else if (n > w->words_newest)
+                        w->words_newest = n;
         }
-        tx->ntexts = kept;
+        base->ntexts = kept;
 }
 
 static int next_slice(struct db *db, int64_t after, int64_t ns[SLICE], size_t *count, struct err *e)
@@ -59,12 +59,12 @@ static int next_slice(struct db *db, int64_t after, int64_t ns[SLICE], size_t *c
 
 int words_catch_up(struct tx *tx, void *arg, struct err *e)
 {
-        struct sqlite_tx *all = (struct sqlite_tx *)tx;
+        struct sqlite_work *w = sqlite_work_of(tx);
         int64_t ns[SLICE];
         size_t count;
 
         (void)arg;
-        if (next_slice(tx->db, all->words_done, ns, &count, e) < 0)
+        if (next_slice(tx->db, w->words_done, ns, &count, e) < 0)
                 return -1;
         for (size_t i = 0; i < count; i++) {
                 struct arena *a = arena_new(16 << 20);
@@ -74,9 +74,9 @@ int words_catch_up(struct tx *tx, void *arg, struct err *e)
                         return -1;
         }
         if (count > 0)
-                all->words_done = ns[count - 1];
-        if (count < SLICE && all->words_done < all->words_newest) /* the last of them are gone already */
-                all->words_done = all->words_newest;
+                w->words_done = ns[count - 1];
+        if (count < SLICE && w->words_done < w->words_newest) /* the last of them are gone already */
+                w->words_done = w->words_newest;
         return 0;
 }
 

@@ -44,7 +44,7 @@ static int read_version(struct db *db, struct keep_backup *out, struct err *e)
         char word[8];
         struct rows *s;
 
-        for (const struct catalog_migration *m = catalog_migrations_postgres; m->version; m++)
+        for (const struct db_migration *m = catalog_migrations_postgres; m->version; m++)
                 newest = m->version;
         if (pg_word(db, "SELECT to_regclass('schema_version') IS NOT NULL", word, sizeof(word), e) < 0)
                 return -1;

@@ -111,7 +111,7 @@ int copy_target_commit(struct copy_target *t, const struct copy_table *table, ui
 
 /* ---- what follows from the rows ------------------------------------------------------------------ */
 
-static int next_assets(struct copy_target *t, unsigned n, struct tx *tx, struct err *e)
+static int next_assets(struct copy_target *t, unsigned n, int64_t *assets, uint64_t *found, struct err *e)
 {
         struct rows *s = db_query(t->db, e,
                                   "SELECT n FROM asset WHERE n > (SELECT coalesce(max(n), 0) FROM asset_text) ORDER "
@@ -120,22 +120,27 @@ static int next_assets(struct copy_target *t, unsigned n, struct tx *tx, struct 
         int rc = -1;
 
         while (s && (rc = db_step(t->db, s, e)) > 0)
-                if (tx_text(tx, col_i64(s, 0), e) < 0) {
-                        db_end(s);
-                        return -1;
-                }
+                assets[(*found)++] = col_i64(s, 0);
         return rc;
 }
 
 int copy_target_text(struct copy_target *t, unsigned n, uint64_t *made, struct err *e)
 {
-        struct tx tx = {.db = t->db};
-        int rc = -1;
+        int64_t *assets = mem_alloc(n * sizeof(*assets));
+        int rc;
 
-        if (pg_exec(t->db, "BEGIN", e) == 0 && next_assets(t, n, &tx, e) == 0 && text_flush(&tx, e) == 0)
+        *made = 0;
+        if (!assets)
+                return err_oom(e);
+        rc = pg_exec(t->db, "BEGIN", e) < 0 ? -1 : next_assets(t, n, assets, made, e);
+        for (uint64_t i = 0; i < *made && rc == 0; i++) {
+                struct arena *a = arena_new(16 << 20);
+                rc = a ? pg_text_put(t->db, assets[i], a, e) : err_oom(e);
+                arena_free(a);
+        }
+        if (rc == 0)
                 rc = pg_exec(t->db, "COMMIT", e);
-        *made = tx.ntexts;
-        tx_done(&tx);
+        mem_free(assets);
         return rc;
 }
 

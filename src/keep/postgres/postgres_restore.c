@@ -27,7 +27,7 @@ static int newest_version(void)
 {
         int newest = 0;
 
-        for (const struct catalog_migration *m = catalog_migrations_postgres; m->version; m++)
+        for (const struct db_migration *m = catalog_migrations_postgres; m->version; m++)
                 newest = m->version;
         return newest;
 }

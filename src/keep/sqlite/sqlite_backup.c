@@ -30,7 +30,7 @@ static int open_source(struct conn *db, const char *path, struct err *e)
         if (access(path, F_OK) != 0)
                 return err_errno(e, errno, "there is no catalog at %.160s", path);
         rc = sqlite3_open_v2(path, &db->h, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
-        db->base.engine = &sqlite_engine;
+        conn_adopt(db, db->h);
         if (rc == SQLITE_OK)
                 rc = sqlite3_extended_result_codes(db->h, 1);
         if (rc == SQLITE_OK)
@@ -45,7 +45,7 @@ static int newest_version(void)
 {
         int newest = 0;
 
-        for (const struct catalog_migration *m = catalog_migrations_sqlite; m->version; m++)
+        for (const struct db_migration *m = catalog_migrations_sqlite; m->version; m++)
                 newest = m->version;
         return newest;
 }
@@ -85,7 +85,7 @@ static int make_copy(struct conn *db, const char *path, struct err *e)
                 return err_errno(e, errno, "cannot make %.160s", path);
         fd_close(&fd);
         rc = sqlite3_open_v2(path, &db->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-        db->base.engine = &sqlite_engine;
+        conn_adopt(db, db->h);
         if (rc == SQLITE_OK)
                 rc = sqlite3_extended_result_codes(db->h, 1);
         if (rc == SQLITE_OK) /* nobody reads it before it is whole and synced */

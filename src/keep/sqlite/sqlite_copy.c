@@ -62,7 +62,7 @@ static int check_schema(struct copy_source *s, const char *path, struct err *e)
         int64_t version = 0;
         int newest = 0, rc;
 
-        for (const struct catalog_migration *m = catalog_migrations_sqlite; m->version; m++)
+        for (const struct db_migration *m = catalog_migrations_sqlite; m->version; m++)
                 newest = m->version;
         rc = sqlite3_prepare_v2(s->db.h, "SELECT max(version), min(at) FROM main.schema_version", -1, &q, NULL);
         if (rc == SQLITE_ERROR)

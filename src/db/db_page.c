@@ -4,17 +4,17 @@
  * last one ended, so what is added meanwhile neither repeats nor hides anything.
  * One row more than asked for is read, to know whether there is a next page.
  */
-#include "catalog/catalog_rules.h"
+#include "db/db_page.h"
 
 #define LIMIT_MAX 1000
 
-int page_begin(struct page *p, struct catalog *c, const char *cursor, struct arena *a, struct err *e)
+int page_start(struct page *p, const struct sha256 *secret, const char *cursor, struct arena *a, struct err *e)
 {
         int rc;
 
         if (p->limit == 0 || p->limit > LIMIT_MAX)
                 return err_set(e, ERR_INVALID, "limit: %u, allowed are 1 to %d", p->limit, LIMIT_MAX);
-        p->secret = &c->cursor_secret;
+        p->secret = secret;
         rc = cursor_read(a, p->secret, p->shape, cursor, &p->after, e);
         p->later = rc > 0;
         return rc < 0 ? -1 : 0;
@@ -36,7 +36,7 @@ static const char *cursor_here(const struct page *p, const struct rows *s, struc
         struct cursor cur = {.n = col_i64(s, p->list->n_column)};
 
         if (p->order.text)
-                cur.text = text_fold(a, or_empty(col_str(s, p->order.column)));
+                cur.text = p->order.text(a, or_empty(col_str(s, p->order.column)));
         else
                 cur.key = col_i64(s, p->order.column);
         return p->order.text && !cur.text ? NULL : cursor_write(a, p->secret, p->shape, &cur);
@@ -76,4 +76,18 @@ int page_read(const struct page *p, struct sql *q, void *out, size_t *n, const c
         rc = s ? read_rows(p, q->db, s, q->arena, out, n, next, e) : -1;
         rows_free(s);
         return rc;
+}
+
+struct db *database_batch(struct database *d, unsigned limit, size_t elem, struct arena *a, void *out, size_t *n,
+                          struct err *e)
+{
+        void *rows = arena_array(a, limit + (size_t)1, elem);
+
+        *n = 0;
+        memcpy(out, &rows, sizeof(rows));
+        if (!rows) {
+                err_oom(e);
+                return NULL;
+        }
+        return database_read(d, e);
 }

@@ -6,7 +6,7 @@
  * waits until the transaction is over and looks for the mark. The transaction's
  * number alone would not do: after a crash it may be given to another.
  */
-#include "catalog/postgres/postgres.h"
+#include "db/postgres/postgres_priv.h"
 #include "metrics/metrics.h"
 
 #include <stdio.h>
@@ -16,16 +16,6 @@
 #define XID_TEXT        32
 
 enum outcome { DONE, FAILED, AGAIN };
-
-/* Over all instances. The sum is of what is committed: a crowd may pass the limit by its own number. */
-int pg_waiting(struct tx *tx, int64_t *n, struct err *e)
-{
-        *n = 0;
-        return db_int(tx->db, e, n, "SELECT sum(count)::bigint FROM counter WHERE owner = '' AND kind = ?", "i",
-                      COUNTER_WAITING) < 0
-                       ? -1
-                       : 0;
-}
 
 /* ---- one transaction ---------------------------------------------------------------- */
 
@@ -72,16 +62,16 @@ static int look_for(struct db *db, const struct mark *mark)
         return pg_word(db, sql, word, sizeof(word), &ignored);
 }
 
-static enum outcome what_became_of(struct pg_catalog *c, const struct mark *mark, struct err *e)
+static enum outcome what_became_of(struct pg_database *d, const struct mark *mark, struct err *e)
 {
         struct mono deadline = mono_add(mono_now(), dur_s(UNKNOWN_SECONDS));
         struct err ignored;
 
         while (!mono_reached(deadline)) {
-                struct pg_conn *db = pg_take(c, deadline, &ignored);
+                struct pg_conn *db = pg_take(d, deadline, &ignored);
                 int rc = db ? look_for(&db->base, mark) : -1;
                 if (db)
-                        pg_give_back(c, db);
+                        pg_give_back(d, db);
                 if (rc >= 0)
                         return rc > 0 ? DONE : AGAIN;
                 sleep_for(dur_ms(50));
@@ -90,7 +80,7 @@ static enum outcome what_became_of(struct pg_catalog *c, const struct mark *mark
         return FAILED;
 }
 
-static enum outcome commit(struct tx *tx, const struct mark *mark, struct err *e)
+static enum outcome commit(struct pg_database *d, struct tx *tx, const struct mark *mark, struct err *e)
 {
         struct mono began = mono_now();
         struct pg_conn *db = pg_of(tx->db);
@@ -107,9 +97,9 @@ static enum outcome commit(struct tx *tx, const struct mark *mark, struct err *e
                 pg_fail(tx->db, res, e);
                 if (!db->broken)
                         return db->again ? AGAIN : FAILED;
-                pg_give_back(pg_self(tx->c), db);
+                pg_give_back(d, db);
                 tx->db = NULL;
-                return what_became_of(pg_self(tx->c), mark, e);
+                return what_became_of(d, mark, e);
         }
         done = strcmp(PQcmdStatus(res), "COMMIT") == 0; /* of a failed transaction COMMIT makes ROLLBACK, and says so */
         PQclear(res);
@@ -123,27 +113,29 @@ static enum outcome commit(struct tx *tx, const struct mark *mark, struct err *e
 }
 
 /* What is gathered over a write, in its transaction. */
-static int finish(struct tx *tx, struct err *e)
+static int finish(struct pg_database *d, struct tx *tx, struct err *e)
 {
-        if (text_flush(tx, e) < 0 || mark_flush(tx, e) < 0)
+        const struct db_hooks *hooks = d->base.hooks;
+
+        if (hooks->flush && hooks->flush(tx, e) < 0)
                 return -1;
-        if (tx->waiting && counter_add(tx, "", COUNTER_WAITING, 0, tx->waiting, 0, e) < 0)
-                return -1;
-        return count_flush(tx, e);
+        return hooks->finish ? hooks->finish(tx, e) : 0;
 }
 
-static enum outcome run_once(struct tx *tx, write_fn *fn, void *arg, struct err *e)
+static enum outcome run_once(struct pg_database *d, struct tx *tx, write_fn *fn, void *arg, struct err *e)
 {
         struct pg_conn *db = pg_of(tx->db);
         struct mark mark;
         enum outcome out;
         struct err ignored;
 
-        tx->ntexts = tx->ndeltas = tx->njobs = tx->nmarks = 0;
-        tx->waiting = 0;
+        if (d->base.hooks->begin)
+                d->base.hooks->begin(tx);
         db->again = false;
-        if (begin(tx, &mark, e) == 0 && fn(tx, arg, e) >= 0 && finish(tx, e) == 0) {
-                out = commit(tx, &mark, e);
+        if (begin(tx, &mark, e) == 0 && fn(tx, arg, e) >= 0 && finish(d, tx, e) == 0) {
+                out = commit(d, tx, &mark, e);
+                if (out == DONE && d->base.hooks->committed)
+                        d->base.hooks->committed(tx);
                 if (!tx->db || out == DONE)
                         return out;
         } else {
@@ -160,38 +152,45 @@ static void step_aside(int tries)
         sleep_for(dur_ms((int64_t)(random_u64() % (2U << (tries < 6 ? tries : 6)))));
 }
 
-int pg_write(struct catalog *base, enum lane lane, write_fn *fn, void *arg, struct err *e)
+int pg_write(struct database *base, enum lane lane, write_fn *fn, void *arg, struct err *e)
 {
-        struct pg_catalog *c = pg_self(base);
-        struct mono began = mono_now(), deadline = mono_add(began, c->timeout);
-        struct tx tx = {.c = base};
+        struct pg_database *d = pg_self(base);
+        struct mono began = mono_now(), deadline = mono_add(began, d->timeout);
+        struct tx tx;
         struct err why = {0};
         enum outcome out = AGAIN;
         struct pg_conn *db;
 
         (void)lane; /* all write at once */
-
+        if (tx_open(&tx, base, e) < 0)
+                return -1;
         for (int tries = 0; out == AGAIN && tries < TRIES_MAX; tries++) {
                 if (tries > 0) {
                         step_aside(tries);
                         if (mono_reached(deadline))
                                 deadline = mono_add(mono_now(), dur_s(1));
                 }
-                db = pg_take(c, deadline, &why);
+                db = pg_take(d, deadline, &why);
                 if (!db) {
                         out = FAILED;
                         break;
                 }
                 tx.db = &db->base;
-                out = run_once(&tx, fn, arg, &why);
+                out = run_once(d, &tx, fn, arg, &why);
                 if (tx.db)
-                        pg_give_back(c, db);
+                        pg_give_back(d, db);
         }
-        tx_done(&tx);
+        tx_close(&tx, base);
         metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "write");
         if (out == DONE)
                 return 0;
         if (e)
                 *e = why;
         return -1;
+}
+
+/* Nobody asks for a mark after UNKNOWN_SECONDS. */
+int pg_marks_sweep(struct db *db, struct err *e)
+{
+        return db_run(db, e, "DELETE FROM write_mark WHERE at < " DB_NOW " - 600000000", "");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cursors: where a page ended, sealed with the catalog's secret and written in
+ * Cursors: where a page ended, sealed with its owner's secret and written in
  * base64url. Sealed, because it holds a row's number, and those are counted
  * over all owners: read twice, they would tell how much others upload. The seal
  * also refuses what is changed, made up or of another list. It guards nothing
@@ -10,9 +10,7 @@
  * same place always gives the same cursor, no random number and no nonce to
  * repeat.
  */
-#include "catalog/catalog_rules.h"
-
-#include <string.h>
+#include "db/db_page.h"
 
 #define CURSOR_MAX 2048
 #define SEAL       16
@@ -69,19 +67,6 @@ static void veil(const struct sha256 *secret, unsigned char *raw, size_t n)
         }
 }
 
-int cursor_secret_load(struct catalog *c, struct db *db, struct err *e)
-{
-        struct rows *s = db_query(db, e, "SELECT value FROM secret WHERE name = 'cursor'", "");
-        int rc = s ? db_step(db, s, e) : -1;
-
-        if (rc > 0) {
-                c->cursor_secret = col_sha(s, 0);
-                db_end(s);
-                return 0;
-        }
-        return rc < 0 ? -1 : err_set(e, ERR_CORRUPT, "the catalog has lost its secret for cursors");
-}
-
 const char *cursor_write(struct arena *a, const struct sha256 *secret, uint64_t shape, const struct cursor *cur)
 {
         unsigned char raw[CURSOR_MAX];
@@ -134,20 +119,4 @@ int cursor_read(struct arena *a, const struct sha256 *secret, uint64_t shape, co
                         return err_oom(e);
         }
         return 1;
-}
-
-uint64_t filter_shape(const struct asset_filter *f)
-{
-        uint64_t h = shape_str(0, f->owner);
-
-        h = shape_int(h, f->kinds);
-        h = shape_int(h, f->statuses);
-        h = f->cluster_id ? shape_bytes(h, f->cluster_id->b, sizeof(f->cluster_id->b)) : shape_int(h, 0);
-        for (size_t i = 0; i < f->ntags; i++)
-                h = shape_str(h, f->tags[i]);
-        h = shape_str(shape_int(h, (int64_t)f->ntags), f->content_type);
-        h = f->sha256 ? shape_bytes(h, f->sha256->b, sizeof(f->sha256->b)) : shape_int(h, 0);
-        h = shape_str(h, f->name);
-        h = shape_int(shape_int(h, f->after.us), f->before.us);
-        return shape_int(h, f->trashed);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The vectors in memory, as the index files share them. A table is changed by
- * one thread at a time: the keeper while it loads it, then the writer.
+ * one thread at a time: the loader while it loads it, then the writer.
  */
-#ifndef FA_CATALOG_SQLITE_INDEX_H
-#define FA_CATALOG_SQLITE_INDEX_H
+#ifndef FA_CATALOG_SQLITE_INDEX_PRIV_H
+#define FA_CATALOG_SQLITE_INDEX_PRIV_H
 
-#include "catalog/sqlite/sqlite.h"
+#include "catalog/sqlite/sqlite_priv.h"
 
 #define NO_ROW UINT32_MAX
 
@@ -61,14 +61,14 @@ struct index {
         struct table *table;   /* NULL: warming */
         atomic_bool warm;
 
-        /* The writer's and the keeper's; the handing over is a write, which orders them. */
+        /* The writer's and the loader's; the handing over is a write, which orders them. */
         struct table *incoming;
         unsigned incoming_generation;
         struct event *pending;
         size_t npending, pending_cap;
         bool pending_lost;
         atomic_ulong changes;             /* vectors since the cache was written */
-        int64_t table_epoch, saved_epoch; /* the epoch that the table holds; the keeper's: the file's */
+        int64_t table_epoch, saved_epoch; /* the epoch that the table holds; the loader's: the file's */
 };
 
 struct entry { /* the truth of one part, for the table */
@@ -101,8 +101,6 @@ int table_folder_put(struct table *t, struct id id, const char *owner, bool lock
 
 /* The cache file: 1 loaded into t (vectors and numbers, no keys yet), 0 not usable. */
 int cache_load(struct sqlite_catalog *c, const char *model_id, int64_t epoch, struct table *t);
-/* Whether a file is a whole cache, of whatever model and epoch: 1, 0, -1 it cannot be read. */
-int cache_whole(const char *path);
 /* go_on: asked between pieces; false gives up. */
 int cache_save(struct sqlite_catalog *c, const char *model_id, int64_t epoch, const struct table *t,
                bool (*go_on)(struct sqlite_catalog *c), struct err *e) MUST_CHECK;

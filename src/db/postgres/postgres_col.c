@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Columns of a result in PostgreSQL's binary form; an integer tells its width by its length. */
-#include "catalog/postgres/postgres.h"
+#include "db/postgres/postgres_priv.h"
 
 #include <arpa/inet.h>
 

@@ -6,7 +6,7 @@
  * ones with it: they died of the same restart. While the server is away one
  * attempt after the other is made, further and further apart.
  */
-#include "catalog/postgres/postgres.h"
+#include "db/postgres/postgres_priv.h"
 #include "metrics/metrics.h"
 
 #define BACKOFF_MIN_MS 50
@@ -21,34 +21,34 @@ struct pg_waiter {
 
 /* ---- under the lock --------------------------------------------------------------- */
 
-static struct pg_conn *pop_idle(struct pg_catalog *c)
+static struct pg_conn *pop_idle(struct pg_database *d)
 {
-        struct pg_conn *db = c->idle;
+        struct pg_conn *db = d->idle;
 
         if (db) {
-                c->idle = db->next;
-                c->nidle--;
+                d->idle = db->next;
+                d->nidle--;
         }
         return db;
 }
 
 /* A connection, or the room of one that was closed (db NULL), to the first in line. */
-static bool grant(struct pg_catalog *c, struct pg_conn *db)
+static bool grant(struct pg_database *d, struct pg_conn *db)
 {
-        struct pg_waiter *w = c->first_waiter;
+        struct pg_waiter *w = d->first_waiter;
 
         if (!w)
                 return false;
-        c->first_waiter = w->next;
+        d->first_waiter = w->next;
         w->db = db;
         w->granted = true;
         cond_signal(&w->cond);
         return true;
 }
 
-static void leave_line(struct pg_catalog *c, const struct pg_waiter *w)
+static void leave_line(struct pg_database *d, const struct pg_waiter *w)
 {
-        for (struct pg_waiter **p = &c->first_waiter; *p; p = &(*p)->next)
+        for (struct pg_waiter **p = &d->first_waiter; *p; p = &(*p)->next)
                 if (*p == w) {
                         *p = w->next;
                         return;
@@ -56,28 +56,28 @@ static void leave_line(struct pg_catalog *c, const struct pg_waiter *w)
 }
 
 /* Leave to use *db, or to open one when it is NULL; false: not in time. */
-static bool admit(struct pg_catalog *c, struct mono deadline, struct pg_conn **db)
+static bool admit(struct pg_database *d, struct mono deadline, struct pg_conn **db)
 {
-        struct pg_waiter w = {.granted = false}, **tail = &c->first_waiter;
+        struct pg_waiter w = {.granted = false}, **tail = &d->first_waiter;
         bool in_time = true;
 
-        *db = pop_idle(c);
+        *db = pop_idle(d);
         if (*db)
                 return true;
-        if (c->open < c->max) {
-                c->open++;
+        if (d->open < d->max) {
+                d->open++;
                 return true;
         }
         cond_init(&w.cond);
         while (*tail)
                 tail = &(*tail)->next;
         *tail = &w;
-        c->waiting++;
+        d->waiting++;
         while (!w.granted && in_time)
-                in_time = cond_wait_until(&w.cond, &c->plock, deadline);
-        c->waiting--;
+                in_time = cond_wait_until(&w.cond, &d->plock, deadline);
+        d->waiting--;
         if (!w.granted)
-                leave_line(c, &w);
+                leave_line(d, &w);
         cond_done(&w.cond);
         *db = w.db;
         return w.granted;
@@ -85,23 +85,23 @@ static bool admit(struct pg_catalog *c, struct mono deadline, struct pg_conn **d
 
 /* ---- opening ------------------------------------------------------------------------- */
 
-static void give_up_room(struct pg_catalog *c)
+static void give_up_room(struct pg_database *d)
 {
-        lock_take(&c->plock);
-        if (!grant(c, NULL))
-                c->open--;
-        lock_drop(&c->plock);
+        lock_take(&d->plock);
+        if (!grant(d, NULL))
+                d->open--;
+        lock_drop(&d->plock);
 }
 
 /* Waits its turn after failures of others; false when that is past the deadline. */
-static bool wait_turn(struct pg_catalog *c, struct mono deadline)
+static bool wait_turn(struct pg_database *d, struct mono deadline)
 {
         struct mono at;
         int64_t now = mono_now().ns;
 
-        lock_take(&c->plock);
-        at = c->retry_at;
-        lock_drop(&c->plock);
+        lock_take(&d->plock);
+        at = d->retry_at;
+        lock_drop(&d->plock);
         if (at.ns > deadline.ns)
                 return false;
         if (at.ns > now)
@@ -109,83 +109,83 @@ static bool wait_turn(struct pg_catalog *c, struct mono deadline)
         return true;
 }
 
-static void note_attempt(struct pg_catalog *c, bool worked)
+static void note_attempt(struct pg_database *d, bool worked)
 {
-        lock_take(&c->plock);
+        lock_take(&d->plock);
         if (worked) {
-                c->backoff_ms = 0;
-                c->retry_at = (struct mono){0};
-        } else if (mono_reached(c->retry_at)) {
-                c->backoff_ms = c->backoff_ms ? c->backoff_ms * 2 : BACKOFF_MIN_MS;
-                if (c->backoff_ms > BACKOFF_MAX_MS)
-                        c->backoff_ms = BACKOFF_MAX_MS;
-                c->retry_at = mono_add(mono_now(), dur_ms(c->backoff_ms));
+                d->backoff_ms = 0;
+                d->retry_at = (struct mono){0};
+        } else if (mono_reached(d->retry_at)) {
+                d->backoff_ms = d->backoff_ms ? d->backoff_ms * 2 : BACKOFF_MIN_MS;
+                if (d->backoff_ms > BACKOFF_MAX_MS)
+                        d->backoff_ms = BACKOFF_MAX_MS;
+                d->retry_at = mono_add(mono_now(), dur_ms(d->backoff_ms));
         }
-        lock_drop(&c->plock);
+        lock_drop(&d->plock);
 }
 
-static struct pg_conn *open_one(struct pg_catalog *c, struct mono deadline, struct err *e)
+static struct pg_conn *open_one(struct pg_database *d, struct mono deadline, struct err *e)
 {
-        const struct pg_login login = {.url = c->url, .password = c->password, .timeout = c->timeout};
+        const struct pg_login login = pg_login_of(d);
         struct pg_conn *db = NULL;
 
         err_set(e, ERR_UNAVAILABLE, "catalog: PostgreSQL cannot be reached");
-        while (!db && wait_turn(c, deadline)) {
+        while (!db && wait_turn(d, deadline)) {
                 db = pg_connect(&login, e);
-                note_attempt(c, db != NULL);
+                note_attempt(d, db != NULL);
                 if (!db && mono_reached(deadline))
                         break;
         }
         if (!db)
-                give_up_room(c);
+                give_up_room(d);
         return db;
 }
 
-struct pg_conn *pg_take(struct pg_catalog *c, struct mono deadline, struct err *e)
+struct pg_conn *pg_take(struct pg_database *d, struct mono deadline, struct err *e)
 {
         struct pg_conn *db;
         bool admitted;
 
-        lock_take(&c->plock);
-        admitted = admit(c, deadline, &db);
-        lock_drop(&c->plock);
+        lock_take(&d->plock);
+        admitted = admit(d, deadline, &db);
+        lock_drop(&d->plock);
         if (!admitted) {
-                err_set(e, ERR_BUSY, "catalog: all %u connections were busy for %.3g s", c->max,
-                        dur_seconds(c->timeout));
+                err_set(e, ERR_BUSY, "catalog: all %u connections were busy for %.3g s", d->max,
+                        dur_seconds(d->timeout));
                 return NULL;
         }
         if (!db)
-                db = open_one(c, deadline, e);
+                db = open_one(d, deadline, e);
         if (db)
                 db->again = false;
         return db;
 }
 
-void pg_give_back(struct pg_catalog *c, struct pg_conn *db)
+void pg_give_back(struct pg_database *d, struct pg_conn *db)
 {
         struct pg_conn *dead = NULL;
 
         db->next = NULL;
-        lock_take(&c->plock);
+        lock_take(&d->plock);
         if (db->broken) {
                 dead = db;
-                dead->next = c->idle;
-                c->open -= c->nidle;
-                c->idle = NULL;
-                c->nidle = 0;
-                if (!grant(c, NULL))
-                        c->open--;
-        } else if (!grant(c, db)) {
-                if (c->nidle < c->size) {
-                        db->next = c->idle;
-                        c->idle = db;
-                        c->nidle++;
+                dead->next = d->idle;
+                d->open -= d->nidle;
+                d->idle = NULL;
+                d->nidle = 0;
+                if (!grant(d, NULL))
+                        d->open--;
+        } else if (!grant(d, db)) {
+                if (d->nidle < d->size) {
+                        db->next = d->idle;
+                        d->idle = db;
+                        d->nidle++;
                 } else {
                         dead = db;
-                        c->open--;
+                        d->open--;
                 }
         }
-        lock_drop(&c->plock);
+        lock_drop(&d->plock);
         while (dead) {
                 struct pg_conn *next = dead->next;
                 pg_disconnect(dead);
@@ -193,40 +193,40 @@ void pg_give_back(struct pg_catalog *c, struct pg_conn *db)
         }
 }
 
-void pg_pool_close(struct pg_catalog *c)
+void pg_pool_close(struct pg_database *d)
 {
         struct pg_conn *db;
 
-        assert(c->open == c->nidle);
-        while ((db = pop_idle(c)))
+        assert(d->open == d->nidle);
+        while ((db = pop_idle(d)))
                 pg_disconnect(db);
-        c->open = 0;
+        d->open = 0;
 }
 
 /* ---- reading --------------------------------------------------------------------------- */
 
-struct db *pg_read_begin(struct catalog *base, struct err *e)
+struct db *pg_read(struct database *base, struct err *e)
 {
-        struct pg_catalog *c = pg_self(base);
-        struct mono deadline = mono_add(mono_now(), c->timeout);
+        struct pg_database *d = pg_self(base);
+        struct mono deadline = mono_add(mono_now(), d->timeout);
         struct pg_conn *db;
         bool gone;
 
         /* A connection may have died while it lay idle: that costs another one, not the request. */
         do {
-                db = pg_take(c, deadline, e);
+                db = pg_take(d, deadline, e);
                 if (!db)
                         return NULL;
                 db->base.now = wall_now();
                 if (pg_exec(&db->base, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e) == 0)
                         return &db->base;
                 gone = db->broken;
-                pg_give_back(c, db);
+                pg_give_back(d, db);
         } while (gone && !mono_reached(deadline));
         return NULL;
 }
 
-void pg_read_end(struct catalog *c, struct db *base, struct mono began)
+void pg_read_end(struct database *d, struct db *base, struct mono began)
 {
         struct pg_conn *db = pg_of(base);
         struct err ignored;
@@ -234,6 +234,6 @@ void pg_read_end(struct catalog *c, struct db *base, struct mono began)
         /* A read has nothing to commit; what cannot even be rolled back is not used again. */
         if (!db->broken && pg_exec(base, "COMMIT", &ignored) < 0)
                 db->broken = true;
-        pg_give_back(pg_self(c), db);
+        pg_give_back(pg_self(d), db);
         metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "read");
 }

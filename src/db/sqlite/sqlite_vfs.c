@@ -7,7 +7,7 @@
  * synchronous=FULL a commit syncs before anybody is told of its pages, so what
  * is gathered is never what others may read. Other files are left to SQLite.
  */
-#include "catalog/sqlite/sqlite.h"
+#include "db/sqlite/sqlite_priv.h"
 
 #define GATHER ((size_t)120 << 10) /* SQLite does not write 128 KiB or more in one call */
 

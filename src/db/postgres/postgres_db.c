@@ -5,7 +5,7 @@
  * under the address of their text. Values travel in binary and always as
  * parameters of a stated type.
  */
-#include "catalog/postgres/postgres.h"
+#include "db/postgres/postgres_priv.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -38,6 +38,8 @@ struct params {
         char *vector;                 /* a statement has at most one */
         int n;
 };
+
+static const struct driver pg_driver;
 
 /* ---- errors ------------------------------------------------------------------------ */
 
@@ -135,7 +137,8 @@ struct pg_conn *pg_connect(const struct pg_login *login, struct err *e)
                 refused(db, e);
         } else {
                 PQsetNoticeReceiver(db->h, no_notice, NULL);
-                db->base.engine = &pg_engine;
+                db->base.driver = &pg_driver;
+                db->base.dialect = DIALECT_POSTGRES;
                 db->base.shard = (unsigned)PQbackendPID(db->h) % SHARDS;
                 if (pg_exec(&db->base, SESSION, e) == 0)
                         return db;
@@ -148,10 +151,28 @@ void pg_disconnect(struct pg_conn *db)
 {
         if (!db)
                 return;
-        for (size_t i = 0; i < STMT_SLOTS; i++)
+        for (size_t i = 0; i < PG_STMT_SLOTS; i++)
                 PQclear(db->slots[i].rows.res);
         PQfinish(db->h);
         mem_free(db);
+}
+
+char *pg_plain_url(const char *url)
+{
+        const char *colon = strchr(url, ':'), *plus = strchr(url, '+');
+        size_t scheme, rest;
+        char *out;
+
+        if (!colon || !plus || plus > colon)
+                return mem_strdup(url);
+        scheme = (size_t)(plus - url);
+        rest = strlen(colon);
+        out = mem_alloc(scheme + rest + 1);
+        if (out) {
+                memcpy(out, url, scheme);
+                memcpy(out + scheme, colon, rest + 1);
+        }
+        return out;
 }
 
 /* ---- parameters ------------------------------------------------------------------------ */
@@ -295,14 +316,14 @@ static struct pg_slot *slot_of(struct pg_conn *db, const char *sql)
         struct pg_slot *slot;
 
         for (;; i++) {
-                slot = &db->slots[i % STMT_SLOTS];
+                slot = &db->slots[i % PG_STMT_SLOTS];
                 if (!slot->sql || slot->sql == sql)
                         break;
         }
         if (!slot->sql) {
-                assert(db->used < STMT_SLOTS - 1);
+                assert(db->used < PG_STMT_SLOTS - 1);
                 slot->sql = sql;
-                slot->rows.base.engine = &pg_engine;
+                slot->rows.base.driver = &pg_driver;
                 slot->rows.cached = true;
                 db->used++;
         }
@@ -383,7 +404,7 @@ static struct rows *query_binds(struct db *base, const char *sql, const struct b
         if (!s || buf_failed(&b) || !bind_params(&p, binds, n)) {
                 err_oom(e);
         } else {
-                s->base.engine = &pg_engine;
+                s->base.driver = &pg_driver;
                 s->row = -1;
                 s->res = PQexecParams(db->h, buf_str(&b), p.n, p.types, p.values, p.lengths, p.formats, 1);
                 if (!succeeded(s->res)) {
@@ -459,10 +480,7 @@ int pg_word(struct db *db, const char *sql, char *out, size_t max, struct err *e
         return n > 0;
 }
 
-const struct engine pg_engine = {
-        .dialect = DIALECT_POSTGRES,
-        .close = pg_close,
-        .state = pg_state,
+static const struct driver pg_driver = {
         .query = query,
         .query_binds = query_binds,
         .rows_free = free_rows,
@@ -475,19 +493,4 @@ const struct engine pg_engine = {
         .col_str = pg_col_str,
         .col_blob = pg_col_blob,
         .col_bytes = pg_col_bytes,
-        .read_begin = pg_read_begin,
-        .read_end = pg_read_end,
-        .write = pg_write,
-        .waiting = pg_waiting,
-        .event = pg_event,
-        .vector_put = pg_vector_put,
-        .prototype_put = pg_prototype_put,
-        .name_filter = pg_name_filter,
-        .use_model = pg_use_model,
-        .warm = pg_warm,
-        .model = pg_model,
-        .vector_search = pg_vector_search,
-        .text_put = pg_text_put,
-        .text_search = pg_text_search,
-        .prototype_search = pg_prototype_search,
 };

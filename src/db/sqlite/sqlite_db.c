@@ -4,13 +4,15 @@
  * connection belongs to one thread at a time; its statements are kept prepared
  * under the address of their text, so a hot path never parses SQL.
  */
-#include "catalog/sqlite/sqlite.h"
+#include "db/sqlite/sqlite_priv.h"
 
 /* No mmap: a disk that fails to read would end the process by SIGBUS instead of giving an error. */
 #define PRAGMAS                                                                                                        \
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"                              \
         "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cache_size = -4096;"                                 \
         "PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 0; PRAGMA trusted_schema = OFF;"
+
+static const struct driver sqlite_driver;
 
 int db_error(struct conn *db, int rc, struct err *e)
 {
@@ -38,8 +40,16 @@ int db_error(struct conn *db, int rc, struct err *e)
         }
 }
 
-int conn_open(struct conn *db, const char *path, bool writer, struct err *e)
+void conn_adopt(struct conn *db, sqlite3 *h)
 {
+        db->h = h;
+        db->base.driver = &sqlite_driver;
+        db->base.dialect = DIALECT_SQLITE;
+}
+
+int conn_open(struct conn *db, const char *path, enum conn_kind kind, sqlite_functions_fn *functions, struct err *e)
+{
+        bool writer = kind == CONN_WRITER;
         int rc = sqlite3_open_v2(path, &db->h,
                                  SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (writer ? SQLITE_OPEN_CREATE : 0),
                                  writer ? sqlite_writer_vfs() : NULL);
@@ -51,11 +61,11 @@ int conn_open(struct conn *db, const char *path, bool writer, struct err *e)
                 sqlite3_db_config(db->h, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
                 rc = sqlite3_exec(db->h, PRAGMAS, NULL, NULL, NULL);
         }
-        if (rc == SQLITE_OK)
-                rc = rank_register(db->h);
+        if (rc == SQLITE_OK && functions)
+                rc = functions(db->h);
         if (rc == SQLITE_OK && !writer)
                 rc = sqlite3_exec(db->h, "PRAGMA query_only = ON; PRAGMA cache_size = -4096", NULL, NULL, NULL);
-        db->base.engine = &sqlite_engine;
+        conn_adopt(db, db->h);
         if (rc == SQLITE_OK)
                 return 0;
         db_error(db, rc, e);
@@ -89,7 +99,7 @@ static struct stmt *prepared(struct conn *db, const char *sql, struct err *e)
                         db_error(db, rc, e);
                         return NULL;
                 }
-                slot->base.engine = &sqlite_engine;
+                slot->base.driver = &sqlite_driver;
                 slot->sql = sql;
                 db->used++;
         }
@@ -171,7 +181,7 @@ static struct rows *query_binds(struct db *base, const char *sql, const struct b
                 err_oom(e);
                 return NULL;
         }
-        s->base.engine = &sqlite_engine;
+        s->base.driver = &sqlite_driver;
         rc = sqlite3_prepare_v2(db->h, sql, -1, &s->s, NULL);
         for (size_t i = 0; i < n && rc == SQLITE_OK; i++)
                 rc = bind_part(s->s, (int)i + 1, &binds[i]);
@@ -247,11 +257,7 @@ static int column_bytes(const struct rows *s, int i)
         return sqlite3_column_bytes(stmt_of(s), i);
 }
 
-const struct engine sqlite_engine = {
-        .dialect = DIALECT_SQLITE,
-        .close = sqlite_close,
-        .state = sqlite_state,
-        .room = sqlite_room,
+static const struct driver sqlite_driver = {
         .query = query,
         .query_binds = query_binds,
         .rows_free = free_rows,
@@ -264,20 +270,4 @@ const struct engine sqlite_engine = {
         .col_str = column_str,
         .col_blob = column_blob,
         .col_bytes = column_bytes,
-        .read_begin = sqlite_read_begin,
-        .read_end = sqlite_read_end,
-        .write = sqlite_write,
-        .waiting = sqlite_waiting,
-        .event = sqlite_event,
-        .vector_put = sqlite_vector_put,
-        .prototype_put = sqlite_prototype_put,
-        .name_filter = sqlite_name_filter,
-        .use_model = sqlite_use_model,
-        .warm = sqlite_warm,
-        .model = index_model,
-        .vector_search = sqlite_vector_search,
-        .text_put = sqlite_text_put,
-        .text_search = sqlite_text_search,
-        .words_settle = sqlite_words_settle,
-        .prototype_search = sqlite_prototype_search,
 };

@@ -2,11 +2,11 @@
 /*
  * Migrations: each in a transaction of its own together with its entry in
  * schema_version, under SQLite's write lock, so two programs that open an old
- * catalog at once upgrade it once. A catalog from the future is left alone.
+ * database at once upgrade it once. One from the future is left alone.
  * While a statement runs, or waits for that lock, SQLite calls back: that is
  * where progress is told and where a migration ends that was asked to stop.
  */
-#include "catalog/sqlite/sqlite.h"
+#include "db/sqlite/sqlite_priv.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -69,7 +69,7 @@ static int run_statements(struct db *db, const char *sql, struct migration_run *
         return rc == SQLITE_OK || rc == SQLITE_DONE ? 0 : -1;
 }
 
-static int apply(struct db *db, const struct catalog_migration *m, struct migration_run *r, struct err *e)
+static int apply(struct db *db, const struct db_migration *m, struct migration_run *r, struct err *e)
 {
         struct err why;
         int rc;
@@ -86,7 +86,7 @@ static int apply(struct db *db, const struct catalog_migration *m, struct migrat
 }
 
 /* The version is read again under the lock: another program may have been faster. */
-static int apply_locked(struct db *db, const struct catalog_migration *m, struct migration_run *r, struct err *e)
+static int apply_locked(struct db *db, const struct db_migration *m, struct migration_run *r, struct err *e)
 {
         int64_t version = 0;
 
@@ -99,14 +99,14 @@ static int apply_locked(struct db *db, const struct catalog_migration *m, struct
         return -1;
 }
 
-int sqlite_migrate(struct db *db, const struct migration_watch *watch, struct err *e)
+int sqlite_migrate(struct db *db, const struct db_migration *list, const struct migration_watch *watch, struct err *e)
 {
         if (exec(db,
                  "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, name TEXT NOT NULL, "
                  "at INTEGER NOT NULL) STRICT",
                  e) < 0)
                 return -1;
-        return migrations_run(db, catalog_migrations_sqlite, apply_locked, watch, e);
+        return migrations_run(db, list, 0, apply_locked, watch, e);
 }
 
 /* ---- looking ahead -------------------------------------------------------------------------- */
@@ -145,18 +145,18 @@ static int open_to_look(struct conn *db, const char *path, struct err *e)
         buf_done(&uri);
         if (rc == SQLITE_OK)
                 rc = sqlite3_busy_timeout(db->h, DB_BUSY_MS);
-        db->base.engine = &sqlite_engine;
+        conn_adopt(db, db->h);
         return rc == SQLITE_OK ? 0 : db_error(db, rc, e);
 }
 
-int catalog_sqlite_plan(const struct catalog_opts *opts, struct arena *a, struct migration_plan *out, struct err *e)
+int sqlite_database_plan(const char *path, const struct db_migration *list, struct arena *a, struct migration_plan *out,
+                         struct err *e)
 {
         struct conn db = {0};
-        int rc = open_to_look(&db, opts->url + strlen("sqlite://"), e);
+        int rc = open_to_look(&db, path, e);
 
         if (rc == 0)
-                rc = migrations_plan(&db.base, catalog_migrations_sqlite, a, out, e);
-        out->engine = "sqlite";
+                rc = migrations_plan(&db.base, list, a, out, e);
         conn_close(&db);
         return rc;
 }

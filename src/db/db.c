@@ -1,20 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The database interface: what is the same for every engine, and the way to the engine for the rest. */
-#include "catalog/catalog_db.h"
-
-/* Similarity that a folder made by an upload starts with. CLUSTER_THRESHOLD's default. */
-#define FOLDER_THRESHOLD 0.72f
-
-void catalog_init(struct catalog *c, const struct engine *engine, const struct catalog_opts *opts)
-{
-        *c = (struct catalog){.engine = engine,
-                              .idempotency_ttl = opts->idempotency_ttl,
-                              .phash_distance = opts->phash_distance,
-                              .folder_threshold =
-                                      opts->folder_threshold > 0 ? opts->folder_threshold : FOLDER_THRESHOLD,
-                              .queue_max_depth = opts->queue_max_depth,
-                              .min_free = opts->min_free};
-}
+#include "db/db_engine_priv.h"
 
 /* ---- statements --------------------------------------------------------------------- */
 
@@ -24,19 +10,19 @@ struct rows *db_query(struct db *db, struct err *e, const char *sql, const char 
         struct rows *s;
 
         va_start(ap, fmt);
-        s = db->engine->query(db, e, sql, fmt, &ap);
+        s = db->driver->query(db, e, sql, fmt, &ap);
         va_end(ap);
         return s;
 }
 
 int db_step(struct db *db, struct rows *s, struct err *e)
 {
-        return db->engine->step(db, s, e);
+        return db->driver->step(db, s, e);
 }
 
 void db_end(struct rows *s)
 {
-        s->engine->end(s);
+        s->driver->end(s);
 }
 
 int db_run(struct db *db, struct err *e, const char *sql, const char *fmt, ...)
@@ -48,7 +34,7 @@ int db_run(struct db *db, struct err *e, const char *sql, const char *fmt, ...)
         if (!sql)
                 return 0;
         va_start(ap, fmt);
-        s = db->engine->query(db, e, sql, fmt, &ap);
+        s = db->driver->query(db, e, sql, fmt, &ap);
         va_end(ap);
         if (!s)
                 return -1;
@@ -59,7 +45,7 @@ int db_run(struct db *db, struct err *e, const char *sql, const char *fmt, ...)
 
 int64_t db_changes(struct db *db)
 {
-        return db->engine->changes(db);
+        return db->driver->changes(db);
 }
 
 int db_int(struct db *db, struct err *e, int64_t *out, const char *sql, const char *fmt, ...)
@@ -69,7 +55,7 @@ int db_int(struct db *db, struct err *e, int64_t *out, const char *sql, const ch
         int rc;
 
         va_start(ap, fmt);
-        s = db->engine->query(db, e, sql, fmt, &ap);
+        s = db->driver->query(db, e, sql, fmt, &ap);
         va_end(ap);
         if (!s)
                 return -1;
@@ -87,39 +73,39 @@ int db_int(struct db *db, struct err *e, int64_t *out, const char *sql, const ch
 void rows_free(struct rows *s)
 {
         if (s)
-                s->engine->rows_free(s);
+                s->driver->rows_free(s);
 }
 
 /* ---- columns -------------------------------------------------------------------------- */
 
 bool col_null(const struct rows *s, int i)
 {
-        return s->engine->col_null(s, i);
+        return s->driver->col_null(s, i);
 }
 
 int64_t col_i64(const struct rows *s, int i)
 {
-        return s->engine->col_i64(s, i);
+        return s->driver->col_i64(s, i);
 }
 
 double col_f64(const struct rows *s, int i)
 {
-        return s->engine->col_f64(s, i);
+        return s->driver->col_f64(s, i);
 }
 
 const char *col_str(const struct rows *s, int i)
 {
-        return s->engine->col_str(s, i);
+        return s->driver->col_str(s, i);
 }
 
 const void *col_blob(const struct rows *s, int i)
 {
-        return s->engine->col_blob(s, i);
+        return s->driver->col_blob(s, i);
 }
 
 int col_bytes(const struct rows *s, int i)
 {
-        return s->engine->col_bytes(s, i);
+        return s->driver->col_bytes(s, i);
 }
 
 int col_int(const struct rows *s, int i)
@@ -172,38 +158,56 @@ const char *col_text(struct arena *a, const struct rows *s, int i, bool *ok)
 
 /* ---- transactions --------------------------------------------------------------------- */
 
-struct db *read_begin(struct catalog *c, struct err *e)
+struct db *database_read(struct database *d, struct err *e)
 {
-        return c->engine->read_begin(c, e);
+        return d->engine->read(d, e);
 }
 
-void read_end(struct catalog *c, struct db *db, struct mono began)
+void database_read_end(struct database *d, struct db *db, struct mono began)
 {
-        c->engine->read_end(c, db, began);
+        d->engine->read_end(d, db, began);
 }
 
-int write_do(struct catalog *c, enum lane lane, write_fn *fn, void *arg, struct err *e)
+int database_write(struct database *d, enum lane lane, write_fn *fn, void *arg, struct err *e)
 {
-        return c->engine->write(c, lane, fn, arg, e);
+        return d->engine->write(d, lane, fn, arg, e);
 }
 
-void tx_done(struct tx *tx)
+unsigned database_writes_waiting(const struct database *d)
 {
-        mem_free(tx->texts);
-        mem_free(tx->deltas);
-        mem_free(tx->jobs);
-        mem_free(tx->marks);
+        return d->engine->writes_waiting ? d->engine->writes_waiting(d) : 0;
 }
 
-int tx_text(struct tx *tx, int64_t asset, struct err *e)
+int tx_open(struct tx *tx, const struct database *d, struct err *e)
 {
-        if (mem_grow((void **)&tx->texts, &tx->texts_cap, tx->ntexts + 1, sizeof(*tx->texts)) < 0)
+        *tx = (struct tx){.owner = d->owner};
+        if (d->hooks->work_size && !(tx->work = mem_calloc(1, d->hooks->work_size)))
                 return err_oom(e);
-        tx->texts[tx->ntexts++] = asset;
         return 0;
 }
 
-int tx_event(struct tx *tx, struct event ev, struct err *e)
+void tx_close(struct tx *tx, const struct database *d)
 {
-        return tx->db->engine->event(tx, ev, e);
+        if (tx->work && d->hooks->work_done)
+                d->hooks->work_done(tx->work);
+        mem_free(tx->work);
+}
+
+/* ---- the database as a whole --------------------------------------------------------------- */
+
+void database_state(struct database *d, struct database_state *out)
+{
+        *out = (struct database_state){0};
+        d->engine->state(d, out);
+}
+
+int database_room(struct database *d, struct err *e)
+{
+        return d->engine->room ? d->engine->room(d, e) : 0;
+}
+
+void database_close(struct database *d)
+{
+        if (d)
+                d->engine->close(d);
 }

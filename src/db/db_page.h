@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pages of lists, and the cursors that lead from one to the next. */
+#ifndef FA_DB_PAGE_H
+#define FA_DB_PAGE_H
+
+#include "db/db.h"
+
+/* ---- cursors (db_cursor.c) ------------------------------------------------------------ */
+
+/* Where a page ended: the sort key of its last row (number or text) and the row's number. */
+struct cursor {
+        int64_t key, n;
+        const char *text; /* NULL: key is a number */
+};
+/* shape: a hash of filter and sort; the cursor of another shape is refused. NULL on OOM. */
+const char *cursor_write(struct arena *a, const struct sha256 *secret, uint64_t shape,
+                         const struct cursor *cur) MUST_CHECK;
+/* 1 filled, 0 there is none (NULL or ""), -1 ERR_INVALID. */
+int cursor_read(struct arena *a, const struct sha256 *secret, uint64_t shape, const char *s, struct cursor *out,
+                struct err *e) MUST_CHECK;
+/* FNV-1a over a value, for shapes. Start with h = 0. */
+uint64_t shape_bytes(uint64_t h, const void *p, size_t n);
+uint64_t shape_str(uint64_t h, const char *s); /* NULL differs from "" */
+uint64_t shape_int(uint64_t h, int64_t v);
+
+/* ---- pages (db_page.c) ------------------------------------------------------------------ */
+
+typedef int row_read_fn(struct db *db, struct rows *s, struct arena *a, void *out, struct err *e);
+/* A text as its rows are ordered by it, in the arena; NULL on OOM. */
+typedef char *page_fold_fn(struct arena *a, const char *text);
+struct list { /* what is listed */
+        row_read_fn *read;
+        size_t size;   /* of what read fills */
+        const char *n; /* the number's name, for the order, and its column, for the cursor */
+        int n_column;
+};
+struct order {
+        const char *key; /* the sort key's name, and its column; of a text the column may be the unfolded one */
+        int column;
+        page_fold_fn *text; /* NULL: a number */
+        bool down;
+};
+struct page {
+        const struct list *list;
+        struct order order;
+        unsigned limit;
+        uint64_t shape; /* of filter and sort */
+        const struct sha256 *secret;
+        struct cursor after;
+        bool later; /* not the first page: it begins after that */
+};
+/* Reads the cursor ("" or NULL: the first page), sealed with that secret, and looks at the limit. */
+int page_start(struct page *p, const struct sha256 *secret, const char *cursor, struct arena *a,
+               struct err *e) MUST_CHECK;
+/* Runs q, a SELECT that ends in a condition, from the page's beginning: an array in the arena goes to *out. */
+int page_read(const struct page *p, struct sql *q, void *out, size_t *n, const char **next, struct err *e) MUST_CHECK;
+
+/*
+ * Begins to read at most limit rows into an array in the arena, which goes to
+ * *out, a pointer to what has elem bytes; *n is how many there are so far, 0.
+ * NULL: nothing was begun, else database_read_end is due.
+ */
+struct db *database_batch(struct database *d, unsigned limit, size_t elem, struct arena *a, void *out, size_t *n,
+                          struct err *e) MUST_CHECK;
+
+#endif

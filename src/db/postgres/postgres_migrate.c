@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What must hold before the service starts: a server that keeps what it
+ * acknowledged, and the newest tables. All of it happens under one
+ * advisory lock, so that instances that start together find the work done once;
+ * each migration is a transaction of its own with its entry in schema_version.
+ * What may take long is sent and waited for in small pieces, so that progress
+ * can be told and a migration cancelled that was asked to stop.
+ */
+#include "db/postgres/postgres_priv.h"
+
+#include <poll.h>
+#include <stdio.h>
+
+#define MIGRATION_LOCK "7733091250041987"
+#define SERVER_MIN     140000
+#define TICK_MS        200
+
+static int check_server(struct db *db, struct err *e)
+{
+        char word[64];
+
+        if (PQserverVersion(pg_of(db)->h) < SERVER_MIN)
+                return err_set(e, ERR_UNSUPPORTED, "DATABASE_URL: PostgreSQL %d is too old: 14 or newer is needed",
+                               PQserverVersion(pg_of(db)->h) / 10000);
+        if (pg_word(db, "SHOW fsync", word, sizeof(word), e) < 0)
+                return -1;
+        if (strcmp(word, "on") != 0)
+                return err_set(e, ERR_UNSUPPORTED,
+                               "DATABASE_URL: the server runs with fsync = off and loses data at a crash: set fsync = "
+                               "on in postgresql.conf and restart it");
+        if (pg_word(db, "SHOW server_encoding", word, sizeof(word), e) < 0)
+                return -1;
+        if (strcmp(word, "UTF8") != 0)
+                return err_set(e, ERR_UNSUPPORTED,
+                               "DATABASE_URL: the database's encoding is %s: make it with CREATE DATABASE … ENCODING "
+                               "'UTF8' TEMPLATE template0",
+                               word);
+        return 0;
+}
+
+/* ---- waiting in small pieces --------------------------------------------------------------- */
+
+/* libpq's own wait has no end and asks nobody. The server answers a cancelled statement with an error. */
+static void await_result(PGconn *h, struct migration_run *r)
+{
+        bool cancelled = false;
+        char why[256];
+
+        while (PQisBusy(h)) {
+                struct pollfd p = {.fd = PQsocket(h), .events = POLLIN};
+                poll(&p, 1, TICK_MS);
+                if (migration_tick(r) && !cancelled) {
+                        PGcancel *ask = PQgetCancel(h);
+                        cancelled = ask && PQcancel(ask, why, sizeof(why));
+                        PQfreeCancel(ask);
+                }
+                if (!PQconsumeInput(h))
+                        return; /* PQgetResult says that the connection is gone */
+        }
+}
+
+static bool failed(const PGresult *res)
+{
+        ExecStatusType st = PQresultStatus(res);
+
+        return st != PGRES_COMMAND_OK && st != PGRES_TUPLES_OK;
+}
+
+static int exec_watched(struct db *db, const char *sql, struct migration_run *r, struct err *e)
+{
+        PGconn *h = pg_of(db)->h;
+        PGresult *res, *bad = NULL;
+
+        if (!PQsendQuery(h, sql))
+                return pg_fail(db, NULL, e);
+        while (await_result(h, r), (res = PQgetResult(h))) {
+                r->at.statement++;
+                if (failed(res) && !bad)
+                        bad = res;
+                else
+                        PQclear(res);
+        }
+        if (bad)
+                return pg_fail(db, bad, e);
+        return r->stopped ? err_set(e, ERR_STOPPED, "stopped") : 0;
+}
+
+/* ---- migrations -------------------------------------------------------------------------- */
+
+static int apply(struct db *db, const struct db_migration *m, struct migration_run *r, struct err *e)
+{
+        struct err why, ignored;
+
+        if (pg_exec(db, "BEGIN", e) < 0)
+                return -1;
+        if (fault_err(FAULT("catalog.migrate"), "fault", &why) == 0 && exec_watched(db, m->sql, r, &why) == 0 &&
+            db_run(db, &why, "INSERT INTO schema_version (version, name, at) VALUES (?, ?, " DB_NOW ")", "it",
+                   m->version, m->name) == 0)
+                return pg_exec(db, "COMMIT", e) < 0 ? -1 : fault_err(FAULT("catalog.migrated"), "migration", e);
+        migration_failed(r, &why, e);
+        if (pg_exec(db, "ROLLBACK", &ignored) < 0)
+                pg_of(db)->broken = true;
+        return -1;
+}
+
+/* Another instance may be at a migration that takes long. */
+static int take_turn(struct db *db, const struct migration_watch *watch, struct err *e)
+{
+        struct migration_run r = {.watch = watch};
+        struct err why;
+
+        migration_wait(&r);
+        if (exec_watched(db, "SELECT pg_advisory_lock(" MIGRATION_LOCK ")", &r, &why))
+                return migration_failed(&r, &why, e);
+        return 0;
+}
+
+int pg_tables_make(struct db *db, const struct pg_tables *tables, struct err *e)
+{
+        struct err ignored;
+        int rc = 0;
+
+        if (check_server(db, e) < 0 || pg_exec(db, "SET statement_timeout = 0; SET lock_timeout = 0", e) < 0 ||
+            take_turn(db, tables->watch, e) < 0)
+                return -1;
+        if (tables->need)
+                rc = tables->need(db, e);
+        if (rc == 0)
+                rc = pg_exec(db,
+                             "CREATE TABLE IF NOT EXISTS schema_version (version integer PRIMARY KEY, name text NOT "
+                             "NULL, at bigint NOT NULL)",
+                             e);
+        if (rc == 0)
+                rc = migrations_run(db, tables->migrations, tables->version, apply, tables->watch, e);
+        if (!pg_of(db)->broken && pg_exec(db, "SELECT pg_advisory_unlock(" MIGRATION_LOCK ")", &ignored) < 0)
+                pg_of(db)->broken = true;
+        return rc;
+}

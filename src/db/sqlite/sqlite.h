@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The SQLite engine, for those who open it and for what only SQLite can do. */
+#ifndef FA_DB_SQLITE_H
+#define FA_DB_SQLITE_H
+
+#include "db/db_hooks.h"
+#include "db/db_migrate.h"
+
+#include <sqlite3.h>
+
+#define STMT_SLOTS 512
+#define DB_BUSY_MS 10000
+
+/* ---- connections and statements (sqlite_db.c) ------------------------- */
+
+struct conn {
+        struct db base;
+        sqlite3 *h;
+        struct stmt {
+                struct rows base;
+                const char *sql; /* by address: cached statements are string literals; NULL: an ad-hoc one */
+                sqlite3_stmt *s;
+        } slots[STMT_SLOTS];
+        size_t used;
+};
+
+static inline struct conn *conn_of(struct db *db)
+{
+        return (struct conn *)db;
+}
+
+enum conn_kind { CONN_READER, CONN_WRITER };
+/* Functions of our own that statements use, for each new connection. A result code of SQLite. */
+typedef int sqlite_functions_fn(sqlite3 *h);
+int conn_open(struct conn *db, const char *path, enum conn_kind kind, sqlite_functions_fn *functions,
+              struct err *e) MUST_CHECK;
+/* A handle that the caller has opened in its own way becomes a connection, which closes it. */
+void conn_adopt(struct conn *db, sqlite3 *h);
+void conn_close(struct conn *db);
+/* What SQLite's code means to us. -1. */
+int db_error(struct conn *db, int rc, struct err *e);
+
+/* ---- the engine ------------------------------------------------------------------ */
+
+struct sqlite_opts {
+        const char *path;
+        uint64_t min_free; /* see database_room; 0: none */
+        sqlite_functions_fn *functions;
+        const struct db_migration *migrations;
+        const struct migration_watch *watch; /* of them; NULL: nobody watches */
+        const struct db_hooks *hooks;
+        void *owner; /* theirs; their opened is called before this returns */
+};
+/* Brings the tables up to date, starts the writer and the checkpointer. */
+int sqlite_database_open(const struct sqlite_opts *opts, struct database **out, struct err *e) MUST_CHECK;
+/* What opening would do first. The file is only read, also beside a server. ERR_NOT_FOUND: it is not there. */
+int sqlite_database_plan(const char *path, const struct db_migration *list, struct arena *a, struct migration_plan *out,
+                         struct err *e) MUST_CHECK;
+
+#endif

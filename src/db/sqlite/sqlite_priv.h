@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The SQLite engine's insides. One writer thread owns the only connection that
+ * writes; every write is a function of type write_fn run by it inside a
+ * savepoint. Reads go through a small pool.
+ */
+#ifndef FA_DB_SQLITE_PRIV_H
+#define FA_DB_SQLITE_PRIV_H
+
+#include "db/db_engine_priv.h"
+#include "db/sqlite/sqlite.h"
+
+#define POOL_SIZE 8
+
+struct write;
+struct write_queue {
+        struct write *head, **tail;
+};
+
+struct sqlite_database {
+        struct database base;
+        char *path;
+        uint64_t min_free;
+        sqlite_functions_fn *functions;
+
+        struct conn wdb; /* the writer thread's, and its transaction */
+        struct tx wtx;
+        pthread_t writer;
+        bool writer_runs;
+        struct lock wlock; /* guards the queues and stop */
+        struct cond wcond; /* the writer waits on it */
+        struct write_queue lanes[LANE_COUNT];
+        bool stop;
+        atomic_uint writes_waiting;
+        int wal_pages; /* the writer's */
+
+        struct lock plock; /* guards the pool */
+        struct cond pcond;
+        struct conn pool[POOL_SIZE];
+        bool taken[POOL_SIZE];
+        unsigned in_use, readers_waiting;
+
+        pthread_t checkpointer; /* moves the WAL into the database, off the writer */
+        bool checkpointer_runs, checkpointer_stop, want_checkpoint;
+        struct lock klock; /* guards the latter two */
+        struct cond kcond;
+};
+
+static inline struct sqlite_database *sqlite_of(struct database *d)
+{
+        return (struct sqlite_database *)d;
+}
+
+/* The VFS a writing connection opens; NULL: SQLite's own. (sqlite_vfs.c) */
+const char *sqlite_writer_vfs(void);
+int sqlite_migrate(struct db *db, const struct db_migration *list, const struct migration_watch *watch,
+                   struct err *e) MUST_CHECK; /* watch may be NULL */
+
+/* ---- reading (sqlite_pool.c) ------------------------------------------------ */
+
+__typeof__(database_read) sqlite_read;
+__typeof__(database_read_end) sqlite_read_end;
+int pool_open(struct sqlite_database *d, struct err *e) MUST_CHECK;
+void pool_close(struct sqlite_database *d);
+
+/* ---- writing (sqlite_write.c) ------------------------------------------------ */
+
+__typeof__(database_write) sqlite_write;
+__typeof__(database_writes_waiting) sqlite_writes_waiting;
+int writer_start(struct sqlite_database *d, struct err *e) MUST_CHECK;
+void writer_stop(struct sqlite_database *d); /* after all queued writes */
+
+/* ---- the WAL and its volume (sqlite_wal.c) -------------------------------------- */
+
+__typeof__(database_room) sqlite_room;
+void wal_watch(struct sqlite_database *d); /* counts its pages at every commit of the writer */
+void wal_tend(struct sqlite_database *d);  /* writer, after a commit: has it copied when it is time to */
+void wal_ask(struct sqlite_database *d);   /* wakes the checkpointer */
+int checkpointer_start(struct sqlite_database *d, struct err *e) MUST_CHECK;
+void checkpointer_stop(struct sqlite_database *d);
+
+#endif
