@@ -22,7 +22,9 @@
 #define WANTED    "wanted.txt"
 
 struct lost {
-        struct list_line line;
+        struct sha256 key;
+        uint64_t size;
+        char *products;
         bool again, gone, found; /* found: at the second try */
 };
 
@@ -48,13 +50,15 @@ static void report_progress(struct create *k, const char *what, uint64_t done, u
 
 /* ---- the snapshot ----------------------------------------------------------------------------- */
 
-static int put_wanted(void *ctx, struct sha256 key, uint64_t size, enum keep_backup_use use, struct err *e)
+static int put_wanted(void *ctx, const struct keep_backup_object *o, struct err *e)
 {
-        static const char *const words[] = {"", "picture", "orphan"};
         struct create *k = ctx;
-        struct list_line line = {.key = key, .size = size};
+        struct list_line line = {.key = o->key, .size = o->size};
 
-        snprintf(line.word, sizeof line.word, "%s", words[use]);
+        if (o->orphan)
+                snprintf(line.word, sizeof line.word, LIST_ORPHAN);
+        else
+                list_set_products(&line, o->products);
         k->wanted_count++;
         return list_put(k->wanted, &line, e);
 }
@@ -99,25 +103,18 @@ static int take_snapshot(struct create *k, struct err *e)
 
 /* ---- objects ------------------------------------------------------------------------------------ */
 
-static int use_of(const struct create *k, const struct list_line *line)
-{
-        return k->o->no_derived || strcmp(line->word, "picture") != 0 ? 2 : 1;
-}
-
-static int next_wanted(void *ctx, struct sha256 *key, uint64_t *size, struct err *e)
+static int next_wanted(void *ctx, struct objects_item *out, struct err *e)
 {
         struct create *k = ctx;
         struct list_line line;
         int rc = list_next(k->list, &line, e);
 
-        if (rc <= 0)
-                return rc;
-        *key = line.key;
-        *size = line.size;
-        return use_of(k, &line);
+        if (rc > 0)
+                list_item(&line, out);
+        return rc;
 }
 
-static int note_lost(void *ctx, struct sha256 key, uint64_t size, const struct err *why, struct err *e)
+static int note_lost(void *ctx, const struct objects_item *item, const struct err *why, struct err *e)
 {
         struct create *k = ctx;
 
@@ -128,8 +125,18 @@ static int note_lost(void *ctx, struct sha256 key, uint64_t size, const struct e
                                LOST_MAX);
         if (mem_grow((void **)&k->lost, &k->lost_cap, k->nlost + 1, sizeof *k->lost))
                 return err_oom(e);
-        k->lost[k->nlost++] = (struct lost){.line = {.key = key, .size = size}};
+        char *products = mem_strdup(item->products);
+        if (!products)
+                return err_oom(e);
+        k->lost[k->nlost++] = (struct lost){.key = item->key, .size = item->size, .products = products};
         return 0;
+}
+
+static void forget_lost(struct create *k)
+{
+        for (size_t i = 0; i < k->nlost; i++)
+                mem_free(k->lost[i].products);
+        k->nlost = 0;
 }
 
 static void objects_progress(void *ctx, const struct objects_report *r)
@@ -172,17 +179,17 @@ static int copy_objects(struct create *k, struct err *e)
 
 static int by_key(const void *a, const void *b)
 {
-        return key_cmp(((const struct lost *)a)->line.key, ((const struct lost *)b)->line.key);
+        return key_cmp(((const struct lost *)a)->key, ((const struct lost *)b)->key);
 }
 
 static struct lost *lost_find(struct create *k, struct sha256 key)
 {
-        const struct lost want = {.line = {.key = key}};
+        const struct lost want = {.key = key};
 
         return k->nlost ? bsearch(&want, k->lost, k->nlost, sizeof *k->lost, by_key) : NULL;
 }
 
-static int next_again(void *ctx, struct sha256 *key, uint64_t *size, struct err *e)
+static int next_again(void *ctx, struct objects_item *out, struct err *e)
 {
         struct create *k = ctx;
 
@@ -192,17 +199,18 @@ static int next_again(void *ctx, struct sha256 *key, uint64_t *size, struct err 
         if (k->next_lost == k->nlost)
                 return 0;
         k->lost[k->next_lost].found = true; /* unless it is lost again */
-        *key = k->lost[k->next_lost].line.key;
-        *size = k->lost[k->next_lost++].line.size;
-        return k->o->no_derived ? 2 : 1;
+        const struct lost *l = &k->lost[k->next_lost++];
+        out->key = l->key;
+        out->size = l->size;
+        snprintf(out->products, sizeof out->products, "%s", l->products);
+        return 1;
 }
 
-static int lost_again(void *ctx, struct sha256 key, uint64_t size, const struct err *why, struct err *e)
+static int lost_again(void *ctx, const struct objects_item *item, const struct err *why, struct err *e)
 {
-        (void)size;
         (void)why;
         (void)e;
-        lost_find(ctx, key)->found = false;
+        lost_find(ctx, item->key)->found = false;
         return 0;
 }
 
@@ -233,7 +241,7 @@ static int ask_if_wanted(struct create *k, struct err *e)
         int rc = keys && yes ? 0 : err_oom(e);
 
         for (size_t i = 0; i < k->nlost && rc == 0; i++)
-                keys[i] = k->lost[i].line.key;
+                keys[i] = k->lost[i].key;
         if (rc == 0)
                 rc = keep_backup_refers(k->o->catalog_url, k->o->catalog_password, keys, k->nlost, yes, e);
         for (size_t i = 0; i < k->nlost && rc == 0; i++)
@@ -290,7 +298,7 @@ static bool purged_since(struct create *k, const struct list_line *line)
 {
         const struct lost *l = lost_find(k, line->key);
 
-        return l && l->gone && strcmp(line->word, "orphan") != 0;
+        return l && l->gone && strcmp(line->word, LIST_ORPHAN) != 0;
 }
 
 static void say_missing(struct create *k, const struct list_line *line)
@@ -421,7 +429,7 @@ static int attempt_backup(struct create *k, struct err *e)
         bool again = false;
 
         k->m = (struct manifest){0};
-        k->nlost = 0;
+        forget_lost(k);
         k->out->objects = (struct objects_report){0};
         if (take_snapshot(k, e) || copy_objects(k, e) || settle_lost(k, e) || walk_wanted(k, NULL, NULL, &again, e))
                 return -1;
@@ -478,6 +486,7 @@ int backup_create(const struct backup_create_opts *o, struct backup_created *out
         if (rc == 0 && o->keep && out->info.complete)
                 rc = backup_prune(&k->dir, o->keep, out, e);
         backup_dir_close(&k->dir);
+        forget_lost(k);
         mem_free(k->lost);
         mem_free(k);
         return rc;

@@ -12,7 +12,34 @@
 #include <unistd.h>
 
 #define BUFFER     ((size_t)64 << 10)
-#define LINE_BYTES 128
+#define LINE_BYTES ((size_t)PRODUCTS_MAX + 128)
+
+/* ---- words ------------------------------------------------------------------------------ */
+
+static void copy_replacing(const char *from, char *to, char old, char new)
+{
+        size_t i;
+
+        for (i = 0; from[i] && i + 1 < PRODUCTS_MAX; i++)
+                to[i] = from[i] == old ? new : from[i];
+        to[i] = '\0';
+}
+
+void list_set_products(struct list_line *line, const char *products)
+{
+        copy_replacing(products, line->word, ' ', ',');
+}
+
+void list_item(const struct list_line *line, struct objects_item *out)
+{
+        out->key = line->key;
+        out->size = line->size;
+        copy_replacing(strcmp(line->word, "picture") == 0 ? STORAGE_PREVIEW "," STORAGE_THUMB : line->word,
+                       out->products, ',', ' ');
+        /* Other words are no file names with an ending. */
+        if (!strchr(out->products, '.') || !products_valid(span_of(out->products)))
+                out->products[0] = '\0';
+}
 
 /* ---- writing ----------------------------------------------------------------------------- */
 

@@ -352,11 +352,11 @@ static void report_odd(struct compare *k, struct sha256 key, const char *what)
 }
 
 /* An object that the catalog knows: the lists must be there, too, and before it nothing that it does not know. */
-static int compare_known(void *ctx, struct sha256 key, uint64_t size, enum keep_backup_use use, struct err *e)
+static int compare_known(void *ctx, const struct keep_backup_object *o, struct err *e)
 {
         struct compare *k = ctx;
+        struct sha256 key = o->key;
 
-        (void)use;
         while (k->has && key_cmp(k->line.key, key) < 0) {
                 report_odd(k, k->line.key, "is in the list and not in the catalog");
                 if (next_line(k, e))
@@ -366,7 +366,7 @@ static int compare_known(void *ctx, struct sha256 key, uint64_t size, enum keep_
                 report_odd(k, key, "is in the catalog and not in the list");
                 return 0;
         }
-        if (k->line.size != size)
+        if (k->line.size != o->size)
                 report_odd(k, key, "has another size in the catalog than in the list");
         return next_line(k, e);
 }

@@ -10,6 +10,8 @@
 #define FA_BACKUP_PRIV_H
 
 #include "admin/backup.h"
+#include "admin/objects.h"
+#include "admin/objects_item.h"
 #include "json/json.h"
 #include "keep/keep_backup.h"
 #include "storage/storage.h"
@@ -77,12 +79,21 @@ int backup_manifest_check_objects(const struct backup_dir *d, const struct manif
 
 /* ---- lists of objects (backup_list.c) -------------------------------------------------------- */
 
-/* Lines "<sha256> <size>" or "<sha256> <size> <word>", ordered. */
+/*
+ * Lines "<sha256> <size>" or "<sha256> <size> <word>", ordered. The word is
+ * "orphan", or the object's products with commas between; in absent.txt "gone"
+ * or "missing". Backups of 0.1.0 say "picture" for a preview and a thumbnail.
+ */
+#define LIST_ORPHAN "orphan"
 struct list_line {
         struct sha256 key;
         uint64_t size;
-        char word[12]; /* "picture", "orphan"; in absent.txt "gone", "missing"; "" none */
+        char word[PRODUCTS_MAX]; /* "" none */
 };
+
+/* products: as in model.h. */
+void list_set_products(struct list_line *line, const char *products);
+void list_item(const struct list_line *line, struct objects_item *out);
 
 struct list_writer;
 int list_create(const char *folder, const char *name, struct list_writer **out, struct err *e) MUST_CHECK;

@@ -208,17 +208,15 @@ static int look_first(struct restore *k, struct err *e)
 
 /* ---- objects ---------------------------------------------------------------------------------------------- */
 
-static int next_object(void *ctx, struct sha256 *key, uint64_t *size, struct err *e)
+static int next_object(void *ctx, struct objects_item *out, struct err *e)
 {
         struct restore *k = ctx;
         struct list_line line;
         int rc = list_next(k->list, &line, e);
 
-        if (rc <= 0)
-                return rc;
-        *key = line.key;
-        *size = line.size;
-        return strcmp(line.word, "picture") == 0 ? 1 : 2;
+        if (rc > 0)
+                list_item(&line, out);
+        return rc;
 }
 
 static void objects_progress(void *ctx, const struct objects_report *r)

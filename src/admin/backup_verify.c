@@ -121,16 +121,14 @@ static int check_backups(struct verify *v, struct err *e)
         return rc;
 }
 
-static int next_object(void *ctx, struct sha256 *key, uint64_t *size, struct err *e)
+static int next_object(void *ctx, struct objects_item *out, struct err *e)
 {
         struct verify *v = ctx;
         struct list_line line;
         int rc = merge_next(v->objects, &line, e);
 
-        if (rc > 0) {
-                *key = line.key;
-                *size = line.size;
-        }
+        if (rc > 0)
+                list_item(&line, out);
         return rc;
 }
 

@@ -105,13 +105,16 @@ static int handle_damaged(const struct fsck_opts *o, struct fsck_report *r, stru
         return catalog_object_lost(o->catalog, c->item.sha256, text, &moved, e);
 }
 
-/* 1 all are there, 0 one is missing, -1 it could not be told. */
-static int has_all_derived(struct storage *s, struct sha256 object, struct err *e)
+/* Whether all products are there: 1, 0, -1 the storage cannot say. */
+static int has_products(const struct fsck_opts *o, const struct check_object *c, struct err *e)
 {
-        static const char *const names[] = {STORAGE_DERIVED_NAMES};
+        struct span rest = span_of(c->products), name;
         int rc = 1;
-        for (size_t i = 0; rc > 0 && i < COUNT_OF(names); i++)
-                rc = storage_has_derived(s, object, names[i], e);
+        while (rc > 0 && product_next(&rest, &name)) {
+                char text[STORAGE_DERIVED_NAME_LEN];
+                snprintf(text, sizeof text, "%.*s", (int)name.n, name.p);
+                rc = storage_has_derived(o->storage, c->item.sha256, text, e);
+        }
         return rc;
 }
 
@@ -119,19 +122,19 @@ static int check_derived(const struct fsck_opts *o, struct fsck_report *r, const
 {
         char hex[SHA256_TEXT_LEN], id[ID_TEXT_LEN];
         struct err why;
-        int rc = id_is_nil(c->derived) ? 1 : has_all_derived(o->storage, c->item.sha256, &why);
-        if (rc > 0)
+        int has = id_is_nil(c->derived) ? 1 : has_products(o, c, &why);
+        if (has > 0)
                 return 0;
-        if (rc < 0) {
+        if (has < 0) {
                 report_found(o, r, "unchecked", "derived files of object %s: %.300s",
                              sha256_format(c->item.sha256, hex), why.msg);
                 return 0;
         }
-        report_found(o, r, "derived_missing", "thumbnail or preview of file %s (object %s)", id_format(c->derived, id),
-                     sha256_format(c->item.sha256, hex));
+        report_found(o, r, "derived_missing", "a product (%s) of file %s (object %s)", c->products,
+                     id_format(c->derived, id), sha256_format(c->item.sha256, hex));
         if (!o->repair)
                 return 0;
-        if (catalog_asset_reprocess(o->catalog, c->derived, NULL, "fsck", &why) && why.code != ERR_CONFLICT) {
+        if (catalog_asset_reprocess(o->catalog, c->derived, NULL, NULL, "fsck", &why) && why.code != ERR_CONFLICT) {
                 *e = why;
                 return -1;
         }

@@ -5,6 +5,7 @@
  * left out, anything else (a full disk, a store that is away) ends the run.
  */
 #include "admin/objects.h"
+#include "admin/objects_item.h"
 #include "storage/storage.h"
 
 #include <stdio.h>
@@ -159,34 +160,38 @@ static int copy_bytes(struct run *run, struct reader *r, struct sha256 key, char
         return rc;
 }
 
-static int copy_all_derived(struct run *run, struct sha256 key, struct done *d, struct err *e)
+static int copy_all_derived(struct run *run, const struct objects_item *item, struct done *d, struct err *e)
 {
-        static const char *const derived[] = {STORAGE_DERIVED_NAMES};
+        struct span rest = span_of(item->products), one;
+        struct err ignored;
         int rc = 0;
 
-        for (size_t i = 0; i < COUNT_OF(derived) && rc == 0; i++)
-                if (d->did == COPIED || storage_has_derived(run->o->to, key, derived[i], NULL) <= 0)
-                        rc = copy_derived(run, key, derived[i], d, e);
+        while (rc == 0 && product_next(&rest, &one)) {
+                char name[STORAGE_DERIVED_NAME_LEN];
+                snprintf(name, sizeof name, "%.*s", (int)one.n, one.p);
+                if (d->did == COPIED || storage_has_derived(run->o->to, item->key, name, &ignored) <= 0)
+                        rc = copy_derived(run, item->key, name, d, e);
+        }
         return rc;
 }
 
 /* What is derived goes first: an object that is there needs no second look, unless all is wanted. */
-static int copy_object(struct run *run, struct sha256 key, uint64_t size, bool derived, char *chunk, struct done *d,
-                       struct err *e)
+static int copy_object(struct run *run, const struct objects_item *item, char *chunk, struct done *d, struct err *e)
 {
+        bool derived = run->o->derived != DERIVED_NONE;
         struct reader r;
-        int rc = is_there(run, key, size, chunk, d, e);
+        int rc = is_there(run, item->key, item->size, chunk, d, e);
 
         d->did = rc > 0 ? run->o->hash ? HASHED : THERE : COPIED;
         if (rc > 0 && derived && run->o->derived == DERIVED_ALL)
-                return copy_all_derived(run, key, d, e);
+                return copy_all_derived(run, item, d, e);
         if (rc != 0)
                 return rc < 0 ? -1 : 0;
-        rc = reader_open(&r, run->o->from, key, size, e);
+        rc = reader_open(&r, run->o->from, item->key, item->size, e);
         if (rc == 0 && derived)
-                rc = copy_all_derived(run, key, d, e);
+                rc = copy_all_derived(run, item, d, e);
         if (rc == 0)
-                rc = copy_bytes(run, &r, key, chunk, e);
+                rc = copy_bytes(run, &r, item->key, chunk, e);
         reader_close(&r);
         return rc;
 }
@@ -207,19 +212,19 @@ static void end_run(struct run *run, const struct err *e)
 }
 
 /* Lock held. */
-static void note_lost(struct run *run, struct sha256 key, uint64_t size, const struct err *why)
+static void note_lost(struct run *run, const struct objects_item *item, const struct err *why)
 {
         struct err e;
 
         run->r->bad++;
-        if (run->o->lost && run->o->lost(run->o->ctx, key, size, why, &e))
+        if (run->o->lost && run->o->lost(run->o->ctx, item, why, &e))
                 end_run(run, &e);
         else if (!run->o->lost && run->o->bad)
                 run->o->bad(run->o->ctx, why->msg);
 }
 
 /* Lock held. */
-static void note_result(struct run *run, struct sha256 key, uint64_t size, int rc, const struct done *d,
+static void note_result(struct run *run, const struct objects_item *item, int rc, const struct done *d,
                         const struct err *e)
 {
         struct objects_report *r = run->r;
@@ -229,14 +234,14 @@ static void note_result(struct run *run, struct sha256 key, uint64_t size, int r
                 return;
         }
         r->seen++;
-        r->bytes += size;
+        r->bytes += item->size;
         r->derived += d->derived;
         if (rc < 0) {
-                note_lost(run, key, size, e);
+                note_lost(run, item, e);
         } else if (d->did == COPIED) {
                 r->copied++;
                 r->mended += d->mended;
-                r->copied_bytes += size;
+                r->copied_bytes += item->size;
         } else {
                 r->there++;
                 r->hashed += d->did == HASHED;
@@ -256,11 +261,10 @@ static void *objects_worker(void *arg)
                 err_oom(&e);
         lock_take(&run->lock);
         if (!chunk)
-                note_result(run, (struct sha256){{0}}, 0, -1, &(struct done){0}, &e);
+                note_result(run, &(struct objects_item){.size = 0}, -1, &(struct done){0}, &e);
         while (more && !run->stop) {
-                struct sha256 key;
-                uint64_t size;
-                int rc = run->o->next(run->o->ctx, &key, &size, &e);
+                struct objects_item item = {.size = 0};
+                int rc = run->o->next(run->o->ctx, &item, &e);
                 if (rc < 0)
                         run->e = e;
                 more = rc > 0;
@@ -269,11 +273,10 @@ static void *objects_worker(void *arg)
                         break;
                 lock_drop(&run->lock);
                 struct done d = {.did = run->o->hash ? HASHED : CHECKED};
-                bool derived = rc == 1 && run->o->derived != DERIVED_NONE;
-                rc = run->o->to ? copy_object(run, key, size, derived, chunk, &d, &e)
-                                : check_object(run, run->o->from, key, size, chunk, &e);
+                rc = run->o->to ? copy_object(run, &item, chunk, &d, &e)
+                                : check_object(run, run->o->from, item.key, item.size, chunk, &e);
                 lock_take(&run->lock);
-                note_result(run, key, size, rc, &d, &e);
+                note_result(run, &item, rc, &d, &e);
         }
         lock_drop(&run->lock);
         mem_free(chunk);

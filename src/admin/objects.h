@@ -6,6 +6,7 @@
 #include "base/base.h"
 
 struct storage;
+struct objects_item; /* admin/objects_item.h */
 
 struct objects_report {
         uint64_t seen, bytes; /* so far, whatever became of them */
@@ -24,13 +25,12 @@ struct objects_opts {
         bool replace;       /* what the target has damaged, instead of ending there */
         enum objects_derived derived;
         unsigned threads;
-        /* The objects wanted: 1, 2 one without derived files, 0 at the end, -1. One thread at a time calls it, as those
-         * below. */
-        int (*next)(void *ctx, struct sha256 *object, uint64_t *size, struct err *e);
+        /* The objects wanted: 1, 0 at the end, -1. One thread at a time calls it, as those below. */
+        int (*next)(void *ctx, struct objects_item *out, struct err *e);
         void (*progress)(void *ctx, const struct objects_report *r); /* may be NULL */
         void (*bad)(void *ctx, const char *why);                     /* may be NULL */
         /* Instead of bad, for who can do something about it; -1 ends the run. May be NULL. */
-        int (*lost)(void *ctx, struct sha256 object, uint64_t size, const struct err *why, struct err *e);
+        int (*lost)(void *ctx, const struct objects_item *item, const struct err *why, struct err *e);
         void *ctx;
 };
 

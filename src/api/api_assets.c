@@ -273,9 +273,12 @@ void reprocess_object(struct http_request *r)
         struct err e;
         if (!arg_id(r, "id", &id))
                 return;
-        if (catalog_asset_reprocess(api_of(r)->o.catalog, id, bound_owner(r), actor_of(r), &e))
-                http_reply_err(r, &e);
-        else
+        if (ingest_reprocess(api_of(r)->o.ingest, id, bound_owner(r), actor_of(r), &e)) {
+                if (e.code == ERR_UNSUPPORTED)
+                        http_reply_error(r, 422, "not_analysable", NULL, "%s", e.msg);
+                else
+                        http_reply_err(r, &e);
+        } else
                 reply_asset(r, 202, id);
 }
 

@@ -125,6 +125,19 @@ static void reply_no_thumbnail(struct http_request *r, const struct asset *a)
                          a->analysis_note ? "; " : "", a->analysis_note ? a->analysis_note : "");
 }
 
+/* The first of its products whose name begins so and that is a picture. */
+static bool find_picture(const struct asset *a, const char *prefix, char name[STORAGE_DERIVED_NAME_LEN])
+{
+        struct span rest = span_of(a->products), one;
+        while (product_next(&rest, &one)) {
+                snprintf(name, STORAGE_DERIVED_NAME_LEN, "%.*s", (int)one.n, one.p);
+                const char *type = ingest_product_type(name);
+                if (!strncmp(name, prefix, strlen(prefix)) && type && !strncmp(type, "image/", 6))
+                        return true;
+        }
+        return false;
+}
+
 void get_thumbnail(struct http_request *r)
 {
         struct asset a;
@@ -132,16 +145,16 @@ void get_thumbnail(struct http_request *r)
         bool preview;
         int fd;
         uint64_t size;
-        char etag[SHA256_TEXT_LEN + 2], hex[SHA256_TEXT_LEN];
+        char etag[SHA256_TEXT_LEN + 2], hex[SHA256_TEXT_LEN], name[STORAGE_DERIVED_NAME_LEN];
         if (!load_asset(r, &a) || !wants_preview(r, &preview))
                 return;
-        /* Pictures belong to the bytes: until this file was looked at itself, they may come from another owner's. */
-        if (!a.metadata) {
+        /* What was made of the bytes belongs to this file once it was looked at itself: before, it may come from
+         * another owner's. */
+        if (!find_picture(&a, preview ? "preview." : "thumb.", name) && !find_picture(&a, "", name)) {
                 reply_no_thumbnail(r, &a);
                 return;
         }
-        if (storage_open_derived(api_of(r)->o.storage, a.sha256, preview ? STORAGE_PREVIEW : STORAGE_THUMB, &fd, &size,
-                                 &e)) {
+        if (storage_open_derived(api_of(r)->o.storage, a.sha256, name, &fd, &size, &e)) {
                 if (e.code == ERR_NOT_FOUND)
                         reply_no_thumbnail(r, &a);
                 else
@@ -151,7 +164,7 @@ void get_thumbnail(struct http_request *r)
         snprintf(etag, sizeof etag, "%c%s", preview ? 'p' : 't', sha256_format(a.sha256, hex));
         struct http_content c = {.fd = fd,
                                  .size = size,
-                                 .content_type = preview ? "image/jpeg" : "image/webp",
+                                 .content_type = ingest_product_type(name),
                                  .etag = etag,
                                  .cache_control = "private, max-age=86400"};
         http_reply_content(r, &c);

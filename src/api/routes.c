@@ -120,7 +120,7 @@ static const struct api_route route_table[] = {
          "permanent boolean Delete permanently\n", NULL, NULL},
         {NOBODY(HTTP_POST, V1 "/objects/{id}/restore", WR, restore_object, "200 400 404 409"), "Assets",
          "Restore a file from the trash", NULL, NULL, "Asset"},
-        {NOBODY(HTTP_POST, V1 "/objects/{id}/reprocess", WR, reprocess_object, "202 400 404 409 415"), "Assets",
+        {NOBODY(HTTP_POST, V1 "/objects/{id}/reprocess", WR, reprocess_object, "202 400 404 409 422"), "Assets",
          "Analyse a file again", NULL, NULL, "Asset"},
         {GET(V1 "/trash", RD, get_trash, "200 400"), "Assets", "List files in the trash", P_FILTER, NULL, "AssetPage"},
 

@@ -122,6 +122,21 @@ static void put_metadata(struct http_request *r, struct json_out *j, const struc
         json_end(j);
 }
 
+/* The names without their endings, which tell the format only. */
+static void put_products(struct json_out *j, const struct asset *a)
+{
+        struct span rest = span_of(a->products), name;
+        json_key(j, "products");
+        json_arr(j);
+        while (product_next(&rest, &name)) {
+                char text[STORAGE_DERIVED_NAME_LEN];
+                snprintf(text, sizeof text, "%.*s", (int)name.n, name.p);
+                text[strcspn(text, ".")] = '\0';
+                json_put_str(j, text);
+        }
+        json_end(j);
+}
+
 static void put_near(struct json_out *j, const struct asset *a)
 {
         json_key(j, "near_duplicates");
@@ -180,6 +195,7 @@ void view_asset(struct http_request *r, struct json_out *j, const struct asset *
         }
         json_kv_id(j, "duplicate_of", a->duplicate_of);
         put_near(j, a);
+        put_products(j, a);
         json_key(j, "metadata");
         put_metadata(r, j, a);
         json_end(j);
@@ -271,7 +287,7 @@ static void view_hit(struct http_request *r, struct json_out *j, const struct se
         json_kv_null(j, "snippet");
         view_asset_refs(j, a);
         json_key(j, "thumbnail");
-        if (a->kind == KIND_MEDIA && a->model_id) {
+        if (*a->products) {
                 char url[96];
                 snprintf(url, sizeof url, "/api/v1/objects/%s/thumbnail", id_format(a->id, id));
                 json_put_str(j, url);

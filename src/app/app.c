@@ -231,7 +231,9 @@ static int start_workers(struct app *a, struct err *e)
                                  .reconcile_every = dur_s(5),
                                  .ctx = a->ingest,
                                  .idle = trim_when_idle};
-        wo.handlers[JOB_IMAGE] = ingest_handle_image;
+        for (int job = 0; job < JOB_TYPE_COUNT; job++)
+                if (ingest_understands((enum job_type)job))
+                        wo.handlers[job] = ingest_handle;
         return worker_pool_start(&wo, &a->workers, e);
 }
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "admin/objects_item.h"
 #include "app/app_copy.h"
 #include "app/app_priv.h"
 #include "metrics/metrics.h"
@@ -124,9 +125,10 @@ static void find_storage(struct copy *k)
 
 /* ---- steps ---------------------------------------------------------------------------------------- */
 
-static int next_object(void *ctx, struct sha256 *object, uint64_t *size, struct err *e)
+static int next_object(void *ctx, struct objects_item *out, struct err *e)
 {
-        return keep_copy_object(((struct copy *)ctx)->catalog, object, size, e);
+        return keep_copy_object(((struct copy *)ctx)->catalog, &out->key, &out->size, out->products,
+                                sizeof out->products, e);
 }
 
 static void objects_progress(void *ctx, const struct objects_report *r)

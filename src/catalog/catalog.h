@@ -168,6 +168,7 @@ struct task_result {
         /* What was made of the object, kept as catalog_step_put would, in the same transaction; step NULL: nothing. */
         const char *step, *step_version;
         struct span step_data;
+        const char *products; /* what the storage now holds of the object; NULL: as before */
 };
 /*
  * The asset is done: metadata, tags, embedding, near duplicates, placement,
@@ -297,9 +298,12 @@ int catalog_asset_restore(struct catalog *c, struct id id, const char *owner, co
 /* Gone for good. Its object stays for those who collect what no asset refers to. */
 int catalog_asset_purge(struct catalog *c, struct id id, const char *owner, const char *actor,
                         struct err *e) MUST_CHECK;
-/* A new task for it. ERR_CONFLICT when one is under way, ERR_UNSUPPORTED when the kind has no pipeline. */
-int catalog_asset_reprocess(struct catalog *c, struct id id, const char *owner, const char *actor,
-                            struct err *e) MUST_CHECK;
+/*
+ * A new task for it, of this type (NULL: the one it has), and what was said of a missing analysis is forgotten.
+ * Whether there is a pipeline for the asset is the caller's to know. ERR_CONFLICT when a task is under way.
+ */
+int catalog_asset_reprocess(struct catalog *c, struct id id, const char *owner, const enum job_type *type,
+                            const char *actor, struct err *e) MUST_CHECK;
 
 struct lineage_entry {
         struct wall at;

@@ -81,6 +81,7 @@ int asset_read(struct db *db, struct rows *s, struct arena *a, void *at, struct 
                 .pinned = col_int(s, 23) != 0,
                 .cluster_similarity = col_null(s, 24) ? -1 : (float)col_f64(s, 24),
                 .duplicate_of = col_id(s, 25),
+                .products = col_text(a, s, 26, &ok),
         };
         if (!ok)
                 return err_oom(e);
@@ -209,7 +210,8 @@ struct asset_args {
         const char *fold; /* of the new name */
         struct tag *tags;
         struct id *operation;
-        struct wall before; /* purge only what was trashed before; 0: whatever it is */
+        struct wall before;        /* purge only what was trashed before; 0: whatever it is */
+        const enum job_type *type; /* of a reprocessing; NULL: the one it has */
 };
 
 static int rename_to(struct tx *tx, const struct row *r, const struct asset_args *g, struct err *e)
@@ -476,25 +478,29 @@ static int do_reprocess(struct tx *tx, void *arg, struct err *e)
         struct asset_args *g = arg;
         struct row r;
         int64_t busy;
+        enum job_type type;
 
         if (tasks_lock(tx, g->id, e) < 0 || row_find(tx, g->id, g->owner, &r, e) < 0 ||
             db_int(tx->db, e, &busy, "SELECT count(*) FROM task WHERE asset = ? AND state IN (0, 1)", "l", r.n) < 0)
                 return -1;
-        if (r.kind != KIND_MEDIA)
-                return err_set(e, ERR_UNSUPPORTED, "a %s has no pipeline", asset_kind_name(r.kind));
         if (busy)
                 return err_set(e, ERR_CONFLICT, "a task is under way for this asset already");
+        type = g->type ? *g->type : r.type;
         if (tasks_drop(tx, r.n, e) < 0 ||
-            db_run(tx->db, e, "UPDATE asset SET stage = 'stored', error = NULL, error_code = NULL WHERE n = ?", "l",
-                   r.n) < 0 ||
-            task_add(tx, r.n, r.type, e) < 0 || row_set_status(tx, &r, ASSET_QUEUED, e) < 0)
+            db_run(tx->db, e,
+                   "UPDATE asset SET type = ?, stage = 'stored', error = NULL, error_code = NULL, note = NULL WHERE n "
+                   "= "
+                   "?",
+                   "il", (int)type, r.n) < 0 ||
+            task_add(tx, r.n, type, e) < 0 || row_set_status(tx, &r, ASSET_QUEUED, e) < 0)
                 return -1;
         return lineage_add(tx, r.n, "reprocessed", g->actor, NULL, e);
 }
 
-int catalog_asset_reprocess(struct catalog *c, struct id id, const char *owner, const char *actor, struct err *e)
+int catalog_asset_reprocess(struct catalog *c, struct id id, const char *owner, const enum job_type *type,
+                            const char *actor, struct err *e)
 {
-        struct asset_args g = {.id = id, .owner = owner, .actor = actor};
+        struct asset_args g = {.id = id, .owner = owner, .type = type, .actor = actor};
 
         return write_do(c, LANE_RESULT, do_reprocess, &g, e);
 }

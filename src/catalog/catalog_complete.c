@@ -232,6 +232,8 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (r->step && step_keep(tx, &row.sha256, r->step, r->step_version, r->step_data, e) < 0)
                 return -1;
+        if (r->products && products_put(tx, &row.sha256, r->products, e) < 0)
+                return -1;
         if (r->has_phash && phash_put(tx, &row, r->phash, false, e) < 0)
                 return -1;
         if (tags_replace(tx, asset, false, r->tags, r->ntags, e) < 0)
@@ -251,6 +253,8 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
 
 static int result_check(const struct task_result *r, struct err *e)
 {
+        if (r->products && !products_valid(span_of(r->products)))
+                return err_set(e, ERR_INVALID, "products: '%.80s' is not a list of names", r->products);
         for (size_t i = 0; i < r->ntags; i++)
                 if (r->tags[i].source == TAG_HUMAN)
                         return err_set(e, ERR_INVALID, "a worker's tag cannot be a person's");

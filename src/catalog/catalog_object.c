@@ -52,6 +52,12 @@ int object_acquire(struct tx *tx, const struct sha256 *h, uint64_t size, bool *d
         return 0;
 }
 
+int products_put(struct tx *tx, const struct sha256 *h, const char *products, struct err *e)
+{
+        return db_run(tx->db, e, "UPDATE object SET products = ?2 WHERE sha256 = ?1 AND products <> ?2", "ht", h,
+                      products);
+}
+
 int object_release(struct tx *tx, const struct sha256 *h, struct err *e)
 {
         int64_t one;

@@ -192,6 +192,8 @@ int parts_put(struct tx *tx, const struct row *r, const struct part_list *l, str
 int part_whole(struct tx *tx, int64_t asset, int64_t *n, struct err *e) MUST_CHECK;
 /* Who is nearly like an asset that is out of the trash: what came meanwhile did not look there. (catalog_complete.c) */
 int near_again(struct tx *tx, const struct row *r, struct err *e) MUST_CHECK;
+/* What is made of it, instead of what was noted before. (catalog_object.c) */
+int products_put(struct tx *tx, const struct sha256 *h, const char *products, struct err *e) MUST_CHECK;
 /* Before an asset refers to it; made when new. ERR_STALE: it is being collected. *damaged: it is known to be bad. */
 int object_acquire(struct tx *tx, const struct sha256 *h, uint64_t size, bool *damaged, struct err *e) MUST_CHECK;
 /* One more; the better confidence of two stays. */
@@ -272,7 +274,8 @@ int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct
 #define ASSET_SELECT                                                                                                   \
         "SELECT a.n, a.id, j.id, a.kind, a.type, a.status, a.stage, a.error, a.error_code, a.filename, "               \
         "a.content_type, a.owner, a.comments, a.sha256, a.size, a.created, a.updated, a.trashed, a.metadata, a.note, " \
-        "a.cluster, c.name, c.status, a.pinned, a.similarity, a.duplicate_of "                                         \
+        "a.cluster, c.name, c.status, a.pinned, a.similarity, a.duplicate_of, "                                        \
+        "CASE WHEN a.metadata IS NULL THEN '' ELSE (SELECT o.products FROM object o WHERE o.sha256 = a.sha256) END "   \
         "FROM asset a JOIN job j ON j.n = a.job LEFT JOIN cluster c ON c.id = a.cluster "
 row_read_fn asset_read; /* into a struct asset */
 

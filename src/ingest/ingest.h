@@ -65,8 +65,17 @@ void ingest_free(struct ingest_request *r);
 
 /* ---- working ------------------------------------------------------------------------ */
 
-/* A worker_handle_fn, of JOB_IMAGE; ctx is the struct ingest. */
-int ingest_handle_image(void *ctx, struct worker_run *run, struct err *e);
+/* Whether there are files of this type of job that are understood: the worker pool is to claim their tasks. */
+bool ingest_understands(enum job_type job);
+/* A worker_handle_fn, of all of them; ctx is the struct ingest. */
+int ingest_handle(void *ctx, struct worker_run *run, struct err *e);
+/*
+ * Analyses an asset anew. ERR_UNSUPPORTED, and nothing changes: it is of a type that is not understood, or too large;
+ * ERR_CONFLICT: that is under way; ERR_NOT_FOUND, also for another owner's (owner NULL: any).
+ */
+int ingest_reprocess(struct ingest *ing, struct id id, const char *owner, const char *actor, struct err *e) MUST_CHECK;
+/* The media type of a product, by its name; NULL: no pipeline makes one of that name. */
+const char *ingest_product_type(const char *name);
 
 /* A picture a search brings: spooled to an unlinked file, decoded, embedded, forgotten. */
 struct ingest_probe;

@@ -254,7 +254,7 @@ int ingest_file_end(struct ingest_request *r, struct err *e)
         if (sniff_part(r, f, &type, e) || storage_put_seal(f->put, &f->stored, e))
                 return -1;
         f->asset = (struct new_asset){.id = id_new(), .filename = r->filename, .sha256 = f->stored.sha256};
-        ingest_classify(r->ing, &type, f->stored.size, &f->asset, r->arena);
+        pipeline_classify(r->ing, &type, f->stored.size, &f->asset, r->arena);
         hash_part(r, "files", r->filename, strlen(r->filename));
         hash_part(r, "sha256", f->stored.sha256.b, sizeof f->stored.sha256.b);
         return 0;

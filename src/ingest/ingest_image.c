@@ -12,40 +12,38 @@
 #include "json/json.h"
 #include "metrics/metrics.h"
 
-/* Raise when decoding or tagging changes so that old results must be made again; the model id covers the rest. */
-#define STEP_NAME    "image"
-#define STEP_VERSION "1/"
-
-static const char *step_version(struct ingest *ing, struct arena *a)
+/* The model's id covers what changes with it. */
+static const char *step_version(struct ingest *ing, const struct pipeline *p, struct arena *a)
 {
-        return arena_printf(a, STEP_VERSION "%s", embed_model_id(ing->o.embed));
+        return arena_printf(a, "%s/%s", p->version, embed_model_id(ing->o.embed));
 }
 
-static bool derived_present(struct ingest *ing, struct sha256 object)
+static bool products_present(struct ingest *ing, struct sha256 object, const char *products)
 {
-        static const char *const names[] = {STORAGE_DERIVED_NAMES};
-        for (size_t i = 0; i < COUNT_OF(names); i++) {
-                int fd;
-                uint64_t size;
-                struct err e;
-                if (storage_open_derived(ing->o.storage, object, names[i], &fd, &size, &e))
+        struct span rest = span_of(products), one;
+        struct err ignored;
+        while (product_next(&rest, &one)) {
+                char name[STORAGE_DERIVED_NAME_LEN];
+                snprintf(name, sizeof name, "%.*s", (int)one.n, one.p);
+                if (storage_has_derived(ing->o.storage, object, name, &ignored) <= 0)
                         return false;
-                fd_close(&fd);
         }
-        return true;
+        return *products != '\0';
 }
 
 /* 1 known, 0 to be made, -1 error. */
-static int known(struct ingest *ing, const struct task *t, struct arena *a, struct understanding *u, struct err *e)
+static int find_known(struct ingest *ing, const struct pipeline *p, const struct task *t, struct arena *a,
+                      struct understanding *u, struct err *e)
 {
         struct span blob;
-        const char *version = step_version(ing, a);
+        const char *version = step_version(ing, p, a);
         if (!version)
                 return err_oom(e);
-        int found = catalog_step_get(ing->o.catalog, t->sha256, t->owner, STEP_NAME, version, a, &blob, e);
+        int found = catalog_step_get(ing->o.catalog, t->sha256, t->owner, p->step, version, a, &blob, e);
         if (found <= 0)
                 return found;
-        if (understanding_unpack(blob, (uint32_t)embed_dim(ing->o.embed), a, u) || !derived_present(ing, t->sha256))
+        if (understanding_unpack(blob, (uint32_t)embed_dim(ing->o.embed), a, u) ||
+            !products_present(ing, t->sha256, u->products))
                 return 0;
         return 1;
 }
@@ -157,7 +155,8 @@ static int embed(struct ingest *ing, struct worker_run *run, const struct decode
         return 0;
 }
 
-static int store_derived(struct ingest *ing, struct worker_run *run, const struct decode_result *d, struct err *e)
+static int store_products(struct ingest *ing, struct worker_run *run, const struct decode_result *d,
+                          struct understanding *u, struct err *e)
 {
         struct mono start = mono_now();
         run->stage = "store";
@@ -166,6 +165,9 @@ static int store_derived(struct ingest *ing, struct worker_run *run, const struc
                 if (storage_put_derived(ing->o.storage, run->task->sha256, p->name, p->bytes, e))
                         return without_store(run, e);
         }
+        u->products = products_made(d, run->arena);
+        if (!u->products)
+                return err_oom(e);
         metrics_observe(METRIC_STAGE_DURATION, dur_seconds(mono_since(start)), "store");
         return 0;
 }
@@ -176,20 +178,19 @@ static int understand(struct ingest *ing, struct worker_run *run, struct underst
         if (decode(ing, run, &d, e))
                 return -1;
         /* In this order a store that is away costs no model's time at each new try. */
-        int rc = store_derived(ing, run, &d, e);
+        int rc = store_products(ing, run, &d, u, e);
         if (rc == 0)
                 rc = embed(ing, run, &d, u, e);
         decode_result_done(&d);
         return rc;
 }
 
-int ingest_handle_image(void *ctx, struct worker_run *run, struct err *e)
+int image_handle(struct ingest *ing, const struct pipeline *p, struct worker_run *run, struct err *e)
 {
-        struct ingest *ing = ctx;
         struct understanding u = {0};
         struct buf blob;
         buf_init(&blob, 2 << 20);
-        int have = known(ing, run->task, run->arena, &u, e);
+        int have = find_known(ing, p, run->task, run->arena, &u, e);
         if (have < 0 || (have == 0 && understand(ing, run, &u, e))) {
                 buf_done(&blob);
                 return -1;
@@ -203,12 +204,13 @@ int ingest_handle_image(void *ctx, struct worker_run *run, struct err *e)
                 .ntags = u.ntags,
                 .parts = part_list_whole(&(struct part_room){.part = {0}}, embed_model_id(ing->o.embed), u.vector,
                                          u.dim),
+                .products = u.products,
         };
         if (have == 0) {
                 understanding_pack(&u, &blob);
                 if (!buf_failed(&blob)) {
-                        r.step = STEP_NAME;
-                        r.step_version = step_version(ing, run->arena);
+                        r.step = p->step;
+                        r.step_version = step_version(ing, p, run->arena);
                         r.step_data = buf_span(&blob);
                 }
         }

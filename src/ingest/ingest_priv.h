@@ -25,17 +25,46 @@ struct understanding {
         uint32_t dim;
         struct tag *tags;
         size_t ntags;
+        const char *products; /* see model.h */
 };
 
 /* Text and floats in one blob, and back. -1 when the blob is not one of ours (then it is made again). */
 void understanding_pack(const struct understanding *u, struct buf *out);
 int understanding_unpack(struct span blob, uint32_t dim, struct arena *a, struct understanding *u) MUST_CHECK;
 
+/* The names of what a decode made, as a list of products; NULL on OOM, or for names that cannot be one. */
+const char *products_made(const struct decode_result *d, struct arena *a) MUST_CHECK;
+
 /* What the decoder is asked to make for the model of pictures. */
 struct jail_input_wish ingest_model_input(struct ingest *ing);
 
+/* ---- pipelines (pipeline.c) ---------------------------------------------------------- */
+
+struct product {
+        const char *name, *media_type; /* name: of the derived file */
+};
+
+/* A kind of files that is understood. */
+struct pipeline {
+        enum job_type job;
+        const char *const *types; /* media types, as sniff says them */
+        size_t ntypes;
+        size_t limit_at; /* where struct ingest_opts has the most bytes that are analysed */
+        const char *limit_name;
+        const char *step, *version; /* of what is kept per object; raise version when results must be made again */
+        const struct product *products;
+        size_t nproducts;
+        int (*handle)(struct ingest *ing, const struct pipeline *p, struct worker_run *run, struct err *e);
+};
+
+/* NULL: not understood. */
+const struct pipeline *pipeline_of(const char *media_type);
+uint64_t pipeline_limit(const struct pipeline *p, const struct ingest_opts *o); /* bytes */
 /* The kind, task and note a sniffed type gets. */
-void ingest_classify(const struct ingest *ing, const struct sniff_type *t, uint64_t size, struct new_asset *out,
-                     struct arena *a);
+void pipeline_classify(const struct ingest *ing, const struct sniff_type *t, uint64_t size, struct new_asset *out,
+                       struct arena *a);
+
+/* Handlers, one a pipeline; they end like a worker_handle_fn. */
+int image_handle(struct ingest *ing, const struct pipeline *p, struct worker_run *run, struct err *e);
 
 #endif

@@ -63,7 +63,7 @@ static int keep(struct ingest *ing, struct sha256 object, const struct sniff_typ
         char hex[SHA256_TEXT_LEN];
         asset.filename =
                 arena_printf(a, "%.16s%s%s", sha256_format(object, hex), *type->extension ? "." : "", type->extension);
-        ingest_classify(ing, type, size, &asset, a);
+        pipeline_classify(ing, type, size, &asset, a);
         return asset.filename ? catalog_ingest(ing->o.catalog, &job, a, &receipt, e) : err_oom(e);
 }
 

@@ -5,6 +5,7 @@
  * "make it again", never an error.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ingest/ingest_priv.h"
@@ -30,6 +31,7 @@ void understanding_pack(const struct understanding *u, struct buf *out)
                 json_end(&j);
         }
         json_end(&j);
+        json_kv_str(&j, "products", u->products);
         json_kv_raw(&j, "metadata", u->metadata);
         json_end(&j);
         buf_putc(out, '\0');
@@ -71,10 +73,13 @@ static int unpack_json(const struct json *doc, uint32_t dim, struct arena *a, st
         json_dump(meta, &text);
         u->metadata = buf_failed(&text) ? NULL : arena_strdup(a, buf_str(&text));
         buf_done(&text);
+        u->products = arena_strdup(a, json_get_str(doc, "products", STORAGE_PREVIEW " " STORAGE_THUMB));
         u->phash = phash;
         u->sure = (float)json_get_num(doc, "sure", 0);
         u->dim = dim;
-        return u->metadata ? unpack_tags(json_get(doc, "tags"), a, u) : -1;
+        return u->metadata && u->products && products_valid(span_of(u->products))
+                       ? unpack_tags(json_get(doc, "tags"), a, u)
+                       : -1;
 }
 
 int understanding_unpack(struct span blob, uint32_t dim, struct arena *a, struct understanding *u)
@@ -93,4 +98,24 @@ int understanding_unpack(struct span blob, uint32_t dim, struct arena *a, struct
                 return -1;
         memcpy(u->vector, nul + 1, dim * sizeof(float));
         return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+const char *products_made(const struct decode_result *d, struct arena *a)
+{
+        const char **names = arena_array(a, d->nproducts + 1, sizeof *names);
+        char list[PRODUCTS_MAX] = "";
+        size_t n = 0;
+        if (!names)
+                return NULL;
+        for (size_t i = 0; i < d->nproducts; i++)
+                names[i] = d->products[i].name;
+        qsort(names, d->nproducts, sizeof *names, compare_names);
+        for (size_t i = 0; i < d->nproducts && n < sizeof list; i++)
+                n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? " " : "", names[i]);
+        return n < sizeof list && products_valid(span_of(list)) ? arena_strdup(a, list) : NULL;
 }

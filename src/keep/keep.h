@@ -82,7 +82,8 @@ int keep_bad_objects(struct catalog *c, unsigned limit, struct arena *a, struct 
 
 struct check_object {
         struct scrub_item item; /* as keep_scrub_next gives it */
-        struct id derived;      /* an asset that is done with it and has a picture; nil: none */
+        struct id derived;      /* an asset that is done with it, where it has products; nil: none */
+        const char *products;   /* what was made of it, see model.h */
         bool lost;              /* assets were failed because its bytes were lost */
 };
 /* Objects that assets refer to, by their hash, after the given one (NULL: from the beginning). */

@@ -57,7 +57,7 @@ static int table_objects(const char *dir, keep_backup_object_fn *fn, void *ctx, 
         while (rc > 0 && (rc = copy_file_row(f, &row, e)) > 0) {
                 if (!read_object(buf_span(&row), &key, &size))
                         rc = err_set(e, ERR_CORRUPT, "%.160s: a row is no object", path);
-                else if (fn(ctx, key, size, OBJECT_PLAIN, e) < 0)
+                else if (fn(ctx, &(struct keep_backup_object){.key = key, .size = size, .products = ""}, e) < 0)
                         rc = -1;
                 buf_reset(&row);
         }

@@ -29,11 +29,14 @@ struct keep_backup {
         size_t ntables;
 };
 
-/* What an object is to the snapshot. ORPHAN: no asset refers to it, so its bytes may go. PICTURE: it has derived files.
- */
-enum keep_backup_use { OBJECT_PLAIN, OBJECT_PICTURE, OBJECT_ORPHAN };
+struct keep_backup_object {
+        struct sha256 key;
+        uint64_t size;
+        bool orphan;          /* no asset refers to it, so its bytes may go */
+        const char *products; /* what was made of it, see model.h; "" when that is not told */
+};
 /* Ordered by key. -1 ends the walk. */
-typedef int keep_backup_object_fn(void *ctx, struct sha256 key, uint64_t size, enum keep_backup_use use, struct err *e);
+typedef int keep_backup_object_fn(void *ctx, const struct keep_backup_object *o, struct err *e);
 
 struct keep_backup_opts {
         const char *url, *password; /* as those of struct catalog_opts */
@@ -54,7 +57,7 @@ int keep_backup_take(const struct keep_backup_opts *opts, const char *dir, struc
 /* Whether an asset refers to each object at this moment. */
 int keep_backup_refers(const char *url, const char *password, const struct sha256 *keys, size_t n, bool *yes,
                        struct err *e) MUST_CHECK;
-/* The objects that the files in dir know, ordered by key; whoever calls has checked their hashes. */
+/* The objects that the files in dir know, ordered by key, without products; whoever calls has checked their hashes. */
 int keep_backup_objects(const struct keep_backup *b, const char *dir, keep_backup_object_fn *fn, void *ctx,
                         struct err *e) MUST_CHECK;
 

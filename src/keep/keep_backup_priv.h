@@ -5,10 +5,14 @@
 
 #include "keep/keep_backup.h"
 
-/* An enum keep_backup_use of object o: a picture that was understood (type 0, status 2) has derived files. */
-#define BACKUP_OBJECT_USE                                                                                              \
-        "coalesce((SELECT max(CASE WHEN a.type = 0 AND a.status = 2 THEN 1 ELSE 0 END) FROM asset a WHERE a.sha256 = " \
-        "o.sha256), 2)"
+/* Of object o: its key, size and products; the last are NULL where no asset refers to it. */
+#define BACKUP_OBJECT_COLUMNS                                                                                          \
+        "o.sha256, o.size, CASE WHEN EXISTS (SELECT 1 FROM asset a WHERE a.sha256 = o.sha256) THEN o.products END"
+
+/* The same in a catalog of 0.1.0, whose objects had no such column: a picture that was understood had these two. */
+#define BACKUP_OBJECT_COLUMNS_0_1                                                                                      \
+        "o.sha256, o.size, (SELECT CASE WHEN max(a.type = 0 AND a.status = 2) THEN 'preview.jpg thumb.webp' WHEN "     \
+        "count(*) > 0 THEN '' END FROM asset a WHERE a.sha256 = o.sha256)"
 
 int sqlite_backup_take(const struct keep_backup_opts *o, const char *dir, struct keep_backup *out,
                        struct err *e) MUST_CHECK;

@@ -16,7 +16,8 @@
 #define TELL_ROWS   1000
 
 const struct copy_table copy_tables[] = {
-        {"object", "sha256, size, created, orphaned, collecting, scrubbed, bad, bad_since", "bllllltl", "sha256"},
+        {"object", "sha256, size, created, orphaned, collecting, scrubbed, bad, bad_since, products", "bllllltlt",
+         "sha256"},
         {"job", "n, id, owner, comments, status, queued, processing, done, failed, created, updated, completed",
          "luttilllllll", "n"},
         {"cluster",
@@ -399,7 +400,8 @@ uint64_t keep_copy_mended(const struct keep_copy *c)
         return copy_source_mended(c->source);
 }
 
-int keep_copy_object(struct keep_copy *c, struct sha256 *object, uint64_t *size, struct err *e)
+int keep_copy_object(struct keep_copy *c, struct sha256 *object, uint64_t *size, char *products, size_t room,
+                     struct err *e)
 {
-        return copy_source_object(c->source, object, size, e);
+        return copy_source_object(c->source, object, size, products, room, e);
 }

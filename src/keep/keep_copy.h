@@ -62,7 +62,10 @@ const struct keep_copy_group *keep_copy_groups(const struct keep_copy *c, size_t
 /* Texts that were not UTF-8 and had bytes replaced by U+FFFD: PostgreSQL takes no others. */
 uint64_t keep_copy_mended(const struct keep_copy *c);
 
-/* The objects of the source, each once, ordered by hash: 1, 0 at the end, -1. */
-int keep_copy_object(struct keep_copy *c, struct sha256 *object, uint64_t *size, struct err *e) MUST_CHECK;
+/* The objects of the source with what was made of them (PRODUCTS_MAX of model.h is room enough), each once, ordered by
+ * hash: 1, 0 at the end, -1.
+ */
+int keep_copy_object(struct keep_copy *c, struct sha256 *object, uint64_t *size, char *products, size_t room,
+                     struct err *e) MUST_CHECK;
 
 #endif

@@ -40,7 +40,8 @@ int copy_source_table(struct copy_source *s, const struct copy_table *t, uint64_
 /* Appends the next row's tuple: 1, 0 at the end, -1. */
 int copy_source_row(struct copy_source *s, struct buf *out, struct err *e) MUST_CHECK;
 int copy_source_groups(struct copy_source *s, const char *sql, copy_group_fn *fn, void *ctx, struct err *e) MUST_CHECK;
-int copy_source_object(struct copy_source *s, struct sha256 *object, uint64_t *size, struct err *e) MUST_CHECK;
+int copy_source_object(struct copy_source *s, struct sha256 *object, uint64_t *size, char *products, size_t room,
+                       struct err *e) MUST_CHECK;
 
 /* ---- the target (postgres_copy.c, _copy_check.c) ------------------------------- */
 

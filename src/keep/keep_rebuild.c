@@ -421,6 +421,7 @@ static int put_asset(struct tx *tx, const struct kept_asset *k, const char *fold
                 return -1;
         if (rc == 0 && (put_row(tx, k, fold, &r, e) < 0 || put_tags(tx, r.n, x, e) < 0 ||
                         counter_add(tx, x->owner, x->kind, status, 1, (int64_t)x->size, e) < 0 ||
+                        (*k->asset.products && products_put(tx, &r.sha256, k->asset.products, e) < 0) ||
                         (k->has_phash && phash_put(tx, &r, k->phash, true, e) < 0) || put_vectors(tx, &r, k, e) < 0 ||
                         put_lineage(tx, r.n, k, e) < 0 || put_task(tx, &r, k, e) < 0 || tx_text(tx, r.n, e) < 0))
                 return -1;

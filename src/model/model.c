@@ -5,6 +5,8 @@
  */
 #include "model/model.h"
 
+#include <string.h>
+
 static const char *const kinds[KIND_COUNT] = {"media", "document", "json", "file"};
 static const char *const asset_statuses[ASSET_STATUS_COUNT] = {"queued", "processing", "done", "failed"};
 static const char *const types[JOB_TYPE_COUNT] = {"image", "video", "audio", "document", "json", "file"};
@@ -107,6 +109,54 @@ bool owner_valid(struct span s)
                 bool alnum = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
                 if (!alnum && c != '.' && c != '_' && c != '@' && c != '-')
                         return false;
+        }
+        return true;
+}
+
+/* ---- products ------------------------------------------------------------------- */
+
+bool product_next(struct span *rest, struct span *name)
+{
+        return span_cut(rest, ' ', name) && name->n > 0;
+}
+
+bool product_listed(const char *products, const char *name)
+{
+        struct span rest = span_of(products), one;
+
+        while (product_next(&rest, &one))
+                if (span_eq(one, name))
+                        return true;
+        return false;
+}
+
+static bool product_name_valid(struct span name)
+{
+        if (name.n == 0 || name.p[0] < 'a' || name.p[0] > 'z')
+                return false;
+        for (size_t i = 0; i < name.n; i++)
+                if (!memchr("abcdefghijklmnopqrstuvwxyz0123456789.-", name.p[i], 38))
+                        return false;
+        return true;
+}
+
+static bool names_ascend(struct span a, struct span b)
+{
+        int c = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+
+        return c < 0 || (c == 0 && a.n < b.n);
+}
+
+bool products_valid(struct span list)
+{
+        struct span rest = list, name, last = {0};
+
+        if (list.n >= PRODUCTS_MAX || (list.n > 0 && list.p[list.n - 1] == ' '))
+                return false;
+        while (rest.n > 0) {
+                if (!span_cut(&rest, ' ', &name) || !product_name_valid(name) || (last.n && !names_ascend(last, name)))
+                        return false;
+                last = name;
         }
         return true;
 }

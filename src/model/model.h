@@ -56,6 +56,18 @@ struct tag {
         float confidence; /* 1 for human */
 };
 
+/*
+ * Products: files made of an object (thumbnail, preview …), a fact noted on the
+ * object when they were made. A list is their file names in ascending order,
+ * with a blank between two, at most PRODUCTS_MAX - 1 bytes; "" is none.
+ */
+#define PRODUCTS_MAX 2048
+bool product_listed(const char *products, const char *name);
+/* The next name of a list; *rest begins as the whole list and becomes what follows. */
+bool product_next(struct span *rest, struct span *name);
+/* A list as it may stand in the catalog: names of [a-z0-9.-] that begin with a letter, each once, in order. */
+bool products_valid(struct span list);
+
 struct asset {
         struct id id, job_id;
         enum asset_kind kind;
@@ -69,6 +81,7 @@ struct asset {
         uint64_t size;
         struct wall created, updated, trashed; /* trashed.us 0: not in the trash */
         const char *metadata;                  /* JSON object text: width, height, exif, phash, primary_category … */
+        const char *products;                  /* see above; "" also while this asset was not analysed itself */
         const char *analysis_note;             /* why it was not analysed, or NULL */
         struct id cluster_id;                  /* nil: unsorted */
         const char *cluster_name;

@@ -401,6 +401,18 @@ static void read_phash(struct reader *r, const struct json *o, struct kept_asset
         k->phash = v;
 }
 
+/* Sidecars of 0.1.0 say nothing of products: then a picture with a perceptual hash had these two. */
+static void read_products(struct reader *r, const struct json *o, struct kept_asset *k)
+{
+        const char *s = text_or_null(r, o, "products", PRODUCTS_MAX - 1);
+
+        k->asset.products = s                                               ? s
+                            : k->has_phash && k->asset.status == ASSET_DONE ? STORAGE_PREVIEW " " STORAGE_THUMB
+                                                                            : "";
+        if (!products_valid(span_of(k->asset.products)))
+                note_wrong(r, "products");
+}
+
 static void read_asset(struct reader *r, const struct json *o, struct kept_asset *k)
 {
         struct asset *x = &k->asset;
@@ -426,6 +438,7 @@ static void read_asset(struct reader *r, const struct json *o, struct kept_asset
         read_tags(r, o, x);
         x->metadata = object_of(r, o, "metadata");
         read_phash(r, o, k);
+        read_products(r, o, k);
         read_vectors(r, o, k);
         read_lineage(r, o, k);
 }

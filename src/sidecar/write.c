@@ -192,6 +192,7 @@ void sidecar_write_asset(const struct kept_asset *k, struct buf *b)
         json_kv_id(&j, "duplicate_of", x->duplicate_of);
         put_tags(&j, x);
         json_kv_str(&j, "metadata", x->metadata);
+        json_kv_str(&j, "products", x->products);
         if (k->has_phash) {
                 snprintf(hex, sizeof hex, "%016llx", (unsigned long long)k->phash);
                 json_kv_str(&j, "phash", hex);

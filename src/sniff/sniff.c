@@ -19,18 +19,13 @@ struct signature {
         }
 #define T(k, m, x)                                                                                                     \
         {                                                                                                              \
-                SNIFF_##k, (m), (x), false                                                                             \
+                SNIFF_##k, (m), (x)                                                                                    \
         }
-#define R(m, x)                                                                                                        \
-        {                                                                                                              \
-                SNIFF_IMAGE, (m), (x), true                                                                            \
-        }
-
 static const struct signature signatures[] = {
-        SIG(0, "\xff\xd8\xff", R("image/jpeg", "jpg")),
-        SIG(0, "\x89PNG\r\n\x1a\n", R("image/png", "png")),
-        SIG(0, "GIF87a", R("image/gif", "gif")),
-        SIG(0, "GIF89a", R("image/gif", "gif")),
+        SIG(0, "\xff\xd8\xff", T(IMAGE, "image/jpeg", "jpg")),
+        SIG(0, "\x89PNG\r\n\x1a\n", T(IMAGE, "image/png", "png")),
+        SIG(0, "GIF87a", T(IMAGE, "image/gif", "gif")),
+        SIG(0, "GIF89a", T(IMAGE, "image/gif", "gif")),
         SIG(0, "\0\0\0\x0cJXL \r\n\x87\n", T(IMAGE, "image/jxl", "jxl")),
         SIG(0, "\0\0\0\x0cjP  \r\n\x87\n", T(IMAGE, "image/jp2", "jp2")),
         SIG(0, "\xff\x4f\xff\x51", T(IMAGE, "image/jp2", "j2k")),

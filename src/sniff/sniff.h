@@ -19,7 +19,6 @@ struct sniff_type {
         enum sniff_kind kind;
         const char *mime;      /* static storage, e.g. "image/jpeg"; "application/octet-stream" when unknown */
         const char *extension; /* without the dot, may be "" */
-        bool raster;           /* an image this service decodes: JPEG PNG WebP GIF TIFF AVIF HEIC */
 };
 
 struct sniff_input {

@@ -13,23 +13,23 @@ struct brand {
         struct sniff_type type;
 };
 
-#define B(name, k, m, x, r)                                                                                            \
+#define B(name, k, m, x)                                                                                               \
         {                                                                                                              \
                 name,                                                                                                  \
                 {                                                                                                      \
-                        SNIFF_##k, m, x, r                                                                             \
+                        SNIFF_##k, m, x                                                                                \
                 }                                                                                                      \
         }
 /* Still pictures first: a file listing several brands is what the earliest row says. */
 static const struct brand brands[] = {
-        B("avif", IMAGE, "image/avif", "avif", true),        B("heic", IMAGE, "image/heic", "heic", true),
-        B("heix", IMAGE, "image/heic", "heic", true),        B("heim", IMAGE, "image/heic", "heic", true),
-        B("heis", IMAGE, "image/heic", "heic", true),        B("mif1", IMAGE, "image/heif", "heif", true),
-        B("avis", IMAGE, "image/avif", "avif", true),        B("hevc", IMAGE, "image/heic", "heic", true),
-        B("hevx", IMAGE, "image/heic", "heic", true),        B("msf1", IMAGE, "image/heif", "heif", true),
-        B("crx ", IMAGE, "image/x-canon-cr3", "cr3", false), B("M4A ", AUDIO, "audio/mp4", "m4a", false),
-        B("M4B ", AUDIO, "audio/mp4", "m4b", false),         B("M4P ", AUDIO, "audio/mp4", "m4a", false),
-        B("M4V ", VIDEO, "video/x-m4v", "m4v", false),       B("qt  ", VIDEO, "video/quicktime", "mov", false),
+        B("avif", IMAGE, "image/avif", "avif"),       B("heic", IMAGE, "image/heic", "heic"),
+        B("heix", IMAGE, "image/heic", "heic"),       B("heim", IMAGE, "image/heic", "heic"),
+        B("heis", IMAGE, "image/heic", "heic"),       B("mif1", IMAGE, "image/heif", "heif"),
+        B("avis", IMAGE, "image/avif", "avif"),       B("hevc", IMAGE, "image/heic", "heic"),
+        B("hevx", IMAGE, "image/heic", "heic"),       B("msf1", IMAGE, "image/heif", "heif"),
+        B("crx ", IMAGE, "image/x-canon-cr3", "cr3"), B("M4A ", AUDIO, "audio/mp4", "m4a"),
+        B("M4B ", AUDIO, "audio/mp4", "m4b"),         B("M4P ", AUDIO, "audio/mp4", "m4a"),
+        B("M4V ", VIDEO, "video/x-m4v", "m4v"),       B("qt  ", VIDEO, "video/quicktime", "mov"),
 };
 
 static bool brand_of(struct span h, uint64_t at, struct sniff_type *out)
@@ -64,7 +64,7 @@ static bool sniff_ftyp(struct span h, struct sniff_type *out)
         bool still = major;
         for (uint64_t at = 16; still && at + 4 <= end; at += 4) {
                 struct sniff_type c;
-                if (brand_of(h, at, &c) && c.raster && strcmp(c.mime, "image/heif")) {
+                if (brand_of(h, at, &c) && c.kind == SNIFF_IMAGE && strcmp(c.mime, "image/heif")) {
                         *out = c;
                         return true;
                 }
@@ -79,7 +79,7 @@ static bool sniff_chunked(struct span h, struct sniff_type *out)
 {
         bool riff = HAS(h, 0, "RIFF"), form = HAS(h, 0, "FORM");
         if (riff && HAS(h, 8, "WEBP"))
-                *out = RASTER("image/webp", "webp");
+                *out = TYPE(IMAGE, "image/webp", "webp");
         else if ((riff || HAS(h, 0, "RF64")) && HAS(h, 8, "WAVE"))
                 *out = TYPE(AUDIO, "audio/wav", "wav");
         else if (riff && HAS(h, 8, "AVI "))
@@ -174,7 +174,7 @@ bool sniff_tiff(const struct sniff_input *in, struct sniff_type *out)
         bool big = HAS(h, 0, "MM\0*") || HAS(h, 0, "MM\0+");
         if (!big && !HAS(h, 0, "II*\0") && !HAS(h, 0, "II+\0"))
                 return false;
-        *out = RASTER("image/tiff", "tif");
+        *out = TYPE(IMAGE, "image/tiff", "tif");
         if (u16_at(h, 2, big) == 43) /* BigTIFF */
                 return true;
         struct ifd0 f = read_ifd0(h, big);

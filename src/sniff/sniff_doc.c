@@ -16,19 +16,18 @@ struct zip_kind {
 
 #define OOXML "application/vnd.openxmlformats-officedocument."
 static const struct zip_kind ooxml[] = {
-        {"word/", {SNIFF_DOCUMENT, OOXML "wordprocessingml.document", "docx", false}},
-        {"xl/", {SNIFF_DOCUMENT, OOXML "spreadsheetml.sheet", "xlsx", false}},
-        {"ppt/", {SNIFF_DOCUMENT, OOXML "presentationml.presentation", "pptx", false}},
+        {"word/", {SNIFF_DOCUMENT, OOXML "wordprocessingml.document", "docx"}},
+        {"xl/", {SNIFF_DOCUMENT, OOXML "spreadsheetml.sheet", "xlsx"}},
+        {"ppt/", {SNIFF_DOCUMENT, OOXML "presentationml.presentation", "pptx"}},
 };
 /* The first member is named "mimetype" and stored plainly: its contents are the type. */
 static const struct zip_kind by_mimetype[] = {
-        {"application/vnd.oasis.opendocument.text",
-         {SNIFF_DOCUMENT, "application/vnd.oasis.opendocument.text", "odt", false}},
+        {"application/vnd.oasis.opendocument.text", {SNIFF_DOCUMENT, "application/vnd.oasis.opendocument.text", "odt"}},
         {"application/vnd.oasis.opendocument.spreadsheet",
-         {SNIFF_DOCUMENT, "application/vnd.oasis.opendocument.spreadsheet", "ods", false}},
+         {SNIFF_DOCUMENT, "application/vnd.oasis.opendocument.spreadsheet", "ods"}},
         {"application/vnd.oasis.opendocument.presentation",
-         {SNIFF_DOCUMENT, "application/vnd.oasis.opendocument.presentation", "odp", false}},
-        {"application/epub+zip", {SNIFF_DOCUMENT, "application/epub+zip", "epub", false}},
+         {SNIFF_DOCUMENT, "application/vnd.oasis.opendocument.presentation", "odp"}},
+        {"application/epub+zip", {SNIFF_DOCUMENT, "application/epub+zip", "epub"}},
 };
 
 /*
@@ -102,9 +101,9 @@ bool sniff_ole(const struct sniff_input *in, struct sniff_type *out)
                 const char *stream, *ext;
                 struct sniff_type type;
         } kinds[] = {
-                {"WordDocument", "doc", {SNIFF_DOCUMENT, "application/msword", "doc", false}},
-                {"Workbook", "xls", {SNIFF_DOCUMENT, "application/vnd.ms-excel", "xls", false}},
-                {"PowerPoint Document", "ppt", {SNIFF_DOCUMENT, "application/vnd.ms-powerpoint", "ppt", false}},
+                {"WordDocument", "doc", {SNIFF_DOCUMENT, "application/msword", "doc"}},
+                {"Workbook", "xls", {SNIFF_DOCUMENT, "application/vnd.ms-excel", "xls"}},
+                {"PowerPoint Document", "ppt", {SNIFF_DOCUMENT, "application/vnd.ms-powerpoint", "ppt"}},
         };
         if (!HAS(in->head, 0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"))
                 return false;

@@ -12,7 +12,6 @@
 #include "sniff/sniff.h"
 
 #define TYPE(k, m, x) ((struct sniff_type){.kind = SNIFF_##k, .mime = (m), .extension = (x)})
-#define RASTER(m, x)  ((struct sniff_type){.kind = SNIFF_IMAGE, .mime = (m), .extension = (x), .raster = true})
 #define UNKNOWN       TYPE(FILE, "application/octet-stream", "")
 
 static inline uint8_t u8_at(struct span s, uint64_t i)

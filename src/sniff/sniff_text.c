@@ -157,10 +157,10 @@ bool sniff_text(const struct sniff_input *in, struct sniff_type *out)
                 const char *ext, *client;
                 struct sniff_type type;
         } hints[] = {
-                {"md", "text/markdown", {SNIFF_DOCUMENT, "text/markdown", "md", false}},
-                {"markdown", "text/x-markdown", {SNIFF_DOCUMENT, "text/markdown", "md", false}},
-                {"csv", "text/csv", {SNIFF_DOCUMENT, "text/csv", "csv", false}},
-                {"tsv", "text/tab-separated-values", {SNIFF_DOCUMENT, "text/tab-separated-values", "tsv", false}},
+                {"md", "text/markdown", {SNIFF_DOCUMENT, "text/markdown", "md"}},
+                {"markdown", "text/x-markdown", {SNIFF_DOCUMENT, "text/markdown", "md"}},
+                {"csv", "text/csv", {SNIFF_DOCUMENT, "text/csv", "csv"}},
+                {"tsv", "text/tab-separated-values", {SNIFF_DOCUMENT, "text/tab-separated-values", "tsv"}},
         };
         struct span s = in->head;
         if (HAS(s, 0, "\xff\xfe") || HAS(s, 0, "\xfe\xff")) { /* UTF-16 with a byte order mark */

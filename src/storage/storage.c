@@ -234,7 +234,7 @@ static int check_derived_name(const char *name, struct err *e)
         if (storage_derived_named(name))
                 return 0;
         return err_set(e, ERR_INVALID, "\"%.64s\" cannot name a derived file: 1 to %d of [a-z0-9.-], no leading dot",
-                       name, DERIVED_NAME_MAX);
+                       name, STORAGE_DERIVED_NAME_LEN - 1);
 }
 
 int storage_put_derived(struct storage *s, struct sha256 key, const char *name, struct span bytes, struct err *e)

@@ -115,9 +115,9 @@ void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n
 
 /* ---- derived: can be made again, so written atomically but not synced -------------- */
 
-#define STORAGE_THUMB         "thumb.webp"
-#define STORAGE_PREVIEW       "preview.jpg"
-#define STORAGE_DERIVED_NAMES STORAGE_THUMB, STORAGE_PREVIEW /* all there are */
+#define STORAGE_DERIVED_NAME_LEN 65 /* of a name, with the NUL */
+#define STORAGE_THUMB            "thumb.webp"
+#define STORAGE_PREVIEW          "preview.jpg"
 
 /* name: [a-z0-9.-]+ */
 int storage_put_derived(struct storage *s, struct sha256 key, const char *name, struct span bytes,

@@ -127,7 +127,7 @@ bool storage_derived_named(const char *name)
 {
         size_t n = strlen(name);
 
-        return n > 0 && n <= DERIVED_NAME_MAX && name[0] != '.' &&
+        return n > 0 && n < STORAGE_DERIVED_NAME_LEN && name[0] != '.' &&
                strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n;
 }
 

@@ -109,7 +109,6 @@ struct storage_ops {
         storage_state_fn *state;
 };
 
-#define DERIVED_NAME_MAX 64
 /* May a derived file be called so? (storage_list.c) */
 bool storage_derived_named(const char *name);
 /* Give the unnamed file of fd a name. 0 or -1 with errno. */

@@ -197,7 +197,7 @@ static void another_owners_asset_does_not_exist(void **state)
         FAILS(ERR_NOT_FOUND, catalog_asset_trash(f->c, id, "bob", "user", &f->e));
         FAILS(ERR_NOT_FOUND, catalog_asset_restore(f->c, id, "bob", "user", &f->e));
         FAILS(ERR_NOT_FOUND, catalog_asset_purge(f->c, id, "bob", "user", &f->e));
-        FAILS(ERR_NOT_FOUND, catalog_asset_reprocess(f->c, id, "bob", "user", &f->e));
+        FAILS(ERR_NOT_FOUND, catalog_asset_reprocess(f->c, id, "bob", NULL, "user", &f->e));
         FAILS(ERR_NOT_FOUND, catalog_lineage(f->c, id, "bob", f->a, &l, &n, &f->e));
         FAILS(ERR_NOT_FOUND, catalog_cluster_get(f->c, c1, "bob", f->a, &cl, NULL, &f->e));
         FAILS(ERR_NOT_FOUND, catalog_cluster_delete(f->c, c1, "bob", "user", NULL, &f->e));
@@ -251,16 +251,46 @@ static void reprocessing_makes_one_task(void **state)
 {
         struct fix *f = *state;
         struct id id = put_file(f, "ann", "a.jpg", KIND_MEDIA), plain = put_file(f, "ann", "a", KIND_FILE);
+        const enum job_type image = JOB_IMAGE;
         struct task t;
 
-        FAILS(ERR_CONFLICT, catalog_asset_reprocess(f->c, id, "ann", "user", &f->e));
-        FAILS(ERR_UNSUPPORTED, catalog_asset_reprocess(f->c, plain, "ann", "user", &f->e));
+        FAILS(ERR_CONFLICT, catalog_asset_reprocess(f->c, id, "ann", NULL, "user", &f->e));
         t = claim(f);
         OK(finish(f, &t, NULL, (struct placement){0}));
-        OK(catalog_asset_reprocess(f->c, id, "ann", "user", &f->e));
+        OK(catalog_asset_reprocess(f->c, id, "ann", NULL, "user", &f->e));
         assert_int_equal(get(f, id).status, ASSET_QUEUED);
         t = claim(f);
         OK(finish(f, &t, NULL, (struct placement){0}));
+        /* What an earlier version only stored, a later one may understand. */
+        OK(catalog_asset_reprocess(f->c, plain, "ann", &image, "user", &f->e));
+        t = claim(f);
+        assert_int_equal(t.type, JOB_IMAGE);
+        assert_true(id_eq(t.asset_id, plain));
+        OK(finish(f, &t, NULL, (struct placement){0}));
+        assert_int_equal(get(f, plain).status, ASSET_DONE);
+        assert_int_equal(get(f, plain).type, JOB_IMAGE);
+        assert_null(get(f, plain).analysis_note);
+}
+
+static void products_are_a_fact_of_the_object(void **state)
+{
+        struct fix *f = *state;
+        struct id id = put_file(f, "ann", "a.jpg", KIND_MEDIA);
+        struct task t = claim(f);
+        struct task_result r = {.task = &t, .metadata = "{}", .products = "thumb.webp preview.jpg"};
+
+        assert_string_equal(get(f, id).products, "");
+        FAILS(ERR_INVALID, catalog_task_complete(f->c, &r, &f->e)); /* not in order */
+        r.products = "../x.webp";
+        FAILS(ERR_INVALID, catalog_task_complete(f->c, &r, &f->e));
+        r.products = "preview.jpg thumb.webp";
+        OK(catalog_task_complete(f->c, &r, &f->e));
+        assert_string_equal(get(f, id).products, "preview.jpg thumb.webp");
+        OK(catalog_asset_reprocess(f->c, id, "ann", NULL, "user", &f->e));
+        t = claim(f);
+        r.products = NULL; /* as before */
+        OK(catalog_task_complete(f->c, &r, &f->e));
+        assert_string_equal(get(f, id).products, "preview.jpg thumb.webp");
 }
 
 static void near_duplicates_are_linked_both_ways(void **state)
@@ -345,11 +375,17 @@ static void a_catalog_from_the_future_is_refused(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                T(filters_let_through_what_they_say),    T(pages_neither_repeat_nor_miss_while_others_add),
-                T(made_up_cursors_are_refused),          T(words_are_found_whatever_is_typed),
-                T(another_owners_asset_does_not_exist),  T(purging_gives_the_object_back_when_it_was_the_last),
-                T(reprocessing_makes_one_task),          T(near_duplicates_are_linked_both_ways),
-                T(a_failed_commit_does_nothing),         T(no_single_failed_allocation_breaks_an_ingest),
+                T(filters_let_through_what_they_say),
+                T(pages_neither_repeat_nor_miss_while_others_add),
+                T(made_up_cursors_are_refused),
+                T(words_are_found_whatever_is_typed),
+                T(another_owners_asset_does_not_exist),
+                T(purging_gives_the_object_back_when_it_was_the_last),
+                T(reprocessing_makes_one_task),
+                T(products_are_a_fact_of_the_object),
+                T(near_duplicates_are_linked_both_ways),
+                T(a_failed_commit_does_nothing),
+                T(no_single_failed_allocation_breaks_an_ingest),
                 T(a_catalog_from_the_future_is_refused),
         };
 

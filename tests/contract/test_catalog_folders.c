@@ -304,7 +304,7 @@ static void one_step(struct fix *f, struct world *w)
                         if (id_eq(w->assets[i], a))
                                 w->assets[i] = w->assets[--w->nassets];
         } else if (what == 9 && w->nassets) {
-                OK(catalog_asset_reprocess(f->c, a, "ann", "user", &f->e));
+                OK(catalog_asset_reprocess(f->c, a, "ann", NULL, "user", &f->e));
                 struct task t = claim(f);
                 unit_vector(w->seed ^ 77, v);
                 OK(finish(f, &t, v,

@@ -98,6 +98,7 @@ static struct id add_done(struct world *w, const char *bytes, unsigned seed)
                                 .metadata = "{}",
                                 .has_phash = true,
                                 .phash = seed * UINT64_C(0x1111111111111111),
+                                .products = "preview.jpg thumb.webp",
                                 .parts = part_list_whole(&(struct part_room){.part = {0}}, MODEL, v, DIM)};
 
         unit_vector(seed, v);

@@ -124,9 +124,9 @@ static void columns_then(PGconn *old, const struct keep_backup_table *now, char 
         PQclear(res);
 }
 
-static int take_nothing(void *ctx, struct sha256 key, uint64_t size, enum keep_backup_use use, struct err *e)
+static int take_nothing(void *ctx, const struct keep_backup_object *o, struct err *e)
 {
-        (void)ctx, (void)key, (void)size, (void)use, (void)e;
+        (void)ctx, (void)o, (void)e;
         return 0;
 }
 

@@ -168,7 +168,7 @@ static void do_purge(struct fix *f, struct world *w)
 
 static void do_reprocess(struct fix *f, struct world *w)
 {
-        OK(catalog_asset_reprocess(f->c, w->a, NULL, "t", &f->e));
+        OK(catalog_asset_reprocess(f->c, w->a, NULL, NULL, "t", &f->e));
 }
 
 static void do_create(struct fix *f, struct world *w)

@@ -169,3 +169,32 @@ test("lineage tells every step", async () => {
   assert.equal(actions[0], "accepted");
   assert.ok(actions.length >= 2);
 });
+
+test("what is not understood cannot be analysed again, and nothing about it changes", async () => {
+  const bmp = Buffer.concat([Buffer.from("BM"), Buffer.from([70, 0, 0, 0, 0, 0, 0, 0, 54, 0, 0, 0, 40, 0, 0, 0]), Buffer.alloc(52)]);
+  const mp4 = Buffer.concat([Buffer.from([0, 0, 0, 24]), Buffer.from("ftypisom\x00\x00\x02\x00isomiso2"), Buffer.alloc(100)]);
+  const { body } = await s.upload([{ name: "x.bmp", data: bmp }, { name: "x.mp4", data: mp4 }, { name: "x.bin", data: Buffer.from([0, 1, 2, 3]) }]);
+  const types = [];
+  for (const id of body.system_ids) {
+    const before = (await s.json(`/api/v1/objects/${id}`)).body;
+    types.push(before.content_type);
+    const r = await s.send(`/api/v1/objects/${id}/reprocess`, "POST");
+    assert.deepEqual([r.status, r.body.code], [422, "not_analysable"]);
+    assert.match(r.body.error, new RegExp(before.content_type));
+    assert.deepEqual((await s.json(`/api/v1/objects/${id}`)).body, before);
+    assert.equal(before.status, "done");
+    assert.deepEqual(before.products, []);
+    assert.equal((await s.json(`/api/v1/objects/${id}/thumbnail`)).status, 404);
+  }
+  assert.deepEqual(types, ["image/bmp", "video/mp4", "application/octet-stream"]);
+  const dlq = (await s.json("/api/v1/admin/dlq")).body;
+  assert.equal(dlq.total, 0);
+});
+
+test("a picture lists its products, and is analysed again at once", async () => {
+  assert.deepEqual((await s.json(`/api/v1/objects/${asset.id}`)).body.products, ["preview", "thumb"]);
+  const r = await s.send(`/api/v1/objects/${asset.id}/reprocess`, "POST");
+  assert.equal(r.status, 202);
+  assert.equal((await s.job(asset.job_id)).status, "done");
+  assert.deepEqual((await s.json(`/api/v1/objects/${asset.id}`)).body.products, ["preview", "thumb"]);
+});

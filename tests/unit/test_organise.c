@@ -178,7 +178,7 @@ static void analysed_again_it_stays_where_it_was(void **state)
         float v[DIM];
         for (unsigned i = 0; i < 3; i++)
                 ids[i] = add(NULL, 1, i);
-        OK(catalog_asset_reprocess(catalog, ids[1], NULL, "user", &e));
+        OK(catalog_asset_reprocess(catalog, ids[1], NULL, NULL, "user", &e));
         picture(v, 1, 1, 0.85f);
         finish(v, NULL, 0, 0.9f);
         assert_int_equal(folders(a, NULL, &c), 1);

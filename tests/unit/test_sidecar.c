@@ -58,6 +58,7 @@ static struct kept_asset rich(struct arena *a, unsigned dim)
                                              .updated = {1700000000999999},
                                              .trashed = {1700000001000000},
                                              .metadata = "{\"lat\":48.8584,\"n\":1e3}",
+                                             .products = "preview.jpg thumb.webp",
                                              .analysis_note = "a note",
                                              .cluster_id = id_at(3),
                                              .cluster_name = "Cats",
@@ -99,6 +100,7 @@ static void an_asset_comes_back_to_the_last_bit(void **state)
                 assert_string_equal(buf_str(&b), buf_str(&again));
                 assert_int_equal(back.asset.created.us, k.asset.created.us);
                 assert_string_equal(back.asset.metadata, k.asset.metadata);
+                assert_string_equal(back.asset.products, k.asset.products);
                 assert_memory_equal(back.vectors[0].v, k.vectors[0].v, dim * sizeof(float));
                 assert_true(back.asset.tags[1].confidence == 0.1f);
                 assert_int_equal(back.phash, k.phash);
@@ -185,6 +187,7 @@ static void what_a_catalog_would_not_take_is_refused(void **state)
         must_refuse("\"dimension\":2", "\"dimension\":0", ERR_CORRUPT, "dimension");
         must_refuse("\"dimension\":2", "\"dimension\":99999", ERR_CORRUPT, "dimension");
         must_refuse("\"metadata\":\"{", "\"metadata\":\"[{", ERR_CORRUPT, "metadata");
+        must_refuse("\"products\":\"", "\"products\":\"../../x ", ERR_CORRUPT, "products");
         must_refuse("\"phash\":\"fedc", "\"phash\":\"FEDC", ERR_CORRUPT, "phash");
         must_refuse("\"tags\":[", "\"tags\":[1,", ERR_CORRUPT, "name");
         must_refuse("\"source\":\"human\"", "\"source\":\"alien\"", ERR_CORRUPT, "source");

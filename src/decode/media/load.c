@@ -46,7 +46,7 @@ static int choose_loader(int fd, struct media_file *f, enum loader *loader, stru
         struct sniff_type t = sniff_file(fd, e);
         if (!t.mime)
                 return -1;
-        for (size_t i = 0; t.raster && i < COUNT_OF(loaders); i++) {
+        for (size_t i = 0; i < COUNT_OF(loaders); i++) {
                 if (!strcmp(t.mime, loaders[i].mime)) {
                         g_strlcpy(f->format, loaders[i].format, sizeof f->format);
                         *loader = loaders[i].loader;

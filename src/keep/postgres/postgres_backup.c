@@ -176,9 +176,10 @@ static int tell_some(PGresult *res, const struct keep_backup_opts *o, struct err
         int rc = 0, n = PQntuples(res);
 
         for (int i = 0; i < n && rc == 0; i++) {
-                struct sha256 key;
-                memcpy(&key, PQgetvalue(res, i, 0), sizeof(key));
-                rc = o->object(o->ctx, key, number(res, i, 1), (enum keep_backup_use)number(res, i, 2), e);
+                struct keep_backup_object one = {.size = number(res, i, 1), .orphan = PQgetisnull(res, i, 2)};
+                memcpy(&one.key, PQgetvalue(res, i, 0), sizeof(one.key));
+                one.products = PQgetvalue(res, i, 2); /* of NULL it is "" */
+                rc = o->object(o->ctx, &one, e);
         }
         PQclear(res);
         return rc < 0 ? -1 : n;
@@ -189,8 +190,8 @@ static int tell_objects(struct db *db, const struct keep_backup_opts *o, struct 
         int n = 1;
 
         if (pg_exec(db,
-                    "DECLARE objects NO SCROLL CURSOR FOR SELECT o.sha256, o.size, (" BACKUP_OBJECT_USE
-                    ")::bigint FROM object o ORDER BY o.sha256",
+                    "DECLARE objects NO SCROLL CURSOR FOR SELECT " BACKUP_OBJECT_COLUMNS
+                    " FROM object o ORDER BY o.sha256",
                     e) < 0)
                 return -1;
         while (n > 0) {

@@ -16,7 +16,7 @@ static const char begin_sql[] =
         "BEGIN;"
         "CREATE TABLE IF NOT EXISTS catalog_copy (one boolean PRIMARY KEY DEFAULT true CHECK (one), origin bigint NOT "
         "NULL, source bytea NOT NULL, begun bigint NOT NULL, finished bigint NOT NULL DEFAULT 0);"
-        "CREATE TABLE IF NOT EXISTS keep_copy_table (name text PRIMARY KEY, copied bigint NOT NULL);"
+        "CREATE TABLE IF NOT EXISTS catalog_copy_table (name text PRIMARY KEY, copied bigint NOT NULL);"
         "DELETE FROM model; DELETE FROM write_mark; DELETE FROM counter;";
 
 static int remember(struct copy_target *t, int64_t origin, const struct sha256 *source, struct err *e)
@@ -41,7 +41,7 @@ int copy_target_copied(struct copy_target *t, const struct copy_table *table, ui
 {
         int64_t n = 0;
 
-        if (db_int(t->db, e, &n, "SELECT copied FROM keep_copy_table WHERE name = ?", "t", table->name) < 0)
+        if (db_int(t->db, e, &n, "SELECT copied FROM catalog_copy_table WHERE name = ?", "t", table->name) < 0)
                 return -1;
         *rows = (uint64_t)n;
         return 0;
@@ -102,7 +102,7 @@ int copy_target_commit(struct copy_target *t, const struct copy_table *table, ui
         PQclear(res);
         PQclear(PQgetResult(t->conn->h)); /* NULL: the command is over */
         if (db_run(t->db, e,
-                   "INSERT INTO keep_copy_table (name, copied) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET "
+                   "INSERT INTO catalog_copy_table (name, copied) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET "
                    "copied = excluded.copied",
                    "tl", table->name, (int64_t)rows) < 0)
                 return -1;

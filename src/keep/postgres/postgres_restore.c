@@ -15,7 +15,7 @@
 #define PIECE       ((size_t)256 << 10)
 #define ROW_MAX     ((size_t)1 << 30)
 #define TEXTS       500
-#define VERIFIED    " verified" /* among the tables of keep_copy_table: all were equal to their files */
+#define VERIFIED    " verified" /* among the tables of catalog_copy_table: all were equal to their files */
 
 struct load {
         const struct keep_restore_opts *o;
@@ -215,7 +215,7 @@ static int load(struct load *l, struct err *e)
         buf_done(&row);
         if (rc < 0 || compare(l, e) < 0)
                 return -1;
-        return db_run(l->t->db, e, "INSERT INTO keep_copy_table (name, copied) VALUES ('" VERIFIED "', 1)", "");
+        return db_run(l->t->db, e, "INSERT INTO catalog_copy_table (name, copied) VALUES ('" VERIFIED "', 1)", "");
 }
 
 /* ---- after the rows -------------------------------------------------------------------------------- */

@@ -238,23 +238,24 @@ static int count(struct conn *db, struct keep_backup *out, struct err *e)
         return span_u64(span_of(word), &out->keys) ? 0 : err_set(e, ERR_INTERNAL, "catalog: too many keys");
 }
 
-static int tell_objects(struct conn *db, keep_backup_object_fn *fn, void *ctx, struct err *e)
+static int tell_objects(struct conn *db, const char *sql, keep_backup_object_fn *fn, void *ctx, struct err *e)
 {
         sqlite3_stmt *q = NULL;
-        int rc = sqlite3_prepare_v2(db->h,
-                                    "SELECT o.sha256, o.size, " BACKUP_OBJECT_USE " FROM object o ORDER BY o.sha256",
-                                    -1, &q, NULL),
-            told = 0;
+        int rc = sqlite3_prepare_v2(db->h, sql, -1, &q, NULL), told = 0;
 
         while (rc == SQLITE_OK || rc == SQLITE_ROW) {
-                struct sha256 key;
+                struct keep_backup_object o;
                 rc = sqlite3_step(q);
                 if (rc != SQLITE_ROW)
                         break;
-                assert(sqlite3_column_bytes(q, 0) == (int)sizeof(key)); /* by a CHECK of the table */
-                memcpy(&key, sqlite3_column_blob(q, 0), sizeof(key));
-                told = fn(ctx, key, (uint64_t)sqlite3_column_int64(q, 1),
-                          (enum keep_backup_use)sqlite3_column_int(q, 2), e);
+                assert(sqlite3_column_bytes(q, 0) == (int)sizeof(o.key)); /* by a CHECK of the table */
+                memcpy(&o.key, sqlite3_column_blob(q, 0), sizeof(o.key));
+                o.size = (uint64_t)sqlite3_column_int64(q, 1);
+                o.products = (const char *)sqlite3_column_text(q, 2);
+                o.orphan = !o.products;
+                if (o.orphan)
+                        o.products = "";
+                told = fn(ctx, &o, e);
                 if (told < 0)
                         break;
         }
@@ -262,6 +263,21 @@ static int tell_objects(struct conn *db, keep_backup_object_fn *fn, void *ctx, s
                 told = db_error(db, rc, e);
         sqlite3_finalize(q);
         return told;
+}
+
+/* A catalog of an earlier version is kept as it is. */
+static int tell_wanted(struct conn *db, const struct keep_backup_opts *o, struct err *e)
+{
+        char word[8];
+        int rc = first_word(db, "SELECT 1 FROM pragma_table_info('object') WHERE name = 'products'", word, sizeof(word),
+                            e);
+
+        if (rc < 0)
+                return -1;
+        return tell_objects(db,
+                            rc > 0 ? "SELECT " BACKUP_OBJECT_COLUMNS " FROM object o ORDER BY o.sha256"
+                                   : "SELECT " BACKUP_OBJECT_COLUMNS_0_1 " FROM object o ORDER BY o.sha256",
+                            o->object, o->ctx, e);
 }
 
 static int take(struct conn *from, struct conn *to, const struct keep_backup_opts *o, const char *path,
@@ -279,7 +295,7 @@ static int take(struct conn *from, struct conn *to, const struct keep_backup_opt
             copy_pages(from, to, o, e) < 0)
                 return -1;
         conn_close(from); /* the log of the live catalog can be used again from here on */
-        return settle(to, o, e) < 0 || count(to, out, e) < 0 || tell_objects(to, o->object, o->ctx, e) < 0 ? -1 : 0;
+        return settle(to, o, e) < 0 || count(to, out, e) < 0 || tell_wanted(to, o, e) < 0 ? -1 : 0;
 }
 
 static int sync_file(const char *path, struct err *e)
@@ -340,7 +356,7 @@ int sqlite_backup_objects(const char *dir, keep_backup_object_fn *fn, void *ctx,
         snprintf(path, sizeof(path), "%s/" KEEP_BACKUP_FILE, dir);
         rc = db ? open_source(db, path, e) : err_oom(e);
         if (rc == 0)
-                rc = tell_objects(db, fn, ctx, e);
+                rc = tell_objects(db, "SELECT sha256, size, '' FROM object ORDER BY sha256", fn, ctx, e);
         if (db)
                 conn_close(db);
         mem_free(db);

@@ -370,17 +370,19 @@ int copy_source_groups(struct copy_source *s, const char *sql, copy_group_fn *fn
         return rc;
 }
 
-int copy_source_object(struct copy_source *s, struct sha256 *object, uint64_t *size, struct err *e)
+int copy_source_object(struct copy_source *s, struct sha256 *object, uint64_t *size, char *products, size_t room,
+                       struct err *e)
 {
         int rc;
 
-        if (!s->objects && prepare(s, "SELECT sha256, size FROM object ORDER BY sha256", &s->objects, e) < 0)
+        if (!s->objects && prepare(s, "SELECT sha256, size, products FROM object ORDER BY sha256", &s->objects, e) < 0)
                 return -1;
         rc = sqlite3_step(s->objects);
         if (rc == SQLITE_ROW) {
                 assert(sqlite3_column_bytes(s->objects, 0) == (int)sizeof(*object)); /* by a CHECK of the table */
                 memcpy(object, sqlite3_column_blob(s->objects, 0), sizeof(*object));
                 *size = (uint64_t)sqlite3_column_int64(s->objects, 1);
+                snprintf(products, room, "%s", (const char *)sqlite3_column_text(s->objects, 2));
                 return 1;
         }
         sqlite3_reset(s->objects);
