@@ -209,6 +209,12 @@ class Life {
     this.notes.spoiled = { id: this.rest[11], sha256: hash, text: String(spoiled) };
   }
 
+  async backup() {
+    const made = await this.cli("backup", "create", path.join(this.dir, "backup"), "--json", "--quiet");
+    if (made.code !== 0) throw new Error(`backup: ${made.stderr}`);
+    this.schema = JSON.parse(made.stdout).schema_version;
+  }
+
   async live() {
     await this.makeKeys();
     const work = { WORKER_THREADS: "2", TASK_MAX_ERRORS: "3", MAX_IMAGE_SIZE: "96", THUMBNAIL_SIZE: "64" };
@@ -217,7 +223,6 @@ class Life {
       await this.fill();
       await this.organise();
       await this.decide();
-      await this.spoil();
     });
     const eio = Array(3).fill("storage.derived=eio").join();
     await this.with({ ...work, FILE_ALLOCATOR_FAULT: eio }, () => this.die());
@@ -225,6 +230,8 @@ class Life {
       this.notes.queued = await this.up([{ name: "waiting.jpg", data: read("motorcycle-again.jpg") }, text("also waiting.txt", "waits\n")]);
     });
     await sleep(3000); // "brief" has expired
+    await this.backup();
+    await this.with({}, () => this.spoil());
   }
 
   async account() {
@@ -232,9 +239,7 @@ class Life {
     await this.with({}, async () => { seen = await look(this.s, { queries, lists }); });
     const { code, stdout, stderr } = await this.cli("fsck", "--json", "--quiet");
     if (code !== 1) throw new Error(`fsck finds the spoiled object and says 1, not ${code}: ${stderr}`);
-    const backup = await this.cli("backup", "create", path.join(this.dir, "backup"), "--json", "--quiet");
-    fs.rmSync(path.join(this.dir, "backup"), { recursive: true, force: true });
-    return { schema_version: JSON.parse(backup.stdout).schema_version, notes: this.notes, seen, fsck: JSON.parse(stdout) };
+    return { schema_version: this.schema, notes: this.notes, seen, fsck: JSON.parse(stdout) };
   }
 }
 
@@ -263,7 +268,7 @@ async function make(engine, pack) {
   const lost = losses(again.seen, account.seen);
   if (lost.length) throw new Error(`two looks differ:\n${lost.join("\n")}`);
   fs.mkdirSync(path.join(pack, engine), { recursive: true });
-  fs.cpSync(path.join(dir, "data"), path.join(pack, engine, "data"), { recursive: true });
+  for (const name of ["data", "backup"]) fs.cpSync(path.join(dir, name), path.join(pack, engine, name), { recursive: true });
   fs.rmSync(path.join(pack, engine, "data/lock"), { force: true }); // it names a process
   if (engine === "postgres") await dump(dir, path.join(pack, engine, "dump.sql"));
   fs.rmSync(dir, { recursive: true, force: true });

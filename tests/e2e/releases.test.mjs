@@ -96,6 +96,16 @@ function mended({ seen, notes }) {
   return rest;
 }
 
+async function restores(i, from) {
+  const verified = await i.cli("backup", "verify", from);
+  assert.equal(verified.code, 0, verified.stderr);
+  const other = await i.beside(), restored = await other.cli("backup", "restore", from);
+  assert.equal(restored.code, 0, restored.stderr);
+  await other.serve(async (s) => assert.deepEqual(losses(await look(s, i.expected), mended(i)), []));
+  assert.deepEqual(await other.fsck(), { code: 0, findings: [] });
+  other.done();
+}
+
 async function replays(s, { owner, key, name, text, job_id, system_ids, until }) {
   if (Date.now() > Date.parse(until)) return; // forgotten, as it was promised
   const { status, body, headers } = await s.upload([{ name, data: Buffer.from(text) }], { owner, idempotency_key: key });
@@ -196,13 +206,10 @@ for (const release of fs.readdirSync(releases, { withFileTypes: true }).filter((
         const to = path.join(i.dir, "backups"), made = await i.cli("backup", "create", to, "--json", "--quiet");
         assert.equal(made.code, 0, made.stderr);
         assert.equal(JSON.parse(made.stdout).files, i.seen.ids.live.length);
-        const verified = await i.cli("backup", "verify", to);
-        assert.equal(verified.code, 0, verified.stderr);
-        const other = await i.beside(), restored = await other.cli("backup", "restore", to);
-        assert.equal(restored.code, 0, restored.stderr);
-        await other.serve(async (s) => assert.deepEqual(losses(await look(s, i.expected), mended(i)), []));
-        other.done();
+        await restores(i, to);
       });
+
+      test("a backup that was made then restores, and answers the same", () => restores(i, path.join(i.dir, "backup")));
 
       test("work goes on: what waited is done, the dead is retried, new files join the old ones", async (t) => {
         let note;
