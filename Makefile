@@ -53,7 +53,7 @@ torture: ## the same at every point there is, and on PostgreSQL and S3; takes lo
 	@FA_BUILD=$(abspath $(BUILD)) FA_TORTURE=full FA_STACK=postgres,s3 node --test tests/fault/walk.test.mjs
 	@FA_BUILD=$(abspath $(BUILD)) FA_TORTURE=full FA_STACK=s3 FA_WRITE_BACK=1 node --test tests/fault/walk.test.mjs
 
-check: test-deps ## layers, banned calls, sizes, format
+check: test-deps ## layers, banned calls, sizes, prose, format
 	@tools/check
 
 house: test-deps ## rooms with their sizes and arrows, circles of files, functions that nobody uses
