@@ -7,6 +7,14 @@
  * url takes that.
  */
 #include "catalog/catalog.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_counts.h"
+#include "catalog/catalog_folder.h"
+#include "catalog/catalog_ingest.h"
+#include "catalog/catalog_part.h"
+#include "catalog/catalog_place.h"
+#include "catalog/catalog_search.h"
+#include "catalog/catalog_task.h"
 #include "metrics/metrics.h"
 #include "vector/vector.h"
 #include "../tests/remove_tree.h"

@@ -13,6 +13,10 @@
 #include "words.h"
 
 #include "catalog/catalog.h"
+#include "catalog/catalog_ingest.h"
+#include "catalog/catalog_part.h"
+#include "catalog/catalog_place.h"
+#include "catalog/catalog_task.h"
 #include "embed/embed.h"
 #include "storage/storage.h"
 

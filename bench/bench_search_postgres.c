@@ -15,6 +15,8 @@
 #include "mixture.h"
 
 #include "catalog/catalog.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_search.h"
 #include "metrics/metrics.h"
 
 #include <libpq-fe.h>

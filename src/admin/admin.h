@@ -6,7 +6,7 @@
 #ifndef FA_ADMIN_H
 #define FA_ADMIN_H
 
-#include "catalog/catalog.h"
+#include "catalog/catalog_key.h"
 #include "model/model.h"
 
 struct admin;

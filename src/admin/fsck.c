@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The checks that need the storage, and the order of all. */
 #include "admin/fsck.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_upkeep.h"
 
 #include "admin/admin_priv.h"
 #include "keep/keep_check.h"

@@ -6,6 +6,7 @@
  * before it removes what somebody has put there anew.
  */
 #include "admin/admin_priv.h"
+#include "catalog/catalog_upkeep.h"
 #include "keep/keep.h"
 #include "log/log.h"
 #include "metrics/metrics.h"

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "admin/admin_priv.h"
+#include "catalog/catalog_key.h"
 #include "log/log.h"
 
 #define BELIEVED  dur_s(5)

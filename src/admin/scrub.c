@@ -5,6 +5,7 @@
  * share of the days asks for, slowly, past the page cache, on one instance.
  */
 #include "admin/admin_priv.h"
+#include "catalog/catalog_upkeep.h"
 #include "keep/keep.h"
 #include "json/json.h"
 #include "log/log.h"

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "admin/admin_priv.h"
+#include "catalog/catalog.h"
+#include "catalog/catalog_counts.h"
 #include "keep/keep.h"
 #include "json/json.h"
 #include "log/log.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the storage has and the catalog does not know: asked for in batches, so that neither list is held in memory. */
 #include "admin/admin_priv.h"
+#include "catalog/catalog_upkeep.h"
 
 #define BATCH 256
 

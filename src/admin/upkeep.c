@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The janitor: empties the trash and collects garbage, each as a duty that one instance at a time has. */
 #include "admin/admin_priv.h"
+#include "catalog/catalog_upkeep.h"
 #include "keep/keep.h"
 #include "log/log.h"
 

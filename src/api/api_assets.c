@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/api_priv.h"
+#include "catalog/catalog_asset.h"
 
 static bool arg_kinds(struct http_request *r, const char *name, uint32_t *kinds)
 {

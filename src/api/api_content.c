@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/api_priv.h"
+#include "catalog/catalog_asset.h"
 #include "log/log.h"
 
 static bool inline_safe(const char *mime)

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "api/api_priv.h"
+#include "catalog/catalog_ingest.h"
+#include "catalog/catalog_job.h"
 #include "metrics/metrics.h"
 
 struct upload {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/api_priv.h"
+#include "catalog/catalog_key.h"
 #include "log/log.h"
 
 #define NAME_LIMIT 100

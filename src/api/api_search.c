@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/api_priv.h"
+#include "catalog/catalog_asset.h"
 
 static const char *const type_words[] = {"media", "json", "document", "audio", "all"};
 static const char *const mode_words[] = {"hybrid", "vector", "text"};

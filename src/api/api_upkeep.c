@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading stored objects again: what was found, and asking for it. */
 #include "api/api_priv.h"
+#include "catalog/catalog_asset.h"
 
 #define NAMED_MAX 1000
 

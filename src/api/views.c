@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/api_priv.h"
+#include "catalog/catalog_job.h"
 
 #define ANSWER_MAX (32u << 20)
 

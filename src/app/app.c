@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "admin/backup.h"
+#include "catalog/catalog.h"
+#include "catalog/catalog_counts.h"
 #include "keep/keep_rebuild.h"
 #include "app/app_priv.h"
 #include "log/log.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The check of an installation: who else may be at work, and what is opened how. */
 #include "app/app_fsck.h"
+#include "catalog/catalog.h"
+#include "catalog/catalog_counts.h"
 
 #include <errno.h>
 #include <stdio.h>

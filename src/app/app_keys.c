@@ -3,6 +3,8 @@
 #include <stdio.h>
 
 #include "app/app_priv.h"
+#include "catalog/catalog.h"
+#include "catalog/catalog_key.h"
 
 static int read_wish(const struct app_key *k, struct new_key *out, struct err *e)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The catalog brought up to date by a command of its own; and what any opening of an older one writes into the log. */
 #include "app/app_migrate.h"
+#include "catalog/catalog.h"
 
 #include <limits.h>
 #include <stdio.h>

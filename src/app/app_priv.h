@@ -7,7 +7,6 @@
 #include "admin/admin.h"
 #include "api/api.h"
 #include "app/app.h"
-#include "catalog/catalog.h"
 #include "catalog/catalog_migrate.h"
 #include "config/config.h"
 #include "embed/embed.h"

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "app/app_priv.h"
+#include "catalog/catalog.h"
+#include "catalog/catalog_counts.h"
 #include "json/json.h"
 #include "keep/keep.h"
 

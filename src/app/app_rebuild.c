@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "app/app_priv.h"
+#include "catalog/catalog.h"
 #include "app/app_rebuild.h"
 #include "metrics/metrics.h"
 #include "keep/keep_rebuild.h"

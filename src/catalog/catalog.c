@@ -3,7 +3,7 @@
  * The catalog's front door: picks an engine by the scheme of the URL, and hands
  * on what each does in its own way. The rules are in the files beside it.
  */
-#include "catalog/catalog_rules.h"
+#include "catalog/catalog_engine_priv.h"
 #include "metrics/metrics.h"
 
 #include <stdio.h>

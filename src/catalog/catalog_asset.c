@@ -3,7 +3,7 @@
  * One asset: reading it, and what a person does to it. Another owner's asset
  * does not exist; that is decided in the look-up, before anything else.
  */
-#include "catalog/catalog_rules.h"
+#include "catalog/catalog_place_rules.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
  * The end of a task: everything that was found out about an asset, in one
  * write.
  */
-#include "catalog/catalog_rules.h"
+#include "catalog/catalog_place_rules.h"
 
 #define NEAR_MAX     50
 #define PHASH_RADIUS 2 /* the furthest probing goes: distances up to 11 */

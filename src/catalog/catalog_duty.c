@@ -4,7 +4,7 @@
  * session locks: a row's lease ends by the database's clock when its holder
  * hangs with its connections open, and it takes no connection out of the pool.
  */
-#include "catalog/catalog_rules.h"
+#include "catalog/catalog_place_rules.h"
 
 /* ---- duties ----------------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
  * carry. The cover is the newest living picture, the last one of an upload of
  * several; it is looked up, not kept.
  */
-#include "catalog/catalog_rules.h"
+#include "catalog/catalog_engine_priv.h"
 
 #define CLUSTER_SELECT                                                                                                 \
         "SELECT c.id, c.owner, c.name, c.status, c.threshold, c.locked, c.touched, c.named, c.count, "                 \

@@ -4,7 +4,8 @@
  * up inside it, so of two equal requests in flight the second meets the first
  * one's row, whichever thread came first.
  */
-#include "catalog/catalog_rules.h"
+#include "catalog/catalog_engine_priv.h"
+#include "catalog/catalog_place_rules.h"
 
 #include <stdio.h>
 

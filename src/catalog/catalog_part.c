@@ -5,7 +5,8 @@
  * and a whole's old vector leaves the folder's prototype before the new one is
  * stored, so the sum never holds both.
  */
-#include "catalog/catalog_rules.h"
+#include "catalog/catalog_engine_priv.h"
+#include "catalog/catalog_place_rules.h"
 
 #include <stdlib.h>
 
@@ -140,7 +141,7 @@ static int vector_put(struct tx *tx, const struct row *r, enum part_kind kind, i
         int64_t model;
 
         if (model_number(tx, v->model_id, v->dim, &model, e) || (summed && vector_leave(tx, r, part, model, e)) ||
-            catalog_of(tx)->search->vector_put(tx, r, kind, part, model, v->v, v->dim, e))
+            vector_write(tx, r, kind, part, model, v->v, v->dim, e))
                 return -1;
         return summed ? prototype_add(tx, r->cluster, model, v->v, v->dim, 1, 1, e) : 0;
 }

@@ -4,7 +4,8 @@
  * members' vectors, one sum a model; the invariant is that it always equals
  * what adding them up anew would give, so every way in or out passes here.
  */
-#include "catalog/catalog_rules.h"
+#include "catalog/catalog_engine_priv.h"
+#include "catalog/catalog_place_rules.h"
 
 #include <stdio.h>
 

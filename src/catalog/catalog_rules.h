@@ -7,8 +7,18 @@
 #ifndef FA_CATALOG_RULES_H
 #define FA_CATALOG_RULES_H
 
+#include "catalog/catalog.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_counts.h"
+#include "catalog/catalog_folder.h"
+#include "catalog/catalog_ingest.h"
+#include "catalog/catalog_job.h"
+#include "catalog/catalog_key.h"
 #include "catalog/catalog_migrate.h"
+#include "catalog/catalog_search.h"
 #include "catalog/catalog_sidecar.h"
+#include "catalog/catalog_task.h"
+#include "catalog/catalog_upkeep.h"
 #include "db/db_migrate.h"
 #include "db/db_page.h"
 #include "text/text.h"
@@ -58,7 +68,7 @@ static inline struct db *batch_begin(struct catalog *c, unsigned limit, size_t e
         return database_batch(c->database, limit, elem, a, out, n, e);
 }
 
-/* ---- what an engine brings beside the database ---------------------------------------- */
+/* ---- what is searched ------------------------------------------------------------------ */
 
 /* What a change means for whatever an engine searches by; it reads the truth of it again. */
 struct event {
@@ -67,44 +77,10 @@ struct event {
         struct id cluster, to; /* FOLDER: its prototype or lock; RELABEL: all members now in to (nil: unsorted) */
 };
 
-struct search_engine {
-        const char *name; /* "sqlite", "postgresql" */
-        void (*close)(struct catalog *c);
-        void (*note)(struct catalog *c, char *out, size_t max); /* what is wrong, or ""; NULL: nothing ever is */
-        /* Tasks ready or leased, for QUEUE_MAX_DEPTH. */
-        int (*waiting)(struct tx *tx, int64_t *n, struct err *e);
-
-        int (*event)(struct tx *tx, struct event ev, struct err *e);
-        /* The vector of one of the asset's parts, unit, in place of an older one. */
-        int (*vector_put)(struct tx *tx, const struct row *r, enum part_kind kind, int64_t part, int64_t model,
-                          const float *v, uint32_t dim, struct err *e);
-        /* The sum of (cluster, model); n 0: the first. */
-        int (*prototype_put)(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count,
-                             const float *sum, size_t dim, struct err *e);
-        /* What is searchable of the asset by words, as it is now; nothing if it is gone. */
-        int (*text_put)(struct db *db, int64_t asset, struct arena *a, struct err *e);
-
-        int (*use_model)(struct catalog *c, const char *id, int64_t model, uint32_t dim, struct err *e);
-        /* Of a model in use; ERR_UNAVAILABLE when it is none. */
-        int (*model)(struct catalog *c, const char *id, int64_t *model, uint32_t *dim, struct err *e);
-        __typeof__(catalog_warm) *warm;
-        __typeof__(catalog_vector_search) *vector_search;
-        __typeof__(catalog_prototype_search) *prototype_search;
-        int (*text_search)(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
-                           struct text_match *out, size_t *n, struct err *e);
-        /* Before a read that finds assets by their words: none that is committed now will be missing.
-         * NULL: words are indexed with the asset. */
-        void (*words_settle)(struct catalog *c);
-};
-
-typedef int catalog_open_fn(const struct catalog_opts *opts, struct catalog **out, struct err *e);
-catalog_open_fn catalog_sqlite_open, catalog_postgres_open;
-__typeof__(catalog_migration_plan) catalog_sqlite_plan, catalog_postgres_plan;
-/* What the options say, and nothing open yet. (catalog_setup.c) */
-void catalog_init(struct catalog *c, enum dialect dialect, const struct search_engine *search,
-                  const struct catalog_opts *opts);
-/* The secret of cursors into c; after the migrations, which make it. */
-int cursor_secret_load(struct catalog *c, struct db *db, struct err *e) MUST_CHECK;
+/* The vector of one of the asset's parts, unit, in place of an older one. The event is the caller's. (catalog_work.c)
+ */
+int vector_write(struct tx *tx, const struct row *r, enum part_kind kind, int64_t part, int64_t model, const float *v,
+                 uint32_t dim, struct err *e) MUST_CHECK;
 
 extern const struct db_migration catalog_migrations_sqlite[], catalog_migrations_postgres[];
 
@@ -216,50 +192,6 @@ int lock_owner(struct tx *tx, const char *owner, struct err *e) MUST_CHECK;
 int lock_owner_of_asset(struct tx *tx, struct id asset, struct err *e) MUST_CHECK;
 int lock_owner_of_folder(struct tx *tx, struct id folder, struct err *e) MUST_CHECK;
 
-/* ---- places (catalog_place.c); the owner is locked -------------------------------------------- */
-
-struct folder {
-        struct id id;
-        char owner[OWNER_MAX + 1];
-        char name[NAME_MAX_BYTES + 1];
-        enum cluster_status status;
-        float threshold;
-        bool locked, touched, named;
-        uint64_t count, version;
-};
-/* ERR_NOT_FOUND; an alias is not followed. owner NULL: any. */
-int folder_find(struct tx *tx, struct id id, const char *owner, struct folder *out, struct err *e) MUST_CHECK;
-int folder_find_name(struct tx *tx, const char *owner, const char *name, struct id *out,
-                     struct err *e) MUST_CHECK; /* 1, 0, -1 */
-/* "Cats" or, when the owner has one, "Cats 2", "Cats 3" … */
-int folder_free_name(struct tx *tx, const char *owner, const char *wish, char out[NAME_MAX_BYTES + 1],
-                     struct err *e) MUST_CHECK;
-/* ERR_CONFLICT when the name is taken. */
-int folder_add(struct tx *tx, const struct folder *f, struct err *e) MUST_CHECK;
-/* A person did something to it. */
-int folder_touch(struct tx *tx, struct id id, struct err *e) MUST_CHECK;
-/* Move an asset (nil: to unsorted): prototypes of all models, counts, the row itself. r is updated. */
-int row_place(struct tx *tx, struct row *r, struct id to, bool pinned, float similarity, struct err *e) MUST_CHECK;
-/* The vectors of an asset onto (sign 1) or off (-1) a folder's prototypes, and the member onto its count. */
-int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e) MUST_CHECK;
-/* Its vectors alone. */
-int folder_sum(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e) MUST_CHECK;
-/* One vector onto or off the sum of (cluster, model). */
-int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *v, size_t dim, int sign, int members,
-                  struct err *e) MUST_CHECK;
-/*
- * Counts a placement that others would decide differently after; ERR_CONFLICT when another was counted since
- * p->seen. Before the task and the assets are locked. (catalog_duty.c)
- */
-int placing_check(struct tx *tx, const char *owner, const struct placement *p, struct err *e) MUST_CHECK;
-/* Assign or found, members included; self NULL: members only. ERR_CONFLICT when it no longer holds. */
-int placement_apply(struct tx *tx, const char *owner, struct row *self, const struct placement *p, const char *actor,
-                    struct err *e) MUST_CHECK;
-
-/* An operation's record; items are added while the assets still are where they were. */
-int operation_add(struct tx *tx, const char *owner, const char *actor, const char *kind, const struct id *cluster,
-                  const char *detail, struct id *id, int64_t *n, struct err *e) MUST_CHECK;
-int operation_item(struct tx *tx, int64_t op, int64_t asset, const struct id *to, struct err *e) MUST_CHECK;
 int match_cmp(const void *a, const void *b); /* of struct vector_match, for qsort: best first, then by id */
 #define GROUPED_MAX 64000                    /* parts that a search looks at in order to find k assets */
 /* Of n matches of parts, best first, the first of each asset: at most k go to out. */

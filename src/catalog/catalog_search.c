@@ -3,7 +3,7 @@
  * The front of all searches: what is asked is checked here, how it is found is
  * the engine's. Which model's vectors are searched is decided here as well.
  */
-#include "catalog/catalog_rules.h"
+#include "catalog/catalog_engine_priv.h"
 
 #define K_MAX 10000
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What both engines do when they open a catalog. */
-#include "catalog/catalog_rules.h"
+#include "catalog/catalog_engine_priv.h"
 
 /* Similarity that a folder made by an upload starts with. CLUSTER_THRESHOLD's default. */
 #define FOLDER_THRESHOLD 0.72f

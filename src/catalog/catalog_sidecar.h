@@ -7,7 +7,8 @@
 #ifndef FA_CATALOG_SIDECAR_H
 #define FA_CATALOG_SIDECAR_H
 
-#include "catalog/catalog.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_job.h"
 
 /* The catalog's own: whether there were keys. The numbers stand in the tables. */
 enum kept_kind { KEPT_ASSET, KEPT_FOLDER, KEPT_CATALOG, KEPT_OBJECT };

@@ -81,6 +81,12 @@ int tx_event(struct tx *tx, struct event ev, struct err *e)
         return catalog_of(tx)->search->event(tx, ev, e);
 }
 
+int vector_write(struct tx *tx, const struct row *r, enum part_kind kind, int64_t part, int64_t model, const float *v,
+                 uint32_t dim, struct err *e)
+{
+        return catalog_of(tx)->search->vector_put(tx, r, kind, part, model, v, dim, e);
+}
+
 /* ---- counting -------------------------------------------------------------------- */
 
 void tx_waiting(struct tx *tx, int64_t delta)

@@ -3,7 +3,7 @@
 #ifndef FA_CATALOG_WORK_PRIV_H
 #define FA_CATALOG_WORK_PRIV_H
 
-#include "catalog/catalog_rules.h"
+#include "catalog/catalog_engine_priv.h"
 
 struct work {           /* first member of an engine's own */
         int64_t *texts; /* assets whose searchable text changed */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The service object. */
 #include "ingest/ingest_priv.h"
+#include "catalog/catalog_ingest.h"
 
 int ingest_open(const struct ingest_opts *opts, struct ingest **out, struct err *e)
 {

@@ -9,6 +9,7 @@
 #define FA_INGEST_H
 
 #include "base/base.h"
+#include "catalog/catalog_ingest.h"
 
 struct catalog;
 struct embed;

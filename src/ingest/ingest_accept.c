@@ -7,6 +7,10 @@
 #include <string.h>
 
 #include "ingest/ingest_priv.h"
+#include "catalog/catalog.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_ingest.h"
+#include "catalog/catalog_upkeep.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "ingest/ingest_priv.h"
+#include "catalog/catalog_part.h"
+#include "catalog/catalog_task.h"
 #include "json/json.h"
 #include "metrics/metrics.h"
 

@@ -2,7 +2,7 @@
 #ifndef FA_INGEST_PRIV_H
 #define FA_INGEST_PRIV_H
 
-#include "catalog/catalog.h"
+#include "catalog/catalog_ingest.h"
 #include "embed/embed.h"
 #include "ingest/ingest.h"
 #include "jail/jail.h"

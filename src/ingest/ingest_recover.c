@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ingest/ingest_priv.h"
+#include "catalog/catalog_ingest.h"
 
 /* A few bytes wherever they are. */
 static int64_t read_some(int fd, struct storage_read *r, uint64_t at, char *out, size_t n, struct err *e)

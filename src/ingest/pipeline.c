@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "catalog/catalog_asset.h"
 #include "ingest/ingest_priv.h"
 
 #define LIMIT(member, setting) offsetof(struct ingest_opts, member), setting

@@ -7,7 +7,9 @@
 #ifndef FA_KEEP_H
 #define FA_KEEP_H
 
-#include "catalog/catalog.h"
+#include "base/base.h"
+
+struct catalog;
 
 /* ---- objects that no asset refers to (keep_gc.c) -------------------------------------------- */
 

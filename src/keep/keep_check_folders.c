@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Folders: how many members each says it has, and the sums of their vectors. One that is wrong is added up anew. */
+#include "catalog/catalog_place_rules.h"
 #include "keep/keep_check_priv.h"
 
 #include <math.h>

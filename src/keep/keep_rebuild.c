@@ -6,7 +6,7 @@
  * times and states are set as they were told.
  */
 #include "keep/keep_rebuild.h"
-#include "catalog/catalog_rules.h"
+#include "catalog/catalog_place_rules.h"
 
 #include <stdio.h>
 
@@ -364,7 +364,7 @@ static int put_vectors(struct tx *tx, const struct row *r, const struct kept_ass
         for (size_t i = 0; i < k->nvectors; i++) {
                 const struct kept_vector *v = &k->vectors[i];
                 if (model_number(tx, v->model, v->dim, &model, e) < 0 ||
-                    catalog_of(tx)->search->vector_put(tx, r, PART_WHOLE, whole, model, v->v, v->dim, e) < 0)
+                    vector_write(tx, r, PART_WHOLE, whole, model, v->v, v->dim, e) < 0)
                         return -1;
         }
         if (k->nvectors && tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e) < 0)

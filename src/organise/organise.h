@@ -9,6 +9,7 @@
 #define FA_ORGANISE_H
 
 #include "base/base.h"
+#include "catalog/catalog_task.h"
 
 struct catalog;
 struct embed;

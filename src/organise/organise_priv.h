@@ -3,7 +3,7 @@
 #ifndef FA_ORGANISE_PRIV_H
 #define FA_ORGANISE_PRIV_H
 
-#include "catalog/catalog.h"
+#include "catalog/catalog_place.h"
 #include "embed/embed.h"
 #include "organise/organise.h"
 

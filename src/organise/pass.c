@@ -7,6 +7,10 @@
  * same without writing: it keeps the folders it would have made in a struct world.
  */
 #include "cluster/cluster.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_folder.h"
+#include "catalog/catalog_place.h"
+#include "catalog/catalog_search.h"
 #include "metrics/metrics.h"
 #include "organise_priv.h"
 

@@ -9,6 +9,10 @@
  * threshold and margin keep the unit in which people set them.
  */
 #include "cluster/cluster.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_folder.h"
+#include "catalog/catalog_place.h"
+#include "catalog/catalog_search.h"
 #include "organise_priv.h"
 
 #include <string.h>

@@ -15,7 +15,7 @@
  * is about vectors. The number says how it matched; the order is the fused rank.
  */
 #include "search_priv.h"
-
+#include "catalog/catalog_asset.h"
 #include "metrics/metrics.h"
 
 #include <string.h>

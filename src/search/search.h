@@ -7,7 +7,7 @@
 #ifndef FA_SEARCH_H
 #define FA_SEARCH_H
 
-#include "catalog/catalog.h"
+#include "catalog/catalog_asset.h"
 
 struct embed;
 struct search;

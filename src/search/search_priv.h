@@ -3,6 +3,7 @@
 #ifndef FA_SEARCH_PRIV_H
 #define FA_SEARCH_PRIV_H
 
+#include "catalog/catalog_search.h"
 #include "embed/embed.h"
 #include "search/search.h"
 

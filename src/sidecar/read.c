@@ -5,6 +5,8 @@
  * client's request would be before a catalog takes it.
  */
 #include "sidecar/sidecar_priv.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_job.h"
 
 #include <stdio.h>
 #include <string.h>

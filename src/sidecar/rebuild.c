@@ -6,6 +6,7 @@
  * each page is one transaction with the notes of what is done.
  */
 #include "sidecar/sidecar_priv.h"
+#include "catalog/catalog_counts.h"
 #include "keep/keep_rebuild.h"
 
 #include <stdio.h>

@@ -7,6 +7,8 @@
  * it is written durably, and only then the same marks are cleared.
  */
 #include "sidecar/sidecar_priv.h"
+#include "catalog/catalog_key.h"
+#include "catalog/catalog_upkeep.h"
 
 #include "log/log.h"
 #include "metrics/metrics.h"

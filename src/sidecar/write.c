@@ -5,6 +5,7 @@
  * become another.
  */
 #include "sidecar/sidecar_priv.h"
+#include "catalog/catalog_asset.h"
 
 #include <stdio.h>
 #include <string.h>

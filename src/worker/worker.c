@@ -5,6 +5,7 @@
  * handler that overran its grace finds its token worthless.
  */
 #include "worker/worker_priv.h"
+#include "catalog/catalog_task.h"
 
 #include "log/log.h"
 

@@ -6,6 +6,7 @@
  * both is never to hold the pool's lock while the catalog blocks.
  */
 #include "worker/worker_priv.h"
+#include "catalog/catalog_task.h"
 
 #include "log/log.h"
 #include "metrics/metrics.h"

@@ -6,7 +6,6 @@
 #ifndef FA_WORKER_PRIV_H
 #define FA_WORKER_PRIV_H
 
-#include "catalog/catalog.h"
 #include "queue/queue.h"
 #include "worker/worker.h"
 

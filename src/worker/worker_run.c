@@ -6,6 +6,7 @@
  * while a failure is being recorded the lease is left to run out.
  */
 #include "worker/worker_priv.h"
+#include "catalog/catalog_task.h"
 
 #include "log/log.h"
 #include "metrics/metrics.h"

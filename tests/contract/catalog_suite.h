@@ -8,6 +8,17 @@
 #define FA_CATALOG_SUITE_H
 
 #include "catalog/catalog.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_counts.h"
+#include "catalog/catalog_folder.h"
+#include "catalog/catalog_ingest.h"
+#include "catalog/catalog_job.h"
+#include "catalog/catalog_key.h"
+#include "catalog/catalog_part.h"
+#include "catalog/catalog_place.h"
+#include "catalog/catalog_search.h"
+#include "catalog/catalog_task.h"
+#include "catalog/catalog_upkeep.h"
 #include "metrics/metrics.h"
 #include "vector/vector.h"
 

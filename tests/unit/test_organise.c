@@ -4,6 +4,9 @@
  * founds one, and that eight workers at once do what one alone would have done.
  */
 #include "test_organise_world.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_part.h"
+#include "catalog/catalog_task.h"
 
 static struct arena *a;
 

@@ -19,6 +19,11 @@
 #include <cmocka.h>
 
 #include "catalog/catalog.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_folder.h"
+#include "catalog/catalog_ingest.h"
+#include "catalog/catalog_part.h"
+#include "catalog/catalog_task.h"
 #include "embed/embed.h"
 #include "log/log.h"
 #include "metrics/metrics.h"

@@ -5,6 +5,8 @@
  * known cosine to what one would ask for.
  */
 #include "embed/embed.h"
+#include "catalog/catalog.h"
+#include "catalog/catalog_search.h"
 #include "search/search.h"
 #include "test_organise_world.h"
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "search/search_priv.h"
+#include "catalog/catalog_search.h"
 
 static struct id nth(uint8_t i)
 {

@@ -4,6 +4,10 @@
  * written so is refused. The lane: on a real catalog and a real storage.
  */
 #include "catalog/catalog_sidecar.h"
+#include "catalog/catalog.h"
+#include "catalog/catalog_asset.h"
+#include "catalog/catalog_ingest.h"
+#include "catalog/catalog_job.h"
 #include "contract/sidecar_help.h"
 #include "sidecar/sidecar.h"
 

@@ -4,6 +4,7 @@
  * under a running handler, taken back from the dead, handed back by a stop.
  */
 #include "unit/worker_world.h"
+#include "catalog/catalog_task.h"
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 

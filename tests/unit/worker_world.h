@@ -7,6 +7,9 @@
 #define FA_TEST_WORKER_WORLD_H
 
 #include "catalog/catalog.h"
+#include "catalog/catalog_ingest.h"
+#include "catalog/catalog_job.h"
+#include "catalog/catalog_task.h"
 #include "queue/queue.h"
 #include "worker/worker.h"
 

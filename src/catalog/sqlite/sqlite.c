@@ -198,7 +198,7 @@ static void sqlite_close(struct catalog *base)
         mem_free(c);
 }
 
-const struct search_engine sqlite_search = {
+static const struct search_engine sqlite_search = {
         .name = "sqlite",
         .close = sqlite_close,
         .waiting = sqlite_waiting,

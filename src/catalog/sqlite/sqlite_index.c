@@ -62,7 +62,7 @@ int index_model(struct catalog *c, const char *id, int64_t *model, uint32_t *dim
         return 0;
 }
 
-int index_epoch(struct db *db, int64_t *out, struct err *e)
+static int index_epoch(struct db *db, int64_t *out, struct err *e)
 {
         int rc = db_int(db, e, out, "SELECT value FROM meta WHERE key = 'epoch'", "");
 

@@ -63,7 +63,6 @@ void sqlite_words_settle(struct catalog *c);
 
 /* ---- searching (sqlite_search.c, _text.c, _rank.c) ------------------------------------ */
 
-extern const struct search_engine sqlite_search;
 int sqlite_vector_put(struct tx *tx, const struct row *r, enum part_kind kind, int64_t part, int64_t model,
                       const float *v, uint32_t dim, struct err *e) MUST_CHECK;
 int sqlite_prototype_put(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count,
@@ -90,7 +89,6 @@ void index_load(struct sqlite_catalog *c);
 /* Write the cache file if it is behind; gives up when writes wait (unless final). */
 void index_save(struct sqlite_catalog *c, bool final);
 int index_model(struct catalog *c, const char *id, int64_t *model, uint32_t *dim, struct err *e) MUST_CHECK;
-int index_epoch(struct db *db, int64_t *out, struct err *e) MUST_CHECK;
 
 /* Sets one of the loader's wishes and wakes it. */
 static inline void loader_ask(struct sqlite_catalog *c, bool *what)
