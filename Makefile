@@ -4,8 +4,8 @@ BUILD = build/$(PRESET)
 
 .PHONY: help run build test test-unit test-e2e test-production test-matrix test-fault torture test-asan test-tsan check house bench fuzz fuzz-smoke format deps test-deps clean install
 
-help: ## what there is
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
 
 run: deps ## install what is missing, build, start the service, print its URL
 	@$(MAKE) --no-print-directory build PRESET=release
@@ -36,19 +36,19 @@ test-e2e: test-deps ## end to end, against the real program
 	@$(MAKE) --no-print-directory build
 	@FA_BUILD=$(abspath $(BUILD)) node --test --test-concurrency=2 tests/e2e/*.test.mjs
 
-test-production: test-deps ## the same scenarios on PostgreSQL with pgvector, Redis and an S3 store
+test-production: test-deps ## the end-to-end scenarios on PostgreSQL with pgvector, Redis and an S3 store
 	@$(MAKE) --no-print-directory build
 	@FA_BUILD=$(abspath $(BUILD)) tools/test-matrix postgres,redis,s3
 
-test-matrix: test-deps ## the same on every corner of backends, and on OpenStack Swift; CORNER=postgres,inproc,fs or swift for one
+test-matrix: test-deps ## the same on every combination of backends and on OpenStack Swift; CORNER=postgres,inproc,fs or swift for one
 	@$(MAKE) --no-print-directory build
 	@FA_BUILD=$(abspath $(BUILD)) tools/test-matrix $(CORNER)
 
-test-fault: test-deps ## kills, errors, full disks, power cuts, and what must hold after each
+test-fault: test-deps ## kills, I/O errors, full disks and power cuts, with an audit after each
 	@$(MAKE) --no-print-directory build
 	@FA_BUILD=$(abspath $(BUILD)) node --test tests/fault/*.test.mjs
 
-torture: ## the same at every point there is, and on PostgreSQL and S3; takes long
+torture: ## test-fault at every fault point, also on PostgreSQL and S3; takes long
 	@FA_TORTURE=full $(MAKE) --no-print-directory test-fault
 	@FA_BUILD=$(abspath $(BUILD)) FA_TORTURE=full FA_STACK=postgres,s3 node --test tests/fault/walk.test.mjs
 	@FA_BUILD=$(abspath $(BUILD)) FA_TORTURE=full FA_STACK=s3 FA_WRITE_BACK=1 node --test tests/fault/walk.test.mjs
@@ -56,7 +56,7 @@ torture: ## the same at every point there is, and on PostgreSQL and S3; takes lo
 check: test-deps ## layers, banned calls, sizes, prose, format
 	@tools/check
 
-house: test-deps ## rooms with their sizes and arrows, circles of files, functions that nobody uses
+house: test-deps ## print modules with sizes and dependencies, circular files, unused functions
 	@$(MAKE) --no-print-directory build
 	@node tools/house.mjs . $(BUILD)
 
@@ -76,15 +76,15 @@ fuzz: test-deps ## every fuzzer for 10 minutes
 	@$(MAKE) --no-print-directory build PRESET=fuzz
 	@tools/fuzz 600
 
-bench: test-deps ## figures against limits measured in the same run
+bench: test-deps ## measure the service and, in the same run, the limits it is compared with
 	@$(MAKE) --no-print-directory build PRESET=dev
 	@tools/bench
 
-format: ## rewrite with clang-format 14
+format: ## format the sources with clang-format 14
 	@git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' | grep -v 'unicode_tables\|warmup_files\|fold_table' | xargs clang-format-14 -i
 
-install: build ## install below PREFIX (default /usr/local); use PRESET=release
+install: build ## install into PREFIX (default /usr/local); use PRESET=release
 	@cmake --install $(BUILD) --prefix $(or $(PREFIX),/usr/local)
 
-clean: ## remove what was built
+clean: ## remove the build folder
 	@rm -rf build

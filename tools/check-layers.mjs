@@ -1,5 +1,5 @@
-// Holds src/ to tools/layers.txt: which room may include which, through any number of headers; where vendor headers may
-// stand; no cycles; *_priv.h only inside its own room, and every header that no other room includes is a *_priv.h.
+// Checks src/ against tools/layers.txt: which room may include which, directly or through other headers; where the headers of
+// libraries may be included; no cycles; *_priv.h only inside its own room, and every header that no other room includes is a *_priv.h.
 //
 //     node tools/check-layers.mjs [ROOT]
 import fs from "node:fs";

@@ -1,9 +1,10 @@
-// Draws the house: rooms with their sizes and floors, arrows between them, circles of .c files, and functions that nobody
-// uses. Who references whom is read from the object files of a build (nm), data as well as functions.
+// Draws the structure of the source: modules (rooms) with their sizes and layers (floors), the dependencies (arrows) between
+// them, circular dependencies of .c files, and functions that nobody uses. The references, to data as well as functions, are read
+// from the object files of a build (nm).
 //
 //     node tools/house.mjs [--check] [ROOT [BUILD]]
 //
-// --check prints only what breaks a rule of tools/house.txt and fails then.
+// --check prints only violations of tools/house.txt, and fails if there are any.
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";

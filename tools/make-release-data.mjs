@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
-// A small installation of this release on either engine, with a few of everything, kept in tests/data/releases/VERSION so that later programs
-// prove that they open it (tests/e2e/releases.test.mjs).
+// Makes a small installation of this release on each engine, with a few of everything, and keeps it in tests/data/releases/VERSION, so that
+// tests/e2e/releases.test.mjs can prove that later programs open it.
 //   FA_BUILD=build/dev node tools/make-release-data.mjs [NAME]      NAME: the folder's name, if it is not the program's version
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
