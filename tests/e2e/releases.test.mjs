@@ -168,9 +168,16 @@ for (const release of fs.readdirSync(releases, { withFileTypes: true }).filter((
         assert.deepEqual([plan.engine, plan.version], [{ sqlite: "sqlite", postgres: "postgresql" }[engine], other.schema_version]);
         assert.deepEqual(plan.migrations.map((m) => m.version), Array.from({ length: plan.newest - plan.version }, (_, k) => plan.version + 1 + k));
         for (const m of plan.migrations) assert.match(`${m.name} ${m.what}`, /^\d{4}_\w+ \S+/);
-        const done = await other.cli("migrate", "--json");
+        // Cut off before a migration is committed, and after: the one is done again, the other is not.
+        const cut = { "catalog.migrate": 0, "catalog.migrated": 1 };
+        for (const point of plan.migrations.length ? Object.keys(cut) : []) {
+          const killed = await run(["migrate"], { cwd: other.dir, env: { DATA_PATH: path.join(other.dir, "data"), ...other.env, FILE_ALLOCATOR_FAULT: `${point}=kill` } });
+          assert.equal(killed.signal, "SIGKILL", killed.stderr);
+          assert.equal((await other.plan()).version, plan.version + cut[point]);
+        }
+        const { migrations: left } = await other.plan(), done = await other.cli("migrate", "--json");
         assert.equal(done.code, 0, done.stderr);
-        for (const m of plan.migrations) assert.match(done.stderr, new RegExp(`${m.name} .* is done after`));
+        for (const m of left) assert.match(done.stderr, new RegExp(`${m.name} .* is done after`));
         const after = await other.plan();
         assert.deepEqual([after.version, after.migrations], [plan.newest, []]);
         assert.match((await other.cli("migrate", "-n")).stdout, /nothing to do/);

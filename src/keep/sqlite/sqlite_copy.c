@@ -84,10 +84,11 @@ static int check_schema(struct copy_source *s, const char *path, struct err *e)
                                "program that wrote it, or a newer one",
                                (long long)version, newest);
         if (version < newest)
-                return err_set(e, ERR_CONFLICT,
-                               "the source has schema version %lld and this program copies %d: start the server on it "
-                               "once, which brings it up to date, and stop it again",
-                               (long long)version, newest);
+                return err_set(
+                        e, ERR_CONFLICT,
+                        "the source has schema version %lld and this program copies %d: bring it up to date with "
+                        "\"file-allocator migrate\" first",
+                        (long long)version, newest);
         return 0;
 }
 
