@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ground floor: values and containers every other room uses. It includes
- * nothing of ours and knows nothing of files, HTTP or pictures.
+ * Values and containers that every other room uses. Base includes no other room and knows nothing of files, HTTP or
+ * pictures.
  *
- * Conventions of the whole house: functions that can fail return 0 or -1 and
- * fill the caller's struct err; whoever detects the fault writes the message,
- * callers only return it. Destructors accept NULL.
+ * Conventions of the whole program: a function that can fail returns 0 or -1 and fills the caller's struct err. The
+ * function that detects an error sets its message, its callers pass it on. Destructors accept NULL.
  */
 #ifndef FA_BASE_H
 #define FA_BASE_H
@@ -188,7 +187,7 @@ int id_cmp(struct id a, struct id b);
 const char *id_format(struct id i, char out[ID_TEXT_LEN]);
 bool id_parse(struct span s, struct id *out); /* 8-4-4-4-12 hex in either case */
 void random_bytes(void *p, size_t n);         /* getrandom; never fails once booted */
-uint64_t random_u64(void);                    /* not for secrets' comparison, but unpredictable */
+uint64_t random_u64(void);                    /* unpredictable, but not meant for comparing secrets */
 
 /* ---- sha256 --------------------------------------------------------------- */
 
@@ -276,21 +275,25 @@ void cond_broadcast(struct cond *c);
 
 /* Start a named thread with all signals blocked and a 1 MiB stack. 0 or -1. */
 int thread_start(pthread_t *t, const char *name, void *(*run)(void *), void *arg) MUST_CHECK;
-/* From now on this thread, and what it starts, gets the processor after those who have not said so. */
+/*
+ * From now on this thread, and every thread it starts, runs at a lower priority than threads that have not called
+ * this.
+ */
 void thread_stand_back(void);
 
 /*
- * A second pair of hands: one thread that takes over a part of somebody's work
- * while he does the rest. It is lent to one at a time, never waited for before
- * it has begun, and so costs a busy machine next to nothing.
+ * A helper thread that takes over part of a caller's work. It serves one caller at a time, and a caller waits for it
+ * only once it has begun, so it costs a busy machine next to nothing.
  */
 struct helper;
 int helper_open(const char *name, struct helper **out) MUST_CHECK; /* 0 or -1 */
-void helper_close(struct helper *h);                               /* nobody has it; NULL is fine */
-/* fn(arg) on the helper's thread, as soon as that comes to run. False: it is lent already, or h is NULL; nothing will
- * happen. */
+void helper_close(struct helper *h);                               /* not lent at the moment; NULL is fine */
+/*
+ * Runs fn(arg) on the helper's thread as soon as that is scheduled. False: it is lent already, or h is NULL; nothing
+ * will happen.
+ */
 bool helper_lend(struct helper *h, void (*fn)(void *arg), void *arg) MUST_CHECK;
-/* Gives it back. True: fn has run, to its end. False: it had not begun and will not. */
+/* Gives the helper back. True: fn has run to its end. False: fn had not begun and will not run. */
 bool helper_end(struct helper *h) MUST_CHECK;
 
 /* ---- fds ------------------------------------------------------------------- */
@@ -302,24 +305,26 @@ int file_read_all(const char *path, size_t max, char **out, size_t *n, struct er
 /* mkdir -p with mode 0700; existing directories are fine. */
 int dir_make(const char *path, struct err *e) MUST_CHECK;
 int dir_sync(const char *path, struct err *e) MUST_CHECK;
-/* Sync every directory above path, some of which may have been made just now; those that cannot be opened are passed
- * over. */
+/*
+ * Syncs every directory above path, since some may have been made just now; directories that cannot be opened are
+ * skipped.
+ */
 int dir_sync_above(const char *path, struct err *e) MUST_CHECK;
 
 /* ---- fault points ------------------------------------------------------------ */
 
 /*
- * Named places where tests make things go wrong:
- *   FILE_ALLOCATOR_FAULT="storage.link=kill@3,catalog.commit=eio@1"
- * kill: SIGKILL oneself at the n-th passing; eio, enospc: FAULT() returns that
- * errno at the n-th passing and 0 else; stall: sleeps 1 h. A line on standard
- * error tells that it happened. Without the variable the cost is one relaxed
- * load. Every name has a row in tests/fault/points.mjs, whose test walks them all.
+ * Named places where tests inject faults: FILE_ALLOCATOR_FAULT="storage.link=kill@3,catalog.commit=eio@1"
+ *
+ * kill sends SIGKILL to the process when it passes for the n-th time. eio and enospc make FAULT() return that errno
+ * at the n-th passing and 0 otherwise. stall sleeps for one hour. A line on standard error says that the fault was
+ * injected. Without the variable the cost is one relaxed load. Every name has a row in tests/fault/points.mjs, whose
+ * test goes through them all.
  */
 extern atomic_bool fault_armed;
 int fault_hit(const char *name);
 void fault_init(void); /* reads the environment, once, in main() */
-/* What FAULT() gave: 0, or -1 with that error; what: the step that it stands for. */
+/* fault is what FAULT() returned: 0, or -1 with that error; what names the step that failed. */
 int fault_err(int errnum, const char *what, struct err *e) MUST_CHECK;
 #define FAULT(name) (atomic_load_explicit(&fault_armed, memory_order_relaxed) ? fault_hit(name) : 0)
 

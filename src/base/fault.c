@@ -19,14 +19,14 @@ enum action { ACT_KILL, ACT_EIO, ACT_ENOSPC, ACT_STALL };
 struct point {
         char name[48];
         enum action action;
-        uint64_t at; /* 1 is the first passing */
+        uint64_t at; /* counted from 1 */
         uint64_t passed;
 };
 
 static const char *const actions[] = {"kill", "eio", "enospc", "stall"};
 static struct point points[POINTS_MAX];
 static size_t point_count;
-static pthread_mutex_t points_mutex = PTHREAD_MUTEX_INITIALIZER; /* tests arm others while threads pass them */
+static pthread_mutex_t points_mutex = PTHREAD_MUTEX_INITIALIZER; /* tests arm points while other threads pass them */
 atomic_bool fault_armed;
 
 static int act_out(enum action a)
@@ -46,7 +46,7 @@ static int act_out(enum action a)
         return 0;
 }
 
-/* Of the points so named the first whose time it is, or -1. */
+/* The first armed point of that name whose turn has come, or -1. */
 static int pass_point(const char *name)
 {
         int found = -1;

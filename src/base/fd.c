@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Descriptors and small files. Nothing here is durable by itself: who needs a
- * file to survive a power cut syncs it and its directory.
+ * Descriptors and small files. Nothing here is durable by itself: a caller whose file must survive a power cut syncs
+ * the file and its directory.
  */
 #include "base/base.h"
 
@@ -83,7 +83,7 @@ int file_read_all(const char *path, size_t max, char **out, size_t *n, struct er
         return rc;
 }
 
-/* mkdir may say EEXIST, EROFS or EACCES of a directory that is there: only its absence counts. */
+/* mkdir may fail with EEXIST, EROFS or EACCES for a directory that exists: only its absence counts. */
 static int make_one(const char *path, struct err *e)
 {
         struct stat st;
@@ -136,7 +136,7 @@ static int sync_ancestor(const char *path, struct err *e)
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
 
         if (fd < 0)
-                return 0; /* not readable for us, so not made by us */
+                return 0; /* if this process cannot read it, it did not make it either */
         if (fsync(fd) && errno != EINVAL && errno != EROFS)
                 rc = err_errno(e, errno, "cannot sync the directory %.120s", path);
         fd_close(&fd);

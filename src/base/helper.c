@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A thread lent to one caller at a time; see base.h. What it has not begun when the caller is done is taken back. */
+/*
+ * A thread lent to one caller at a time; see base.h. Work that it has not begun when the caller is done is taken
+ * back.
+ */
 #include "base/base.h"
 
 struct helper {

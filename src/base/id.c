@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * UUID version 7. The 48 bits of milliseconds and the 12 bits that follow
- * them are one 60-bit tick of about a quarter microsecond (RFC 9562 section
- * 6.2, method 3); a tick already used by any thread is stepped over, so ids of
- * one process never repeat a tick nor go back when the clock does.
+ * UUID version 7. The 48 bits of milliseconds and the 12 bits after them form one 60-bit tick of about a quarter of a
+ * microsecond (RFC 9562 section 6.2, method 3). A tick that any thread has used already is skipped, so the ids of one
+ * process never repeat a tick and never go back when the clock does.
  */
 #include "base/base_priv.h"
 

@@ -44,7 +44,7 @@ void lock_done(struct lock *l)
         must_succeed(pthread_mutex_destroy(&l->mu));
 }
 
-/* Before blocking, so that a wrong order is told instead of becoming a deadlock. */
+/* Checked before blocking, so that a wrong order is reported instead of becoming a deadlock. */
 static void check_order(const struct lock *l)
 {
         for (size_t i = 0; i < held_count; i++) {
@@ -157,7 +157,7 @@ static void *thread_main(void *p)
 void thread_stand_back(void)
 {
         setpriority(PRIO_PROCESS, 0,
-                    10); /* on Linux of this thread alone; one that is further back already stays there */
+                    10); /* on Linux this concerns this thread alone; a thread with a lower priority already keeps it */
 }
 
 int thread_start(pthread_t *t, const char *name, void *(*run)(void *), void *arg)
