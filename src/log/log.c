@@ -168,7 +168,7 @@ static void put_head(struct line *l, enum log_level level, const char *logger, s
         buf_json_span(&l->b, message);
 }
 
-/* A message of escapes may pass the line's size: half of it is tried, and so on. */
+/* A message made of escapes may exceed the line's size: then half of it is tried, and so on. */
 static void put_message(struct line *l, enum log_level level, const char *logger, const char *message)
 {
         for (size_t max = MESSAGE_MAX; max > 0; max /= 2) {

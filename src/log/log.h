@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One line per event on stderr: JSON (timestamp level logger message
- * request_id job_id asset_id …) or text for people. Library rooms do not log
- * failures they return; the edge that ends an error's journey logs it once.
+ * One line per event on stderr: JSON (timestamp level logger message request_id job_id asset_id …) or text for
+ * people. Library rooms do not log the failures that they return; the outermost caller logs each error once.
  */
 #ifndef FA_LOG_H
 #define FA_LOG_H
