@@ -21,7 +21,7 @@ struct cell {
         struct cell *next_in_chain;
         _Atomic(struct cell *) next; /* in the order of creation */
         char *key;                   /* label values joined by METRIC_SEPARATOR */
-        _Atomic uint64_t bits;       /* of a double: the value, or a histogram's sum */
+        _Atomic uint64_t bits;       /* the bits of a double: the value, or a histogram's sum */
         _Atomic uint64_t buckets[];  /* histograms: BUCKET_COUNT, not cumulative */
 };
 
