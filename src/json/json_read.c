@@ -33,12 +33,11 @@ static const struct json *from_jansson(const json_t *v)
 /* ---- jansson out of memory ------------------------------------------------------ */
 
 /*
- * jansson's lexer does not look whether its token buffer could grow, and runs
- * past it when it could not (2.14). So each parse holds a reserve: after the
- * first failed allocation jansson is served from there, its input ends at the
- * next chunk, and the parse is reported as out of memory. The reserve covers
- * what a chunk can still ask for: tokens of at most the text's length, tables
- * that double. It is hardly ever touched, so it costs address space only.
+ * jansson's lexer does not check whether its token buffer could grow, and writes past its end when it could not
+ * (2.14). So each parse holds a reserve: after the first failed allocation jansson is served from it, its input ends
+ * at the next chunk, and the parse is reported as out of memory. The reserve covers what one chunk can still ask for:
+ * tokens of at most the text's length, and tables that double. It is hardly ever touched, so it costs address space
+ * only.
  */
 #define CHUNK 64
 

@@ -113,7 +113,7 @@ void json_put_num(struct json_out *j, double v)
         buf_num(j->b, v);
 }
 
-/* Rounding to decimals and back gives a double whose shortest text has no more digits than asked for. */
+/* A double rounded to decimals and read back has a shortest text of no more digits than asked for. */
 void json_put_fixed(struct json_out *j, double v, int digits)
 {
         double scale = pow(10, digits), scaled = v * scale;
