@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loading: every place values come from becomes a layer of name and value
- * pairs, then each setting is looked for from the top layer down. All text
- * lives in the configuration's arena.
+ * Loading: every source of values becomes a layer of name and value pairs, then each setting is looked for from the
+ * top layer down. All text lives in the configuration's arena.
  */
 #include "config/config_priv.h"
 
@@ -125,7 +124,7 @@ static int read_environment(struct loader *l, struct err *e)
                 struct span value = span_of(*p), name;
 
                 span_cut(&value, '=', &name);
-                /* Other programs' variables may be huge; none of ours is. */
+                /* Variables of other programs may be huge; those of this program are not. */
                 if (value.p && name.n <= 64 && value.n <= CONFIG_VALUE_MAX &&
                     add_entry(l, &l->environment, name, value, e))
                         return -1;
@@ -284,7 +283,7 @@ static int load_setting(struct loader *l, size_t i, struct err *e)
                 text = arena_strndup(l->c->mem, config_strip_comment(span_of(text)));
         if (!text)
                 return err_oom(e);
-        /* An empty secret file, or nothing but a comment, is as good as absent. */
+        /* An empty secret file, or one that holds only a comment, counts as absent. */
         if (text[0] == '\0') {
                 text = s->def;
                 origin = ORIGIN_DEFAULT;
@@ -398,7 +397,7 @@ static size_t edit_distance(const char *a, const char *b)
         return row[n];
 }
 
-/* The environment belongs to all programs: there, only the likeliest slip counts. */
+/* All programs share the environment, so only the most likely slip is warned about there. */
 static int warn_of_slips(struct loader *l, const struct layer *layer, size_t reach, const char *where, struct err *e)
 {
         for (const struct entry *entry = layer->last; entry; entry = entry->next) {

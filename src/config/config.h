@@ -62,7 +62,7 @@ struct config_sources {
         const char *secrets_dir; /* NULL: /run/secrets */
 };
 
-/* What to tell the operator although the start goes on. */
+/* What the operator should know although the start goes on. */
 struct config_report {
         char **warnings; /* one sentence each, owned by the report */
         size_t n, cap;

@@ -28,7 +28,7 @@ static void put_parameters(struct buf *out, const char *text)
         buf_puts(out, text);
 }
 
-/* Whatever stands before the last @, less scheme and user name: a password need not be well escaped to be one. */
+/* Everything before the last @ except scheme and user name counts as the password, which need not be escaped well. */
 static void put_hidden(struct buf *out, const struct setting *s, const char *text)
 {
         const char *scheme = strstr(text, "://"), *from = scheme ? scheme + 3 : text, *at = strrchr(text, '@'), *colon;
