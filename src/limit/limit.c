@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who decides: what is known here may refuse at once, since the shared buckets
- * can only be emptier; it may allow only when they cannot be asked. So a client
- * that hammers costs no round trips, and one whose Redis dies starts from what
- * was last heard instead of from full buckets.
+ * Decides between the buckets kept here and the shared ones. What is known here may refuse at once, since the shared
+ * buckets can only be emptier; it may allow only when they cannot be reached. So a client that keeps asking costs no
+ * round trips, and an instance whose Redis dies goes on from the last known state instead of from full buckets.
  */
 #include "limit/limit_priv.h"
 

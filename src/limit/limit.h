@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How much a client may have in a time: token buckets without a timer (the
- * generic cell rate algorithm, ITU-T I.371). A bucket is one number, the moment
- * at which it will be full again; spending moves that moment away. The hard
- * thing is that instances share a limit while none may depend on what they
- * share: a bucket is also kept here, and decides alone when it must.
+ * Rate limits: token buckets without a timer (the generic cell rate algorithm, ITU-T I.371). A bucket is one number,
+ * the moment at which it will be full again; spending moves that moment into the future. The hard thing is that
+ * instances share a limit although none may depend on what they share: each bucket is also kept here, and decides
+ * alone when it must.
  */
 #ifndef FA_LIMIT_H
 #define FA_LIMIT_H
@@ -15,7 +14,7 @@ enum limit_kind { LIMIT_REQUESTS, LIMIT_BYTES, LIMIT_KINDS };
 
 /* ---- one bucket: all in microseconds of its own refilling ---------------------- */
 
-/* No bucket is farther than this from being full: who took too much has served after a day. */
+/* No bucket is farther than this from being full: even the heaviest client is served again after a day. */
 #define LIMIT_MOST ((int64_t)86400 * 1000000)
 
 struct limit_rate {
@@ -28,7 +27,7 @@ int64_t limit_time(struct limit_rate r, uint64_t amount);
 
 #define LIMIT_BUCKET_LEN 96
 
-/* What a spending asks of one bucket, and how it leaves it. */
+/* What one spending takes from a bucket, and the state it leaves the bucket in. */
 struct limit_charge {
         enum limit_kind kind;
         char bucket[LIMIT_BUCKET_LEN]; /* its name, the same in every instance */
@@ -37,8 +36,8 @@ struct limit_charge {
 };
 
 /*
- * How long until this charge may be made; 0 = now. What costs more than a full
- * bucket holds waits for a full one and leaves a debt, which others wait for.
+ * How long until this charge may be made; 0 = now. A charge larger than a full bucket waits for a full bucket and
+ * leaves a debt, which later charges wait for.
  */
 int64_t limit_wait(const struct limit_charge *c);
 
@@ -47,9 +46,9 @@ int64_t limit_wait(const struct limit_charge *c);
 enum limit_outcome { LIMIT_SPENT, LIMIT_REFUSED, LIMIT_UNREACHABLE };
 
 /*
- * Spends from buckets that all instances share: every charge or, unless owed,
- * none if one of them has to wait. Fills ahead, after spending or as it stands.
- * LIMIT_UNREACHABLE, soon, when they cannot be asked. Called by many threads.
+ * Spends from buckets that all instances share: either every charge or, unless they are owed, none if one of them has
+ * to wait. Fills ahead with the state after spending, or with the present one. LIMIT_UNREACHABLE, without much delay,
+ * when the buckets cannot be reached. Called by many threads.
  */
 typedef enum limit_outcome limit_share_fn(void *ctx, struct limit_charge *charges, size_t n, bool owed);
 
@@ -63,7 +62,7 @@ struct limit_opts {
 struct limit;
 
 int limit_open(const struct limit_opts *opts, struct limit **out, struct err *e) MUST_CHECK;
-void limit_close(struct limit *l); /* nobody may be asking */
+void limit_close(struct limit *l); /* out may be NULL */
 
 struct limit_verdict {
         bool allowed;
@@ -73,9 +72,12 @@ struct limit_verdict {
         struct dur full_in;     /* until the bucket of requests is full */
 };
 
-/* A request with so many bytes to come. client: at most LIMIT_BUCKET_LEN - 16 characters. */
+/* A request that will bring so many bytes. client: at most LIMIT_BUCKET_LEN - 16 characters. */
 void limit_ask(struct limit *l, const char *client, uint64_t bytes, struct mono now, struct limit_verdict *out);
-/* Bytes that have come unannounced: spent also when the bucket is empty, so that the next request waits for them. */
+/*
+ * Bytes that came without being announced: they are spent even when the bucket is empty, so that the next request
+ * waits.
+ */
 void limit_owe(struct limit *l, const char *client, uint64_t bytes, struct mono now);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One bucket, in microseconds of its own refilling, wherever it is kept. */
+/* The arithmetic of one bucket, in microseconds of its own refilling, wherever the bucket is kept. */
 #include "limit/limit.h"
 
 #define SECOND 1000000

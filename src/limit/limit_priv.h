@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The buckets kept here: a table of fixed size, since an attacker may come from
- * any number of addresses. A new client takes the place of the one, of the
- * eight it may displace, whose buckets are fullest: what that forgives is the
- * least there is to forgive, and nothing once a bucket is full.
+ * The buckets kept in this process: a table of fixed size, since an attacker may come from any number of addresses.
+ * Each client may take one of eight places. A new one displaces the client whose buckets are fullest: forgetting that
+ * one forgives the least, and nothing at all once its buckets are full.
  */
 #ifndef FA_LIMIT_PRIV_H
 #define FA_LIMIT_PRIV_H
@@ -27,13 +26,16 @@ struct limit_table {
 
 int limit_table_init(struct limit_table *t, size_t clients, struct err *e) MUST_CHECK;
 void limit_table_done(struct limit_table *t);
-/* Fills ahead of every charge and changes nothing; true when all of them can be made. */
+/* Fills in ahead for every charge and changes nothing; true when all of them could be made. */
 bool limit_table_look(struct limit_table *t, const char *client, struct limit_charge *charges, size_t n,
                       struct mono now);
-/* Makes all charges, in ahead as in the table, when all of them can be made or they are owed; false: none was made. */
+/*
+ * Makes all charges, in their ahead and in the table, if all of them can be made or they are owed; false: none was
+ * made.
+ */
 bool limit_table_spend(struct limit_table *t, const char *client, struct limit_charge *charges, size_t n, bool owed,
                        struct mono now);
-/* Takes over what the shared buckets answered. What is known here never gets less. */
+/* Takes over the state of the shared buckets. A bucket's debt known here never shrinks by it. */
 void limit_table_learn(struct limit_table *t, const char *client, const struct limit_charge *charges, size_t n,
                        struct mono now);
 

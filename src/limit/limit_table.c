@@ -27,7 +27,7 @@ void limit_table_done(struct limit_table *t)
         mem_free(t->clients);
 }
 
-/* Where a client may be, and by which lock. */
+/* The places a client may take, and the lock that guards them. */
 struct place {
         uint8_t name[16];
         struct limit_client *set;
