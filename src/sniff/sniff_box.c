@@ -55,7 +55,7 @@ static bool sniff_ftyp(struct span h, struct sniff_type *out)
         if (end > h.n)
                 end = h.n;
         struct sniff_type t;
-        /* mif1 and msf1 only say "HEIF structure": the codec's brand, if listed, says more */
+        /* mif1 and msf1 only say "HEIF structure": the codec's brand, if it is listed, is more specific */
         bool major = brand_of(h, 8, &t);
         if (major && strcmp(t.mime, "image/heif")) {
                 *out = t;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ZIP and OLE documents, and streams that have no header but repeat a sync
- * word. The hard thing is being sure with little: a ZIP's names may be in the
- * head (local headers) or only in the tail (central directory), and a sync
- * word must be followed by another one where the first says the frame ends.
+ * ZIP and OLE documents, and streams that have no header but repeat a sync word. The hard thing is to be sure with
+ * little evidence: a ZIP's names may be in the head (local headers) or only in the tail (central directory), and a
+ * sync word must be followed by another one where the first frame ends.
  */
 #include "sniff/sniff_priv.h"
 
