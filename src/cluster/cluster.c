@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Grouping by cosine. The hard thing is to give the same answer whatever order
- * the rows come in, and a harmless one when vectors are zero or not numbers:
- * every comparison is written so that NaN loses it, and every tie is broken.
+ * Grouping by cosine. The hard thing is to give the same answer in whatever order the rows come, and a harmless one
+ * when vectors are zero or not numbers: every comparison is written so that NaN loses, and every tie is broken.
  */
 #include "cluster/cluster.h"
 
@@ -10,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Unit vectors have length 1; below this it is no vector but a hole or a fault. */
+/* Unit vectors have length 1; a vector shorter than this is a hole or a fault. */
 #define LENGTH2_MIN 0.25f
 /* The mean of unit vectors that cancel out is rounding noise of about this length. */
 #define MEAN_MIN 1e-5
 
-/* Neighbours weighed for a founding; the nearest are taken. Bounds the pair table to 64 KiB. */
+/* The nearest neighbours considered when a folder is founded. This bounds the pair table to 64 KiB. */
 #define FOUND_MAX 256
 
 typedef float f32x4 __attribute__((vector_size(16)));
@@ -122,7 +121,7 @@ static void pairs_fill(struct founding *f, const float *near, size_t dim, float 
                 }
 }
 
-/* The group of first and of whoever, from the nearest on, is close to all already in it. */
+/* The group of first and of every neighbour, from the nearest on, that is close to all members so far. */
 static size_t group_from(struct founding *f, size_t first)
 {
         size_t size = 0;
