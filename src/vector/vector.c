@@ -96,7 +96,7 @@ static int reserve_rows(struct vec_index *x, size_t need)
                 return -1;
         x->rows = rows;
         float *scales = map_grow(x->scales, x->cap * sizeof *scales, cap * sizeof *scales);
-        if (!scales) { /* the longer rows do no harm, but cap describes both: go back */
+        if (!scales) { /* longer rows do no harm, but cap describes both arrays: go back */
                 x->rows = mremap(x->rows, cap * x->stride, x->cap ? x->cap * x->stride : x->stride, 0);
                 if (!x->cap) {
                         munmap(x->rows, x->stride);
@@ -175,7 +175,7 @@ const float *vec_index_scales(const struct vec_index *x)
         return x->scales;
 }
 
-/* A cache file may hold anything: −128 and scales that are no scales are put right, padding is cleared. */
+/* A cache file may hold anything: −128 and impossible scales are corrected, and padding is cleared. */
 static void row_mend(struct vec_index *x, size_t row)
 {
         int8_t *r = x->rows + row * x->stride;

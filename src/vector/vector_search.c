@@ -13,7 +13,10 @@
 #define BLOCK 64
 /* With more bits set than this, scoring the whole block beats picking rows. */
 #define BLOCK_DENSE 40
-/* Rows that one of two takes at a time, and bytes from which on a second one is worth waking. */
+/*
+ * Rows that each of the two threads takes at a time, and the number of bytes from which a second thread is worth
+ * waking.
+ */
 #define PIECE      2048
 #define WORTH_HELP ((size_t)8 << 20)
 
@@ -58,7 +61,7 @@ static bool kernel_runs_here(const struct kernel *k)
         return true;
 }
 
-/* Written once with the same answer by whoever comes first, and by tests. */
+/* Every thread that comes first writes the same answer; tests change it. */
 static _Atomic(const struct kernel *) chosen;
 
 static const struct kernel *chosen_kernel(void)
@@ -188,7 +191,7 @@ static void scan_rows(struct scan *s, const vec_bits *filter, size_t from, size_
 
 /* ---- the scan by two ------------------------------------------------------------------ */
 
-/* Both take the next piece until none is left: whoever is slower, or never begins, does less. */
+/* Both threads take the next piece until none is left: the slower one, or one that never begins, does less. */
 struct shared {
         struct scan half; /* the helper's */
         const vec_bits *filter;
