@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is counted and logged of a request that was answered. */
+/* Metrics and the log line of an answered request. */
 #include <stdio.h>
 #include "http/http_priv.h"
 #include "log/log.h"
@@ -10,7 +10,7 @@ static const char *route_label(const struct http_request *r)
         return r->verdict.match.route ? r->verdict.match.route->path : "unmatched";
 }
 
-/* Counted before the answer goes out: whoever has read it also finds it in /metrics. */
+/* Counted before the answer goes out: a client that has read it also finds it in /metrics. */
 void request_count(struct http_request *r, unsigned status)
 {
         char text[8];

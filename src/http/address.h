@@ -12,7 +12,7 @@
 struct sockaddr;
 
 struct in6_addr address_of(const struct sockaddr *from); /* "::" for NULL and other families */
-/* The whole text is one address of that family: AF_INET or AF_INET6, the latter without brackets or zone. */
+/* True if the whole text is one address of that family: AF_INET or AF_INET6, the latter without brackets or zone. */
 bool address_parse(struct span s, int family, struct in6_addr *out);
 const char *address_format(const struct in6_addr *ip, char out[INET6_ADDRSTRLEN]);
 
@@ -24,10 +24,9 @@ void networks_free(struct networks *n);
 bool networks_have(const struct networks *n, const struct in6_addr *ip); /* NULL has none */
 
 /*
- * One value of X-Forwarded-For, walked from its right end: as long as *at is
- * one of these proxies, it is believed about who came to it, and *at becomes
- * that. False when what it says is no address. Entries further left are never
- * looked at, since anybody may have written them.
+ * Reads one value of X-Forwarded-For from its right end. As long as *at is one of these proxies, its entry is
+ * believed and becomes *at. False when an entry is no address. Entries further left are never read, since anybody may
+ * have written them.
  */
 bool address_walk_back(const struct networks *proxies, struct span value, struct in6_addr *at);
 

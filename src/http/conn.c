@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections as the operating system sees them: who holds how many, who sits
- * on one without asking anything, and how to close one without destroying the
- * answer under way. The hard part is the last: unread input makes close() send
- * a reset, which overtakes the answer, so the input is swallowed first.
+ * Connections as the operating system sees them: how many each address holds, which are idle, and how to close one
+ * without destroying the answer under way. The last is the hard part: unread input makes close() send a reset, which
+ * overtakes the answer, so the input is read and dropped first.
  */
 #include <errno.h>
 #include <poll.h>
@@ -26,7 +25,7 @@ static struct conn_slot *longest_idle(struct conn_table *t)
         return found;
 }
 
-/* Once a minute at most: a flood must not become one of lines. */
+/* At most once a minute: a flood of connections must not become a flood of log lines. */
 static void say_full(struct conn_table *t)
 {
         if (t->said.ns && mono_since(t->said).ns < dur_s(60).ns)
@@ -182,7 +181,10 @@ void conn_drain(int fd, struct dur t, const atomic_bool *stop)
                 if (mono_reached(deadline))
                         return;
         }
-        /* Enough of it. What more it sends stays with it: a client whose sending stalls looks, and finds its answer. */
+        /*
+         * Enough was read. The rest stays with the client: a client whose sending stalls looks for an answer, and
+         * finds it.
+         */
         wait_for(fd, POLLRDHUP, deadline, stop);
 }
 

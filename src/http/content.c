@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stored bytes as an answer: which part of them, or none because the client
- * has them. The order of the questions is that of RFC 9110 section 13.2.2: the
- * client's copy first, then whether its range still means our bytes.
+ * Stored bytes as an answer: which part of them, or none because the client has them. Conditions are checked in the
+ * order of RFC 9110 section 13.2.2: first the client's copy, then whether its range still refers to the same bytes.
  */
 #include "http/http_priv.h"
 #include "http/range.h"
@@ -52,9 +51,8 @@ static void add_validators(struct http_request *r, const struct http_content *c)
 static void add_disposition(struct http_request *r, const struct http_content *c)
 {
         /*
-         * Opened as a page of its own it runs no script and shows nothing but
-         * itself. A browser wraps films and sound into a page that fetches them
-         * again, which it refuses a page of no origin.
+         * If the browser opens it as a page of its own, it runs no script and loads nothing else. Browsers wrap films
+         * and sound into a page that fetches them again, which fails for a page without an origin.
          */
         static const char bytes[] = "sandbox; default-src 'none'",
                           image[] = "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'",

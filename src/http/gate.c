@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All that a header list alone can refuse, in a fixed order: first what makes
- * the end of the request uncertain (smuggling), then who asks from where, then
- * the route, the key, the body it announces, and at last whether the client has
- * had too much. A refusal of the first kind closes the connection; the others
- * may keep it.
+ * All refusals that need only the header list, in a fixed order: first what makes the end of the request uncertain
+ * (request smuggling), then who asks from where, then the route, the key, the announced body, and last the rate
+ * limit. A refusal of the first kind closes the connection; the others may keep it open.
  */
 #include <stdio.h>
 #include <string.h>
@@ -65,7 +63,7 @@ static bool check_fields(const struct gate_request *q, struct gate_verdict *v)
         return true;
 }
 
-/* RFC 9112 section 6: every way two readers could disagree about where the body ends. */
+/* RFC 9112 section 6: every case in which two readers could disagree about where the body ends. */
 static bool check_framing(const struct gate_request *q, struct gate_verdict *v)
 {
         size_t lengths, codings;
@@ -118,7 +116,7 @@ static bool find_route(const struct gate_config *c, const struct gate_request *q
         return true;
 }
 
-/* The list a preflight wants to send is given back only if it is nothing but tokens and commas. */
+/* A preflight's list of headers is echoed only if it holds nothing but tokens and commas. */
 static bool note_preflight(const struct gate_request *q, struct arena *a, struct gate_verdict *v)
 {
         const struct gate_field *wanted = gate_field(q, "Access-Control-Request-Headers", NULL);
@@ -185,7 +183,7 @@ static bool check_scope(const struct http_route *route, struct gate_verdict *v)
         return true;
 }
 
-/* The rightmost address that is no proxy of ours. */
+/* The rightmost address that is not one of the trusted proxies. */
 static struct in6_addr client_of(const struct gate_config *c, const struct gate_request *q)
 {
         struct in6_addr at = q->peer;
@@ -197,7 +195,7 @@ static struct in6_addr client_of(const struct gate_config *c, const struct gate_
         return at;
 }
 
-/* Not the probes; but whoever knocks at an open route that does something may be trying keys. */
+/* Probes are not limited. A client that calls an open route that changes something may be guessing keys. */
 bool gate_limited(const struct http_route *route)
 {
         return route->scope != HTTP_OPEN || route->method != HTTP_GET;
@@ -234,7 +232,7 @@ static bool check_known(const struct gate_config *c, struct span key, struct gat
                 return gate_refuse(v, 503, "unavailable", "the key cannot be checked at the moment");
         v->key_refused = key.n > 0;
         memcpy(v->refused_key, who.key_id, sizeof v->refused_key);
-        if (!check_limits(c, 0, v)) /* trying keys counts against the address */
+        if (!check_limits(c, 0, v)) /* guesses of keys count against the address */
                 return false;
         return gate_refuse(v, 401, "unauthorized", "%s",
                            key.n ? "the API key is not known"
@@ -246,7 +244,10 @@ static bool check_key(const struct gate_config *c, const struct gate_request *q,
         const struct http_route *route = v->match.route;
         size_t keys, auths;
         bool cookie;
-        /* An open route that does something is for our own pages: nobody else may log a browser in or out. */
+        /*
+         * An open route that changes something accepts only this origin's pages: no other page may log a browser in
+         * or out.
+         */
         if (route->scope == HTTP_OPEN)
                 return route->method == HTTP_GET || gate_check_origin(q, v);
         if (!gate_keys_required(c)) {

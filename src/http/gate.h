@@ -14,7 +14,7 @@
 
 #define GATE_MAX_URI     8192
 #define GATE_MAX_HEADERS 16384
-/* What a client may send along with a request that takes no body; it is read and dropped. */
+/* Largest body that a client may send with a request that takes none; it is read and dropped. */
 #define GATE_STRAY_BODY ((uint64_t)64 << 10)
 
 struct gate_field {
@@ -45,7 +45,7 @@ struct gate_verdict {
         const char *code;
         char message[240];
         char details[96]; /* JSON text, "" = none */
-        bool close;       /* where the request ends is not certain: nothing more may be read from this connection */
+        bool close;       /* the end of the request is uncertain: nothing more may be read from this connection */
         bool head, preflight;
         bool has_body, chunked;
         uint64_t content_length;  /* UINT64_MAX when chunked; 0 without a body */
@@ -57,9 +57,9 @@ struct gate_verdict {
         struct uri uri;
         struct route_match match;
         struct http_caller caller;
-        char refused_key[40];   /* of a key that is not known what may be logged, "" nothing */
-        bool key_refused;       /* one was sent and is not known */
-        struct in6_addr client; /* the peer, or for whom a trusted proxy speaks */
+        char refused_key[40];   /* the part of an unknown key that may be logged, "" nothing */
+        bool key_refused;       /* a key was sent and is unknown */
+        struct in6_addr client; /* the peer, or the client that a trusted proxy names */
         struct http_admission admission;
 };
 
@@ -77,14 +77,16 @@ bool gate_limited(const struct http_route *route);
 const struct gate_field *gate_field(const struct gate_request *q, const char *name, size_t *count);
 bool gate_is_token(struct span s);
 struct span gate_session(const struct gate_request *q);
-/* Asked only where the answer matters: it may have to look into a database. */
+/* Called only where the answer matters: it may have to query a database. */
 bool gate_keys_required(const struct gate_config *c);
-/* Host syntax and, without keys, who may ask from where. */
+/* Checks the syntax of Host and, while there are no keys, which pages may send requests. */
 bool gate_check_host(const struct gate_request *q, struct gate_verdict *v);
 bool gate_check_site(const struct gate_config *c, const struct gate_request *q, struct arena *a,
                      struct gate_verdict *v);
-/* The rule for pages of another origin alone: also what a session's cookie is held to, which a browser sends by itself,
- * to all ports of a host. */
+/*
+ * Only the rule for pages of other origins. Requests with a session cookie are held to it as well, since a browser
+ * sends cookies by itself, to all ports of a host.
+ */
 bool gate_check_origin(const struct gate_request *q, struct gate_verdict *v);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What both halves of the gate use: the fields of a request, and saying no. */
+/* Shared by both halves of the gate: access to the request's fields, and refusals. */
 #include <stdio.h>
 #include "http/gate.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which web page may talk to us. Without keys the only wall between a foreign
- * page and the files is here: the Host rule stops a name rebound to our address,
- * the Origin rule stops a page that knows the address. Both compare text only.
+ * Which web pages may send requests. Without keys this is the only wall between a foreign page and the files: the
+ * Host rule stops a name rebound to this address, the Origin rule stops a page that knows the address. Both compare
+ * text only.
  */
 #include <string.h>
 #include "http/gate.h"
@@ -62,7 +62,7 @@ static bool in_list(const char *list, struct span wanted)
         return false;
 }
 
-/* The scheme is left out of the comparison, since a proxy may speak TLS for us; it only tells the default port. */
+/* The scheme is not compared, since a proxy may terminate TLS; it only determines the default port. */
 static bool same_origin(struct span origin, struct span host_field)
 {
         static const struct {

@@ -18,47 +18,45 @@ struct http_request;
 enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_METHODS };
 const char *http_method_name(enum http_method m);
 
-/* What a caller must be allowed to do. OPEN routes ask for no key (probes, docs). */
+/* The scope a route asks for. OPEN routes need no key (probes, docs). */
 enum http_scope { HTTP_OPEN, HTTP_SCOPE_READ, HTTP_SCOPE_WRITE, HTTP_SCOPE_ADMIN };
 
-/* Who is asking. Filled by the authenticate callback; while no key is required everybody is an anonymous admin. */
+/* The caller. Filled by the authenticate callback; while no key is required every caller is an anonymous admin. */
 struct http_caller {
         enum http_scope scope; /* the highest it has */
         char owner[65];        /* bound to this owner; "" = not bound */
         char key_id[40];       /* "" = anonymous, "env" = API_KEY */
 };
 
-/* The cookie a browser session carries its token in; such a request must also pass the same-origin rule. */
+/* The cookie that carries a browser session's token; such a request must also pass the same-origin rule. */
 #define HTTP_SESSION_COOKIE "fa_session"
 
 /*
- * A key or a session's token: 1 and *out filled; 0 unknown, and out->key_id is
- * what of it may be logged; -1 it cannot be told now (503). Runs on the
- * connection's thread, for routes that are not OPEN.
+ * A key or a session's token: 1 and *out filled; 0 unknown, and out->key_id is the part of it that may be logged; -1
+ * it cannot be checked at the moment (503). Runs on the connection's thread, for routes that are not OPEN.
  */
 typedef int http_authenticate_fn(void *ctx, struct span key, struct http_caller *out);
 /* Whether routes that are not OPEN need a key now. */
 typedef bool http_keys_required_fn(void *ctx);
 
-/* Whom a request counts against. */
+/* The client that a request counts against. */
 struct http_visitor {
         const struct http_caller *caller; /* key_id "" when no valid key came along */
-        struct in6_addr address;          /* IPv4 mapped; the client's, where a trusted proxy says so */
+        struct in6_addr address;          /* an IPv4 address is mapped; the client's own if a trusted proxy names it */
 };
 
 struct http_admission {
-        struct dur wait; /* 0: come in; else how long to stay away */
+        struct dur wait; /* 0: the request is admitted; otherwise the time until the next attempt */
         char limit[80];  /* the one that was passed, for people */
-        /* Told in every answer unless quota is 0. */
+        /* Sent with every answer unless quota is 0. */
         uint64_t quota, left;
         struct dur reset;
 };
 
 /*
- * May this request with a body of so many bytes go on? Asked on the
- * connection's thread, once for each request to a route that is not OPEN or does something,
- * before a byte of the body is read; of a wrong key too. A body of unknown
- * length counts 1, and what has come of it is told later, with out NULL.
+ * May this request, with a body of so many bytes, go on? Called on the connection's thread, once for each request to
+ * a route that is not OPEN or that changes something, before any byte of the body is read; also for a wrong key. A
+ * body of unknown length counts as 1, and the bytes that arrive are reported later with out NULL.
  */
 typedef void http_admit_fn(void *ctx, const struct http_visitor *who, uint64_t bytes, struct http_admission *out);
 
@@ -133,7 +131,7 @@ const struct http_route *http_route_of(const struct http_request *r);
 const char *http_request_id(
         const struct http_request *r); /* the client's X-Request-ID if it is a token of 1 to 63 bytes, else a new one */
 const struct http_caller *http_caller(const struct http_request *r);
-/* For the log: a key was refused. what: of it what may be logged, "" nothing. */
+/* Notes for the log that a key was refused. what: the part of it that may be logged, "" nothing. */
 void http_key_refused(const struct http_request *r, const char *what);
 /* Sent from this machine, and not by a proxy that runs on it. */
 bool http_is_local(const struct http_request *r);

@@ -30,10 +30,10 @@ int http_server_start_tuned(const struct http_opts *opts, const struct http_tuni
 
 struct conn_slot {
         struct in6_addr ip; /* IPv4 mapped */
-        struct mono since;  /* begin of the wait for a request */
+        struct mono since;  /* when the connection began to wait for a request */
         int fd;
         bool used, busy;
-        bool leaving; /* shut down to make room; its thread has yet to notice */
+        bool leaving; /* shut down to make room; its thread has not noticed yet */
 };
 
 #define CONN_SLACK 64 /* connections that may be leaving at once */
@@ -52,9 +52,9 @@ struct conn_table {
 int conn_table_init(struct conn_table *t, size_t n, size_t per_ip, struct dur head_window, struct err *e) MUST_CHECK;
 void conn_table_done(struct conn_table *t);
 /*
- * May one more come? At the cap the connection that has been idle longest is
- * shut down for it; so those who only hold connections cannot keep others out.
- * False when all are at work, or from has too many.
+ * Whether one more connection is accepted. At the limit the connection that has been idle longest is shut down to
+ * make room, so clients that only hold connections cannot keep others out. False when all are busy, or when the
+ * address from has too many.
  */
 bool conn_admit(struct conn_table *t, const struct sockaddr *from);
 struct conn_slot *http_conn_open(struct conn_table *t, const struct sockaddr *from, int fd); /* NULL when full */
@@ -62,10 +62,9 @@ void http_conn_close(struct conn_table *t, struct conn_slot *slot);
 /* A busy connection is judged by its body's rate, a waiting one by the head window. slot NULL is fine. */
 void conn_set_busy(struct conn_table *t, struct conn_slot *slot, bool busy);
 /*
- * Swallow what the client still sends, so that closing the socket does not
- * reset it before the client has read our answer: 64 MiB at most, and for the
- * rest of t nothing more is taken, so that the client comes to look. Stops at
- * once when *stop becomes true, or the client closes.
+ * Reads and drops what the client still sends, so that closing the socket does not reset the connection before the
+ * client has read the answer: 64 MiB at most; for the rest of t nothing more is read, so that the client looks for
+ * the answer. Stops at once when *stop becomes true, or the client closes.
  */
 void conn_drain(int fd, struct dur t, const atomic_bool *stop);
 /* All of it within t, or false. */
@@ -110,11 +109,11 @@ struct reply {
 
 /* Sends the stored reply as the answer to a request whose body is read or refused unread. False: close. */
 bool reply_queue(struct http_request *r);
-/* The same from inside the body, by hand; then the connection can only be closed. */
+/* The same in the middle of the body, written directly to the socket; afterwards the connection can only be closed. */
 void reply_write(struct http_request *r);
 void reply_drop(struct reply *p);
 void reply_verdict(struct http_request *r);
-/* What the client may still ask for, in whatever answer it gets. */
+/* Adds the rate-limit headers, which every answer carries. */
 void reply_limits(struct http_request *r);
 
 /* ---- request ----------------------------------------------------------------- */
@@ -143,7 +142,7 @@ struct http_request {
         struct buf body;
         void *state; /* of the route's stream */
         bool streaming;
-        /* The body's rate: only time spent waiting for the client counts. */
+        /* For the body's rate: only time spent waiting for the client counts. */
         struct mono wait_from;
         int64_t waited_ns;
         uint64_t window_bytes;
@@ -156,13 +155,16 @@ void request_free(struct http_request *r);
 bool request_begin(struct http_request *r, const char *method, const char *version);
 bool request_data(struct http_request *r, struct span bytes);
 bool request_finish(struct http_request *r);
-/* The connection is done with it: state freed, logged, counted. completed: the answer went out whole. */
+/*
+ * The connection has finished the request: its state is freed, logged and counted. completed: the whole answer was
+ * sent.
+ */
 void request_end(struct http_request *r, bool completed);
 
 /* ---- account.c ---------------------------------------------------------------- */
 
 void request_count(struct http_request *r, unsigned status);
-/* Its time, and its line in the log. completed: the answer went out whole. */
+/* The request's duration, and its line in the log. completed: the whole answer was sent. */
 void request_account(struct http_request *r, unsigned status, bool completed);
 
 #endif

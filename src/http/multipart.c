@@ -213,7 +213,7 @@ static int feed_header(struct multipart *m, struct span *in, struct err *e)
         struct span text = {in->p, cr ? (size_t)(cr - in->p) : in->n};
         size_t room = m->limits.max_header_bytes - m->header_bytes;
         size_t allowed =
-                text.n < room ? text.n : room; /* whichever fault comes first is told, however the input is cut */
+                text.n < room ? text.n : room; /* the first fault is the one reported, however the input is cut */
         if (memchr(text.p, '\n', allowed))
                 return err_set(e, ERR_INVALID, "a header line of part %zu ends in LF, not in CRLF", m->parts + 1);
         if (text.n + (cr ? 2 : 0) > room)

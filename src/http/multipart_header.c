@@ -129,7 +129,7 @@ static int decode_ext(struct span raw, struct buf *out, struct err *e)
         return buf_failed(out) ? err_oom(e) : 0;
 }
 
-/* Browsers write a quote as %22 and nothing else of a name that way but line ends, which no name may hold. */
+/* Browsers write a quote as %22 and escape nothing else in a name but line ends, which no name may hold. */
 static void put_undoing_quote(struct buf *out, struct span s)
 {
         for (size_t i = 0; i < s.n; i++) {

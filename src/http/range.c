@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parsers for what a client says about the bytes it wants and has. The rule
- * throughout is that of RFC 9110: what is not understood is ignored, so no
- * function here can fail, and only a clean single range changes the answer.
+ * Parsers for the bytes that a client wants and has. They follow the rule of RFC 9110 that unknown forms are ignored,
+ * so no function here can fail, and only a well-formed single range changes the answer.
  */
 #include <stdio.h>
 #include <string.h>

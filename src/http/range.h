@@ -25,12 +25,12 @@ bool etag_strong_equal(struct span value, const char *etag);
 #define HTTP_DATE_LEN 30
 /* "Sun, 06 Nov 1994 08:49:37 GMT", whole seconds. */
 const char *http_date_format(struct wall t, char out[HTTP_DATE_LEN]);
-/* That form only; the two obsolete ones are ignored as any wrong date is. */
+/* Only that form is read; the two obsolete ones are ignored like any wrong date. */
 bool http_date_parse(struct span s, int64_t *seconds);
 
 /*
- * attachment; filename="ascii"; filename*=UTF-8''…: any bytes may come in, only
- * harmless ones leave. filename NULL: the type alone.
+ * attachment; filename="ascii"; filename*=UTF-8''…: any bytes are accepted, only harmless ones are sent. filename
+ * NULL: the type alone.
  */
 void disposition_put(struct buf *b, bool attachment, const char *filename);
 

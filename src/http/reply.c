@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Replies: stored by handlers, sent here. Two ways out, one set of headers:
- * through the library when the request is at rest, by hand when its body is
- * still arriving, since the library cannot answer then.
+ * Replies: stored by handlers, sent here. There are two ways out with one set of headers: through the library when
+ * the request is at rest, and directly to the socket while its body still arrives, since the library cannot answer
+ * then.
  */
 #include <microhttpd.h>
 #include <stdio.h>
@@ -183,7 +183,7 @@ void reply_limits(struct http_request *r)
         put_header(r, "RateLimit-Reset", arena_printf(r->arena, "%llu", gate_seconds(m->reset)));
 }
 
-/* What the gate decided, said by the same means as any other reply. */
+/* Sends the gate's verdict through the same functions as any other reply. */
 void reply_verdict(struct http_request *r)
 {
         const struct gate_verdict *v = &r->verdict;
@@ -215,7 +215,7 @@ void reply_drop(struct reply *p)
                 p->content.free(p->content.state);
 }
 
-/* After an allocation failed nothing that was prepared can be trusted to be whole. */
+/* After a failed allocation no prepared part of the reply can be trusted to be complete. */
 static void settle_reply(struct http_request *r)
 {
         static const char text[] = "{\"error\":\"out of memory\",\"code\":\"out_of_memory\",\"details\":null}";
@@ -343,7 +343,7 @@ void reply_write(struct http_request *r)
         struct reply *p = &r->reply;
         struct buf b;
         char date[HTTP_DATE_LEN];
-        if (p->has_content) /* a body being refused gets words, not files */
+        if (p->has_content) /* a refusal in the middle of a body is text, never a file */
                 r->broken = true;
         r->must_close = true;
         settle_reply(r);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One request from its headers to its log line. The hard part is when to say
- * what: a reply before the body goes out at once with Connection: close, one in
- * mid-body is written by hand, and a request without a body keeps its refusal
- * until the library is ready to take it, so that the connection survives.
+ * One request from its headers to its log line. The hard part is when to answer: a reply before the body is sent at
+ * once with Connection: close, one in the middle of the body is written directly to the socket, and a request without
+ * a body keeps its refusal until the library can send it, so that the connection survives.
  */
 #include <microhttpd.h>
 #include <stdio.h>
@@ -51,7 +50,7 @@ void http_key_refused(const struct http_request *r, const char *what)
         metrics_add(METRIC_HTTP_AUTH_FAILURES, 1, "unknown_key");
 }
 
-/* What the gate refused for who asked or from where. An unknown key is counted where it is logged. */
+/* Counts refusals by reason. An unknown key is counted where it is logged. */
 static void count_refusal(const struct gate_verdict *v)
 {
         if (v->status == 401 && !v->key_refused)
@@ -60,7 +59,7 @@ static void count_refusal(const struct gate_verdict *v)
                 metrics_add(METRIC_HTTP_AUTH_FAILURES, 1, v->code);
 }
 
-/* A proxy on this machine speaks for others; it says so in one of these. */
+/* A proxy on this machine forwards requests of others; it says so in one of these headers. */
 bool http_is_local(const struct http_request *r)
 {
         static const char *const forwarded[] = {"Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"};
@@ -213,7 +212,7 @@ static void internal_error(struct http_request *r, const char *cause)
         http_reply_error(r, 500, "internal", NULL, "internal error");
 }
 
-/* The gate's view of this moment. */
+/* The present state as the gate needs it. */
 static struct gate_config gate_config_now(struct http_server *s)
 {
         return (struct gate_config){
@@ -239,7 +238,7 @@ static void judge_request(struct http_request *r, const char *method, const char
         if (r->verdict.key_refused)
                 http_key_refused(r, r->verdict.refused_key);
         count_refusal(&r->verdict);
-        r->charged = 1; /* that is what the gate asks for when the length is not known */
+        r->charged = 1; /* the gate asks for that much when the length is unknown */
         reply_limits(r);
         if (r->verdict.status)
                 reply_verdict(r);
@@ -283,7 +282,7 @@ bool request_begin(struct http_request *r, const char *method, const char *versi
 
 /* ---- the body --------------------------------------------------------------- */
 
-/* Judged over windows of waiting time, so that a slow disk of ours is not held against the client. */
+/* Judged over windows of waiting time, so that a slow local disk is not held against the client. */
 static bool too_slow(struct http_request *r, size_t n)
 {
         const struct http_server *s = r->server;
@@ -297,7 +296,7 @@ static bool too_slow(struct http_request *r, size_t n)
         return rate < (double)s->opts.min_body_rate;
 }
 
-/* The gate has let a body of unknown length in for one byte; what comes is counted, never cut. */
+/* The gate admitted a body of unknown length as one byte; the bytes that arrive are counted, and never cut off. */
 static void charge_received(struct http_request *r, uint64_t least)
 {
         const struct gate_verdict *v = &r->verdict;
