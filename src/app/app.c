@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opens every room in the order of its dependencies and closes in reverse. The
- * hard thing is the end: stop taking requests, let workers finish, hand back
- * what they could not, and only then take away what they stand on.
+ * Opens every room in the order of its dependencies and closes them in reverse. The hard thing is the end: stop
+ * accepting requests, let workers finish, hand back the tasks they could not finish, and only then close what they
+ * depend on.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ static int absolute_path(const char *path, char *out, size_t n, struct err *e)
         return len < 0 || (size_t)len >= n ? err_set(e, ERR_INVALID, "path %s is too long", path) : 0;
 }
 
-/* One for a data folder of a host, the same after a restart. */
+/* One name for each data folder of a host, the same after a restart. */
 static void name_instance(struct app *a)
 {
         char host[HOST_NAME_MAX + 1] = "", hash[SHA256_TEXT_LEN];
@@ -46,7 +46,7 @@ int app_open_data(struct app *a, bool lock, struct err *e)
                 return -1;
         if (!lock)
                 return 0;
-        /* Or a power cut might take the folder, with a catalog that was synced within it. */
+        /* Otherwise a power cut might lose the folder together with a catalog that was synced inside it. */
         return dir_sync_above(a->data, e) ? -1 : app_data_lock(a->data, &a->lock_fd, e);
 }
 
@@ -60,8 +60,10 @@ static int prepare_folders(struct app *a, struct err *e)
         return dir_make(a->tmp_path, e);
 }
 
-/* Thousands of connections and parts need descriptors; the soft limit is a courtesy to select(), which nobody here
- * calls. */
+/*
+ * Thousands of connections and parts need descriptors; the soft limit only protects select(), which nothing here
+ * calls.
+ */
 static void raise_fd_limit(void)
 {
         struct rlimit l;
@@ -71,7 +73,7 @@ static void raise_fd_limit(void)
         }
 }
 
-/* A relative path in DATABASE_URL means relative to where the service was started. */
+/* A relative path in DATABASE_URL is relative to the directory in which the service was started. */
 int app_catalog_url(struct app *a, struct err *e)
 {
         char cwd[PATH_MAX] = "";
@@ -115,8 +117,10 @@ static int stop_at_sidecar(void *ctx, const struct storage_item *item, struct er
         return !item->stray && !id_is_nil(item->id);
 }
 
-/* An empty catalog on a storage that tells of files is a lost one: whatever it took from now on would be in the way of
- * a rebuild. */
+/*
+ * An empty catalog on a storage that holds sidecars means that the catalog was lost: new uploads would stand in the
+ * way of a rebuild.
+ */
 static int check_not_lost(struct app *a, struct err *e)
 {
         int rc = storage_list(a->storage, STORAGE_SIDECARS, stop_at_sidecar, NULL, e);
@@ -313,7 +317,7 @@ static int listen_http(struct app *a, struct err *e)
         return http_server_start(&ho, &a->http, e);
 }
 
-/* What a worker without a server cannot do without. */
+/* What a worker cannot do without, also without a server. */
 static int check_role(const struct config *c, enum app_role role, struct err *e)
 {
         if (role == APP_SERVE)

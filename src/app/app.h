@@ -12,8 +12,8 @@ struct app;
 struct config;
 
 /*
- * SERVE answers the API, and works; WORK only works, for instances elsewhere that share the catalog, and answers
- * probes where APP_PORT is set.
+ * SERVE answers the API and processes tasks. WORK only processes tasks, for instances elsewhere that share the
+ * catalog, and answers probes where APP_PORT is set.
  */
 enum app_role { APP_SERVE, APP_WORK };
 
@@ -27,14 +27,14 @@ uint16_t app_port(const struct app *a); /* 0: it does not listen */
 /* Stop accepting, drain within SHUTDOWN_GRACE, close. NULL is fine. */
 void app_stop(struct app *a);
 
-/* Keys are texts here, as people give them. */
+/* Keys in the form that people write. */
 struct app_key {
         const char *name, *scope, *owner, *expires; /* owner NULL: bound to none; expires RFC 3339, NULL: never */
         char id[37], key[80];                       /* the answer */
 };
 /*
- * Makes a key in the catalog itself, without a server: the way in when there is
- * no key yet, or none that is known. An embedded catalog must not be in use.
+ * Makes a key in the catalog itself, without a server: the way in when there is no key yet, or none that is still
+ * known. An embedded catalog must not be in use.
  */
 int app_key_create(const struct config *c, struct app_key *k, struct err *e) MUST_CHECK;
 

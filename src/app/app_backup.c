@@ -25,7 +25,7 @@ static int place_open(struct place *p, const struct config *c, bool restoring, s
         p->app.lock_fd = -1;
         p->restoring = restoring;
         app_storage_opts(c, p->role_url, &p->storage);
-        p->storage.s3.write_back = false; /* what is reported as there is in the store itself */
+        p->storage.s3.write_back = false; /* objects reported as present are in the store itself */
         if (app_catalog_url(&p->app, e))
                 return -1;
         return app_spool_apart(c, restoring, p->spool, &p->storage, e);
@@ -39,7 +39,7 @@ static void place_close(struct place *p)
         mem_free(p);
 }
 
-/* A storage that took itself for its own backup would find everything there. */
+/* A storage used as its own backup would find every object there already. */
 static int keep_apart(const char *dir, const char *what, const char *path, struct err *e)
 {
         struct stat a, b;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Copying an installation: who is the source, where its objects are, and the
- * order of the steps. Objects come before the catalog is declared finished, so
- * that no server ever starts on rows whose bytes are still on the way.
+ * Copying an installation: the source, where its objects are, and the order of the steps. Objects are copied before
+ * the catalog is declared finished, so that no server ever starts on rows whose bytes are still being copied.
  */
 #include <errno.h>
 #include <limits.h>
@@ -38,7 +37,10 @@ struct copy {
 
 /* ---- the source's place ------------------------------------------------------------------- */
 
-/* As DATABASE_URL writes it, where a relative path has three slashes; but who forgot the fourth is understood. */
+/*
+ * The form of DATABASE_URL, in which an absolute path needs four slashes; a path whose fourth slash was forgotten is
+ * understood too.
+ */
 static int path_of_url(const char *url, char out[PATH_MAX], struct err *e)
 {
         static const char scheme[] = "sqlite:///";
@@ -98,7 +100,7 @@ static int place_open(struct copy *k, struct place *p, bool read_only, struct er
 static void place_name(struct copy *k, struct place *p, const char *text)
 {
         app_storage_opts(k->c, p->role_url, &p->opts);
-        p->opts.s3.write_back = false; /* what is reported as copied is in the store itself */
+        p->opts.s3.write_back = false; /* objects reported as copied are in the store itself */
         bool s3 = strncmp(text, "s3://", 5) == 0;
         snprintf(p->path, sizeof p->path, "%s", strncmp(text, "fs://", 5) == 0 ? text + 5 : text);
         p->opts.url = s3 ? p->path : "fs://";
@@ -159,7 +161,7 @@ static int run_objects(struct copy *k, struct storage *from, struct storage *to,
         return objects_run(&oo, r, e);
 }
 
-/* The target is opened anew to be read back: what it still had in its spool would prove nothing. */
+/* The target is opened anew to be read back: a copy in its spool would prove nothing. */
 static int check_target_again(struct copy *k, struct err *e)
 {
         struct objects_report again;
@@ -208,7 +210,7 @@ static int open_catalogs(struct copy *k, struct err *e)
         return 0;
 }
 
-/* All that can be refused is looked at before anything is changed. */
+/* Everything that can be refused is checked before anything is changed. */
 static int run_copy(struct copy *k, struct err *e)
 {
         if (open_catalogs(k, e) || place_open(k, &k->from_place, true, e) ||
@@ -223,7 +225,7 @@ static int run_copy(struct copy *k, struct err *e)
         return k->r.equal ? keep_copy_finish(k->catalog, e) : 0;
 }
 
-/* A server would go on acknowledging what the copy has not seen. */
+/* A running server would go on acknowledging uploads that the copy has not seen. */
 static int hold_source(struct copy *k, struct err *e)
 {
         struct err why = {0};

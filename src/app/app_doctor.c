@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `doctor` looks at: everything a start needs, checked one by one so that a sick one does not hide the next. */
+/* The checks of `doctor`: everything that a start needs, each by itself, so that one failure does not hide the next. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -34,7 +34,7 @@ static void check_decoder(const struct config *c, const struct app_paths *p, str
                 set_result(out, "ok", "%s", p->decoder);
 }
 
-/* A decoder is started for it: what the kernel offers is one thing, that decoding works under the lock another. */
+/* A decoder is started, since the kernel may offer a sandbox in which decoding still does not work. */
 static void check_isolation(const struct config *c, const struct app_paths *p, struct app_check *out)
 {
         struct jail_opts o = app_jail_opts(c, p);
@@ -76,7 +76,7 @@ static void check_simd(const struct config *c, const struct app_paths *p, struct
         set_result(out, strcmp(name, "c") ? "ok" : "warn", "vector scan uses %s", name);
 }
 
-/* The promise "acknowledged means kept" is worth what fsync is worth here: its time tells much about both. */
+/* The promise "acknowledged means kept" depends on fsync, and its duration says much about the disk. */
 static void fsync_time(const char *dir, struct app_check *out)
 {
         char path[4200];
@@ -131,7 +131,7 @@ static void check_data(const struct config *c, const struct app_paths *p, struct
 static void check_storage(const struct config *c, const struct app_paths *p, struct app_check *out)
 {
         (void)p;
-        /* Whether an object store answers is seen at the start; here, whether it could be spooled for. */
+        /* The start tells whether an object store answers; here the spool is checked. */
         check_folder(strncmp(c->storage_backend, "s3://", 5) ? c->storage_path : c->spool_path, out);
 }
 

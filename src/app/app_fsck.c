@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The check of an installation: who else may be at work, and what is opened how. */
+/* The check of an installation: which other processes may be running, and how each part is opened. */
 #include "app/app_fsck.h"
 #include "catalog/catalog.h"
 #include "catalog/catalog_counts.h"
@@ -12,7 +12,7 @@
 #include "app/app_priv.h"
 #include "metrics/metrics.h"
 
-/* An installation is looked for, not made. */
+/* An installation is looked for, never created. */
 static int take_data(struct app *a, struct fsck_opts *o, struct err *e)
 {
         const struct config *c = a->c;
@@ -25,7 +25,7 @@ static int take_data(struct app *a, struct fsck_opts *o, struct err *e)
                 return 0;
         if (!o->repair) {
                 o->alone = app_data_lock_if_any(a->data, &a->lock_fd, &why) == 0;
-                return 0; /* beside a server, then */
+                return 0; /* so a server is running */
         }
         if (app_data_lock(a->data, &a->lock_fd, &why))
                 return err_set(e, why.code, "%.200s%s", why.msg,
@@ -64,7 +64,7 @@ int app_fsck(const struct config *c, struct fsck_opts *o, struct fsck_report *ou
         a->c = c;
         a->lock_fd = -1;
         app_storage_opts(c, role_url, &so);
-        so.s3.write_back = false; /* what is there is in the store itself */
+        so.s3.write_back = false; /* objects that are found are in the store itself */
         o->may_wait = c->s3_write_back;
         o->gc_grace = c->gc_grace;
         snprintf(tmp, sizeof tmp, "%s/tmp", c->storage_path);

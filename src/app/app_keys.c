@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A key made without a server: whoever may write to the catalog needs nobody's leave. */
+/* A key made without a server: whoever may write to the catalog needs no further permission. */
 #include <stdio.h>
 
 #include "app/app_priv.h"

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Rate limits: whom a request counts against, and the settings in the words of
- * the rooms that know nothing of each other.
- */
+/* Rate limits: which client a request counts against, and the settings in the form that limit takes. */
 #include <stdio.h>
 
 #include "app/app_priv.h"
@@ -32,7 +29,9 @@ int app_limit_open(struct app *a, struct err *e)
         return limit_open(&lo, &a->limit, e);
 }
 
-/* A key wherever it is used; else an address, of which an IPv6 network of 64 bits is one: its host may have them all.
+/*
+ * Clients with a valid key are identified by the key, wherever they use it; the others by IP address (/64 for IPv6,
+ * since one host may use all addresses of its network).
  */
 static void name_client(const struct http_visitor *who, char *out, size_t size)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a server and a copy of its data do alike: hold the data folder, and open a storage as the settings say. */
+/* Shared by a server and a copy of its data: locking the data folder, and opening a storage as the settings say. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@ static int write_pid(int fd, const char *path, struct err *e)
 {
         char pid[24];
         int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-        /* It is for people; the lock itself needs no room, and a full disk is no reason to stay closed. */
+        /* The number is for people; the lock itself needs no space, so a full disk is no reason to refuse the start. */
         if (ftruncate(fd, 0) || (pwrite(fd, pid, (size_t)n, 0) != n && errno != ENOSPC && errno != EDQUOT))
                 return err_errno(e, errno, "cannot write %s", path);
         return 0;

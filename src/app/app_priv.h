@@ -68,18 +68,22 @@ struct jail_opts app_jail_opts(const struct config *c, const struct app_paths *p
 /* Folder of the model that EMBEDDING_MODEL names. */
 void app_model_dir(const struct config *c, const struct app_paths *p, char *out, size_t n);
 
-/* One process a data folder: two writers would each believe in their own queue. Held until *fd, which is the caller's
- * also on failure, is closed. ERR_CONFLICT names the process that holds it. (app_parts.c) */
+/*
+ * One process per data folder: two writers would each trust their own queue. The lock is held until *fd, which is the
+ * caller's also on failure, is closed. ERR_CONFLICT names the process that holds it. (app_parts.c)
+ */
 int app_data_lock(const char *data, int *fd, struct err *e) MUST_CHECK;
-/* The same for one who only reads: makes nothing, writes its number only where it may; *fd is -1 where no server ever
- * was. */
+/*
+ * The same for a process that only reads: it creates nothing, and writes its number only where it may; *fd is -1
+ * where no server ever ran.
+ */
 int app_data_lock_if_any(const char *data, int *fd, struct err *e) MUST_CHECK;
 
 #define APP_ROLE_URL_MAX 1024
 /*
- * Who works on a storage beside or without the server keeps out of its spool: uploads go through a folder of their own
- * under TMPDIR, made when own is "" and removed by the caller; with set through SPOOL_PATH where that is set. Nothing
- * to do for a directory. (app_parts.c)
+ * A process that uses a storage beside a server, or without one, stays out of the server's spool: its uploads go
+ * through a folder of its own below TMPDIR, created when own is "" and removed by the caller; with set it uses
+ * SPOOL_PATH where that is set. A directory storage needs none of this. (app_parts.c)
  */
 int app_spool_apart(const struct config *c, bool set, char own[PATH_MAX], struct storage_opts *o,
                     struct err *e) MUST_CHECK;

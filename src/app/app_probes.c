@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each component says of itself in /health. One function a component, all of the same type. */
+/* The state of each component in /health. One function per component, all of the same type. */
 #include <stdio.h>
 #include <string.h>
 
@@ -39,7 +39,7 @@ static const char *probe_database(void *ctx, struct buf *out)
         return finish_probe(&j, !st.ok ? "unhealthy" : *st.note ? "degraded" : "healthy", st.note);
 }
 
-/* What is wrong with the disk itself comes first. */
+/* A fault of the disk itself takes precedence. */
 static void note_damage(struct app *a, char note[160])
 {
         struct scrub_state st;
@@ -80,8 +80,10 @@ static const char *probe_storage(void *ctx, struct buf *out)
                 if (!*st.note)
                         memcpy(st.note, side.note, sizeof st.note);
         }
-        /* With write-back uploads go on while the store is away, which the note tells. Degraded also below 1 % or 1 GiB
-         * free, whichever is less. */
+        /*
+         * With write-back, uploads go on while the store is unreachable, which the note says. Also degraded when less
+         * than 1 % or 1 GiB is free, whichever is less.
+         */
         uint64_t floor = st.total_bytes / 100 < (1ull << 30) ? st.total_bytes / 100 : (1ull << 30);
         bool well = st.free_bytes >= floor && !*st.note;
         const char *status = !st.writable ? "unhealthy" : well ? "healthy" : "degraded";
@@ -126,7 +128,7 @@ static const char *probe_queue(void *ctx, struct buf *out)
         json_kv_int(&j, "depth", (int64_t)depth);
         json_kv_fixed(&j, "oldest_seconds", ok ? c.oldest_ready_seconds : 0, 3);
         json_kv_int(&j, "dlq", (int64_t)dead);
-        /* Without its Redis an instance works on by itself. */
+        /* Without its Redis an instance goes on by itself. */
         return finish_probe(&j, !ok ? "unhealthy" : st.connected ? "healthy" : "degraded", !ok ? e.msg : st.note);
 }
 

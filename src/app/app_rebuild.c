@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parts that a rebuild needs, and none besides: no model, no decoder, no
- * server. A dry run goes the whole way into a catalog of its own, which is
- * thrown away: then it tells the same as the real one would.
+ * The parts that a rebuild needs and no others: no model, no decoder, no server. A dry run does everything in a
+ * catalog of its own, which is thrown away, so it reports what the real run would.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -47,7 +46,7 @@ static int open_storage(struct job *k, struct err *e)
 {
         struct storage_opts *so = &k->storage_opts;
         app_storage_opts(k->app.c, k->role_url, so);
-        so->expect_content = true; /* an empty place is not what somebody wants to rebuild from */
+        so->expect_content = true; /* an empty storage cannot be what somebody wants to rebuild from */
         if (k->o->from) {
                 bool s3 = strncmp(k->o->from, "s3://", 5) == 0, fs = strncmp(k->o->from, "fs://", 5) == 0;
                 so->url = s3 ? k->o->from : "fs://";
@@ -57,7 +56,7 @@ static int open_storage(struct job *k, struct err *e)
         return storage_open(so, &k->app.storage, e);
 }
 
-/* The true catalog must be one that a rebuild may go into, also when this is a dry run. */
+/* The real catalog must be one that a rebuild may fill, also when this is a dry run. */
 static int check_target(struct job *k, struct err *e)
 {
         enum rebuild_state state;
@@ -106,7 +105,7 @@ static int run_rebuild(struct job *k, struct rebuild_report *out, struct err *e)
         struct app *a = &k->app;
         struct ingest_opts io = {.max_image_bytes = (uint64_t)a->c->max_image_bytes};
         struct rebuild_opts ro = {.recover = recover_object, .progress = pass_progress, .bad = pass_bad, .ctx = k};
-        /* By this name a server can be told from us on a shared database. */
+        /* On a shared database this name distinguishes the rebuild from a server. */
         setenv("PGAPPNAME", "file-allocator-rebuild", 1);
         if (app_open_data(a, true, e) || check_target(k, e) || open_storage(k, e) ||
             (k->o->dry_run && open_scratch(k, e)))
