@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Health and readiness. A probe may block on a sick
- * disk or database, so /live asks none of them and /ready only reads their words.
+ * Health and readiness. A probe may block on a failing disk or database, so /live calls none of them, and /ready
+ * reports only their status.
  */
 #include <string.h>
 

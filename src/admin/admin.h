@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an operator asks: is it healthy, how much is there, what is broken. It
- * walks status probes it is given, so that it needs to know no room's inside.
+ * Questions of an operator: is it healthy, how much is stored, what is broken. It calls the probes that it is given,
+ * so that it need not know the inside of any other room.
  */
 #ifndef FA_ADMIN_H
 #define FA_ADMIN_H
@@ -22,9 +22,9 @@ struct admin_opts {
         void *ctx;
         const char *api_key;     /* an admin's key besides those of the catalog; "" none */
         const char *instance;    /* this process's name among those that share the catalog */
-        struct dur trash_after;  /* 0: the trash is never emptied by itself */
-        struct dur gc_grace;     /* how long an object stays that no asset refers to */
-        struct dur scrub_period; /* within which every object is read again; 0: only on request */
+        struct dur trash_after;  /* 0: the trash is never emptied automatically */
+        struct dur gc_grace;     /* how long an object is kept after the last asset stopped referring to it */
+        struct dur scrub_period; /* within this period every object is read again; 0: only on request */
         uint64_t scrub_rate;     /* bytes a second, unless the period asks for more */
 };
 
@@ -43,13 +43,16 @@ void admin_config(struct admin *a, struct buf *out);
 /* Refresh the gauges that come from the catalog and the process; at most once a second however often it is called. */
 void admin_collect(struct admin *a);
 
-/* Removes now what no asset has referred to for gc_grace, unless another instance is at it. Also done by itself. */
+/*
+ * Removes the objects that no asset has referred to for gc_grace, unless another instance is doing so. This also
+ * happens automatically.
+ */
 void admin_gc(struct admin *a);
 
 #define SCRUB_SHOWN 500 /* damaged objects in a report */
-/* Read these objects again next, or (NULL) all of them from now on. *found: how many of these there are. */
+/* Reads these objects again next, or (NULL) all objects from now on. *found: how many of them exist. */
 int admin_scrub(struct admin *a, const struct sha256 *objects, size_t count, size_t *found, struct err *e) MUST_CHECK;
-/* The pass under way, the last one, and what is damaged, as JSON. */
+/* The scrub under way, the last finished one, and the damaged objects, as JSON. */
 int admin_scrub_report(struct admin *a, struct buf *out, struct err *e) MUST_CHECK;
 
 /* ---- keys of the API ---------------------------------------------------------------------------- */
@@ -64,16 +67,19 @@ struct admin_caller {
         char key_id[ID_TEXT_LEN];  /* "env": API_KEY */
 };
 
-/* Whether the API is closed to those without a key: there is API_KEY, or a key was ever made. */
+/* Whether the API needs a key: API_KEY is set, or a key was ever created. */
 bool admin_keys_required(struct admin *a);
-/* A key or a session's cookie: 1, 0 unknown (then out->key_id is what of it may be logged), -1. May be 5 s behind. */
+/*
+ * A key or a session's cookie: 1, 0 unknown (then out->key_id is the part of it that may be logged), -1. The answer
+ * may be 5 s old.
+ */
 int admin_authenticate(struct admin *a, struct span given, struct admin_caller *out, struct err *e);
-/* As catalog_key_create; id, prefix, hash and alone are filled in. text is the key, which nobody can show again. */
+/* As catalog_key_create; id, prefix, hash and alone are filled in. text is the key, which cannot be shown again. */
 int admin_key_create(struct admin *a, struct new_key *k, char text[KEY_TEXT_LEN], struct wall *expires,
                      struct err *e) MUST_CHECK;
 /* As catalog_key_revoke; alone is filled in. At once here, on other instances within 5 s. */
 int admin_key_revoke(struct admin *a, struct key_end *k, struct err *e) MUST_CHECK;
-/* A cookie that stands for the key for SESSION_SECONDS. ERR_FORBIDDEN: not a key that holds. */
+/* A cookie that stands for the key for SESSION_SECONDS. ERR_FORBIDDEN: the key is not valid. */
 int admin_session_begin(struct admin *a, struct span key, char cookie[COOKIE_TEXT_LEN], struct admin_caller *out,
                         struct err *e) MUST_CHECK;
 int admin_session_end(struct admin *a, struct span cookie, struct err *e) MUST_CHECK; /* an unknown one is fine */

@@ -6,7 +6,7 @@
 #include "storage/storage.h"
 
 struct key_entry {
-        struct sha256 hash; /* of what was presented */
+        struct sha256 hash; /* of the presented key or token */
         struct mono until;  /* ns 0: free */
         bool known;
         struct admin_caller who;
@@ -45,11 +45,11 @@ void process_usage(struct process_usage *u);
 /* The thread that empties the trash and collects garbage. (upkeep.c) */
 void *admin_janitor(void *admin);
 void *admin_scrubber(void *admin); /* (scrub.c) */
-/* False when the service ends before. (pause.c) */
+/* False when the service ends first. (pause.c) */
 bool admin_pause(struct admin *a, struct dur d);
 /* Removes some objects that no asset has referred to for grace: how many, -1. (gc.c) */
 int gc_batch(struct catalog *catalog, struct storage *storage, struct dur grace, struct err *e) MUST_CHECK;
-/* Bytes that were found without a row: 1 removed, 0 there is one, -1. */
+/* Removes bytes that have no row in the catalog: 1 removed, 0 there is a row, -1. */
 int gc_remove_stray(struct catalog *catalog, struct storage *storage, struct sha256 object, uint64_t size,
                     struct err *e) MUST_CHECK;
 
@@ -60,7 +60,7 @@ int gc_remove_stray(struct catalog *catalog, struct storage *storage, struct sha
 typedef int stray_fn(void *ctx, struct sha256 object, uint64_t size, struct err *e);
 int strays_walk(struct catalog *catalog, struct storage *storage, enum storage_area area, struct dur age, stray_fn *fn,
                 void *ctx, struct err *e) MUST_CHECK;
-/* What is younger may belong to an upload under way. */
+/* Younger objects may belong to an upload under way. */
 static inline struct dur stray_age(struct dur grace)
 {
         return grace.ns > dur_s(3600).ns ? grace : dur_s(3600);
@@ -71,7 +71,7 @@ struct verify {
         struct storage *storage;
         struct sha256 object;
         uint64_t size;
-        bool quick;                         /* there, and of this size */
+        bool quick;                         /* only check that it exists with this size */
         bool (*go_on)(void *ctx, size_t n); /* after so many more bytes; NULL: always */
         void *ctx;
 };

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Backups of an installation in a folder: what the catalog said at one moment,
- * and every object that it named then. Objects are shared by all backups of the
- * folder, each file proves itself by a hash, and a backup without a manifest is
- * none. docs/internals/backup.md has the layout and the argument.
+ * Backups of an installation in a folder: the catalog as it was at one moment, and every object that it referred to
+ * then. Objects are shared by all backups of the folder, every file is proven by a hash, and a folder without a
+ * manifest is no backup. docs/internals/backup.md has the layout and the reasons.
  */
 #ifndef FA_BACKUP_H
 #define FA_BACKUP_H
@@ -15,12 +14,12 @@ struct json_out;
 #define BACKUP_FORMAT   1
 #define BACKUP_NAME_LEN 32
 
-struct backup_info { /* what a manifest says, without its files */
+struct backup_info { /* the contents of a manifest, without its list of files */
         char name[BACKUP_NAME_LEN];
         char program[32], engine[16];
         struct wall taken;
         int schema_version;
-        bool complete; /* nothing that the snapshot refers to was missing or damaged */
+        bool complete; /* no object that the snapshot refers to was missing or damaged */
         bool derived;  /* made with thumbnails and previews */
         uint64_t files, trash, folders, tasks, failed, keys;
         uint64_t objects, object_bytes;
@@ -40,7 +39,7 @@ struct backup_create_opts {
         unsigned threads, keep; /* keep 0: all */
         bool verify;            /* hash also the objects that are there already */
         bool no_derived;
-        struct dur patience; /* for objects that an instance has still to send to the store */
+        struct dur patience; /* time to wait for objects that an instance has yet to send to the store */
         backup_progress_fn *progress;
         backup_say_fn *say;
         void *ctx;
@@ -50,16 +49,15 @@ struct backup_created {
         struct objects_report objects;
         unsigned snapshots; /* more than one: files were purged meanwhile, and it began again */
         uint64_t removed_backups, removed_objects, removed_bytes;
-        bool not_removed; /* keep was not obeyed: somebody reads the folder */
+        bool not_removed; /* old backups were not removed: somebody reads the folder */
 };
 /*
- * 0 also when objects were missing or damaged at the source: then info.complete
- * is false. ERR_CONFLICT: another one is under way. Whatever goes wrong, no
- * backup appears that is not one.
+ * 0 also when objects were missing or damaged at the source: then info.complete is false. ERR_CONFLICT: another
+ * backup is under way. After a failure there is no backup, not a partial one.
  */
 int backup_create(const struct backup_create_opts *o, struct backup_created *out, struct err *e) MUST_CHECK;
 
-/* Newest first. A backup that cannot be read is told through say, and left out. */
+/* Newest first. A backup that cannot be read is reported through say and left out. */
 typedef int backup_list_fn(void *ctx, const struct backup_info *b, struct err *e);
 int backup_list(const char *dir, backup_list_fn *fn, backup_say_fn *say, void *ctx, struct err *e) MUST_CHECK;
 
@@ -96,11 +94,11 @@ struct backup_restore_opts {
 struct backup_restored {
         struct backup_info info;
         struct objects_report objects; /* of a dry run: those of the backup, checked */
-        bool again;                    /* it goes on where one was cut off, or has nothing to do */
+        bool again;                    /* an interrupted restore is continued, or there is nothing to do */
         bool done_before;
         uint64_t free_bytes; /* of the storage's disk; 0: unknown */
 };
-/* Into an empty installation; nothing is changed before all that can be refused was looked at. */
+/* Restores into an empty installation; nothing is changed before everything that can be refused was checked. */
 int backup_restore(const struct backup_restore_opts *o, struct backup_restored *out, struct err *e) MUST_CHECK;
 
 /* Before a server starts on this folder. ERR_CONFLICT: a restore into it was not finished. */

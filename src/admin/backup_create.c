@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making a backup. The hard thing is the time between the snapshot of the
- * catalog and the copy of the last object, in which the service goes on: what
- * was added is not in the snapshot, and what was purged is missing at the
- * source. So whoever is missing is asked for again, then the live catalog is
- * asked whether an asset still refers to it; if not, and the snapshot does, a
- * new snapshot is taken. Only what is still referred to makes a backup incomplete.
+ * Making a backup. The hard thing is the time between the snapshot of the catalog and the copy of the last object,
+ * during which the service goes on: later uploads are not in the snapshot, and objects purged meanwhile are missing
+ * at the source. So missing objects are tried again, then the live catalog is asked whether an asset still refers to
+ * them. If none does although the snapshot does, a new snapshot is taken. Only objects that are still referred to
+ * make a backup incomplete.
  */
 #include "admin/backup_priv.h"
 
@@ -17,8 +16,8 @@
 #include <unistd.h>
 
 #define SNAPSHOTS 3
-#define LOST_MAX  100000 /* more are no accident: it is the wrong storage */
-#define SAID_MAX  100    /* missing ones told one by one; absent.txt has all */
+#define LOST_MAX  100000 /* more missing objects are no accident: it is the wrong storage */
+#define SAID_MAX  100    /* missing objects reported one by one; absent.txt lists all */
 #define WANTED    "wanted.txt"
 
 struct lost {
@@ -214,7 +213,7 @@ static int lost_again(void *ctx, const struct objects_item *item, const struct e
         return 0;
 }
 
-/* Those not found so far are tried once more. */
+/* Tries objects not found so far once more. */
 static int try_again(struct create *k, struct err *e)
 {
         struct objects_opts oo = copy_opts(k);
@@ -233,7 +232,7 @@ static int try_again(struct create *k, struct err *e)
         return rc;
 }
 
-/* Asks the live catalog who of them is still wanted. */
+/* Asks the live catalog which of them are still referred to. */
 static int ask_if_wanted(struct create *k, struct err *e)
 {
         struct sha256 *keys = mem_calloc(k->nlost, sizeof *keys);
@@ -261,9 +260,8 @@ static size_t still_lost(const struct create *k)
 }
 
 /*
- * An upload may put the same bytes between the question and the answer, and an
- * instance may still have to send what it acknowledged: hence again, and for as
- * long as the caller has patience.
+ * An upload may store the same bytes between the question and the answer, and an instance may still have to send
+ * objects that it acknowledged: hence objects are tried again, for as long as the caller's patience lasts.
  */
 static int settle_lost(struct create *k, struct err *e)
 {
@@ -293,7 +291,7 @@ static int settle_lost(struct create *k, struct err *e)
 
 /* ---- the two lists ------------------------------------------------------------------------------------ */
 
-/* Referred to by the snapshot, and purged since: with another snapshot there is nothing to explain. */
+/* Referred to by the snapshot and purged since then: a new snapshot leaves nothing to explain. */
 static bool purged_since(struct create *k, const struct list_line *line)
 {
         const struct lost *l = lost_find(k, line->key);
@@ -332,7 +330,7 @@ static int sort_line(struct create *k, struct list_line *line, struct list_write
         return list_put(absent, line, e);
 }
 
-/* Reads the wanted ones once more; *again is set, and nothing written, when a new snapshot is better. */
+/* Goes through the wanted objects once more; *again is set, and nothing written, when a new snapshot is better. */
 static int walk_wanted(struct create *k, struct list_writer *present, struct list_writer *absent, bool *again,
                        struct err *e)
 {
@@ -454,7 +452,7 @@ static int make_backup(struct create *k, struct err *e)
         return backup_manifest_write(&k->dir, &k->m, e);
 }
 
-/* Gives back what a failed backup's catalog takes; its objects are the next one's. */
+/* Frees the space of a failed backup's catalog; its objects serve the next backup. */
 static int give_up(struct create *k, struct err *e)
 {
         struct err why = *e, ignored;
@@ -482,7 +480,7 @@ int backup_create(const struct backup_create_opts *o, struct backup_created *out
                 rc = give_up(k, e);
         else
                 out->info = k->m.info;
-        /* An incomplete one is no reason to remove the good ones before it. */
+        /* An incomplete backup is no reason to remove the complete ones before it. */
         if (rc == 0 && o->keep && out->info.complete)
                 rc = backup_prune(&k->dir, o->keep, out, e);
         backup_dir_close(&k->dir);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The folder of the backups: its locks, names, and files that appear whole or
- * not at all. Two locks, so that reading for hours holds no backup up: "lock"
- * is the writer's, "readers" is shared by readers, and only who removes must
- * have it alone. Both are files: over NFS a folder cannot be locked.
+ * The folder of the backups: its locks, names, and files that appear whole or not at all. There are two locks, so
+ * that hours of reading hold up no backup: "lock" belongs to the writer; "readers" is shared by readers, and only a
+ * process that removes backups must hold it exclusively. Both are files: over NFS a folder cannot be locked.
  */
 #include "admin/backup_priv.h"
 
@@ -91,7 +90,7 @@ int backup_names(const struct backup_dir *d, char (**out)[BACKUP_NAME_LEN], size
         return rc;
 }
 
-/* The manifest goes first: what is half removed is no backup any more. */
+/* The manifest is removed first: a backup removed half-way is no backup any more. */
 int backup_remove(const struct backup_dir *d, const char *name, struct err *e)
 {
         char path[PATH_MAX];
@@ -124,7 +123,7 @@ static bool is_ignored(const char *name)
         return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0;
 }
 
-/* Somebody who mistypes must not find 256 folders in his home. */
+/* A mistyped path must not leave 256 folders in somebody's home. */
 static int expect_ours(struct backup_dir *d, struct err *e)
 {
         int fd = openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
@@ -187,7 +186,7 @@ int backup_dir_make(struct backup_dir *d, const char *path, struct err *e)
         return 0;
 }
 
-/* Where locks are not known, as on some file systems over the net, nobody could remove either. */
+/* Where locks are not supported, as on some network file systems, no process could remove backups either. */
 static int lock_for_reading(struct backup_dir *d, struct err *e)
 {
         d->readers_fd = openat(d->fd, "readers", O_RDONLY | O_CLOEXEC);

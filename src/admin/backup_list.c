@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lists of objects, a line each in the order of their hashes. There may be
- * millions, so they are only ever walked, and several at once are merged.
+ * Lists of objects, one line each, ordered by hash. There may be millions of lines, so lists are only ever read in
+ * order, and several are merged on the way.
  */
 #include "admin/backup_priv.h"
 
@@ -151,7 +151,7 @@ void list_close(struct list_reader *r)
         mem_free(r);
 }
 
-/* What is held is moved to the front and more put behind it. */
+/* The bytes held are moved to the front, and more are read behind them. */
 static int read_more(struct list_reader *r, struct err *e)
 {
         ssize_t got;

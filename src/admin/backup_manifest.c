@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The manifest: what a backup is made of, with a hash of every file; its own is
- * beside it, in the form that sha256sum -c reads. It is read years later, by
- * other programs than the one that wrote it, from a disk that nobody looked
- * after: nothing in it is believed that is not of the right form.
+ * The manifest: the contents of a backup, with a hash of every file. The manifest's own hash stands in a file beside
+ * it, in the form that sha256sum -c reads. It is read years later, by other versions of the program, from a disk that
+ * nobody looked after: no value in it is trusted that does not have the right form.
  */
 #include "admin/backup_priv.h"
 
@@ -351,7 +350,10 @@ static void report_odd(struct compare *k, struct sha256 key, const char *what)
         complain_of(k->say, k->ctx, k->wrong, k->m->info.name, line);
 }
 
-/* An object that the catalog knows: the lists must be there, too, and before it nothing that it does not know. */
+/*
+ * An object that the catalog knows: the lists must have it too, and before it no object that the catalog does not
+ * know.
+ */
 static int compare_known(void *ctx, const struct keep_backup_object *o, struct err *e)
 {
         struct compare *k = ctx;

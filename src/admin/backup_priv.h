@@ -31,9 +31,9 @@ struct backup_dir {
         const char *path;
         int fd, lock_fd, readers_fd; /* readers_fd -1: there is no such file, so nobody removes */
 };
-/* Made if it is not there; refuses a folder of something else. Takes the writer's lock. */
+/* Creates the folder if it does not exist; refuses a folder of something else. Takes the writer's lock. */
 int backup_dir_make(struct backup_dir *d, const char *path, struct err *e) MUST_CHECK;
-/* For reading: shared with other readers, kept from those who remove. */
+/* For reading: shared with other readers, and excluding removal. */
 int backup_dir_open(struct backup_dir *d, const char *path, struct err *e) MUST_CHECK;
 void backup_dir_close(struct backup_dir *d);
 /* For removing: 1, 0 when somebody reads, -1. */
@@ -48,7 +48,7 @@ int backup_names(const struct backup_dir *d, char (**out)[BACKUP_NAME_LEN], size
 void backup_name_new(struct wall at, char out[BACKUP_NAME_LEN]);
 bool backup_name_is(const char *name);
 int backup_remove(const struct backup_dir *d, const char *name, struct err *e) MUST_CHECK;
-/* Durable under its name only as a whole. */
+/* The file appears under its name, durably, only as a whole. */
 int backup_write_file(const char *folder, const char *name, struct span bytes, struct err *e) MUST_CHECK;
 
 /* ---- the manifest (backup_manifest.c) --------------------------------------------------------- */
@@ -65,15 +65,15 @@ struct manifest {
         size_t nfiles;
         struct sha256 hash; /* of the text that was read */
 };
-/* As the last of the backup's files: from then on it is one. */
+/* Written as the last of the backup's files: from then on it is a backup. */
 int backup_manifest_write(const struct backup_dir *d, const struct manifest *m, struct err *e) MUST_CHECK;
 /* ERR_NOT_FOUND: there is none. ERR_CORRUPT: it is not what manifest.sha256 says. ERR_CONFLICT: of a newer program. */
 int backup_manifest_read(const struct backup_dir *d, const char *name, struct manifest *m, struct err *e) MUST_CHECK;
 const struct backup_file *backup_manifest_file(const struct manifest *m, const char *name); /* NULL: none */
-/* Sizes and hashes of all files. Each that is wrong is told through say and counted. */
+/* Checks sizes and hashes of all files. Each wrong one is reported through say and counted. */
 int backup_manifest_check_files(const struct backup_dir *d, const struct manifest *m, backup_say_fn *say, void *ctx,
                                 uint64_t *wrong, struct err *e) MUST_CHECK;
-/* That the catalog knows exactly the objects in the lists. The files were checked before. */
+/* Checks that the catalog knows exactly the objects in the lists. The files were checked before. */
 int backup_manifest_check_objects(const struct backup_dir *d, const struct manifest *m, backup_say_fn *say, void *ctx,
                                   uint64_t *wrong, struct err *e) MUST_CHECK;
 
@@ -121,7 +121,10 @@ static inline int key_cmp(struct sha256 a, struct sha256 b)
 
 /* ---- removing (backup_prune.c) --------------------------------------------------------------------- */
 
-/* Backups before the keep-th newest complete one, leftovers, and then what no backup names. Somebody reads: nothing. */
+/*
+ * Removes backups older than the keep-th newest complete one, leftovers, and then the objects that no backup refers
+ * to. Removes nothing while somebody reads.
+ */
 int backup_prune(struct backup_dir *d, unsigned keep, struct backup_created *out, struct err *e) MUST_CHECK;
 /* Folders without a manifest: backups that were cut off. */
 int backup_sweep(const struct backup_dir *d, struct err *e) MUST_CHECK;

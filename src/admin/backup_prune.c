@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Removing old backups, and then the objects that none of the others names. The
- * hard thing is never to remove one too many: every backup that stays must be
- * readable to its last line, its list proven by its hash, or no object goes.
+ * Removing old backups, and then the objects that no other backup refers to. The hard thing is never to remove one
+ * too many: every remaining backup must be readable to its last line, with its list proven by its hash, or no object
+ * is removed.
  */
 #include "admin/backup_priv.h"
 
@@ -62,7 +62,7 @@ static int keep_one(struct prune *p, const struct manifest *m, struct err *e)
         return merge_add(p->named, path, e);
 }
 
-/* From the newest on: what comes before the keep-th complete one goes. */
+/* Counted from the newest: backups older than the keep-th complete one are removed. */
 static int remove_old(struct prune *p, unsigned keep, struct err *e)
 {
         struct manifest *m = mem_alloc(sizeof *m);

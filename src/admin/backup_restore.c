@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Putting a backup back. All that can be refused is looked at before anything
- * is changed; then a mark goes into the data folder, on which no server starts
- * and by which a restore that was cut off is known again; objects; the catalog,
- * which makes the installation whole, last; and the mark goes.
+ * Restoring a backup. Everything that can be refused is checked before anything is changed. Then a mark is written
+ * into the data folder: no server starts on it, and an interrupted restore is recognised by it. Then come the
+ * objects, and last the catalog, which makes the installation whole; then the mark is removed.
  */
 #include "admin/backup_priv.h"
 
@@ -24,7 +23,7 @@ struct restore {
         struct storage *from, *to;
         struct list_reader *list;
         char folder[PATH_MAX];
-        bool fresh; /* the storage was empty when this restore was begun, by this call or an earlier one */
+        bool fresh; /* the storage was empty when this restore began, in this run or an earlier one */
 };
 
 static void report_progress(struct restore *k, const char *what, uint64_t done, uint64_t total)
@@ -47,7 +46,7 @@ static void mark_text(const struct manifest *m, char out[128])
         snprintf(out, 128, "%s %s\n", m->info.name, sha256_format(m->hash, hex));
 }
 
-/* 1 this backup's, 0 none, -1 another one's. */
+/* 1 the mark of this backup, 0 none, -1 the mark of another one. */
 static int mark_read(struct restore *k, struct err *e)
 {
         char path[PATH_MAX], want[128], *text = NULL;
@@ -109,7 +108,7 @@ static int choose_newest(struct restore *k, struct err *e)
         while (rc == 0 && !found && n-- > 0) {
                 found = backup_manifest_read(&k->dir, names[n], &k->m, &why) == 0 &&
                         (k->m.info.complete || k->o->partial);
-                /* The newest one is damaged: whoever wants an older one must say so. */
+                /* If the newest backup is damaged, an older one must be asked for by name. */
                 if (!found && why.code != ERR_NONE && why.code != ERR_NOT_FOUND) {
                         *e = why;
                         rc = -1;
@@ -236,7 +235,7 @@ static void say_bad(void *ctx, const char *why)
 
 static int run_objects(struct restore *k, struct err *e)
 {
-        /* What this restore itself put there was hashed then; what others left must be read. */
+        /* Objects that this restore wrote itself were hashed then; objects left by others must be read. */
         const struct objects_opts oo = {.from = k->from,
                                         .to = k->to,
                                         .hash = k->to ? !k->fresh : k->o->verify,
@@ -266,7 +265,7 @@ static int run_objects(struct restore *k, struct err *e)
 
 /* ---- all of it ----------------------------------------------------------------------------------------------- */
 
-/* What an earlier installation here kept of its vectors fits no other catalog, even if its numbers seem to. */
+/* Cached vectors of an earlier installation fit no other catalog, even if their numbers seem to. */
 static int forget_vectors(struct restore *k, struct err *e)
 {
         char path[PATH_MAX];
@@ -294,7 +293,7 @@ static int put_back(struct restore *k, struct err *e)
         if (backup_write_file(k->o->data_path, MARK, span_of(text), e) ||
             k->o->open_storage(k->o->ctx, false, &k->to, e) || run_objects(k, e))
                 return -1;
-        storage_close(k->to); /* sends what is left to send */
+        storage_close(k->to); /* sends the objects that still wait */
         k->to = NULL;
         return forget_vectors(k, e) || keep_restore(&co, e) ? -1 : mark_remove(k, e);
 }

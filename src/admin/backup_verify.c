@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Listing backups, and reading them again to the last byte. An object is read
- * once, however many backups name it.
- */
+/* Listing backups, and reading them completely. An object is read once, however many backups refer to it. */
 #include "admin/backup_priv.h"
 
 #include <stdio.h>
@@ -43,7 +40,7 @@ struct verify {
         struct backup_dir dir;
         struct manifest m;
         struct list_merge *objects;
-        uint64_t named; /* about: backups share some */
+        uint64_t named; /* approximate: backups share objects */
 };
 
 static void report_wrong(struct verify *v, const char *what)
@@ -59,7 +56,7 @@ static void report_progress(struct verify *v, const char *what, uint64_t done, u
                 v->o->progress(v->o->ctx, what, done, total);
 }
 
-/* A list whose hash is wrong is not walked: its lines are anything. */
+/* A list with a wrong hash is not read: its lines may be anything. */
 static int check_lists(struct verify *v, struct err *e)
 {
         char path[PATH_MAX];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The checks that need the storage, and the order of all. */
+/* The checks that need the storage, and the order of all checks. */
 #include "admin/fsck.h"
 #include "catalog/catalog_asset.h"
 #include "catalog/catalog_upkeep.h"
@@ -19,7 +19,7 @@
 #define PAGE    64
 #define TMP_AGE 86400 /* seconds: no upload takes so long */
 
-/* A check's place in the report; the same name comes back. */
+/* A check's row in the report; the same name gives the same row. */
 static struct keep_check_result *check_result(struct fsck_report *r, const char *name)
 {
         for (size_t i = 0; i < r->n; i++)
@@ -87,7 +87,10 @@ int fsck_tmp(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
 
 /* ---- objects that files refer to -------------------------------------------------------- */
 
-/* The bytes are lost until somebody brings them again: the files say so, and it stays a problem. */
+/*
+ * The bytes are lost until somebody uploads them again: the files show it, and it is reported as a problem until
+ * then.
+ */
 static int handle_damaged(const struct fsck_opts *o, struct fsck_report *r, struct check_object *c, struct arena *a,
                           enum damage damage, const struct err *why, struct err *e)
 {
@@ -180,7 +183,7 @@ static int check_object(const struct fsck_opts *o, struct fsck_report *r, struct
         return 0;
 }
 
-/* What was read is known to the scrubber as well; what was only looked for says nothing of the bytes. */
+/* The scrubber takes over the results of objects that were read; a check of existence says nothing about the bytes. */
 static int note_page(const struct fsck_opts *o, const struct check_object *page, size_t n, struct err *e)
 {
         struct scrub_item items[PAGE];
@@ -267,7 +270,7 @@ static int check_strays(const struct fsck_opts *o, struct fsck_report *r, struct
                        : 0;
 }
 
-/* That something waits to be collected is no fault: it is collected, and told, where something is done anyway. */
+/* Objects that wait to be collected are no fault: they are collected, and reported, only when fsck repairs. */
 static int collect_doomed(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
 {
         int n = 1;
@@ -289,7 +292,7 @@ int fsck_run(const struct fsck_opts *o, struct fsck_report *r, struct err *e)
         struct keep_check_opts co = {
                 .repair = o->repair, .alone = o->alone, .quick = o->quick, .tell = o->tell, .ctx = o->ctx};
         size_t n;
-        /* First, since what the others change is counted on. */
+        /* First, since the other checks change what is counted. */
         if (o->progress)
                 o->progress(o->ctx, "catalog", 0, 0);
         if (keep_check(o->catalog, &co, r->checks + r->n, &n, e))

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether an installation is whole: the catalog against itself and against the
- * storage. Repairing recounts, derives again and collects; it deletes no row of
- * a file and guesses nothing.
+ * Checks an installation: the catalog against itself and against the storage. Repairing recounts, derives again and
+ * collects garbage; it deletes no file's row and guesses nothing.
  */
 #ifndef FA_ADMIN_FSCK_H
 #define FA_ADMIN_FSCK_H
@@ -17,7 +16,7 @@ struct fsck_opts {
         struct storage *storage;
         bool repair, quick; /* quick: objects are not read, only looked for */
         bool alone;         /* nobody else has an embedded catalog open */
-        bool may_wait;      /* what is missing may wait in an instance's spool */
+        bool may_wait;      /* a missing object may still wait in an instance's spool */
         struct dur gc_grace;
         const char *tmp; /* the storage's folder of uploads under way; NULL: it has none */
         keep_tell_fn *tell;

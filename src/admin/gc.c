@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The collector of objects that no asset refers to: mark in the catalog, remove
- * the bytes, delete the row. A mark is good for a time only, since its collector
- * may be dead; whoever comes out of a pause must find that its time is over
- * before it removes what somebody has put there anew.
+ * The garbage collector for objects that no asset refers to: mark the row in the catalog, remove the bytes, delete
+ * the row. A mark is valid for a limited time, since its collector may be dead. A late collector deletes nothing:
+ * after a pause it finds its mark expired before it could remove bytes that somebody has stored anew.
  */
 #include "admin/admin_priv.h"
 #include "catalog/catalog_upkeep.h"
@@ -34,7 +33,7 @@ static bool mark_holds(const struct mark *m)
         return mono_since(m->at).ns < dur_s(SPEND).ns && us >= 0 && us < (int64_t)SPEND * 1000000;
 }
 
-/* 0, or -1 when this pass had better end. */
+/* 0, or -1 when this run should end. */
 static int remove_one(struct storage *storage, const struct doomed *o, const struct mark *m)
 {
         char hex[SHA256_TEXT_LEN];
@@ -51,7 +50,7 @@ static int remove_one(struct storage *storage, const struct doomed *o, const str
         return FAULT("gc.removed") ? -1 : 0;
 }
 
-/* Ends what was begun, also when a removal fails: the rest keeps its mark until the lease is over. */
+/* Finishes the objects begun even when a removal fails: the others keep their mark until the lease expires. */
 static int remove_doomed(struct catalog *catalog, struct storage *storage, const struct doomed *o, size_t n,
                          const struct mark *m)
 {

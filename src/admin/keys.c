@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keys and sessions as a process knows them. What the catalog said of a key is
- * believed for a few seconds, "unknown" too; so one revoked by another instance
- * ends there that much later. Keys are kept by their SHA-256 here as well.
+ * Keys and sessions as this process knows them. The catalog's answer about a key is cached for a few seconds, also
+ * "unknown"; so a key revoked by another instance is refused that much later here. Keys are stored by their SHA-256
+ * here as well.
  */
 #include <stdio.h>
 #include <string.h>
@@ -88,7 +88,10 @@ void keys_done(struct keys *k)
         lock_done(&k->lock);
 }
 
-/* Entries are found by the first bytes of the hash of what was presented; a later one takes an earlier one's place. */
+/*
+ * Entries are found by the first bytes of the presented key's hash; a newer entry replaces the older one in its
+ * place.
+ */
 static struct key_entry *entry_of(struct keys *k, const struct sha256 *h)
 {
         return &k->entries[h->b[0] % COUNT_OF(k->entries)];
@@ -109,7 +112,7 @@ static bool recall_key(struct keys *k, const struct sha256 *h, int *known, struc
         return hit;
 }
 
-/* Not when something was revoked meanwhile: what was read may be from before. */
+/* Not stored when a key was revoked meanwhile: the answer may be from before that. */
 static void remember_key(struct keys *k, const struct sha256 *h, bool known, const struct admin_caller *who,
                          uint64_t generation)
 {
@@ -128,7 +131,10 @@ static void forget_all(struct keys *k)
         lock_drop(&k->lock);
 }
 
-/* A key once made, there or here, is needed for good; until then the catalog is asked now and again. */
+/*
+ * Once a key exists, created here or elsewhere, keys are required for good; until then the catalog is asked now and
+ * again.
+ */
 bool admin_keys_required(struct admin *a)
 {
         struct keys *k = &a->keys;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Copying and checking objects, some at a time. The hard thing is which failure
- * means what: an object that is missing or damaged at the source is told and
- * left out, anything else (a full disk, a store that is away) ends the run.
+ * Copying and checking objects, several at a time. The hard thing is to tell failures apart: an object that is
+ * missing or damaged at the source is reported and left out, anything else (a full disk, an unreachable store) ends
+ * the run.
  */
 #include "admin/objects.h"
 #include "admin/objects_item.h"
@@ -175,7 +175,10 @@ static int copy_all_derived(struct run *run, const struct objects_item *item, st
         return rc;
 }
 
-/* What is derived goes first: an object that is there needs no second look, unless all is wanted. */
+/*
+ * Derived files are copied first: an object that is present then needs no second look, unless all derived files are
+ * wanted.
+ */
 static int copy_object(struct run *run, const struct objects_item *item, char *chunk, struct done *d, struct err *e)
 {
         bool derived = run->o->derived != DERIVED_NONE;
@@ -268,7 +271,7 @@ static void *objects_worker(void *arg)
                 if (rc < 0)
                         run->e = e;
                 more = rc > 0;
-                run->stop |= rc <= 0; /* the end is everybody's */
+                run->stop |= rc <= 0; /* one thread's failure ends all of them */
                 if (!more)
                         break;
                 lock_drop(&run->lock);

@@ -12,7 +12,7 @@ struct objects_report {
         uint64_t seen, bytes; /* so far, whatever became of them */
         uint64_t copied, copied_bytes, there, hashed, derived;
         uint64_t mended; /* of those copied: the target had one that was damaged */
-        uint64_t bad;    /* missing, or not what their name says */
+        uint64_t bad;    /* missing, or their bytes do not match their name */
 };
 
 /* Derived files go with objects that are copied; with ALL also those that the target lacks of objects it has. */
@@ -29,7 +29,7 @@ struct objects_opts {
         int (*next)(void *ctx, struct objects_item *out, struct err *e);
         void (*progress)(void *ctx, const struct objects_report *r); /* may be NULL */
         void (*bad)(void *ctx, const char *why);                     /* may be NULL */
-        /* Instead of bad, for who can do something about it; -1 ends the run. May be NULL. */
+        /* Called instead of bad, for a caller that can do something about it; -1 ends the run. May be NULL. */
         int (*lost)(void *ctx, const struct objects_item *item, const struct err *why, struct err *e);
         void *ctx;
 };

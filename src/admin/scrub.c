@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The scrubber: reads every object again within SCRUB_DAYS and compares it with
- * its name. The hard thing is to be in nobody's way: it reads no more than its
- * share of the days asks for, slowly, past the page cache, on one instance.
+ * The scrubber: reads every object again within SCRUB_DAYS and compares it with its name. The hard thing is to
+ * disturb nobody: it reads no more a day than it must, slowly, past the page cache, on one instance.
  */
 #include "admin/admin_priv.h"
 #include "catalog/catalog_upkeep.h"
@@ -16,7 +15,7 @@
 #define RENEW    60
 #define TICK     5
 #define BATCH    64
-#define SHARE    0.9 /* of SCRUB_DAYS: the rest is for days on which the service was off */
+#define SHARE    0.9 /* of SCRUB_DAYS: the remainder allows for days on which the service was off */
 #define NOTE_MAX 300
 
 struct scrub {
@@ -38,7 +37,7 @@ static bool slow_down(void *ctx, size_t n)
         return admin_pause(s->a, dur_s(ahead > 0.01 ? ahead : 0));
 }
 
-/* Fills the result; false when the service ends before. */
+/* Fills in the result; false when the service ends first. */
 static bool check_item(struct scrub *s, struct scrub_item *it, struct arena *mem)
 {
         char hex[SHA256_TEXT_LEN];
@@ -78,7 +77,7 @@ static bool keep_duty(struct scrub *s)
         return true;
 }
 
-/* Whether the store can be asked at all: else each of its objects would be skipped for nothing. */
+/* Whether the store can be reached at all: otherwise each of its objects would be skipped for nothing. */
 static bool store_answers(struct scrub *s)
 {
         struct storage_state st;
@@ -86,7 +85,7 @@ static bool store_answers(struct scrub *s)
         return st.writable || st.write_back;
 }
 
-/* How much of the pass there should be by now, 0 to 1. */
+/* The share of the scrub that should be done by now, 0 to 1. */
 static double due_share(const struct admin *a, const struct scrub_state *st)
 {
         double days = dur_seconds(a->o.scrub_period) * SHARE;
@@ -103,7 +102,7 @@ static bool is_behind(const struct admin *a, const struct scrub_state *st)
                (double)st->now.bytes < share * (double)st->bytes;
 }
 
-/* Some of what is next; how many there were, or -1 to stop. */
+/* Checks some of the next objects; returns how many there were, or -1 to stop. */
 static int check_some(struct scrub *s, struct wall before, bool asked, unsigned most)
 {
         struct arena *mem = arena_new(1 << 20);
@@ -143,7 +142,7 @@ static int remove_stray(void *ctx, struct sha256 object, uint64_t size, struct e
         return rc < 0 ? -1 : 0;
 }
 
-/* The end of a pass: what the catalog does not know. */
+/* At the end of a scrub: looks for objects that the catalog does not know. */
 static void end_pass(struct scrub *s, const struct scrub_state *st)
 {
         struct err e = {.msg = ""};
@@ -161,7 +160,7 @@ static void end_pass(struct scrub *s, const struct scrub_state *st)
                          (unsigned long long)st->now.bad);
 }
 
-/* Until it is where it should be by now. */
+/* Goes on until the scrub has reached the share that is due. */
 static void catch_up(struct scrub *s)
 {
         struct scrub_state st;
@@ -223,7 +222,7 @@ void *admin_scrubber(void *arg)
         struct scrub s = {.a = arg};
         int waited = 0;
         thread_stand_back();
-        /* Asked for here it begins at once, elsewhere within a tick. */
+        /* A request made here begins at once, one made on another instance within a tick. */
         while (admin_pause(s.a, dur_ms(500))) {
                 if (!atomic_exchange(&s.a->scrub_soon, false) && ++waited < 2 * TICK)
                         continue;

@@ -102,7 +102,7 @@ int admin_stats(struct admin *a, const char *owner, struct buf *out, struct err 
         json_kv_int(&j, "objects", (int64_t)c.objects);
         json_kv_int(&j, "object_bytes", (int64_t)c.object_bytes);
         json_kv_int(&j, "asset_bytes", (int64_t)c.asset_bytes);
-        if (!owner) /* it would tell by how much others' files grow, and whether they hold the same ones */
+        if (!owner) /* the sum would reveal how fast others' files grow, and whether they hold the same ones */
                 json_kv_int(&j, "free_bytes", (int64_t)st.free_bytes);
         json_end(&j);
         json_kv_int(&j, "clusters", (int64_t)c.clusters);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the storage has and the catalog does not know: asked for in batches, so that neither list is held in memory. */
+/*
+ * Objects in the storage that the catalog does not know: the catalog is asked in batches, so that neither list is
+ * held in memory.
+ */
 #include "admin/admin_priv.h"
 #include "catalog/catalog_upkeep.h"
 

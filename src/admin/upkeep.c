@@ -9,7 +9,7 @@
 #define TRASH_BATCH 1000
 #define GC_EVERY    60 /* and each second where the grace is shorter than that */
 
-/* How many were purged; *more: as many as this may be left. */
+/* Returns how many were purged; *more: there may be more, since the limit was reached. */
 static size_t purge_some(struct admin *a, struct arena *mem, bool *more)
 {
         struct wall due = {wall_now().us - a->o.trash_after.ns / 1000};
@@ -49,7 +49,7 @@ static void empty_trash(struct admin *a)
 static void trash_duty(struct admin *a)
 {
         struct err e;
-        /* The clocks need not agree on the last moment of the interval. */
+        /* Different machines' clocks need not agree on the last moment of the interval. */
         if (catalog_duty_take(a->o.catalog, "trash", a->o.instance, dur_s(300), dur_s(TRASH_EVERY * 0.9), &e) <= 0)
                 return;
         empty_trash(a);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One object read as the disk or the store has it, and compared with its name. */
+/* Reads one object as the disk or the store has it, and compares it with its name. */
 #include "admin/admin_priv.h"
 
 #include <errno.h>
@@ -69,7 +69,7 @@ static int verify_once(const struct verify *v, enum damage *damage, struct err *
                 rc = err_set(e, ERR_CORRUPT, "object %s has %llu bytes and should have %llu",
                              sha256_format(v->object, hex), (unsigned long long)size, (unsigned long long)v->size);
         } else if (!v->quick) {
-                /* From the disk, and without pushing out what others read. */
+                /* Reads from the disk, without displacing pages that others read. */
                 if (fd >= 0)
                         posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
                 rc = read_all(v, fd, r, e);
