@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The door to the backends. The hard thing is that a caller's mistake must not
- * become a backend's: the order of calls and the names are held here, once.
+ * The entry to the backends. The hard thing is that a caller's mistake must not become a backend's: the order of
+ * calls and the names are checked here, once.
  */
 #include "storage/storage_priv.h"
 
@@ -27,7 +27,7 @@ int storage_open(const struct storage_opts *opts, struct storage **out, struct e
 {
         const struct storage_ops *ops = backend_of(opts->url ? opts->url : "");
 
-        /* The URL is not repeated: it may carry a password. */
+        /* The message does not repeat the URL, which may hold a password. */
         if (!ops)
                 return err_set(e, ERR_INVALID,
                                "the storage URL names no backend of this build (expected fs:// or s3://bucket/prefix)");
@@ -57,7 +57,7 @@ int storage_put_begin(struct storage *s, struct storage_put **out, struct err *e
         return 0;
 }
 
-/* Whatever failed once stays failed: a file with a hole must not get an address. */
+/* A failed upload stays failed: a file with a hole must not get an address. */
 static int advance_put(struct storage_put *p, int rc, enum put_stage next)
 {
         p->stage = rc < 0 ? PUT_FAILED : next;

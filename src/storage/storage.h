@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Immutable objects named by their SHA-256, and what was derived from them.
- * The hard thing is the word "kept": storage_put_commit returns 0 only when the
- * bytes, the name and the directory entry would survive a power cut.
+ * Immutable objects named by their SHA-256, and the files derived from them. The hard thing is the word "kept":
+ * storage_put_commit returns 0 only when the bytes, the name and the directory entry would survive a power cut.
  *
- * Layout of the directory backend under its path:
- *   objects/aa/<sha256> (0440)   derived/aa/<sha256>/<name>   tmp/   sentinel file
- *   sidecar/assets/aa/<id>.json (aa: the id's last byte)      sidecar/folders/<id>.json
- * The S3 backend has the same names as keys under its prefix, less tmp/.
+ * Layout of the directory backend under its path: objects/aa/<sha256> (0440), derived/aa/<sha256>/<name>, tmp/, the
+ * sentinel file, sidecar/assets/aa/<id>.json (aa: the id's last byte), sidecar/folders/<id>.json. The S3 backend has
+ * the same names as keys under its prefix, except tmp/.
  */
 #ifndef FA_STORAGE_H
 #define FA_STORAGE_H
@@ -16,22 +14,22 @@
 
 struct storage;
 
-/* Strings may be NULL or empty unless it is said otherwise. */
+/* Strings may be NULL or empty unless stated otherwise. */
 struct storage_s3_opts {
         const char *bucket;       /* where the URL names none */
         const char *endpoint;     /* http:// or https://; none: Amazon's for the region */
         const char *region;       /* none: us-east-1 */
         const char *key, *secret; /* both or neither */
         const char *token;        /* of a session */
-        const char *role_url;     /* where a container's host lends keys, asked when there is no key */
+        const char *role_url;     /* where a container's host lends keys, used when key is not set */
         const char *role_token;   /* sent there as Authorization */
         bool force_path_style;    /* else bucket.host, but for endpoints that are addresses */
-        const char *spool_path;   /* must be there: a local directory for uploads under way and objects just read */
+        const char *spool_path;   /* required: a local directory for uploads under way and objects just read */
         uint64_t spool_max_bytes; /* 0: 2 GiB */
         /*
-         * A commit returns when the object is durable in the spool; it is sent afterwards and read from the spool
-         * until then. The spool is then this process's alone, and what another instance may still have to send is
-         * ERR_UNAVAILABLE and not ERR_NOT_FOUND.
+         * Write-back: a commit returns when the object is durable in the spool; it is sent afterwards, and read from
+         * the spool until then. The spool then belongs to this process alone, and an object that another instance may
+         * still have to send is ERR_UNAVAILABLE and not ERR_NOT_FOUND.
          */
         bool write_back;
         /* For tests, 0: objects from 64 MiB on go in parts of at least 16 MiB. */
@@ -45,7 +43,9 @@ struct storage_opts {
         /* The catalog already holds objects: then a missing sentinel means an empty mount point, and opening is
          * refused. */
         bool expect_content;
-        /* Only read: a directory is taken as it is, nothing is made or swept in it, and what is no storage is refused.
+        /*
+         * Read-only: a directory is taken as it is, nothing in it is created or removed, and a directory that is no
+         * storage is refused.
          */
         bool read_only;
         uint64_t min_free; /* fs: bytes of its volume that uploads leave free; 0: none */
@@ -63,7 +63,7 @@ struct storage_put; /* one upload under way; not thread-safe */
 struct stored {
         struct sha256 sha256;
         uint64_t size;
-        bool existed; /* the object was there already; with write-back as far as this instance knows */
+        bool existed; /* the object existed already; with write-back as far as this instance knows */
 };
 
 int storage_put_begin(struct storage *s, struct storage_put **out, struct err *e) MUST_CHECK;
@@ -71,14 +71,17 @@ int storage_put_write(struct storage_put *p, const void *bytes, size_t n, struct
 uint64_t storage_put_size(const struct storage_put *p);
 /* Up to n bytes at offset of what was written so far (for sniffing the tail). Returns the count or -1. */
 int64_t storage_put_peek(struct storage_put *p, uint64_t offset, void *out, size_t n, struct err *e);
-/* All bytes are written: makes them durable under a temporary name and gives the hash. No write may follow. */
+/* Ends the writing: makes the bytes durable under a temporary name and returns the hash. No write may follow. */
 int storage_put_seal(struct storage_put *p, struct stored *out, struct err *e) MUST_CHECK;
-/* Gives the sealed bytes their content address, durably; one that is there and has another size is replaced. Fills
- * existed. */
+/*
+ * Gives the sealed bytes their content address, durably; an existing object of another size is replaced. Sets
+ * existed.
+ */
 int storage_put_commit(struct storage_put *p, struct stored *out, struct err *e) MUST_CHECK;
 /*
- * After the catalog refers to the object, so that nobody removes it any more: it is there, put again if somebody
- * removed it since the commit (or there was none). replace: in the place of one that is known to be damaged.
+ * Called when the catalog refers to the object, so that nobody removes it any more: afterwards it is there, stored
+ * again if it was removed since the commit (or there was none). replace: it replaces an object that is known to be
+ * damaged.
  */
 int storage_put_ensure(struct storage_put *p, bool replace, struct err *e) MUST_CHECK;
 /* Frees p; what was not committed is removed. NULL is fine. Call it in every case. */
@@ -106,10 +109,11 @@ int storage_verify_begin(struct storage *s, struct sha256 key, uint64_t *size, i
 /* Bytes, 0 at the end, -1. */
 int64_t storage_read_at(struct storage_read *r, uint64_t offset, void *out, size_t n, struct err *e) MUST_CHECK;
 void storage_read_end(struct storage_read *r); /* NULL is fine */
-/* False also when the store cannot be asked. */
+/* False also when the store cannot be reached. */
 bool storage_has_object(struct storage *s, struct sha256 key);
-int storage_remove_object(struct storage *s, struct sha256 key, struct err *e)
-        MUST_CHECK; /* and all derived; absent is fine. An upload of the same bytes looks again, storage_put_ensure */
+int storage_remove_object(struct storage *s, struct sha256 key,
+                          struct err *e) MUST_CHECK; /* and all files derived from it; an absent one is fine. An upload
+                                                        of the same bytes checks again, storage_put_ensure */
 /* "fs://objects/ab/<sha256>", "s3://bucket/prefix/objects/ab/<sha256>" */
 void storage_uri(const struct storage *s, struct sha256 key, char *out, size_t n);
 
@@ -141,9 +145,10 @@ const char *storage_folder_sidecar(struct id folder, char out[STORAGE_SIDECAR_NA
 bool storage_sidecar_parse(struct span name, bool *folder, struct id *id);
 
 /*
- * Some of them at once, since being durable costs a directory a few syncs however many there are. After a commit that
- * returned 0 each would survive a power cut under its name, or is gone if it was to be removed. Without it, or when it
- * failed, each is as it was or as it was to become, never in between. One thread at a time.
+ * Several sidecars at once, since a directory makes them durable with a few syncs however many there are. After a
+ * commit that returned 0 each would survive a power cut under its name, or is gone if it was to be removed. Without a
+ * commit, or after a failed one, each has either its old or its new state, never one in between. One thread at a
+ * time.
  */
 struct storage_batch;
 int storage_batch_begin(struct storage *s, struct storage_batch **out, struct err *e) MUST_CHECK;
@@ -175,10 +180,10 @@ struct storage_item {
 /* 0 to go on, 1 to stop, -1 with e. */
 typedef int storage_item_fn(void *ctx, const struct storage_item *item, struct err *e);
 /*
- * Tells each thing in an area, in no order, holding none of them in memory; what is there all along is told, what
- * comes or goes meanwhile may be. With write-back what waits in this instance's spool is told as well, and twice when
- * it is sent meanwhile; what another instance has yet to send is not. fn may use s, also to remove what it is told.
- * 1 when fn stopped it.
+ * Calls fn for each item of an area, in no order, and holds none of them in memory. Items that exist throughout are
+ * reported; items created or removed meanwhile may be. With write-back the objects waiting in this instance's spool
+ * are reported as well, and twice when they are sent meanwhile; objects that another instance has yet to send are
+ * not. fn may use s, also to remove the item. 1 when fn stopped the walk.
  */
 int storage_list(struct storage *s, enum storage_area area, storage_item_fn *fn, void *ctx, struct err *e) MUST_CHECK;
 

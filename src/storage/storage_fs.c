@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The directory backend: opening, reading, removing, health. The hard thing
- * here is to stay honest about a disk that stopped taking writes without
- * writing to it at every health call.
+ * The directory backend: opening, reading, removing, health. The hard thing here is to notice that a disk stopped
+ * accepting writes without writing to it at every health check.
  */
 #include "storage/storage_fs_priv.h"
 
@@ -131,7 +130,7 @@ static bool fs_has_object(struct storage *s, struct sha256 key)
                S_ISREG(st.st_mode);
 }
 
-/* Synced as well: what was purged must not come back with a power cut. */
+/* Synced as well: a purged object must not come back after a power cut. */
 static int fs_remove_object(struct storage *s, struct sha256 key, struct err *e)
 {
         struct fs *fs = (struct fs *)s;
@@ -164,7 +163,7 @@ static int probe_writing(struct fs *fs)
         return rc;
 }
 
-/* The lock is held while probing: health calls that come together share one write. */
+/* The lock is held while probing: concurrent health checks share one write. */
 static int probe_cached(struct fs *fs)
 {
         int rc;

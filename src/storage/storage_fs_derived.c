@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Thumbnails and the like: written whole or not at all, but not synced, since
- * they can be made again. The hard thing follows from that: after a power cut
- * a file may be there and empty, which counts as absent.
+ * Derived files such as thumbnails: written whole or not at all, but not synced, since they can be made again. The
+ * hard thing follows from that: after a power cut a file may exist and be empty, which counts as absent.
  */
 #include "storage/storage_fs_priv.h"
 
@@ -62,7 +61,7 @@ int fs_put_derived(struct storage *s, struct sha256 key, const char *name, struc
                      : fd_write_all(fd, bytes.p, bytes.n, e);
         fd_close(&fd);
         path_of(key, name, path);
-        /* The directory is there already for all but an object's first; its removal may come in between. */
+        /* The directory exists already except for an object's first derived file; its removal may come in between. */
         if (rc == 0 && renameat(fs->tmp, temp, fs->derived, path) &&
             (errno != ENOENT || make_directories(fs, key) || renameat(fs->tmp, temp, fs->derived, path)))
                 rc = err_errno(e, errno, "cannot name the derived file %s", name);
@@ -114,7 +113,7 @@ int fs_remove_derived(struct fs *fs, struct sha256 key, struct err *e)
                     errno != ENOENT)
                         rc = err_errno(e, errno, "cannot remove a derived file");
         closedir(dir);
-        /* Not empty: one was made again meanwhile; the next removal takes it. */
+        /* Not empty: a derived file was made again meanwhile; the next removal takes it. */
         if (rc == 0 && unlinkat(fs->derived, path, AT_REMOVEDIR) && errno != ENOENT && errno != ENOTEMPTY)
                 rc = err_errno(e, errno, "cannot remove the directory of derived files");
         return rc;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Walking an area of the directory. The hard thing is to hold nothing of it:
- * one open directory a level, whatever lies there, and no name followed that
- * is not a directory itself.
+ * Walking an area of the directory. The hard thing is to keep none of it in memory: one open directory per level,
+ * whatever it holds, and no name is followed that is not a directory itself.
  */
 #include "storage/storage_fs_priv.h"
 

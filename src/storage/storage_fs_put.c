@@ -56,8 +56,8 @@ int storage_link_unnamed(int fd, int dir, const char *name)
 }
 
 /*
- * What uploads leave is for the catalog on the same volume, without which
- * nothing could be deleted either, and so no room be made.
+ * The space that uploads leave is for the catalog on the same volume. Without it nothing could be deleted either, so
+ * no space could be made.
  */
 static int check_room(struct fs *fs, struct err *e)
 {
@@ -132,7 +132,7 @@ static int flush_held(struct fs_put *p, struct err *e)
         return n ? write_out(p, p->chunk, n, e) : 0;
 }
 
-/* The kernel gets whole, aligned chunks however small the pieces of a request are. */
+/* The kernel is given whole, aligned chunks however small the pieces of a request are. */
 int fs_put_write(struct storage_put *base, const void *bytes, size_t n, struct err *e)
 {
         struct fs_put *p = (struct fs_put *)base;
@@ -179,7 +179,7 @@ int fs_put_peek(struct storage_put *base, uint64_t offset, void *out, size_t n, 
         return 0;
 }
 
-/* The umask may have taken bits off, and the size is the cheapest proof that no write went missing. */
+/* The umask may have cleared bits, and the size is the cheapest proof that no write is missing. */
 static int check_file(struct fs_put *p, struct err *e)
 {
         struct stat st;
@@ -250,9 +250,8 @@ static int name_file(struct fs_put *p, int dir, const char *hex)
 }
 
 /*
- * The entry that is there may be one whose sync failed: the kernel then holds
- * it as clean, and syncing again would prove nothing. An entry of our own is
- * dirty again. Readers keep the file they opened, of the same bytes.
+ * The existing entry may be one whose sync failed: the kernel then holds it as clean, and syncing again would prove
+ * nothing. A new entry is dirty again. Readers keep the file they opened, which has the same bytes.
  */
 static int replace_file(struct fs_put *p, int dir, const char *hex)
 {
@@ -290,7 +289,7 @@ static bool is_remembered(const struct fs_put *p, const struct stat *st)
                p->ctime.tv_nsec == st->st_ctim.tv_nsec;
 }
 
-/* The name is taken. These bytes are right, so they also take the place of what has another size. 0 or an errno. */
+/* The name exists. These bytes are right, so they also replace a file of another size. 0 or an errno. */
 static int meet_existing(struct fs_put *p, struct fs_shard *d, const char *hex, bool over)
 {
         struct stat st;
@@ -304,7 +303,10 @@ static int meet_existing(struct fs_put *p, struct fs_shard *d, const char *hex, 
         return 0;
 }
 
-/* What a sync of the directory will be about; known before it, so that a later look tells whether it was. */
+/*
+ * Notes the entry that a sync of the directory will cover, before the sync, so that a later look tells whether it is
+ * still that entry.
+ */
 static int stat_target(struct fs_put *p, int dir, const char *hex)
 {
         struct stat st;
@@ -315,7 +317,7 @@ static int stat_target(struct fs_put *p, int dir, const char *hex)
         return 0;
 }
 
-/* 0 or an errno. Once more where what stood in the way was removed meanwhile. */
+/* 0 or an errno. Tries once more when the entry in its way was removed meanwhile. */
 static int take_address(struct fs_put *p, struct fs_shard *d, const char *hex, bool over)
 {
         int rc = ENOENT;
@@ -341,7 +343,7 @@ static int give_address(struct fs_put *p, bool over, struct err *e)
                 rc = take_address(p, d, hex, over);
         if (rc == 0)
                 rc = FAULT("storage.link.after");
-        /* Gone again already: that is for the look after the catalog's transaction. */
+        /* It was removed again already: the look after the catalog's transaction deals with that. */
         if (rc == 0 && (rc = stat_target(p, d->fd, hex)) == ENOENT)
                 rc = 0;
         if (rc)
@@ -397,12 +399,14 @@ int fs_put_ensure(struct storage_put *base, bool over, struct err *e)
 
         if (!there && errno != ENOENT)
                 return err_errno(e, errno, "cannot look at object %s", hex);
-        /* Its own file was hashed while it was written. */
+        /* This upload's own file was hashed while it was written. */
         if (there && p->placed && fstat(p->fd, &mine) == 0 && mine.st_ino == st.st_ino && mine.st_dev == st.st_dev)
                 return 0;
         if (there && !over && right_size(p, &st))
-                return is_remembered(p, &st) ? 0
-                                             : fs_shard_sync(p->fs, d, e); /* another's, who may not have synced it */
+                return is_remembered(p, &st)
+                               ? 0
+                               : fs_shard_sync(p->fs, d,
+                                               e); /* the entry of another upload, which may not have synced it */
         if (p->placed && copy_to_new_file(p, e))
                 return -1;
         return give_address(p, over, e);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sidecars, in batches: all are written to tmp/, then synced, then named, then
- * the names are synced. The hard thing is to have many of them durable without
- * a sync for each, in the way of uploads that wait for theirs: a batch of more
- * than a few asks for one of the whole file system twice.
+ * Sidecars, in batches: all are written to tmp/, then synced, then named, then the names are synced. The hard thing
+ * is to make many of them durable without one sync for each, which would delay uploads that wait for their own: a
+ * batch of more than a few syncs the whole file system twice instead.
  */
 #include "storage/storage_fs_priv.h"
 
@@ -139,7 +138,7 @@ static int apply_entry(struct fs_batch *b, struct entry *en, struct err *e)
                 return unlinkat(fs->sidecar, en->name, 0) && errno != ENOENT
                                ? entry_failed(b, errno, "remove the sidecar", en->name, e)
                                : 0;
-        /* The directory is there already for all but its first. */
+        /* The directory exists already except for its first sidecar. */
         if (renameat(fs->tmp, en->temp, fs->sidecar, en->name) &&
             (errno != ENOENT || make_directories(b, en->name) || renameat(fs->tmp, en->temp, fs->sidecar, en->name)))
                 return entry_failed(b, errno, "name the sidecar", en->name, e);

@@ -83,9 +83,9 @@ static int write_sentinel(struct fs *fs, struct err *e)
 }
 
 /*
- * Uploads that died. A second process on the same directory (a command line
- * beside the server) must not take the first one's uploads for leftovers, so
- * everyone holds a shared lock on tmp/ and only who finds itself alone sweeps.
+ * Removes the leftovers of uploads that died. A second process on the same directory (a command beside the server)
+ * must not take the first one's uploads for leftovers, so every process holds a shared lock on tmp/, and only a
+ * process that finds itself alone removes files.
  */
 static void sweep_tmp(struct fs *fs)
 {
@@ -115,7 +115,7 @@ static int try_rename(struct fs *fs, const char *from, const char *to)
         return renameat2(fs->tmp, from, fs->tmp, to, RENAME_NOREPLACE);
 }
 
-/* One way tried for real. 0, or an errno. */
+/* Tries one way with a real file. 0, or an errno. */
 static int try_way(struct fs *fs, enum fs_way way)
 {
         char name[FS_NAME_LEN], to[FS_NAME_LEN], id[ID_TEXT_LEN];
@@ -141,7 +141,7 @@ static int try_way(struct fs *fs, enum fs_way way)
         return rc;
 }
 
-/* A full disk is no reason to stay closed: what is kept can still be read. */
+/* A full disk is no reason to refuse the opening: stored objects can still be read. */
 static int choose_way(struct fs *fs, struct err *e)
 {
         static const enum fs_way ways[] = {FS_WAY_UNNAMED, FS_WAY_LINK, FS_WAY_RENAME};
@@ -190,7 +190,7 @@ int fs_tree_open(struct fs *fs, bool expect_content, struct err *e)
             (fs->derived = open_dir(fs, fs->root, "derived", &made, e)) < 0 || open_shards(fs, first, e))
                 return -1;
         if (fs->read_only) {
-                /* One of an earlier version has none. */
+                /* A directory of an earlier version has none. */
                 fs->sidecar = openat(fs->root, "sidecar", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
                 return 0;
         }

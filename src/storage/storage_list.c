@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names below the storage: what may be called how, and what a thing found
- * there is. The hard thing is that both directions must agree to the letter,
- * or a file that nobody can ask for would be taken for a good one: whatever is
- * found counts only if it is called exactly as it would be written.
+ * Names below the storage: which ones are allowed, and what a found name means. The hard thing is that both
+ * directions must agree exactly, or a file that nobody can ask for would be taken for a good one: a found file counts
+ * only if it has exactly the name under which it would be written.
  */
 #include "storage/storage_priv.h"
 
@@ -85,7 +84,7 @@ static int take_entry(struct storage_batch *b, const char *name, struct err *e)
         return 0;
 }
 
-/* One that was written in part must not get its name. */
+/* A sidecar that was written in part must not get its name. */
 static int note_failure(struct storage_batch *b, int rc)
 {
         b->failed |= rc < 0;

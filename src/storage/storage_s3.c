@@ -137,7 +137,7 @@ static int set_root(struct s3 *s, const struct storage_s3_opts *o, struct err *e
         if (!is_given(endpoint))
                 endpoint = amazon;
         host = strstr(endpoint, "://");
-        /* It is not repeated: it may carry a password, which is not how this one is given. */
+        /* The message does not repeat it: it may hold a password, which is not given this way. */
         if (!host || (strncasecmp(endpoint, "http://", 7) != 0 && strncasecmp(endpoint, "https://", 8) != 0) ||
             !host[3] || host[3] == '/' || strpbrk(endpoint, "?#@ \"<>\\") || !utf8_valid(span_of(endpoint)))
                 return err_set(e, ERR_INVALID,
@@ -319,7 +319,7 @@ struct removal {
         struct sha256 key;
 };
 
-/* What cannot have been written by us stays. */
+/* Keys that this program cannot have written are left alone. */
 static int remove_found(void *ctx, const struct storage_found *f, struct err *e)
 {
         const struct removal *r = ctx;
@@ -372,7 +372,7 @@ static bool probe_store(struct s3 *s, char *note, size_t n)
         return rc == 0;
 }
 
-/* One caller asks the store, the others take what was known before. */
+/* One caller asks the store, the others use the previous answer. */
 static void refresh_state(struct s3 *s)
 {
         char note[sizeof s->note];

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Write-back: an object is acknowledged when it is durable under its hash in
- * <spool>/waiting, and sent to the store afterwards. The directory is the
- * truth and the list in memory only the order of sending. The hard thing is
- * the end of waiting: the name goes when the store has told that the object is
- * there, under the key's claim, so that neither a removal nor a reader ever
- * finds it in neither place.
+ * Write-back: an object is acknowledged when it is durable under its hash in <spool>/waiting, and sent to the store
+ * afterwards. The directory is the truth, and the list in memory only the order of sending. The hard thing is the end
+ * of waiting: the name is removed when the store has confirmed the object, while this process holds the key's claim,
+ * so that neither a removal nor a reader ever finds it in neither place.
  */
 #include "storage/storage_s3_priv.h"
 
@@ -135,7 +133,7 @@ int s3_back_list(struct s3 *s, storage_found_fn *found, void *ctx, struct err *e
         return rc;
 }
 
-/* Not every file system lets an unnamed file have a name later. */
+/* Not every file system can give an unnamed file a name later. */
 static int try_link(struct s3 *s, struct err *e)
 {
         int fd = -1, rc;
@@ -154,7 +152,7 @@ static int try_link(struct s3 *s, struct err *e)
         return rc;
 }
 
-/* The folder and all above it last before anything in it is acknowledged. */
+/* The folder and all folders above it are durable before anything in it is acknowledged. */
 static int make_folder(struct s3 *s, struct err *e)
 {
         if (mkdirat(s->spool, FOLDER, 0700) && errno != EEXIST)
@@ -188,7 +186,7 @@ int s3_back_open(struct s3 *s, struct err *e)
 
 /* ---- acknowledging ---------------------------------------------------------------------- */
 
-/* One at a time: a failure is reported once per descriptor, so everyone it concerns must hear of it. */
+/* One sync at a time: a failure is reported once per descriptor, so every thread it concerns must learn of it. */
 static int sync_waiting(struct s3 *s, struct err *e)
 {
         int rc;
@@ -223,7 +221,10 @@ int s3_back_put(const struct s3_body *b, uint64_t *promised, bool *existed, stru
         rc = FAULT("storage.link");
         if (rc == 0 && storage_link_unnamed(b->fd, s->waiting, hex))
                 rc = errno;
-        /* A copy tells only that it was in the store: another instance may have removed it. So it waits again. */
+        /*
+         * A copy only proves that the object was in the store: another instance may have removed it. So it waits to
+         * be sent again.
+         */
         *existed = rc == EEXIST || s3_copy_known(s, key);
         if (rc == 0) {
                 append_waiting(s, w);
@@ -236,7 +237,7 @@ int s3_back_put(const struct s3_body *b, uint64_t *promised, bool *existed, stru
         mem_free(w);
         if (rc && rc != EEXIST)
                 return err_errno(e, rc, "cannot name an upload in the spool %.100s", s->spool_path);
-        /* Also when it was there: whoever put it there may not have synced it yet. */
+        /* Also when it existed: the thread that put it there may not have synced it yet. */
         return sync_waiting(s, e);
 }
 
@@ -307,7 +308,7 @@ int s3_back_remove(struct s3 *s, struct sha256 key, struct err *e)
         if (rc == 0) {
                 s->used -= size;
                 for (struct s3_waiting **at = &s->first; *at; at = &(*at)->next) {
-                        /* Whose thread waits for this claim finds out by itself. */
+                        /* A thread that waits for this claim finds out by itself. */
                         if (!sha256_eq((*at)->sha256, key) || (*at)->busy)
                                 continue;
                         s3_back_cut(s, at);

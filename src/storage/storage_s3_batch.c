@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sidecars, which are keys like any other. A request is a round trip in which
- * nothing is done but wait, so a batch has several on the way at a time: each
- * lane holds one that is to be sent, and a thread that sends it. An answer to a
- * PUT says that it is kept, so a commit is no more than the last answer.
+ * Sidecars, which are keys like any other. A request is a round trip during which nothing happens but waiting, so a
+ * batch has several requests on the way: each lane holds one that is to be sent, and a thread that sends it. An
+ * answer to a PUT means that it is durable, so a commit only waits for the last answer.
  */
 #include "storage/storage_s3_priv.h"
 
@@ -24,7 +23,8 @@ struct lane {
 struct s3_batch {
         struct storage_batch base;
         struct lane lanes[LANES];
-        struct lock lock; /* what follows, and whether a lane is taken; not held while the network is waited for */
+        struct lock
+                lock; /* guards the following members, and whether a lane is taken; not held during network requests */
         struct cond changed;
         bool over, failed;
         struct err why; /* of the first failure */
@@ -50,7 +50,7 @@ static int send_one(struct s3 *s, const struct lane *l, struct err *e)
         return rc;
 }
 
-/* After a failure the others may as well stay as they are. */
+/* After a failure the others are not sent any more. */
 static void serve_entry(struct lane *l)
 {
         struct s3_batch *b = l->batch;
@@ -88,7 +88,7 @@ static void *lane_run(void *arg)
         return NULL;
 }
 
-/* Lock held. One whose thread is there already comes first. */
+/* Lock held. A lane whose thread runs already is preferred. */
 static struct lane *free_lane(struct s3_batch *b)
 {
         struct lane *found = NULL;

@@ -15,7 +15,7 @@
 #define TRIES         5
 #define BACKOFF_MS    100 /* doubled each time, and of that a random part */
 #define BACKOFF_MAX   5000
-#define RETRY_AFTER_S 15 /* a store that wants more rest than this is down */
+#define RETRY_AFTER_S 15 /* a store that asks for a longer pause than this is down */
 
 void s3_object_key(struct sha256 key, char out[S3_KEY_MAX])
 {
@@ -129,7 +129,7 @@ static bool worth_another(int rc, const struct httpc_response *r, const struct e
         return r->status == 429 || (r->status >= 500 && r->status != 501);
 }
 
-/* False: not worth waiting for. */
+/* False: waiting is not worth it. */
 static bool wait_to_retry(unsigned tried, const struct httpc_response *r)
 {
         uint64_t most = (uint64_t)BACKOFF_MS << tried, asked;
@@ -202,7 +202,7 @@ int s3_refused(const struct httpc_response *r, const char *what, const char *key
         for (char *c = code; *c; c++)
                 if ((*c | 32) < 'a' || (*c | 32) > 'z')
                         *c = '?';
-        /* The catalog's objects are not gone because the bucket's name is wrong. */
+        /* A wrong bucket name does not mean that the catalog's objects are gone. */
         if (!strcmp(code, "NoSuchBucket"))
                 kind = ERR_UNAVAILABLE;
         return err_set(e, kind, "%s %.100s: the object store answers %u%s%s", what, key, r->status, *code ? " " : "",

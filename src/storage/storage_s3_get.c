@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading: whole, as a file of the spool for whoever needs a descriptor (then
- * the hash is checked), or in ranges as they are asked for. The hard thing
- * about ranges is their size: too small and each costs a round trip, too large
- * and a seek throws most of it away; so they grow while the reader goes on.
+ * Reading: whole, as a file of the spool for callers that need a descriptor (then the hash is checked), or in ranges
+ * as they are asked for. The hard thing about ranges is their size: small ones cost a round trip each, and of large
+ * ones a seek discards most; so they grow while the reader reads on.
  */
 #include "storage/storage_s3_priv.h"
 
@@ -76,16 +75,16 @@ static int spool_full(const char *path, struct err *e)
         return err_set(e, ERR_BUSY, "the spool has no room for %.100s; try again later", path);
 }
 
-/* 1 a descriptor of bytes that are on this disk, 0 there are none, -1. */
+/* 1: a descriptor of bytes on this disk, 0: there are none, -1. */
 static int find_here(struct s3 *s, struct sha256 key, const char *path, int *fd, uint64_t *size, struct err *e)
 {
         int found = s3_back_find(s, key, fd, size, e);
 
-        /* In this order: what is sent becomes a copy before it ceases to wait. */
+        /* In this order: an object that is sent becomes a copy before it ceases to wait. */
         return found ? found : s3_copy_open(s, path, fd, size);
 }
 
-/* Who asks has the key from the catalog, so somebody has acknowledged it. */
+/* The caller has the key from the catalog, so some instance has acknowledged it. */
 static int find_there(struct s3 *s, const char *path, uint64_t *size, struct err *e)
 {
         struct err why = {0};
@@ -112,7 +111,7 @@ int s3_open_object(struct storage *base, struct sha256 key, int *fd, uint64_t *s
         if (rc)
                 return rc < 0 ? -1 : 0;
         s3_claim(s, &claim, path);
-        /* Somebody else may have brought it meanwhile. */
+        /* Another thread may have fetched it meanwhile. */
         if (!s3_copy_open(s, path, fd, size)) {
                 rc = find_there(s, path, size, e);
                 if (rc == 0)
@@ -221,7 +220,7 @@ int s3_read_begin(struct storage *base, struct sha256 key, int *fd, uint64_t *si
         return found ? (found < 0 ? -1 : 0) : read_there(s, path, size, out, e);
 }
 
-/* What waits to be sent is nowhere else yet. */
+/* An object that waits to be sent is nowhere else yet. */
 int s3_verify_begin(struct storage *base, struct sha256 key, int *fd, uint64_t *size, struct storage_read **out,
                     struct err *e)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * With which key requests are signed: a fixed one, or one that the container's
- * host lends for some hours. The hard thing about the second is never to sign
- * with an expired one and not to ask for a new one at each request either.
+ * The key that requests are signed with: a fixed one, or one that the container's host lends for some hours. The hard
+ * thing about the second is never to sign with an expired key, and not to ask for a new one at each request.
  */
 #include "storage/storage_s3_priv.h"
 
@@ -11,10 +10,12 @@
 #include <strings.h>
 
 #define RENEW_BEFORE_S 300  /* of its end */
-#define RENEW_ALWAYS_S 3600 /* where no end is told */
+#define RENEW_ALWAYS_S 3600 /* used when the answer names no end */
 #define ROLE_TRIES     3
 
-/* An unprotected address is believed only where nobody else can answer it: this machine and the hosts' own addresses.
+/*
+ * An unprotected address is trusted only where no other machine can answer it: this machine, and the hosts' own
+ * addresses.
  */
 static bool may_lend(const char *url)
 {

@@ -105,7 +105,7 @@ int s3_list_keys(struct s3 *s, const char *folder, storage_found_fn *found, void
         return rc;
 }
 
-/* In this order: what is sent meanwhile is told twice rather than not at all. */
+/* In this order: an object that is sent meanwhile is reported twice rather than not at all. */
 int s3_list(struct storage *base, const char *folder, storage_found_fn *found, void *ctx, struct err *e)
 {
         struct s3 *s = (struct s3 *)base;

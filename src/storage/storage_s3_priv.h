@@ -22,7 +22,7 @@
 
 struct s3_copy; /* a local copy, storage_s3_spool.c */
 
-/* Somebody works on this key: others who want to wait. Lives on the worker's stack. */
+/* A claim: one thread works on this key, and others wait. Lives on that thread's stack. */
 struct s3_claim {
         char key[S3_KEY_MAX];
         struct s3_claim *next;
@@ -110,7 +110,7 @@ struct s3_request {
  * after five tries, or with what failed on this side. r needs httpc_response_done in either case.
  */
 int s3_do(struct s3 *s, const struct s3_request *q, struct httpc_response *r, struct err *e) MUST_CHECK;
-/* -1 with what the store said. what: "cannot store object …". */
+/* -1 with the store's message. what: "cannot store object …". */
 int s3_refused(const struct httpc_response *r, const char *what, const char *key, struct err *e);
 /* Size of an object; ERR_NOT_FOUND. */
 int s3_head(struct s3 *s, const char *key, uint64_t *size, struct err *e) MUST_CHECK;
@@ -124,18 +124,20 @@ int s3_spool_open(struct s3 *s, struct err *e) MUST_CHECK;
 void s3_spool_close(struct s3 *s);
 /* A new file without a name. */
 int s3_spool_file(struct s3 *s, int *fd, struct err *e) MUST_CHECK;
-/* Promise n more bytes; copies nobody reads make room. mine: how many the caller has already. ERR_BUSY, ERR_TOO_LARGE.
+/*
+ * Reserves n more bytes of the spool; copies that nobody reads make room. mine: how many the caller has reserved
+ * already. ERR_BUSY, ERR_TOO_LARGE.
  */
 int s3_spool_reserve(struct s3 *s, uint64_t mine, uint64_t n, struct err *e) MUST_CHECK;
 void s3_spool_release(struct s3 *s, uint64_t n);
-/* Wait until nobody has this key, then have it. */
+/* Waits until no other thread has claimed this key, then claims it. */
 void s3_claim(struct s3 *s, struct s3_claim *c, const char *key);
 void s3_unclaim(struct s3 *s, struct s3_claim *c);
 /* A descriptor of its own at offset 0; false: there is no copy. */
 bool s3_copy_open(struct s3 *s, const char *key, int *fd, uint64_t *size);
 /* Takes over the file and the bytes promised for it, whatever happens. ttl 0: for as long as there is room. */
 void s3_copy_keep(struct s3 *s, const char *key, int fd, uint64_t size, struct dur ttl);
-/* Forget the copies whose key begins so. */
+/* Removes the copies whose key begins like this. */
 void s3_copy_drop(struct s3 *s, const char *key);
 
 /* Lock held: s3_copy_keep, but false when the caller still has the file. */
@@ -158,9 +160,9 @@ struct s3_waiting {
 
 /* Finds what waits from an earlier run. ERR_CONFLICT: another process has this spool. */
 int s3_back_open(struct s3 *s, struct err *e) MUST_CHECK;
-/* Nobody sends any more; what is not sent stays for the next run. */
+/* Stops sending; objects not yet sent stay for the next run. */
 void s3_back_close(struct s3 *s);
-/* Whether it waits to be sent; if it is being sent at this moment, the store is asked again afterwards. */
+/* Whether the object waits to be sent; if it is being sent at the moment, the store is asked again afterwards. */
 bool s3_back_waits(struct s3 *s, struct sha256 key);
 /* Durably among what waits. promised: the bytes of the spool, 0 when it has taken them over. */
 int s3_back_put(const struct s3_body *b, uint64_t *promised, bool *existed, struct err *e) MUST_CHECK;

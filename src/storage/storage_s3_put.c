@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writing one object: to the spool while it is hashed, then to the store (with
- * write-back later, storage_s3_back.c), then a look at what the store has. The hard thing is the last request of an
- * upload in parts: its answer may be lost although it was carried out, so that
- * what is there counts and not what was said.
+ * Writing one object: to the spool while it is hashed, then to the store (with write-back later, storage_s3_back.c),
+ * then a check of what the store has. The hard thing is the last request of a multipart upload: its answer may be
+ * lost although it was carried out, so the state of the store counts and not the answer.
  */
 #include "storage/storage_s3_priv.h"
 
@@ -57,7 +56,7 @@ static int reserve_spool(struct s3_put *p, size_t n, struct err *e)
                 return 0;
         need -= p->promised;
         step = need < RESERVE_AT ? RESERVE_AT : need;
-        /* Near the bound the exact number may fit where a step does not. */
+        /* Near the limit the exact number may fit where a step does not. */
         if (step > need && s3_spool_reserve(p->s, p->promised, step, NULL) == 0) {
                 p->promised += step;
                 return 0;
@@ -104,7 +103,7 @@ int s3_put_peek(struct storage_put *base, uint64_t offset, void *out, size_t n, 
         return read_back(((struct s3_put *)base)->fd, offset, out, n, e);
 }
 
-/* Before they have a name under which they could be found. */
+/* The bytes are synced before they have a name under which they could be found. */
 static int sync_bytes(struct s3_put *p, struct err *e)
 {
         int rc = FAULT("storage.fsync");
@@ -345,7 +344,7 @@ static int send_and_check(const struct s3_body *b, const char *key, struct err *
         uint64_t size;
 
         if (rc < 0) {
-                /* A store that "has not" what is written to has no bucket. */
+                /* A 404 for a write means that the bucket does not exist. */
                 if (e && e->code == ERR_NOT_FOUND)
                         e->code = ERR_UNAVAILABLE;
                 return -1;
@@ -360,7 +359,7 @@ int s3_store(const struct s3_body *b, const char *key, bool *existed, struct err
         int rc = s3_head(b->s, key, &size, &why);
 
         *existed = rc == 0;
-        /* What is there in another size is damaged, and these bytes are right. */
+        /* An existing object of another size is damaged, and these bytes are right. */
         if (rc == 0 ? size != b->size : why.code == ERR_NOT_FOUND)
                 rc = send_and_check(b, key, &why);
         if (rc < 0 && e)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The threads that send to the store what waits in the spool. What is told of
- * the store holds only as long as nobody asks for the object anew meanwhile.
+ * The threads that send objects waiting in the spool to the store. The store's answer about an object holds only as
+ * long as nobody refers to the object anew meanwhile.
  */
 #include "storage/storage_s3_priv.h"
 
@@ -16,7 +16,7 @@
 #define REST_MAX_MS  30000
 #define DOUBLED_MOST 6
 
-/* Lock held. Somebody referred to it while it was sent: what the store said before may not hold any more. */
+/* Lock held. A request referred to the object while it was sent: the store's earlier answer may no longer hold. */
 static bool asked_again(struct s3 *s, struct sha256 sha256)
 {
         bool again = false;

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Local files of the S3 backend: uploads on their way and copies of objects
- * just read or just written. None has a name, so a crash leaves nothing (what
- * waits to be sent has one: storage_s3_back.c). The
- * hard thing is the bound: a copy's bytes are free only when its last reader,
- * maybe a decoder in another process, has closed it. So each reader gets a
- * descriptor of its own with a shared flock, which ends with it wherever it
- * was passed on to, and a copy may go only when an exclusive one is to be had.
+ * Local files of the S3 backend: uploads under way, and copies of objects just read or just written. None has a name,
+ * so a crash leaves nothing (objects that wait to be sent have one: storage_s3_back.c). The hard thing is the limit:
+ * a copy's bytes are free only when its last reader, maybe a decoder in another process, has closed it. So each
+ * reader gets a descriptor of its own with a shared flock, which ends with the descriptor wherever it was passed on
+ * to, and a copy is removed only when an exclusive flock succeeds.
  */
 #include "storage/storage_s3_priv.h"
 
@@ -67,7 +65,7 @@ static void forget_copy(struct s3 *s, struct s3_copy **at)
         mem_free(c);
 }
 
-/* The one unused for longest that nobody reads. */
+/* The copy that was unused for longest and that nobody reads. */
 static bool make_room(struct s3 *s)
 {
         struct s3_copy **found = NULL;
@@ -114,7 +112,7 @@ int s3_spool_reserve(struct s3 *s, uint64_t mine, uint64_t n, struct err *e)
                 return err_set(e, ERR_TOO_LARGE, "the file is larger than the spool, which may hold %llu bytes",
                                (unsigned long long)s->spool_max);
         lock_take(&s->lock);
-        /* More may be used than there is room for, when what waits is of a run with a larger bound. */
+        /* The use may exceed the limit when waiting objects are from a run with a larger limit. */
         while (s->used + n > s->spool_max && make_room(s)) {
         }
         room = s->used + n <= s->spool_max;
