@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A loaded model and its two verbs: picture → vector and tags, text → vector.
- * The hard thing is that a model must not half work: open reads everything,
- * runs both towers once, and only then hands the model out.
+ * A loaded model and its two functions: picture → vector and tags, text → vector. The hard thing is that a model must
+ * not work by half: open reads everything, runs both towers once, and only then returns the model.
  *
- * Thread safety: after open nothing in struct embed changes; ONNX Runtime's
- * Run may be called from any thread; buffers are made per call.
+ * Thread safety: after open nothing in struct embed changes; ONNX Runtime's Run may be called from any thread;
+ * buffers are made for each call.
  */
 #include "embed_priv.h"
 
@@ -35,16 +34,15 @@ static void table_fill(struct embed *m)
 }
 
 /*
- * A text is a few words and the weights are tens of megabytes: its time is that
- * of reading them, which one core does at half the speed of two. Pictures keep
- * a core busy, and as many workers as there are cores bring them.
+ * A text is a few words and the weights are tens of megabytes: its time is that of reading them, for which one core
+ * takes twice as long as two. Pictures keep a core busy, and there are as many workers as cores.
  */
 static unsigned text_threads(void)
 {
         return sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
 }
 
-/* The two sessions are most of a start, so they are made at the same time. */
+/* Opening the two sessions takes most of a start, so they are opened at the same time. */
 struct text_opening {
         struct embed *m;
         char path[1024];
@@ -95,7 +93,7 @@ static int parts_open(struct embed *m, const struct embed_opts *opts, struct err
         return sessions_open(m, opts, e);
 }
 
-/* Wrong names, shapes or operators show here and not at the first upload. */
+/* Wrong names, shapes or operators are found here and not at the first upload. */
 static int self_test(struct embed *m, struct err *e)
 {
         const struct embed_image_spec *s = &m->manifest.spec;

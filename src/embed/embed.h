@@ -70,7 +70,7 @@ float embed_cosine_image(const struct embed *m, float similarity);
 /* True when name is one of the model's folder categories. */
 bool embed_is_category(const struct embed *m, const char *name);
 
-/* Give freed memory back to the system (malloc_trim): after load and when idle. */
+/* Returns freed memory to the system (malloc_trim): after loading and when idle. */
 void embed_trim(void);
 
 /* ---- tokenizer, public for its golden test and its fuzzer --------------------- */

@@ -55,7 +55,7 @@ int runtime_open(const char *runtime_dir, struct runtime **out, struct err *e) M
 void runtime_close(struct runtime *r);
 const char *runtime_version(const struct runtime *r);
 
-/* threads: so many work at one run, the caller being one of them. */
+/* threads: how many threads work on one run, including the caller's. */
 int session_open(struct runtime *r, const char *path, unsigned threads, struct session **out, struct err *e) MUST_CHECK;
 void session_close(struct session *s);
 
@@ -69,7 +69,7 @@ struct tensor_in {
 };
 struct tensor_out {
         const char *name;
-        float *data; /* room for count floats; exactly count must come */
+        float *data; /* room for count floats; the model must return exactly count */
         size_t count;
 };
 #define SESSION_MAX_TENSORS 4
