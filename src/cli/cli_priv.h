@@ -65,9 +65,9 @@ const char *cli_nearest(const char *word, const char *const *names, size_t n);
 /* Whether and with what an option was given; the last one counts. Asserts that the command has it. */
 bool cli_has(const struct cli *c, const char *name);
 const char *cli_value(const struct cli *c, const char *name); /* NULL: not given */
-/* The i-th value of an option that may be repeated, NULL past the last. */
+/* The i-th value of a repeatable option, NULL past the last. */
 const char *cli_value_at(const struct cli *c, const char *name, size_t i);
-/* *out is left alone when the option is absent; -1 after complaining. */
+/* *out is unchanged when the option is absent; -1 after an error message. */
 int cli_number(const struct cli *c, const char *name, double min, double max, double *out) MUST_CHECK;
 
 void help_overview(const struct cli_syntax *x, struct buf *out);
@@ -118,7 +118,7 @@ void print_fields(const struct json *object);
 
 struct walk_rules {
         bool recursive, hidden;
-        /* Patterns with a slash look at the path below the given folder, others at the name; letter case is ignored. */
+        /* Patterns with a slash match the path below the given folder, others the name; letter case is ignored. */
         const char *const *include;
         size_t ninclude;
         const char *const *exclude;
@@ -127,7 +127,7 @@ struct walk_rules {
 struct walk_file {
         const char *path;
         uint64_t size;
-        const char *problem; /* why it cannot be sent, NULL: it can */
+        const char *problem; /* why the file cannot be sent; NULL: it can */
 };
 struct walk {
         struct walk_file *files; /* folder by folder, sorted by name */
@@ -137,14 +137,18 @@ struct walk {
 };
 int walk_init(struct walk *w, struct err *e) MUST_CHECK;
 void walk_done(struct walk *w);
-/* A file, or a folder with what is in it. -1 only when memory runs out: what cannot be read becomes a file with a
- * problem. */
+/*
+ * Adds a file, or a folder with its contents. -1 only when memory runs out: a file that cannot be read is added with
+ * its problem.
+ */
 int walk_add(struct walk *w, const char *path, const struct walk_rules *rules, struct err *e) MUST_CHECK;
 
 /* ---- a file to receive (save.c) --------------------------------------------------- */
 
-/* Nothing is seen under the final name before save_finish, and nothing is left behind when the program is killed where
- * the file system has O_TMPFILE. */
+/*
+ * Nothing appears under the final name before save_finish. Where the file system has O_TMPFILE, a killed program
+ * leaves nothing behind.
+ */
 struct save {
         char folder[4096];
         char temp[4200]; /* "" while the file has no name at all */
@@ -158,7 +162,7 @@ void save_abandon(struct save *s); /* after save_finish: does nothing */
 
 /* The configuration as --set and the shorthands change it. The report is the caller's. */
 int cli_config(const struct cli *c, struct config *cfg, struct config_report *rep, struct err *e) MUST_CHECK;
-/* The same, its warnings and its error shown. 0 or an exit code; warnings may be NULL. */
+/* The same, and shows its warnings and its error. 0 or an exit code; warnings may be NULL. */
 int cli_settings(const struct cli *c, struct config *cfg, size_t *warnings) MUST_CHECK;
 
 struct api {
@@ -175,9 +179,9 @@ int client_clone(struct api *a, const struct api *from, struct err *e) MUST_CHEC
 void client_close(struct api *a);
 /* Any answer is 0 and in a->r and a->doc; -1: a->e. path begins with a slash; q's url and key are filled in. */
 int client_send(struct api *a, const char *path, struct httpc_request q) MUST_CHECK;
-/* What an answer that is no success says, in one line. */
+/* The message of an unsuccessful answer, in one line. */
 void client_reason(const struct api *a, struct buf *out);
-/* Send, and complain of anything but 2xx. 0 or an exit code. */
+/* Sends, and prints an error for anything but 2xx. 0 or an exit code. */
 int client_call(struct api *a, const char *method, const char *path, struct span body) MUST_CHECK;
 int client_get(struct api *a, const char *path) MUST_CHECK;
 /* name=value of a query, escaped; "?" or "&" before it as needed. NULL value: nothing. */
@@ -186,7 +190,7 @@ void client_query(struct buf *path, const char *name, const char *value);
 void client_path(struct buf *path, const char *prefix, const char *segment, const char *suffix);
 void client_print(const struct api *a); /* the answer as JSON on stdout */
 
-/* Ask for a job until it is done; a->doc is the last answer. 0 or an exit code. */
+/* Polls a job until it is done; a->doc is the last answer. 0 or an exit code. */
 int job_poll(struct api *a, const char *job, bool wait) MUST_CHECK;
 int job_exit(const struct json *job); /* done 0, partial 3, failed 1 */
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The server a command talks to, and what its answers mean for people. The
- * hard thing is the key: the one in this machine's configuration goes to this
- * machine's server only, never to an address given by hand.
+ * The server that a command talks to, and its answers in words for people. The hard thing is the key: the key of this
+ * machine's configuration goes to this machine's server only, never to an address given by hand.
  */
 #include "cli/cli_priv.h"
 
@@ -124,7 +123,7 @@ static int set_key(struct api *a, const char *key)
         return CLI_OK;
 }
 
-/* Where to and with which key: flag, environment, configuration. */
+/* Address and key: from flag, environment, configuration. */
 static int find_server(struct api *a, const struct cli *c)
 {
         const char *url = cli_value(c, "url"), *key = cli_value(c, "key");

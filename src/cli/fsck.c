@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fsck: is all of it there and right, and what is not. */
+/* The command fsck: whether everything is there and right, and the list of findings. */
 #include "app/app_fsck.h"
 #include "cli/cli_priv.h"
 #include "cli/meter_priv.h"

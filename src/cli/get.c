@@ -48,7 +48,7 @@ static void show_meter(void *ctx, uint64_t done, uint64_t total)
         buf_done(&line);
 }
 
-/* The path's route into fd. A failure is complained of. */
+/* Reads the route of the path into fd. Prints an error on failure. */
 static int fetch_into(struct api *a, const struct cli *c, int fd)
 {
         struct meter meter = {.drawn = mono_now()};

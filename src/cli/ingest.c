@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Uploading many files: workers take them one after the other off a list, the
- * main thread draws the meter. One request a file, so that a bad file fails
- * alone; what would fail for every file (no server, no right) ends the run.
+ * Uploading many files: workers take them one after the other from a list, and the main thread draws the progress
+ * line. Each file is one request, so that a bad file fails alone; a failure that would meet every file (no server, no
+ * permission) ends the run.
  */
 #include "cli/ingest_priv.h"
 
@@ -23,7 +23,7 @@ struct ingest {
         struct meter meter;
         uint64_t bytes; /* of all files */
 
-        struct lock lock; /* for all below, and for printing */
+        struct lock lock; /* guards the members below, and printing */
         struct cond changed;
         size_t next, running;
         size_t uploaded, skipped, failed;
@@ -171,7 +171,10 @@ static int run_workers(struct ingest *in, const struct api *api, size_t n)
 
 /* ---- --wait --------------------------------------------------------------------------- */
 
-/* Jobs end about in the order they were made, hence one after the other is hardly slower than all at once. */
+/*
+ * Jobs end roughly in the order in which they were created, so waiting for one after the other is hardly slower than
+ * for all at once.
+ */
 static int await_jobs(struct ingest *in, struct api *api, size_t *bad)
 {
         size_t seen = 0;
@@ -307,7 +310,7 @@ static int find_holder(struct ingest *in, struct api *api)
         rc = client_send(api, "/api/v1/objects?limit=1&owner=default", (struct httpc_request){.method = "GET"});
         if (rc == 0 && (api->r.status == 403 || api->r.status == 404))
                 in->opts.held_by = NULL;
-        return CLI_OK; /* what else is wrong, the first file will tell */
+        return CLI_OK; /* any other problem shows with the first file */
 }
 
 static int send_all(struct ingest *in, const struct cli *c, size_t workers)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Jobs and the dead-letter queue: how far work is, and what to do about work that failed. */
+/* Jobs and the dead-letter queue: the progress of work, and what to do about work that failed. */
 #include "cli/cli_priv.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys of the API. The key itself goes to standard output alone, so that a script can keep it. */
+/* API keys. The key itself is all that goes to standard output, so that a script can keep it. */
 #include "app/app.h"
 #include "cli/cli_priv.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One line at the bottom of a terminal that says how far the work is. On standard error, and only when that is a
- * terminal. */
+/* The progress line at the bottom of a terminal. It is written to standard error, and only if that is a terminal. */
 #include "cli/meter_priv.h"
 #include "cli/cli_priv.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The line that says how far a long command is. */
+/* The progress line of a long command. */
 #ifndef FA_CLI_METER_PRIV_H
 #define FA_CLI_METER_PRIV_H
 

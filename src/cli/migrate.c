@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Moving an installation: how far it is, and the proof that both sides are equal. */
+/* Moving an installation: its progress, and the proof that both sides are equal. */
 #include "app/app_copy.h"
 #include "cli/cli_priv.h"
 #include "cli/meter_priv.h"

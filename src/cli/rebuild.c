@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lost catalog made again: how far it is, what is wrong, and what came of it. */
+/* Rebuilding a lost catalog: its progress, the problems found, and the result. */
 #include "app/app_rebuild.h"
 #include "cli/cli_priv.h"
 #include "cli/meter_priv.h"
@@ -12,7 +12,7 @@ struct rebuild_run {
         bool json, dry_run;
 };
 
-#define TOLD_MAX 200 /* lines of what is wrong; the counts tell of the rest */
+#define TOLD_MAX 200 /* lines about problems; the counts cover the rest */
 
 static void show_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The server's life from the command line. Signals are blocked before the
- * first thread starts, so that only the sigwait here ever sees one; once the
- * end has begun, a second one gets a handler that leaves at once.
+ * The server's life from the command line. Signals are blocked before the first thread starts, so that only the
+ * sigwait here ever receives one; once the shutdown has begun, a second signal exits at once.
  */
 #include "app/app.h"
 #include "cli/cli_priv.h"
@@ -44,7 +43,7 @@ static void start_log(const struct config *cfg)
         log_init(level, json ? LOG_JSON : LOG_TEXT);
 }
 
-/* For people on standard output; where the log is for machines, as one line of it. */
+/* For people on standard output; where the log is for machines, as one log line. */
 static void announce_address(const struct config *cfg, const struct app *a)
 {
         const char *host = cfg->app_host, *open = strchr(host, ':') ? "[" : "", *close = *open ? "]" : "";

@@ -71,7 +71,7 @@ int run_version(const struct cli *c)
         return CLI_OK;
 }
 
-/* Docker only knows 0 and 1, and waits no longer than it was told: one attempt, short limits. */
+/* Docker knows only 0 and 1, and ends the probe after its timeout: one attempt, short limits. */
 int run_health(const struct cli *c)
 {
         struct api a;

@@ -59,7 +59,7 @@ static int hash_file(struct upload *u, const char *path, struct sha256 *out, str
         return rc;
 }
 
-/* Seconds to wait before attempt n+1; what the server asks for counts, within reason. */
+/* Seconds to wait before attempt n+1; the server's Retry-After counts, within reason. */
 static double pause_for(const struct api *a, unsigned n)
 {
         uint64_t asked;

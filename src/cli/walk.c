@@ -184,7 +184,7 @@ int walk_add(struct walk *w, const char *path, const struct walk_rules *rules, s
         struct stat st;
         size_t n = strlen(path);
 
-        /* What the user names is followed and taken, hidden or not; only an empty name means nothing. */
+        /* A path that the user names is followed and taken, even if hidden; only an empty name means nothing. */
         if (n == 0 || stat(path, &st))
                 return add_file(w, path, 0, strerror(n == 0 ? ENOENT : errno), e);
         if (S_ISREG(st.st_mode))
