@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The routes: HTTP in, services called, JSON out. One table row a route is the
- * truth for the server, for metrics and for the OpenAPI document.
+ * The routes: a request comes in, services are called, JSON goes out. One row of a table per route serves the server,
+ * the metrics and the OpenAPI document.
  */
 #ifndef FA_API_H
 #define FA_API_H
@@ -41,7 +41,7 @@ int api_open(const struct api_opts *opts, struct api **out, struct err *e) MUST_
 void api_close(struct api *a);
 /* For http_opts.routes; lives with a. The server's ctx must be a. */
 const struct http_route *const *api_routes(const struct api *a, size_t *n);
-/* Of these only what watches a process asks for: /live, /ready, /health, /metrics. */
+/* Of these only the routes that monitor a process: /live, /ready, /health, /metrics. */
 const struct http_route *const *api_probe_routes(const struct api *a, size_t *n);
 /* For http_opts. */
 int api_authenticate(void *ctx, struct span key, struct http_caller *out);

@@ -95,7 +95,7 @@ void get_dlq_job(struct http_request *r)
         answer_end(r, 200, &b);
 }
 
-/* The optional {"system_ids": […]} of a body; *n 0 and *ids NULL mean all of the job. */
+/* The optional {"system_ids": […]} of a body; *n 0 and *ids NULL mean all entries of the job. */
 static bool ids_of_body(struct http_request *r, struct id **ids, size_t *n)
 {
         struct json *doc = body_object(r);
@@ -126,7 +126,7 @@ static bool ids_of_body(struct http_request *r, struct id **ids, size_t *n)
 
 typedef int dlq_fn(struct catalog *c, const struct dlq_choice *which, uint64_t *moved, struct err *e);
 
-/* Calls fn for what was chosen and answers with the count; word says what became of the entries. */
+/* Calls fn for the chosen entries and answers with their count; word says what became of them. */
 static void change_dlq(struct http_request *r, struct dlq_choice *which, const char *word, dlq_fn *fn)
 {
         uint64_t moved = 0;
@@ -153,7 +153,7 @@ static void change_dlq(struct http_request *r, struct dlq_choice *which, const c
         answer_end(r, 200, &b);
 }
 
-/* The job of the path, or those of its assets that the body names. */
+/* The entries of the path's job, or those of its assets that the body names. */
 static void change_dlq_job(struct http_request *r, const char *word, dlq_fn *fn)
 {
         struct id job, *ids;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folders: list, show, make, change, merge. The admin twins of a route share its body, so they share its code. */
+/*
+ * Folders: list, show, create, change, merge. The admin route of an action has the same body, so both share the code.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -306,7 +308,7 @@ void patch_cluster(struct http_request *r)
         json_free(doc);
 }
 
-/* Approving is confirming, with a name if one is given. */
+/* Approving confirms the folder, with a name if one is given. */
 static void do_approve(struct http_request *r, const struct json *doc)
 {
         struct cluster c;

@@ -23,7 +23,7 @@ static bool inline_safe(const char *mime)
         return false;
 }
 
-/* What a browser may be told a stored file is: anything it could run in our origin becomes plain bytes. */
+/* The type of a stored file as told to a browser: anything it could run in this origin becomes plain bytes. */
 static const char *served_type(const char *mime)
 {
         if (inline_safe(mime))
@@ -78,7 +78,10 @@ void get_content(struct http_request *r)
         if (!load_asset(r, &a) || !arg_bool(r, "download", false, &download))
                 return;
         if (storage_read_begin(api_of(r)->o.storage, a.sha256, a.size, &fd, &stream, &e)) {
-                /* The catalog knows it and the store does not: that is our fault, not a wrong address. */
+                /*
+                 * The catalog knows the object and the store does not: that is the server's fault, not a wrong
+                 * address.
+                 */
                 if (e.code == ERR_NOT_FOUND)
                         e.code = ERR_IO;
                 http_reply_err(r, &e);

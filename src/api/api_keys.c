@@ -194,8 +194,8 @@ void delete_key(struct http_request *r)
 /* ---- sessions ---------------------------------------------------------------------------------- */
 
 /*
- * Secure whenever the browser's own page was loaded over TLS, as it says itself:
- * the flag only ever narrows where the cookie goes, so nobody gains by lying.
+ * The cookie is Secure whenever the browser's page was loaded over TLS, as the browser itself says: the flag only
+ * ever restricts where the cookie is sent, so lying gains nothing.
  */
 static void set_cookie(struct http_request *r, const char *value, int seconds)
 {
@@ -208,7 +208,7 @@ static void set_cookie(struct http_request *r, const char *value, int seconds)
         http_add_header(r, "Cache-Control", "no-store");
 }
 
-/* The body's, else the header's. */
+/* The key in the body, else the one in the header. */
 static bool key_of(struct http_request *r, struct json *doc, struct span *key)
 {
         const char *header = http_header(r, "X-API-Key"), *bearer = http_header(r, "Authorization");
@@ -233,7 +233,7 @@ static void begin_session(struct http_request *r, struct span key)
                         http_reply_err(r, &e);
                         return;
                 }
-                char shown[KEY_PREFIX_LEN + 3] = ""; /* as the gate shows it */
+                char shown[KEY_PREFIX_LEN + 3] = ""; /* in the form in which the gate shows it */
                 if (key_split(key, prefix))
                         snprintf(shown, sizeof shown, "fa_%s", prefix);
                 http_key_refused(r, shown);

@@ -13,10 +13,9 @@
 #include "storage/storage.h"
 
 /*
- * A route and what the OpenAPI document says of it. params: one line each,
- * "name type description", query arguments only (path arguments come from the
- * template). request and response name schemas of schemas.json; a response
- * that holds a media type ("image/webp") is bytes.
+ * A route and its description in the OpenAPI document. params: one line each, "name type description", query
+ * arguments only (path arguments come from the template). request and response name schemas of schemas.json; a
+ * response that is a media type ("image/webp") is bytes.
  */
 struct api_route {
         struct http_route http;
@@ -48,15 +47,18 @@ bool arg_bool(struct http_request *r, const char *name, bool fallback, bool *out
 bool arg_time(struct http_request *r, const char *name, struct wall *out);
 /* One of n words; *out is its index, or fallback when absent. */
 bool arg_word(struct http_request *r, const char *name, const char *const *words, size_t n, int fallback, int *out);
-/* The owner to read as: the key's own when bound (another asked for: 403), the query's, else NULL for all. */
+/*
+ * The owner whose assets are read: the key's own when it is bound (another one asked for: 403), else the query's,
+ * else NULL for all.
+ */
 bool arg_owner(struct http_request *r, const char **out);
 /* Comma-separated or repeated. */
 bool arg_list(struct http_request *r, const char *name, size_t max, const char *const **out, size_t *n);
 /* The owner the caller is bound to, or NULL: what a look-up by id is limited to. */
 const char *bound_owner(const struct http_request *r);
-/* Who did it, for lineage and operations: the key's id or "user". */
+/* The actor, for lineage and operations: the key's id or "user". */
 const char *actor_of(const struct http_request *r);
-/* The JSON body as an object; NULL after a 400. Lives in the request's arena? No: free with json_free. */
+/* The JSON body as an object; NULL after a 400. The caller frees it with json_free. */
 struct json *body_object(struct http_request *r);
 /* Refuses members that are not in allowed ("a,b,c"): false after a 400 that names them. */
 bool body_members(struct http_request *r, const struct json *o, const char *allowed);
@@ -67,7 +69,7 @@ void view_asset(struct http_request *r, struct json_out *j, const struct asset *
 void view_cluster(struct json_out *j, const struct cluster *c);
 void view_job(struct json_out *j, const struct job_view *v, bool with_assets);
 void view_search(struct http_request *r, struct json_out *j, const char *query, const struct search_result *s);
-/* Start and finish an answer: b is initialised by the first, replied and freed by the second. */
+/* answer_begin initialises b and j; answer_end replies with b and frees it. */
 void answer_begin(struct json_out *j, struct buf *b);
 void answer_end(struct http_request *r, unsigned status, struct buf *b);
 

@@ -241,7 +241,7 @@ void get_similar(struct http_request *r)
         struct search_result s;
         if (!arg_id(r, "id", &id) || !common_args(r, &q))
                 return;
-        /* A foreign id must look like an unknown one before any vector is touched. */
+        /* The id of another owner's asset must look like an unknown one before any vector is read. */
         struct asset a;
         if (catalog_asset_get(api_of(r)->o.catalog, id, bound_owner(r), http_arena(r), &a, &e)) {
                 http_reply_err(r, &e);

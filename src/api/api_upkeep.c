@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading stored objects again: what was found, and asking for it. */
+/* Scrubbing: the result of reading stored objects again, and requests for it. */
 #include "api/api_priv.h"
 #include "catalog/catalog_asset.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The OpenAPI 3.1 document, made once at start out of the route table and schemas.json. */
+/* The OpenAPI 3.1 document, made at start from the route table and schemas.json. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>

@@ -31,7 +31,7 @@
 
 #define GET(p, sc, fn, st)                                                                                             \
         .http = {.method = HTTP_GET, .path = p, .scope = sc, .handle = fn, .statuses = st, .while_draining = true}
-/* What concerns the whole installation: for keys that are bound to no owner. */
+/* Routes that concern the whole installation: for keys that are bound to no owner. */
 #define GET_UNBOUND(p, fn, st)                                                                                         \
         .http = {.method = HTTP_GET,                                                                                   \
                  .path = p,                                                                                            \
@@ -48,7 +48,7 @@
                  .handle = fn,                                                                                         \
                  .statuses = st,                                                                                       \
                  .unbound = true}
-/* Open, and small: anybody may send it. */
+/* An open route with a small body: anybody may call it. */
 #define OPEN_BODY(m, p, fn, st)                                                                                        \
         .http = {.method = m, .path = p, .body = HTTP_BODY_JSON, .max_body = 4096, .handle = fn, .statuses = st}
 #define PROBE(p, fn, st)                                                                                               \

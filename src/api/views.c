@@ -76,8 +76,10 @@ static void put_without_places(struct json_out *j, const struct json *v)
         json_end(j);
 }
 
-/* What a vision-language model has not said of a picture (yet): the fields are there all the same, and vlm_model null
- * tells that nobody looked. */
+/*
+ * Fields that a vision-language model has not filled (yet): they are present all the same, and vlm_model null says
+ * that no model looked.
+ */
 static void put_unsaid(struct json_out *j, const struct json *doc)
 {
         static const struct {
