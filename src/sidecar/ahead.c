@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sidecars are gone through in their order, and from an object store each is a
- * round trip: so some threads read those that come next. Each has every so
- * many-th of the list and holds one text until that was used.
+ * Reading ahead. Sidecars are read in order, and from an object store each one is a round trip: so several threads
+ * read the next ones. Each thread has every n-th item of the list and holds one text until it was used.
  */
 #include "sidecar/sidecar_priv.h"
 #include "keep/keep_rebuild.h"
@@ -83,12 +82,12 @@ int ahead_begin(struct storage *s, const struct rebuild_item *items, size_t n, s
                 l->at = i;
                 buf_init(&l->text, STORAGE_SIDECAR_MAX);
         }
-        for (size_t i = 0; i < LANES && i < n; i++) /* one that cannot be started reads when its turn comes */
+        for (size_t i = 0; i < LANES && i < n; i++) /* without a thread the lane reads when its turn comes */
                 a->lanes[i].started = thread_start(&a->lanes[i].thread, "sidecar-read", lane_run, &a->lanes[i]) == 0;
         return 0;
 }
 
-/* Lock held: its text was used, it may read the next. */
+/* Lock held: the lane's text was used, it may read the next one. */
 static void go_on(struct ahead *a, struct lane *l)
 {
         l->at += LANES;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading a sidecar. The hard thing is whom to believe: the hash tells damage
- * from health but anybody can compute one, so what is read is checked as a
- * client's request would be before a catalog takes it.
+ * Reading a sidecar. The hard thing is what to trust: the hash reveals damage, but anybody can compute one, so the
+ * content is checked like a client's request before it enters a catalog.
  */
 #include "sidecar/sidecar_priv.h"
 #include "catalog/catalog_asset.h"
@@ -20,7 +19,7 @@
 
 struct reader {
         struct arena *arena;
-        const char *wrong; /* the first name whose value is not what it should be; NULL none */
+        const char *wrong; /* the first member whose value is wrong; NULL none */
         bool oom;
 };
 
@@ -224,7 +223,7 @@ static const char *folder_name_of(struct reader *r, const struct json *o)
         return s;
 }
 
-/* Of a file: what cleaning would change was never ours. */
+/* A file's name: a name that cleaning would change was never written by this program. */
 static const char *filename_of(struct reader *r, const struct json *o)
 {
         const char *s = text_of(r, o, "filename", NAME_MAX_BYTES);

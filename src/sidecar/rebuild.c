@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From what lies in the storage to a catalog. The hard thing is to hold nothing
- * of it in memory and to survive being killed: what is found is noted in the
- * catalog itself, taken from there in the order of ids a page at a time, and
- * each page is one transaction with the notes of what is done.
+ * From the contents of the storage to a catalog. The hard thing is to hold none of it in memory and to survive being
+ * killed: items that are found are noted in the catalog itself and taken from there in the order of their ids, a page
+ * at a time; each page is one transaction with the notes that it is done.
  */
 #include "sidecar/sidecar_priv.h"
 #include "catalog/catalog_counts.h"
@@ -15,7 +14,7 @@
 #define FOUND_PAGE 500
 #define TODO_PAGE  500
 #define PAGE       100               /* assets in one transaction at most */
-#define PAGE_BYTES ((size_t)8 << 20) /* or as many as fill so much */
+#define PAGE_BYTES ((size_t)8 << 20) /* or as many as fill this many bytes */
 #define ARENA      ((size_t)256 << 20)
 
 struct rebuild {
@@ -101,7 +100,7 @@ static int list_storage(struct rebuild *b, struct err *e)
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-/* 0 when it could not be read for a reason of its own, which was told; -1 when the storage cannot be read. */
+/* 0 when this sidecar could not be read, which was reported; -1 when the storage cannot be read. */
 static int fetch_sidecar(struct rebuild *b, const char *name, struct span *text, struct err *e)
 {
         struct err why = {0};
@@ -182,7 +181,7 @@ static bool its_own_fault(enum err_code code)
         return code == ERR_CONFLICT || code == ERR_INVALID;
 }
 
-/* One that the catalog refuses (a vector of another length, say) must not hold up the others. */
+/* A sidecar that the catalog refuses (a vector of another length, say) must not stop the others. */
 static int restore_singly(struct rebuild *b, struct page *p, struct err *e)
 {
         char name[STORAGE_SIDECAR_NAME_LEN];
@@ -322,7 +321,7 @@ static int close_api(struct rebuild *b, struct err *e)
                 *e = why;
                 return -1;
         }
-        /* Who cannot read it must not open a door that may have been locked. */
+        /* If it cannot be read, the API stays closed, since it may have been closed before. */
         if (rc == 0 && sidecar_read_catalog(buf_span(&text), &b->r->keys, &why)) {
                 b->r->damaged++;
                 b->r->keys = true;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lane: marks in their order, a page at a time, each page a batch of the
- * storage. It rests as long as it worked, so that an ingest of thousands gets
- * half of what it would take, and looks again every few seconds. The hard thing
- * is the order of a page: marks are read first, then what they stand for, then
- * it is written durably, and only then the same marks are cleared.
+ * The background thread that writes sidecars: marks (dirty flags) in their order, a page at a time, each page one
+ * batch of the storage. It rests as long as it worked, so that an ingest of thousands gets half of the time, and
+ * looks for marks every few seconds. The hard thing is the order within a page: the marks are read first, then the
+ * state that they stand for; it is written durably, and only then the same marks are cleared.
  */
 #include "sidecar/sidecar_priv.h"
 #include "catalog/catalog_key.h"
@@ -108,7 +107,9 @@ static int write_page(struct sidecar *s, const struct sidecar_mark *marks, size_
         return rc < 0 ? -1 : catalog_marks_clear(s->o.catalog, marks, n, e);
 }
 
-/* When a page does not go as a whole each goes by itself: one that cannot be written must not hold up the others. */
+/*
+ * If a page fails as a whole, each sidecar is written by itself: one that cannot be written must not stop the others.
+ */
 static int write_singly(struct sidecar *s, const struct sidecar_mark *marks, size_t n, struct err *e)
 {
         struct err why;
@@ -137,7 +138,7 @@ static bool take_duty(struct sidecar *s)
         return rc > 0;
 }
 
-/* After a page. While there is time nobody is in the way of, rests are skipped. */
+/* Rests after a page. While nobody is disturbed, rests are skipped. */
 static bool may_go_on(struct sidecar *s, struct mono began)
 {
         struct mono until = mono_add(mono_now(), mono_since(began));
@@ -151,7 +152,7 @@ static bool may_go_on(struct sidecar *s, struct mono began)
         return on && (!mono_reached(s->renew) || take_duty(s));
 }
 
-/* All marks that were there when it began, while the duty is ours. */
+/* Writes all marks that existed when it began, while this instance holds the duty. */
 static int round_of_pages(struct sidecar *s, struct err *e)
 {
         struct sidecar_mark after, *marks;
@@ -176,8 +177,8 @@ static int round_of_pages(struct sidecar *s, struct err *e)
 }
 
 /*
- * The catalog's own sidecar is written after all others. A storage without it is new to this catalog (restored, moved,
- * emptied), and then everything is written.
+ * The catalog's own sidecar is written after all others. A storage without it is new to this catalog (restored,
+ * moved, emptied), so everything is written.
  */
 static int check_storage(struct sidecar *s, struct err *e)
 {
@@ -193,7 +194,7 @@ static int check_storage(struct sidecar *s, struct err *e)
                 return -1;
         }
         if (rc < 0 && !take_duty(s))
-                return 0; /* another instance does it */
+                return 0; /* another instance holds the duty */
         if (rc < 0 && catalog_marks_all(s->o.catalog, e))
                 return -1;
         s->checked = true;

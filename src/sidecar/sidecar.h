@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Small JSON files beside the objects that tell all that was decided about them,
- * so that a lost catalog can be made again. The hard thing is to be neither late
- * nor in the way: a thread follows the catalog's marks, a batch at a time, and
- * takes a mark away only when its sidecar is durable.
+ * Sidecars: small JSON files beside the objects that record everything decided about them, so that a lost catalog can
+ * be rebuilt. The hard thing is to be neither late nor in the way: a thread follows the catalog's marks (dirty
+ * flags), a batch at a time, and clears a mark only when its sidecar is durable.
  */
 #ifndef FA_SIDECAR_H
 #define FA_SIDECAR_H
@@ -28,13 +27,13 @@ struct sidecar_opts {
 
 /* Starts the thread. */
 int sidecar_open(const struct sidecar_opts *opts, struct sidecar **out, struct err *e) MUST_CHECK;
-/* Writes what it can until the deadline; the rest keeps its marks. NULL is fine. */
+/* Writes as much as it can until the deadline; the rest keeps its marks. NULL is fine. */
 void sidecar_close(struct sidecar *s, struct mono deadline);
 
 struct sidecar_state {
-        uint64_t waiting; /* sidecars that are behind, of the whole catalog */
+        uint64_t waiting; /* outdated sidecars of the whole catalog */
         double oldest_seconds;
-        char note[160]; /* what was wrong the last time; "" nothing */
+        char note[160]; /* the last error; "" none */
 };
 void sidecar_state(struct sidecar *s, struct sidecar_state *out);
 
@@ -58,27 +57,28 @@ int sidecar_read_catalog(struct span text, bool *keys, struct err *e) MUST_CHECK
 /* ---- rebuilding ---------------------------------------------------------------------------- */
 
 struct rebuild_report {
-        uint64_t assets, folders, queued, dead, trashed; /* in the catalog again; the last three are part of assets */
-        uint64_t recovered;                              /* objects that no sidecar told of */
-        uint64_t objects, bytes;                         /* in the storage */
-        uint64_t damaged;                                /* sidecars that cannot be read */
-        uint64_t missing;                                /* sidecars whose object is not there, or not as long */
-        uint64_t strays;                                 /* names in the storage that mean nothing */
-        bool keys;                                       /* there were keys of the API; they have to be made again */
-        bool resumed;                                    /* one that was cut off went on; the counts are of this run */
+        uint64_t assets, folders, queued, dead,
+                trashed;         /* restored to the catalog; the last three are part of assets */
+        uint64_t recovered;      /* objects without a sidecar */
+        uint64_t objects, bytes; /* in the storage */
+        uint64_t damaged;        /* sidecars that cannot be read */
+        uint64_t missing;        /* sidecars whose object is not there, or not as long */
+        uint64_t strays;         /* unknown names in the storage */
+        bool keys;               /* the API had keys; they have to be created again */
+        bool resumed;            /* an interrupted rebuild was continued; the counts are of this run */
 };
 
 struct rebuild_opts {
-        struct catalog *catalog; /* empty, or of a rebuild that was cut off */
+        struct catalog *catalog; /* empty, or left by an interrupted rebuild */
         struct storage *storage;
-        /* An asset out of an object that no sidecar tells of. */
+        /* Makes an asset from an object without a sidecar. */
         int (*recover)(void *ctx, struct sha256 object, uint64_t size, struct err *e);
         void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total); /* may be NULL */
         void (*bad)(void *ctx, const char *why);                                      /* each thing that is wrong */
         void *ctx;
 };
 
-/* 0 also when there is something wrong: the report says so. Killed anywhere, it can be run again. */
+/* 0 also when there are problems: the report lists them. It can be killed at any point and run again. */
 int rebuild_run(const struct rebuild_opts *opts, struct rebuild_report *out, struct err *e) MUST_CHECK;
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What writing and reading a sidecar share. */
+/* Shared by writing and reading sidecars. */
 #ifndef FA_SIDECAR_PRIV_H
 #define FA_SIDECAR_PRIV_H
 
