@@ -17,8 +17,10 @@
 
 #include <string.h>
 
-/* Tries to place: the first ones give way to other instances, the last but one does not, the last leaves the asset
- * unsorted. */
+/*
+ * Tries to place: at the first ones other instances take precedence, at the last but one they do not, and the last
+ * leaves the asset unsorted.
+ */
 #define PLACE_TRIES   6
 #define PLACE_CHECKED 4
 
@@ -75,7 +77,7 @@ static void count_placed(struct organise *o, const struct placement *p)
                 metrics_add(METRIC_CLUSTERS_CREATED, 1);
 }
 
-/* Decide and commit once. At the last try what failed before is left to the next pass. */
+/* Decides and commits once. At the last try a failed placement is left to the next pass. */
 static int place_once(struct organise *o, struct task_result *r, int try, struct arena *a, struct err *e)
 {
         struct lock *lock = owner_lock(o, r->task->owner);
@@ -129,7 +131,7 @@ int organise_complete(struct organise *o, struct task_result *r, float sure, str
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-/* What a pass would look at: placements through us, and what people did behind our back. */
+/* Number of changes that a pass would look at: placements through this room, and people's changes elsewhere. */
 struct seen {
         uint64_t changes, clusters, unsorted;
 };
@@ -151,7 +153,7 @@ static bool seen_equal(const struct seen *a, const struct seen *b)
         return a->changes == b->changes && a->clusters == b->clusters && a->unsorted == b->unsorted;
 }
 
-/* Of several instances one runs the passes: whoever comes first when an interval is over. */
+/* Of several instances one runs the passes: the first one when an interval is over. */
 static bool take_duty(struct organise *o)
 {
         const struct dur lease = dur_s(60);
@@ -164,7 +166,7 @@ static bool take_duty(struct organise *o)
         return rc > 0;
 }
 
-/* An instance that was paused past its lease must not go on beside the one that took over. */
+/* An instance that was paused past its lease must not continue beside the one that took over. */
 static bool still_on_duty(struct organise *o)
 {
         return organise_runs(o) && (!mono_reached(o->renew) || take_duty(o));

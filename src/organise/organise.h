@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where assets go and what folders are called: decisions of `cluster` carried
- * out on the catalog. The hard thing: two workers must not found the same folder
- * twice, so placing is serialised per owner, from the prototype look-up to the
- * commit, and nothing slow (decoding, embedding) happens under that lock.
+ * Places assets in folders and names folders: decisions of `cluster` carried out on the catalog. The hard thing: two
+ * workers must not found the same folder twice, so placing is serialised per owner, from reading the prototypes to
+ * the commit, and nothing slow (decoding, embedding) happens under that lock.
  */
 #ifndef FA_ORGANISE_H
 #define FA_ORGANISE_H
@@ -32,10 +31,9 @@ void organise_close(struct organise *o); /* stops the periodic pass; NULL is fin
 int organise_start(struct organise *o, struct err *e) MUST_CHECK;
 
 /*
- * Decide r->placement (unless the task is pinned) and commit through
- * catalog_task_complete. sure: see embed_image_result; below 0.5 the asset stays
- * unsorted. Places again after ERR_CONFLICT, at most 5 times. ERR_UNAVAILABLE while the
- * vectors are warming: try later.
+ * Decides r->placement (unless the task is pinned) and commits through catalog_task_complete. sure: see
+ * embed_image_result; below 0.5 the asset stays unsorted. Places again after ERR_CONFLICT, at most 5 times.
+ * ERR_UNAVAILABLE while the vectors are warming: try later.
  */
 int organise_complete(struct organise *o, struct task_result *r, float sure, struct arena *a, struct err *e) MUST_CHECK;
 

@@ -9,12 +9,13 @@
 
 /* ---- names (pure) ---------------------------------------------------------------- */
 
-/* What a folder's members say with one tag. */
+/* What one tag says about a folder's members. */
 struct name_evidence {
         const char *tag;
         enum tag_source source;
         bool category; /* one of the model's folder categories */
-        bool generic;  /* a person's tag that many files outside the folder bear too: says nothing of this folder */
+        bool generic;  /* a person's tag that many files outside the folder have too: it says nothing about this folder
+                        */
         uint64_t members;
         float mean; /* confidence, over those that bear it */
 };
@@ -68,7 +69,7 @@ static inline bool organise_runs(struct organise *o)            /* not stopping 
 
 /* Asked between two steps of a pass; false ends it early, with what was done so far. */
 typedef bool organise_go_on_fn(struct organise *o);
-/* organise_pass, with a say in how long. */
+/* organise_pass, which go_on can end early. */
 int pass_run(struct organise *o, const char *owner, bool dry_run, organise_go_on_fn *go_on, struct arena *a,
              struct organise_report *out, struct err *e) MUST_CHECK;
 
@@ -107,7 +108,7 @@ struct place_input {
  */
 int place_decide(struct organise *o, const struct place_input *in, const struct world *w, struct arena *a,
                  struct placement *out, struct err *e) MUST_CHECK;
-/* By its tags: the model knows what it shows, or has no opinion on anything. */
+/* Judged by its tags: the model recognises it, or the model does not classify at all. */
 bool place_sure(struct organise *o, const struct tag *tags, size_t n);
 /* Remembers whether the model classifies at all. */
 void place_learn(struct organise *o, const struct tag *tags, size_t n);

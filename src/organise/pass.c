@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The periodic pass: merge, place the unsorted again, better names. It computes
- * on a snapshot and commits one small operation after the other, each re-checked
- * by the catalog (folder version, members still unsorted); what no longer holds
- * is left for the next pass. The hard thing is the dry run, which must tell the
- * same without writing: it keeps the folders it would have made in a struct world.
+ * The periodic pass: merge folders, place unsorted assets again, improve names. It computes on a snapshot and commits
+ * one small operation after the other; the catalog checks each again (folder version, members still unsorted), and an
+ * outdated operation is left to the next pass. The hard thing is the dry run, which must report the same without
+ * writing: it keeps the folders that it would have made in a struct world.
  */
 #include "cluster/cluster.h"
 #include "catalog/catalog_asset.h"
@@ -37,7 +36,7 @@ struct pass {
         struct world w;
 };
 
-/* Lost races are the next pass's work. */
+/* Operations that lost a race are left to the next pass. */
 static bool put_off(const struct err *e)
 {
         return e->code == ERR_CONFLICT || e->code == ERR_NOT_FOUND;
@@ -175,7 +174,7 @@ static int as_members(const struct place_input *in, struct placement *d, struct 
         return 0;
 }
 
-/* Decides again under the lock: the first look, without it, was only to see whether there is anything to do. */
+/* Decides again under the lock: the first decision, without it, only told whether there is anything to do. */
 static int place_commit(struct pass *p, const struct place_input *in, struct arena *tmp, struct placement *d,
                         struct err *e)
 {
@@ -288,7 +287,7 @@ static char *resume_get(struct organise *o, const char *owner)
         return copy;
 }
 
-/* Takes cursor over. Forgetting it for want of memory only means that the next pass begins again. */
+/* Takes over cursor. If it is lost for want of memory, the next pass starts from the beginning. */
 static void resume_set(struct organise *o, const char *owner, char *cursor)
 {
         lock_take(&o->lock);
@@ -309,7 +308,7 @@ static void resume_set(struct organise *o, const char *owner, char *cursor)
         mem_free(cursor);
 }
 
-/* Newest first, a bounded number a pass; the next goes on where this one stopped. */
+/* Newest first, a limited number per pass; the next pass continues where this one stopped. */
 static int retry_unsorted(struct pass *p, struct err *e)
 {
         const struct id nil = {{0}};

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where one asset belongs. The hard thing is what must not happen: a folder in
- * between two that nearly agree, a picture the model does not understand as a
- * founding member, a file that a person put among the unsorted taken away.
+ * Where one asset belongs. The hard thing is what must not happen: a folder between two that nearly agree, a picture
+ * that the model does not understand as a founding member, or a file moved that a person left unsorted.
  *
- * cluster_choose only compares numbers. It is given calibrated similarities in
- * place of cosines: the calibration is monotone, so the order is the same, and
- * threshold and margin keep the unit in which people set them.
+ * cluster_choose only compares numbers. It is given calibrated similarities in place of cosines: the calibration is
+ * monotone, so the order is the same, and threshold and margin keep the unit in which people set them.
  */
 #include "cluster/cluster.h"
 #include "catalog/catalog_asset.h"
@@ -125,7 +123,10 @@ static int candidates_find(struct organise *o, const struct place_input *in, con
         return 0;
 }
 
-/* Two folders so alike that a pass would merge them, but may not (a person touched both): the nearer one it is. */
+/*
+ * Two folders are so alike that a pass would merge them, but may not (a person touched both): the nearer one is
+ * taken.
+ */
 static bool nearly_one(struct organise *o, const struct world *w, const struct candidates *c)
 {
         uint32_t i, k;
@@ -187,7 +188,7 @@ static const struct asset *asset_of(const struct asset *v, size_t n, struct id i
         return NULL;
 }
 
-/* May it be taken along: a person's choice to leave it unsorted holds, and so does the model's doubt. */
+/* Whether it may become a member: not if a person chose to leave it unsorted, or if the model is unsure. */
 static bool may_found(struct organise *o, const struct asset *x)
 {
         return x && !x->pinned && !x->trashed.us && id_is_nil(x->cluster_id) && place_sure(o, x->tags, x->ntags);
@@ -379,7 +380,7 @@ int place_decide(struct organise *o, const struct place_input *in, const struct 
         uint64_t seen;
         if (!tmp)
                 return err_oom(e);
-        /* Before the look at the folders: what comes after it makes the commit fail. */
+        /* Read before the folders are: a change after it makes the commit fail. */
         if (catalog_placing_version(o->opts.catalog, in->owner, &seen, e) || candidates_find(o, in, w, a, &c, e))
                 goto out;
         rc = try_assign(o, w, &c, a, out, e);
