@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The vectors of the last queries: embedding the text is the larger part of a
- * search, and people page, sort and filter with the same words. A few hundred
- * entries are found by a linear look at their hashes, which costs less than a
- * list and a table kept in step. Keys carry the model id, so that a change of
- * model never answers with the old one's vector.
+ * The vectors of the last queries: embedding the text takes most of a search's time, and people page, sort and filter
+ * with the same words. A few hundred entries are found by comparing their hashes one by one, which costs less than
+ * maintaining a list and a table. Keys contain the model id, so a change of model never answers with an old vector.
  */
 #include "search_priv.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two lists become one: reciprocal rank fusion (Cormack, Clarke & Büttcher,
- * SIGIR 2009, k = 60), which needs no common scale of cosine and bm25. The hard
- * thing is that pages must not shift: every order here ends in the id.
+ * Merges two lists by reciprocal rank fusion (Cormack, Clarke & Büttcher, SIGIR 2009, k = 60), which needs no common
+ * scale of cosine and bm25. The hard thing is that pages must not shift: every order here ends in the id.
  */
 #include "search_priv.h"
 
@@ -92,7 +91,7 @@ out:
 
 /* ---- a text match on the scale of similarities ------------------------------------------- */
 
-/* The base letters only: what FTS folds beyond ASCII still counts as a match of words, a step lower. */
+/* Compares base letters only: a match that FTS folds beyond ASCII still counts as a match of words, one step lower. */
 static bool same_letters(struct span a, const char *s, size_t n)
 {
         return a.n == n && !strncasecmp(a.p, s, n);

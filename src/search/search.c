@@ -26,7 +26,7 @@
 struct search {
         struct search_opts opts;
         struct query_cache *cache;
-        struct helper *helper; /* looks words up while the text model runs; NULL on one core */
+        struct helper *helper; /* looks up words while the text model runs; NULL on one core */
 };
 
 /* One search on its way. */
@@ -54,7 +54,7 @@ int search_open(const struct search_opts *opts, struct search **out, struct err 
                 return -1;
         }
         if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && helper_open("search-words", &s->helper))
-                s->helper = NULL; /* then it is done one after the other */
+                s->helper = NULL; /* then both are done one after the other */
         *out = s;
         return 0;
 }
@@ -68,7 +68,7 @@ void search_close(struct search *s)
         mem_free(s);
 }
 
-/* Our parts block; the time is looked at between them. */
+/* Each part blocks; the time is checked between them. */
 static int in_time(const struct run *r, struct err *e)
 {
         if (r->s->opts.timeout.ns > 0 && mono_since(r->start).ns > r->s->opts.timeout.ns)
@@ -87,7 +87,7 @@ static float similarity_of(const struct run *r, float cosine)
 static int query_vector(struct run *r, float *v, struct err *e)
 {
         const char *id = embed_model_id(r->s->opts.embed), *owner = r->q->filter.owner;
-        /* Each owner has entries of its own: a fast answer must not tell that somebody else asked the same. */
+        /* Each owner has entries of its own: a fast answer must not reveal that another owner searched for the same. */
         const char *key = arena_printf(r->tmp, "%s\n%.*s", owner ? owner : "", (int)r->text.n, r->text.p);
         if (!key)
                 return err_oom(e);
@@ -128,7 +128,7 @@ static int vector_list(struct run *r, const float *v, struct err *e)
         return 0;
 }
 
-/* The list by words, which may be read on another thread. */
+/* Builds the list of word matches; may run on another thread. */
 struct words {
         struct run *r;
         const char *text;
@@ -143,7 +143,7 @@ static int words_begin(struct run *r, struct words *w, struct err *e)
         return w->text && r->t ? 0 : err_oom(e);
 }
 
-/* Touches nothing of the run but its list. */
+/* Changes nothing in the run except its list. */
 static void words_read(void *arg)
 {
         struct words *w = arg;
@@ -174,7 +174,7 @@ static void hit_fill(const struct run *r, const struct ranked *x, struct asset *
         hit->text = x->in_text || (x->found_by_text && !x->in_filename && !x->in_tags);
 }
 
-/* The page's assets in one read. What vanished since the lists were made is left out. */
+/* Reads the page's assets at once. Assets that vanished since the lists were made are left out. */
 static int page_fill(struct run *r, const struct ranked *x, size_t n, struct search_result *out, struct err *e)
 {
         struct id *ids = arena_array(r->tmp, n + 1, sizeof *ids);
@@ -236,7 +236,7 @@ static int run_end(struct run *r, const char *type, int rc)
         return rc ? -1 : 0;
 }
 
-/* Vectors of a hybrid search may be missing for a while after the start: words still find. */
+/* After the start a hybrid search may lack vectors for a while: words still find. */
 static int meaning_list(struct run *r, struct search_result *out, struct err *e)
 {
         float *v = arena_array(r->tmp, embed_dim(r->s->opts.embed), sizeof *v);
@@ -255,7 +255,7 @@ static int meaning_list(struct run *r, struct search_result *out, struct err *e)
         return -1;
 }
 
-/* The two know nothing of each other, so words are looked up beside the model where a core is free for it. */
+/* The two parts are independent, so words are looked up while the model runs if a core is free. */
 static int both_lists(struct run *r, struct search_result *out, struct err *e)
 {
         struct words w;

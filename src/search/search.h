@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One box, one ranker: nearest vectors, full text and filters fused by
- * reciprocal rank (Cormack, Clarke & Büttcher 2009, k = 60), each hit with the
- * reasons it is there, and an honest empty answer below the threshold.
+ * Search: nearest vectors, full text and filters, fused by reciprocal rank (Cormack, Clarke & Büttcher 2009, k = 60).
+ * Each hit has its reasons, and below the threshold the answer is empty.
  */
 #ifndef FA_SEARCH_H
 #define FA_SEARCH_H
