@@ -192,9 +192,10 @@ static int lock_for_reading(struct backup_dir *d, struct err *e)
         d->readers_fd = openat(d->fd, "readers", O_RDONLY | O_CLOEXEC);
         if (d->readers_fd < 0 || flock(d->readers_fd, LOCK_SH | LOCK_NB) == 0 || errno == ENOSYS || errno == ENOTSUP)
                 return 0;
-        return errno == EWOULDBLOCK ? err_set(e, ERR_CONFLICT,
-                                              "old backups are being removed from %.140s just now: come again", d->path)
-                                    : err_errno(e, errno, "cannot lock %.160s/readers", d->path);
+        return errno == EWOULDBLOCK
+                       ? err_set(e, ERR_CONFLICT,
+                                 "old backups are being removed from %.140s at the moment; try again later", d->path)
+                       : err_errno(e, errno, "cannot lock %.160s/readers", d->path);
 }
 
 int backup_dir_open(struct backup_dir *d, const char *path, struct err *e)

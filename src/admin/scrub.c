@@ -121,7 +121,7 @@ static int check_some(struct scrub *s, struct wall before, bool asked, unsigned 
                 done += go_on;
         }
         if (done && keep_scrub_seen(s->a->o.catalog, items, done, &e)) {
-                log_warning("scrub", "cannot write what was found: %s", e.msg);
+                log_warning("scrub", "cannot store the results: %s", e.msg);
                 go_on = false;
         }
         arena_free(mem);

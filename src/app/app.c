@@ -311,7 +311,7 @@ static int listen_http(struct app *a, struct err *e)
                 !strcmp(c->app_host, "localhost") || !strncmp(c->app_host, "127.", 4) || !strcmp(c->app_host, "::1");
         if (a->role == APP_SERVE && !local && !admin_keys_required(a->admin))
                 log_warning("app",
-                            "APP_HOST is %s and there is no key: everybody who reaches this port can read, change "
+                            "APP_HOST is %s and there is no key: anyone who reaches this port can read, change "
                             "and delete all files",
                             c->app_host);
         return http_server_start(&ho, &a->http, e);
@@ -329,7 +329,7 @@ static int check_role(const struct config *c, enum app_role role, struct err *e)
         if (c->worker_threads == 0)
                 return err_set(e, ERR_INVALID, "WORKER_THREADS is 0: a worker needs at least one");
         if (!strcmp(c->queue_backend, "inproc"))
-                log_warning("app", "QUEUE_BACKEND is inproc: nobody tells this worker of new tasks, it looks every few "
+                log_warning("app", "QUEUE_BACKEND is inproc: this worker is not told of new tasks, it looks every few "
                                    "seconds; use redis");
         return 0;
 }

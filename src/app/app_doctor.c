@@ -155,8 +155,7 @@ static void check_exposure(const struct config *c, const struct app_paths *p, st
                 set_result(out, "ok", "%s",
                            local ? "listens on this machine only" : "listens on the network, with a key");
         else
-                set_result(out, "warn",
-                           "APP_HOST=%s without API_KEY: everybody who reaches the port can delete all files",
+                set_result(out, "warn", "APP_HOST=%s without API_KEY: anyone who reaches the port can delete all files",
                            c->app_host);
 }
 

@@ -83,7 +83,7 @@ static void report_text(const struct rebuild_run *m, const struct rebuild_report
         if (r->missing)
                 buf_printf(&b, "sidecars WITHOUT their object: %llu, left out\n", (unsigned long long)r->missing);
         if (r->strays)
-                buf_printf(&b, "names that mean nothing: %llu, left alone\n", (unsigned long long)r->strays);
+                buf_printf(&b, "unknown names: %llu, left alone\n", (unsigned long long)r->strays);
         if (r->keys)
                 buf_puts(&b, "there were API keys: make new ones with \"file-allocator apikey create --direct\"\n");
         buf_puts(&b, m->dry_run       ? "nothing was changed: all this would be made\n"

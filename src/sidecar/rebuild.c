@@ -66,7 +66,7 @@ static int note_stray(struct rebuild *b, const char *area, const struct storage_
 
         b->r->strays++;
         snprintf(name, sizeof name, "%s/%.250s", area, i->name);
-        complain_of(b, name, "this name means nothing here; it is left alone");
+        complain_of(b, name, "the name is unknown; it is left alone");
         return 0;
 }
 
@@ -293,7 +293,7 @@ static int each_object(struct rebuild *b, void *arg, const struct rebuild_item *
         if (b->o->recover(b->o->ctx, i->sha256, i->size, e))
                 return -1;
         b->r->recovered++;
-        complain_of(b, sha256_format(i->sha256, hex), "no sidecar tells of this object; it is a file again");
+        complain_of(b, sha256_format(i->sha256, hex), "this object has no sidecar; it was restored as a file");
         return 0;
 }
 
