@@ -317,7 +317,7 @@ static int listen_http(struct app *a, struct err *e)
         return http_server_start(&ho, &a->http, e);
 }
 
-/* What a worker cannot do without, also without a server. */
+/* The settings that a worker without a server needs. */
 static int check_role(const struct config *c, enum app_role role, struct err *e)
 {
         if (role == APP_SERVE)
