@@ -137,12 +137,6 @@ int phash_put(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, 
 
 /* ---- results of steps ------------------------------------------------------------------------ */
 
-struct step_args {
-        struct sha256 object;
-        const char *step, *version;
-        struct span data;
-};
-
 static int step_keep(struct tx *tx, const struct sha256 *object, const char *step, const char *version,
                      struct span data, struct err *e)
 {
@@ -150,25 +144,6 @@ static int step_keep(struct tx *tx, const struct sha256 *object, const char *ste
                       "INSERT INTO step_result (object, step, version, data) VALUES (?, ?, ?, ?) "
                       "ON CONFLICT (object, step, version) DO UPDATE SET data = excluded.data",
                       "httb", object, step, version, (const void *)data.p, data.n);
-}
-
-static int do_step_put(struct tx *tx, void *arg, struct err *e)
-{
-        struct step_args *g = arg;
-        int64_t one;
-        int rc = db_int(tx->db, e, &one, "SELECT 1 FROM object WHERE sha256 = ?", "h", &g->object);
-
-        if (rc <= 0)
-                return rc < 0 ? -1 : err_set(e, ERR_NOT_FOUND, "no such object");
-        return step_keep(tx, &g->object, g->step, g->version, g->data, e);
-}
-
-int catalog_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data,
-                     struct err *e)
-{
-        struct step_args g = {.object = object, .step = step, .version = version, .data = data};
-
-        return write_do(c, LANE_RESULT, do_step_put, &g, e);
 }
 
 int catalog_step_get(struct catalog *c, struct sha256 object, const char *owner, const char *step, const char *version,

@@ -42,7 +42,7 @@ struct task_result {
         size_t ntags;
         struct part_list parts;
         struct placement placement;
-        /* What was made of the object, kept as catalog_step_put would, in the same transaction; step NULL: nothing. */
+        /* What was made of the object, kept for the next asset with the same bytes; step NULL: nothing. */
         const char *step, *step_version;
         struct span step_data;
         const char *products; /* what the storage now holds of the object; NULL: as before */
@@ -55,12 +55,9 @@ struct task_result {
  */
 int catalog_task_complete(struct catalog *c, const struct task_result *r, struct err *e) MUST_CHECK;
 
-/* What a step made of an object, kept for the next asset with the same bytes: key (object, step, version). */
-int catalog_step_put(struct catalog *c, struct sha256 object, const char *step, const char *version, struct span data,
-                     struct err *e) MUST_CHECK;
 /*
- * 1 found, 0 not, -1 error. Only an owner with a second asset of these bytes is given it: how fast a file
- * is done must not tell whether somebody else has it.
+ * What a completed task left of a step on an object: 1 found, 0 not, -1 error. Only an owner with a second asset of
+ * these bytes is given it: how fast a file is done must not tell whether somebody else has it.
  */
 int catalog_step_get(struct catalog *c, struct sha256 object, const char *owner, const char *step, const char *version,
                      struct arena *a, struct span *out, struct err *e);
