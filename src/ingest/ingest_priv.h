@@ -59,7 +59,6 @@ struct pipeline {
 
 /* NULL: not understood. */
 const struct pipeline *pipeline_of(const char *media_type);
-uint64_t pipeline_limit(const struct pipeline *p, const struct ingest_opts *o); /* bytes */
 /* The kind, task and note a sniffed type gets. */
 void pipeline_classify(const struct ingest *ing, const struct sniff_type *t, uint64_t size, struct new_asset *out,
                        struct arena *a);

@@ -40,7 +40,8 @@ const struct pipeline *pipeline_of(const char *media_type)
         return NULL;
 }
 
-uint64_t pipeline_limit(const struct pipeline *p, const struct ingest_opts *o)
+/* Bytes. */
+static uint64_t pipeline_limit(const struct pipeline *p, const struct ingest_opts *o)
 {
         uint64_t limit;
         memcpy(&limit, (const char *)o + p->limit_at, sizeof limit);

@@ -120,16 +120,6 @@ bool product_next(struct span *rest, struct span *name)
         return span_cut(rest, ' ', name) && name->n > 0;
 }
 
-bool product_listed(const char *products, const char *name)
-{
-        struct span rest = span_of(products), one;
-
-        while (product_next(&rest, &one))
-                if (span_eq(one, name))
-                        return true;
-        return false;
-}
-
 static bool product_name_valid(struct span name)
 {
         if (name.n == 0 || name.p[0] < 'a' || name.p[0] > 'z')

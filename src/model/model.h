@@ -62,7 +62,6 @@ struct tag {
  * with a blank between two, at most PRODUCTS_MAX - 1 bytes; "" is none.
  */
 #define PRODUCTS_MAX 2048
-bool product_listed(const char *products, const char *name);
 /* The next name of a list; *rest begins as the whole list and becomes what follows. */
 bool product_next(struct span *rest, struct span *name);
 /* A list as it may stand in the catalog: names of [a-z0-9.-] that begin with a letter, each once, in order. */
