@@ -6,7 +6,7 @@
 #ifndef FA_ADMIN_H
 #define FA_ADMIN_H
 
-#include "catalog/catalog_key.h"
+#include "access/access.h"
 #include "model/model.h"
 
 struct admin;
@@ -74,10 +74,10 @@ bool admin_keys_required(struct admin *a);
  * may be 5 s old.
  */
 int admin_authenticate(struct admin *a, struct span given, struct admin_caller *out, struct err *e);
-/* As catalog_key_create; id, prefix, hash and alone are filled in. text is the key, which cannot be shown again. */
+/* As access_key_create; id, prefix, hash and alone are filled in. text is the key, which cannot be shown again. */
 int admin_key_create(struct admin *a, struct new_key *k, char text[KEY_TEXT_LEN], struct wall *expires,
                      struct err *e) MUST_CHECK;
-/* As catalog_key_revoke; alone is filled in. At once here, on other instances within 5 s. */
+/* As access_key_revoke; alone is filled in. At once here, on other instances within 5 s. */
 int admin_key_revoke(struct admin *a, struct key_end *k, struct err *e) MUST_CHECK;
 /* A cookie that stands for the key for SESSION_SECONDS. ERR_FORBIDDEN: the key is not valid. */
 int admin_session_begin(struct admin *a, struct span key, char cookie[COOKIE_TEXT_LEN], struct admin_caller *out,

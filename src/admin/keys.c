@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "admin/admin_priv.h"
-#include "catalog/catalog_key.h"
+#include "access/access.h"
 #include "log/log.h"
 
 #define BELIEVED  dur_s(5)
@@ -57,7 +57,7 @@ int key_make(struct catalog *c, struct new_key *k, char text[KEY_TEXT_LEN], stru
                 k->id = id_new();
                 k->prefix = prefix;
                 k->hash = sha256_of(text, KEY_TEXT_LEN - 1);
-                int rc = catalog_key_create(c, k, expires, e);
+                int rc = access_key_create(c, k, expires, e);
                 k->prefix = NULL;
                 if (rc == 0) {
                         log_info("keys", "key %.11s was made by %s: scope %s, owner %s", text, k->actor,
@@ -76,7 +76,7 @@ int keys_init(struct keys *k, const struct admin_opts *o, struct err *e)
         bool exist = false;
 
         lock_init(&k->lock, "admin.keys", RANK_APP);
-        if (catalog_keys_exist(o->catalog, &exist, e))
+        if (access_keys_exist(o->catalog, &exist, e))
                 return -1;
         atomic_store(&k->required, exist || *o->api_key);
         atomic_store(&k->look_again, mono_add(mono_now(), BELIEVED).ns);
@@ -147,7 +147,7 @@ bool admin_keys_required(struct admin *a)
         if (!mono_reached((struct mono){due}) ||
             !atomic_compare_exchange_strong(&k->look_again, &due, mono_add(mono_now(), BELIEVED).ns))
                 return false;
-        if (catalog_keys_exist(a->o.catalog, &exist, &e))
+        if (access_keys_exist(a->o.catalog, &exist, &e))
                 log_warning("keys", "cannot see whether there are keys: %s", e.msg);
         else if (exist)
                 atomic_store(&k->required, true);
@@ -176,7 +176,7 @@ static void fill_known(struct admin *a, const struct known_key *k, struct admin_
         *out = (struct admin_caller){.scope = k->scope};
         snprintf(out->owner, sizeof out->owner, "%s", k->owner);
         id_format(k->id, out->key_id);
-        if (k->idle && catalog_key_used(a->o.catalog, k->id, &e))
+        if (k->idle && access_key_used(a->o.catalog, k->id, &e))
                 log_debug("keys", "the last use of key %s is not noted: %s", out->key_id, e.msg);
 }
 
@@ -185,7 +185,7 @@ static int ask_session(struct admin *a, struct span cookie, const struct sha256 
 {
         struct sha256 proof, want;
         struct known_key k;
-        int rc = catalog_session_find(a->o.catalog, *h, &k, &proof, e);
+        int rc = access_session_find(a->o.catalog, *h, &k, &proof, e);
 
         if (rc <= 0)
                 return rc;
@@ -204,7 +204,7 @@ static int ask_session(struct admin *a, struct span cookie, const struct sha256 
 static int ask_key(struct admin *a, const char *prefix, const struct sha256 *h, struct admin_caller *out, struct err *e)
 {
         struct known_key k;
-        int rc = catalog_key_find(a->o.catalog, prefix, &k, e);
+        int rc = access_key_find(a->o.catalog, prefix, &k, e);
 
         if (rc <= 0)
                 return rc;
@@ -259,7 +259,7 @@ int admin_key_revoke(struct admin *a, struct key_end *k, struct err *e)
         char id[ID_TEXT_LEN];
 
         k->alone = !*a->o.api_key;
-        if (catalog_key_revoke(a->o.catalog, k, e))
+        if (access_key_revoke(a->o.catalog, k, e))
                 return -1;
         forget_all(&a->keys);
         log_info("keys", "key %s was revoked by %s", id_format(k->id, id), k->actor);
@@ -288,7 +288,7 @@ int admin_session_begin(struct admin *a, struct span key, char cookie[COOKIE_TEX
                 s.proof = hmac_sha256(span_of(cookie), span_of(a->o.api_key));
         else if (!id_parse(span_of(out->key_id), &s.key))
                 return err_set(e, ERR_INTERNAL, "a key without an id");
-        if (catalog_session_add(a->o.catalog, &s, e))
+        if (access_session_add(a->o.catalog, &s, e))
                 return e->code == ERR_NOT_FOUND ? err_set(e, ERR_FORBIDDEN, "the API key is not known") : -1;
         log_info("keys", "a session of key %s begins", out->key_id);
         return 0;
@@ -298,7 +298,7 @@ int admin_session_end(struct admin *a, struct span cookie, struct err *e)
 {
         if (cookie.n == 0)
                 return 0;
-        if (catalog_session_end(a->o.catalog, sha256_of(cookie.p, cookie.n), e))
+        if (access_session_end(a->o.catalog, sha256_of(cookie.p, cookie.n), e))
                 return -1;
         forget_all(&a->keys);
         return 0;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "api/api_priv.h"
-#include "catalog/catalog_key.h"
+#include "access/access.h"
 #include "log/log.h"
 
 #define NAME_LIMIT 100
@@ -78,7 +78,7 @@ void get_keys(struct http_request *r)
         struct json_out j;
         if (!arg_bool(r, "revoked", false, &revoked))
                 return;
-        if (catalog_key_list(api_of(r)->o.catalog, bound_owner(r), revoked, http_arena(r), &keys, &n, &total, &e)) {
+        if (access_key_list(api_of(r)->o.catalog, bound_owner(r), revoked, http_arena(r), &keys, &n, &total, &e)) {
                 http_reply_err(r, &e);
                 return;
         }

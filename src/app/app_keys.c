@@ -4,7 +4,7 @@
 
 #include "app/app_priv.h"
 #include "catalog/catalog.h"
-#include "catalog/catalog_key.h"
+#include "access/access.h"
 
 static int read_wish(const struct app_key *k, struct new_key *out, struct err *e)
 {

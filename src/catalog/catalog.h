@@ -9,8 +9,7 @@
  * This header opens a catalog. What it does stands in a header for each
  * audience: catalog_ingest.h, catalog_task.h, catalog_job.h, catalog_asset.h,
  * catalog_part.h, catalog_search.h, catalog_folder.h, catalog_place.h,
- * catalog_key.h, catalog_counts.h, catalog_upkeep.h, catalog_migrate.h,
- * catalog_sidecar.h.
+ * catalog_counts.h, catalog_upkeep.h, catalog_migrate.h.
  */
 #ifndef FA_CATALOG_H
 #define FA_CATALOG_H

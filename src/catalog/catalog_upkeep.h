@@ -7,6 +7,10 @@
 
 struct catalog;
 
+/* What is kept outside as well, by kind. The catalog's own: whether there were keys. The numbers stand in the tables.
+ */
+enum kept_kind { KEPT_ASSET, KEPT_FOLDER, KEPT_CATALOG, KEPT_OBJECT };
+
 /* One of them for good. ERR_NOT_FOUND also when a person has restored it meanwhile. */
 int catalog_trash_purge(struct catalog *c, struct id id, struct wall t, const char *actor, struct err *e) MUST_CHECK;
 /* Assets trashed before t, oldest first: for the purge. */

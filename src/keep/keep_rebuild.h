@@ -3,7 +3,7 @@
 #ifndef FA_KEEP_REBUILD_H
 #define FA_KEEP_REBUILD_H
 
-#include "catalog/catalog_sidecar.h"
+#include "keep/keep_sidecar.h"
 
 /*
  * Into an empty catalog, in this order: begin, find…, folders, assets, finish.

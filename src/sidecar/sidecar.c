@@ -6,7 +6,7 @@
  * state that they stand for; it is written durably, and only then the same marks are cleared.
  */
 #include "sidecar/sidecar_priv.h"
-#include "catalog/catalog_key.h"
+#include "access/access.h"
 #include "catalog/catalog_upkeep.h"
 
 #include "log/log.h"
@@ -46,15 +46,15 @@ static int describe_mark(struct sidecar *s, const struct sidecar_mark *m, struct
         int rc;
 
         if (m->kind == KEPT_CATALOG) {
-                rc = catalog_keys_exist(s->o.catalog, &keys, &why);
+                rc = access_keys_exist(s->o.catalog, &keys, &why);
                 if (rc == 0)
                         sidecar_write_catalog(keys, b);
         } else if (m->kind == KEPT_FOLDER) {
-                rc = catalog_kept_folder(s->o.catalog, m->id, a, &folder, &why);
+                rc = keep_folder_read(s->o.catalog, m->id, a, &folder, &why);
                 if (rc == 0)
                         sidecar_write_folder(&folder, b);
         } else {
-                rc = catalog_kept_asset(s->o.catalog, m->id, a, &asset, &why);
+                rc = keep_asset_read(s->o.catalog, m->id, a, &asset, &why);
                 if (rc == 0)
                         sidecar_write_asset(&asset, b);
         }
@@ -104,7 +104,7 @@ static int write_page(struct sidecar *s, const struct sidecar_mark *marks, size_
         if (rc == 0)
                 rc = storage_batch_commit(batch, e);
         storage_batch_end(batch);
-        return rc < 0 ? -1 : catalog_marks_clear(s->o.catalog, marks, n, e);
+        return rc < 0 ? -1 : keep_marks_clear(s->o.catalog, marks, n, e);
 }
 
 /*
@@ -164,7 +164,7 @@ static int round_of_pages(struct sidecar *s, struct err *e)
                 struct arena *a = arena_new(1 << 20);
                 size_t n = 0;
                 struct err why;
-                rc = a ? catalog_marks(s->o.catalog, first ? NULL : &after, PAGE, a, &marks, &n, e) : err_oom(e);
+                rc = a ? keep_marks(s->o.catalog, first ? NULL : &after, PAGE, a, &marks, &n, e) : err_oom(e);
                 if (rc == 0 && n > 0 && write_page(s, marks, n, &why))
                         rc = write_singly(s, marks, n, e);
                 if (rc == 0 && n > 0)
@@ -195,7 +195,7 @@ static int check_storage(struct sidecar *s, struct err *e)
         }
         if (rc < 0 && !take_duty(s))
                 return 0; /* another instance holds the duty */
-        if (rc < 0 && catalog_marks_all(s->o.catalog, e))
+        if (rc < 0 && keep_marks_all(s->o.catalog, e))
                 return -1;
         s->checked = true;
         return 0;
@@ -210,12 +210,12 @@ static void run_round(struct sidecar *s)
         int rc = s->checked ? 0 : check_storage(s, &e);
 
         if (rc == 0)
-                rc = catalog_marks_waiting(s->o.catalog, &st.waiting, &since, &e);
+                rc = keep_marks_waiting(s->o.catalog, &st.waiting, &since, &e);
         if (rc == 0 && st.waiting > 0 && take_duty(s)) {
                 rc = round_of_pages(s, &e);
                 if (catalog_duty_done(s->o.catalog, DUTY, s->o.instance, &ignored))
                         log_debug(LOGGER, "the lease of the duty runs out: %s", ignored.msg);
-                if (catalog_marks_waiting(s->o.catalog, &st.waiting, &since, &ignored))
+                if (keep_marks_waiting(s->o.catalog, &st.waiting, &since, &ignored))
                         since.us = 0;
         }
         if (st.waiting > 0 && since.us > 0)

@@ -3,7 +3,7 @@
 #ifndef FA_SIDECAR_PRIV_H
 #define FA_SIDECAR_PRIV_H
 
-#include "catalog/catalog_sidecar.h"
+#include "keep/keep_sidecar.h"
 #include "json/json.h"
 #include "keep/keep_rebuild.h"
 #include "sidecar/sidecar.h"

@@ -13,7 +13,7 @@
 #include "catalog/catalog_folder.h"
 #include "catalog/catalog_ingest.h"
 #include "catalog/catalog_job.h"
-#include "catalog/catalog_key.h"
+#include "access/access.h"
 #include "catalog/catalog_part.h"
 #include "catalog/catalog_place.h"
 #include "catalog/catalog_search.h"

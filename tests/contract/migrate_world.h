@@ -128,7 +128,7 @@ static inline void make_key(struct fix *f, struct new_key k)
         k.id = id_new();
         k.hash = sha256_of(k.prefix, strlen(k.prefix));
         k.actor = "test";
-        OK(catalog_key_create(f->c, &k, NULL, &f->e));
+        OK(access_key_create(f->c, &k, NULL, &f->e));
 }
 
 static inline void fill_keys(struct fix *f)

@@ -9,13 +9,13 @@
 #include "contract/catalog_backend.h"
 #include "contract/catalog_suite.h"
 
-#include "catalog/catalog_sidecar.h"
+#include "keep/keep_sidecar.h"
 
 static inline struct sidecar_mark *marks_of(struct fix *f, size_t *n)
 {
         struct sidecar_mark *m;
 
-        OK(catalog_marks(f->c, NULL, 1000, f->a, &m, n, &f->e));
+        OK(keep_marks(f->c, NULL, 1000, f->a, &m, n, &f->e));
         return m;
 }
 
@@ -88,7 +88,7 @@ static inline void do_key(struct fix *f, struct world *w)
         struct new_key k = {.id = id_new(), .name = "k", .prefix = "01234567", .scope = KEY_ADMIN, .actor = "t"};
 
         (void)w;
-        OK(catalog_key_create(f->c, &k, NULL, &f->e));
+        OK(access_key_create(f->c, &k, NULL, &f->e));
 }
 
 #endif

@@ -30,7 +30,7 @@ static int make(struct fix *f, const struct wish *w, struct id *id, struct wall 
         k.hash = sha256_of(last_prefix, 8);
         if (id)
                 *id = k.id;
-        return catalog_key_create(f->c, &k, expires, &f->e);
+        return access_key_create(f->c, &k, expires, &f->e);
 }
 
 static struct id made(struct fix *f, struct wish w)
@@ -43,7 +43,7 @@ static struct id made(struct fix *f, struct wish w)
 
 static int found(struct fix *f, const char *prefix, struct known_key *out)
 {
-        int rc = catalog_key_find(f->c, prefix, out, &f->e);
+        int rc = access_key_find(f->c, prefix, out, &f->e);
 
         if (rc < 0)
                 fail_msg("find: %s", f->e.msg);
@@ -55,7 +55,7 @@ static size_t listed(struct fix *f, const char *owner, bool revoked, struct api_
         size_t n;
         uint64_t total;
 
-        OK(catalog_key_list(f->c, owner, revoked, f->a, out, &n, &total, &f->e));
+        OK(access_key_list(f->c, owner, revoked, f->a, out, &n, &total, &f->e));
         assert_int_equal(n, total);
         return n;
 }
@@ -65,21 +65,21 @@ static void the_first_key_is_an_admins_of_no_owner_and_only_one_is_first(void **
         struct fix *f = *state;
         bool any = true;
 
-        OK(catalog_keys_exist(f->c, &any, &f->e));
+        OK(access_keys_exist(f->c, &any, &f->e));
         assert_false(any);
         FAILS(ERR_INVALID, make(f, &(struct wish){.scope = KEY_WRITE, .first = true, .alone = true}, NULL, NULL));
         FAILS(ERR_INVALID,
               make(f, &(struct wish){.scope = KEY_ADMIN, .owner = "ann", .first = true, .alone = true}, NULL, NULL));
-        OK(catalog_keys_exist(f->c, &any, &f->e));
+        OK(access_keys_exist(f->c, &any, &f->e));
         assert_false(any);
         made(f, (struct wish){.scope = KEY_ADMIN, .first = true, .alone = true});
-        OK(catalog_keys_exist(f->c, &any, &f->e));
+        OK(access_keys_exist(f->c, &any, &f->e));
         assert_true(any);
         FAILS(ERR_CONFLICT, make(f, &(struct wish){.scope = KEY_ADMIN, .first = true, .alone = true}, NULL, NULL));
         /* With API_KEY any key may be the first. */
         made(f, (struct wish){.scope = KEY_READ, .owner = "ann"});
         fix_reopen(f);
-        OK(catalog_keys_exist(f->c, &any, &f->e));
+        OK(access_keys_exist(f->c, &any, &f->e));
         assert_true(any);
 }
 
@@ -99,21 +99,21 @@ static void a_key_is_found_by_its_prefix_while_it_holds(void **state)
         assert_string_equal(k.owner, "ann");
         assert_true(k.idle);
         assert_int_equal(found(f, "00000000", &k), 0);
-        OK(catalog_key_used(f->c, id, &f->e));
+        OK(access_key_used(f->c, id, &f->e));
         assert_int_equal(found(f, prefix, &k), 1);
         assert_false(k.idle);
         assert_int_equal(listed(f, NULL, false, &all), 1);
         assert_true(all[0].last_used.us > 0);
         assert_string_equal(all[0].created_by, "tester");
 
-        OK(catalog_key_revoke(f->c, &(struct key_end){.id = id, .actor = "ender"}, &f->e));
-        OK(catalog_key_revoke(f->c, &(struct key_end){.id = id, .actor = "again"}, &f->e));
+        OK(access_key_revoke(f->c, &(struct key_end){.id = id, .actor = "ender"}, &f->e));
+        OK(access_key_revoke(f->c, &(struct key_end){.id = id, .actor = "again"}, &f->e));
         assert_int_equal(found(f, prefix, &k), 0);
         assert_int_equal(listed(f, NULL, false, &all), 0);
         assert_int_equal(listed(f, NULL, true, &all), 1);
         assert_string_equal(all[0].revoked_by, "ender");
         assert_true(all[0].revoked.us > 0);
-        FAILS(ERR_NOT_FOUND, catalog_key_revoke(f->c, &(struct key_end){.id = id_new(), .actor = "x"}, &f->e));
+        FAILS(ERR_NOT_FOUND, access_key_revoke(f->c, &(struct key_end){.id = id_new(), .actor = "x"}, &f->e));
 
         /* One that expires is unknown from then on. */
         made(f, (struct wish){.scope = KEY_READ, .expires = wall_add(wall_now(), dur_s(2))});
@@ -133,10 +133,10 @@ static void a_prefix_is_one_keys_alone(void **state)
                 .id = id_new(), .prefix = "aaaaaaaa", .hash = sha256_of("a", 1), .scope = KEY_READ, .actor = "x"};
         struct known_key out;
 
-        OK(catalog_key_create(f->c, &k, NULL, &f->e));
+        OK(access_key_create(f->c, &k, NULL, &f->e));
         k.id = id_new();
         k.hash = sha256_of("b", 1);
-        FAILS(ERR_STALE, catalog_key_create(f->c, &k, NULL, &f->e));
+        FAILS(ERR_STALE, access_key_create(f->c, &k, NULL, &f->e));
         assert_int_equal(found(f, "aaaaaaaa", &out), 1);
         assert_true(sha256_eq(out.hash, sha256_of("a", 1)));
 }
@@ -163,11 +163,10 @@ static void no_key_makes_one_that_may_do_more_than_itself(void **state)
         OK(make(f, &(struct wish){.scope = KEY_READ, .by = ann, .owner = "ann", .expires = sooner}, NULL, &got));
         assert_int_equal(got.us, sooner.us);
         /* Revoked meanwhile: it makes and ends nothing more. */
-        OK(catalog_key_revoke(f->c, &(struct key_end){.id = ann, .by = root, .actor = "r"}, &f->e));
+        OK(access_key_revoke(f->c, &(struct key_end){.id = ann, .by = root, .actor = "r"}, &f->e));
         FAILS(ERR_FORBIDDEN, make(f, &(struct wish){.scope = KEY_READ, .by = ann, .owner = "ann"}, NULL, NULL));
         FAILS(ERR_FORBIDDEN,
-              catalog_key_revoke(f->c, &(struct key_end){.id = writer, .by = ann, .owner = "ann", .actor = "a"},
-                                 &f->e));
+              access_key_revoke(f->c, &(struct key_end){.id = writer, .by = ann, .owner = "ann", .actor = "a"}, &f->e));
 }
 
 static void an_owner_sees_and_ends_its_own_keys_only(void **state)
@@ -182,9 +181,9 @@ static void an_owner_sees_and_ends_its_own_keys_only(void **state)
         assert_int_equal(listed(f, "ann", false, &all), 1);
         assert_true(id_eq(all[0].id, ann));
         FAILS(ERR_NOT_FOUND,
-              catalog_key_revoke(f->c, &(struct key_end){.id = bob, .by = ann, .owner = "ann", .actor = "a"}, &f->e));
+              access_key_revoke(f->c, &(struct key_end){.id = bob, .by = ann, .owner = "ann", .actor = "a"}, &f->e));
         FAILS(ERR_NOT_FOUND,
-              catalog_key_revoke(f->c, &(struct key_end){.id = root, .by = ann, .owner = "ann", .actor = "a"}, &f->e));
+              access_key_revoke(f->c, &(struct key_end){.id = root, .by = ann, .owner = "ann", .actor = "a"}, &f->e));
         assert_int_equal(listed(f, NULL, false, &all), 3);
 }
 
@@ -195,15 +194,15 @@ static void the_last_admin_key_stays_unless_there_is_another_way_in(void **state
         struct key_end end = {.id = root, .by = root, .actor = "r", .alone = true};
 
         made(f, (struct wish){.scope = KEY_ADMIN, .owner = "ann"});
-        FAILS(ERR_CONFLICT, catalog_key_revoke(f->c, &end, &f->e));
+        FAILS(ERR_CONFLICT, access_key_revoke(f->c, &end, &f->e));
         second = made(f, (struct wish){.scope = KEY_ADMIN});
-        OK(catalog_key_revoke(f->c, &end, &f->e));
+        OK(access_key_revoke(f->c, &end, &f->e));
         end.id = end.by = second;
-        FAILS(ERR_CONFLICT, catalog_key_revoke(f->c, &end, &f->e));
+        FAILS(ERR_CONFLICT, access_key_revoke(f->c, &end, &f->e));
         end.alone = false;
-        OK(catalog_key_revoke(f->c, &end, &f->e));
+        OK(access_key_revoke(f->c, &end, &f->e));
         bool any = false;
-        OK(catalog_keys_exist(f->c, &any, &f->e));
+        OK(access_keys_exist(f->c, &any, &f->e));
         assert_true(any); /* revoked ones count: the API never opens again by itself */
 }
 
@@ -212,12 +211,12 @@ static int session(struct fix *f, const char *cookie, struct id key, struct dur 
         struct new_session s = {.hash = sha256_of(cookie, strlen(cookie)), .key = key, .lifetime = lifetime};
 
         s.proof = sha256_of("proof", 5);
-        return catalog_session_add(f->c, &s, &f->e);
+        return access_session_add(f->c, &s, &f->e);
 }
 
 static int holds(struct fix *f, const char *cookie, struct known_key *k, struct sha256 *proof)
 {
-        int rc = catalog_session_find(f->c, sha256_of(cookie, strlen(cookie)), k, proof, &f->e);
+        int rc = access_session_find(f->c, sha256_of(cookie, strlen(cookie)), k, proof, &f->e);
 
         if (rc < 0)
                 fail_msg("session: %s", f->e.msg);
@@ -241,10 +240,10 @@ static void a_session_ends_with_its_time_its_key_or_on_request(void **state)
         assert_string_equal(k.owner, "ann");
         sleep_for(dur_ms(400));
         assert_int_equal(holds(f, "short", &k, &proof), 0);
-        OK(catalog_session_end(f->c, sha256_of("two", 3), &f->e));
-        OK(catalog_session_end(f->c, sha256_of("two", 3), &f->e));
+        OK(access_session_end(f->c, sha256_of("two", 3), &f->e));
+        OK(access_session_end(f->c, sha256_of("two", 3), &f->e));
         assert_int_equal(holds(f, "two", &k, &proof), 0);
-        OK(catalog_key_revoke(f->c, &(struct key_end){.id = key, .actor = "r"}, &f->e));
+        OK(access_key_revoke(f->c, &(struct key_end){.id = key, .actor = "r"}, &f->e));
         assert_int_equal(holds(f, "one", &k, &proof), 0);
         FAILS(ERR_NOT_FOUND, session(f, "late", key, dur_s(60)));
         /* Of API_KEY: no key, but the proof. */

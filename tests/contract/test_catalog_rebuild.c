@@ -91,10 +91,10 @@ static void keep_all(struct fix *f, struct kept *k)
         for (size_t i = 0; i < n; i++) {
                 int rc = 0;
                 if (m[i].kind == KEPT_ASSET) {
-                        rc = catalog_kept_asset(f->c, m[i].id, f->a, &k->assets[k->nassets], &f->e);
+                        rc = keep_asset_read(f->c, m[i].id, f->a, &k->assets[k->nassets], &f->e);
                         k->nassets += rc == 0;
                 } else if (m[i].kind == KEPT_FOLDER) {
-                        rc = catalog_kept_folder(f->c, m[i].id, f->a, &k->folders[k->nfolders], &f->e);
+                        rc = keep_folder_read(f->c, m[i].id, f->a, &k->folders[k->nfolders], &f->e);
                         k->nfolders += rc == 0;
                 }
                 if (rc < 0 && f->e.code != ERR_NOT_FOUND)
@@ -214,12 +214,12 @@ static void a_rebuilt_catalog_tells_the_same(void **state)
         assert_int_equal(st, REBUILD_FULL);
         FAILS(ERR_CONFLICT, keep_rebuild_begin(f->c, &f->e));
         for (size_t i = 0; i < before.nassets; i++) {
-                OK(catalog_kept_asset(f->c, before.assets[i].asset.id, f->a, &after.assets[i], &f->e));
+                OK(keep_asset_read(f->c, before.assets[i].asset.id, f->a, &after.assets[i], &f->e));
                 same_kept(&before.assets[i], &after.assets[i]);
         }
         for (size_t i = 0; i < before.nfolders; i++) {
                 struct kept_folder k;
-                OK(catalog_kept_folder(f->c, before.folders[i].folder.id, f->a, &k, &f->e));
+                OK(keep_folder_read(f->c, before.folders[i].folder.id, f->a, &k, &f->e));
                 same_text(before.folders[i].folder.name, k.folder.name);
                 assert_int_equal(before.folders[i].folder.updated.us, k.folder.updated.us);
                 assert_int_equal(before.folders[i].folder.created.us, k.folder.created.us);
@@ -323,9 +323,9 @@ static void a_rebuilt_catalog_of_one_with_keys_asks_for_one(void **state)
         OK(keep_rebuild_close_api(f->c, &f->e));
         OK(keep_rebuild_close_api(f->c, &f->e));
         OK(keep_rebuild_finish(f->c, &f->e));
-        OK(catalog_keys_exist(f->c, &exist, &f->e));
+        OK(access_keys_exist(f->c, &exist, &f->e));
         assert_true(exist);
-        OK(catalog_key_list(f->c, NULL, false, f->a, &keys, &n, &total, &f->e));
+        OK(access_key_list(f->c, NULL, false, f->a, &keys, &n, &total, &f->e));
         assert_int_equal(n, 0);
         do_key(f, NULL); /* the way in is open */
 }

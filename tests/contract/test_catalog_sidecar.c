@@ -7,7 +7,7 @@ static void clear(struct fix *f)
         size_t n;
         struct sidecar_mark *m = marks_of(f, &n);
 
-        OK(catalog_marks_clear(f->c, m, n, &f->e));
+        OK(keep_marks_clear(f->c, m, n, &f->e));
         marks_of(f, &n);
         assert_int_equal(n, 0);
 }
@@ -305,16 +305,16 @@ static void a_change_in_between_keeps_its_mark(void **state)
         m = marks_of(f, &n);
         assert_int_equal(n, 2);
         do_comment(f, &w);
-        OK(catalog_marks_clear(f->c, m, n, &f->e));
+        OK(keep_marks_clear(f->c, m, n, &f->e));
         assert_true(marked(f, KEPT_ASSET, w.a));
         assert_false(marked(f, KEPT_FOLDER, w.x));
-        OK(catalog_marks_waiting(f->c, &waiting, &since, &f->e));
+        OK(keep_marks_waiting(f->c, &waiting, &since, &f->e));
         assert_int_equal(waiting, 1);
         assert_true(since.us > 0);
         /* Somebody else's old list takes nothing away either, also when the mark went and came again meanwhile. */
         clear(f);
         do_tag(f, &w);
-        OK(catalog_marks_clear(f->c, m, n, &f->e));
+        OK(keep_marks_clear(f->c, m, n, &f->e));
         assert_true(marked(f, KEPT_ASSET, w.a));
         fix_reopen(f);
         assert_true(marked(f, KEPT_ASSET, w.a));
@@ -330,7 +330,7 @@ static void marks_come_in_pages(void **state)
         for (int i = 0; i < 25; i++)
                 put_file(f, "ann", "x", KIND_FILE);
         do {
-                OK(catalog_marks(f->c, after, 10, f->a, &page, &n, &f->e));
+                OK(keep_marks(f->c, after, 10, f->a, &page, &n, &f->e));
                 for (size_t i = 0; i < n; i++) {
                         assert_true(!after || id_cmp(page[i].id, last.id) > 0);
                         last = page[i];

@@ -99,9 +99,9 @@ static void say_keys(struct fix *f, struct buf *b)
         uint64_t total;
         size_t n;
 
-        OK(catalog_key_list(f->c, NULL, true, f->a, &k, &n, &total, &f->e));
+        OK(access_key_list(f->c, NULL, true, f->a, &k, &n, &total, &f->e));
         for (size_t i = 0; i < n; i++) {
-                assert_int_equal(catalog_key_find(f->c, k[i].prefix, &known, &f->e), 1);
+                assert_int_equal(access_key_find(f->c, k[i].prefix, &known, &f->e), 1);
                 put_id(b, known.id);
                 buf_printf(b, " %s %s %s %d %lld %lld %s\n", k[i].name, k[i].owner, k[i].prefix, k[i].scope,
                            (long long)k[i].created.us, (long long)k[i].expires.us, k[i].created_by);

@@ -3,7 +3,7 @@
  * Any text as a sidecar, with a hash that fits, so that what is behind the hash
  * is reached. What is taken must be writable again, and then read as the same.
  */
-#include "catalog/catalog_sidecar.h"
+#include "keep/keep_sidecar.h"
 #include "sidecar/sidecar.h"
 #include "storage/storage.h"
 

@@ -2,7 +2,7 @@
 /* How a process recognises keys: their form, what it believes and for how long. The rules are in the catalog's suite.
  */
 #include "contract/catalog_backend.h"
-#include "catalog/catalog_key.h"
+#include "access/access.h"
 #include "contract/catalog_suite.h"
 
 #include "admin/admin.h"

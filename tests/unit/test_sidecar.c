@@ -3,7 +3,7 @@
  * The format: what is written is read back to the last bit, and what was not
  * written so is refused. The lane: on a real catalog and a real storage.
  */
-#include "catalog/catalog_sidecar.h"
+#include "keep/keep_sidecar.h"
 #include "catalog/catalog.h"
 #include "catalog/catalog_asset.h"
 #include "catalog/catalog_ingest.h"
@@ -315,7 +315,7 @@ static void until_waiting(struct world *w, uint64_t want)
         uint64_t n = want + 1;
 
         for (int i = 0; i < 1000 && n != want; i++) {
-                OK(catalog_marks_waiting(w->c, &n, &since, &w->e));
+                OK(keep_marks_waiting(w->c, &n, &since, &w->e));
                 if (n != want)
                         sleep_for(dur_ms(10));
         }
@@ -370,8 +370,8 @@ static void a_storage_without_sidecars_gets_all(void **state)
 
         for (size_t i = 0; i < 300; i++)
                 id = put(w, "a.txt");
-        OK(catalog_marks(w->c, NULL, 1000, w->a, &m, &n, &w->e));
-        OK(catalog_marks_clear(w->c, m, n, &w->e));
+        OK(keep_marks(w->c, NULL, 1000, w->a, &m, &n, &w->e));
+        OK(keep_marks_clear(w->c, m, n, &w->e));
         s = lane(w);
         for (int i = 0; i < 1000 && !told(w, id, &k); i++)
                 sleep_for(dur_ms(10));

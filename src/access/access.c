@@ -4,6 +4,7 @@
  * end which key stand here, inside the write, so that of two requests at once,
  * on whichever instances, the second sees what the first one did.
  */
+#include "access/access.h"
 #include "catalog/catalog_rules.h"
 
 #include <stdio.h>
@@ -40,7 +41,7 @@ static int key_load(struct tx *tx, const struct id *id, const char *owner, struc
                                 .scope = (enum key_scope)col_int(s, 1),
                                 .expires = col_wall(s, 3),
                                 .revoked = col_i64(s, 4) != 0};
-        snprintf(out->owner, sizeof(out->owner), "%s", or_empty(col_str(s, 2)));
+        snprintf(out->owner, sizeof out->owner, "%s", or_empty(col_str(s, 2)));
         out->live = !out->revoked && (!out->expires.us || out->expires.us > tx->now.us);
         db_end(s);
         return 1;
@@ -124,7 +125,7 @@ static int do_create(struct tx *tx, void *arg, struct err *e)
         return 0;
 }
 
-int catalog_key_create(struct catalog *c, const struct new_key *k, struct wall *expires, struct err *e)
+int access_key_create(struct catalog *c, const struct new_key *k, struct wall *expires, struct err *e)
 {
         struct create_args g = {.key = k, .expires = expires};
 
@@ -155,8 +156,8 @@ static int key_read(struct rows *s, struct arena *a, struct api_key *out, struct
 
 #define CHOSEN " FROM api_key WHERE (?1 IS NULL OR owner = ?1) AND (revoked = 0 OR ?2 <> 0)"
 
-static int list(struct db *db, const char *owner, bool revoked, struct arena *a, struct api_key **out, size_t *n,
-                struct err *e)
+static int read_keys(struct db *db, const char *owner, bool revoked, struct arena *a, struct api_key **out, size_t *n,
+                     struct err *e)
 {
         struct rows *s = db_query(db, e,
                                   "SELECT id, name, owner, prefix, scope, created, expires, last_used, revoked, "
@@ -166,7 +167,7 @@ static int list(struct db *db, const char *owner, bool revoked, struct arena *a,
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 || key_read(s, a, &(*out)[*n], e) < 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e) < 0 || key_read(s, a, &(*out)[*n], e) < 0) {
                         db_end(s);
                         return -1;
                 }
@@ -175,8 +176,8 @@ static int list(struct db *db, const char *owner, bool revoked, struct arena *a,
         return rc;
 }
 
-int catalog_key_list(struct catalog *c, const char *owner, bool revoked, struct arena *a, struct api_key **out,
-                     size_t *n, uint64_t *total, struct err *e)
+int access_key_list(struct catalog *c, const char *owner, bool revoked, struct arena *a, struct api_key **out,
+                    size_t *n, uint64_t *total, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(c, e);
@@ -189,7 +190,7 @@ int catalog_key_list(struct catalog *c, const char *owner, bool revoked, struct 
                 return -1;
         rc = db_int(db, e, &count, "SELECT count(*)" CHOSEN, "ti", owner, (int)revoked);
         if (rc >= 0)
-                rc = list(db, owner, revoked, a, out, n, e);
+                rc = read_keys(db, owner, revoked, a, out, n, e);
         *total = (uint64_t)count;
         read_end(c, db, began);
         return rc < 0 ? -1 : 0;
@@ -228,7 +229,7 @@ static int do_revoke(struct tx *tx, void *arg, struct err *e)
         return db_run(tx->db, e, "DELETE FROM session WHERE api_key = ?", "l", key.n);
 }
 
-int catalog_key_revoke(struct catalog *c, const struct key_end *k, struct err *e)
+int access_key_revoke(struct catalog *c, const struct key_end *k, struct err *e)
 {
         struct key_end end = *k;
 
@@ -237,7 +238,7 @@ int catalog_key_revoke(struct catalog *c, const struct key_end *k, struct err *e
 
 /* ---- asking ------------------------------------------------------------------------------- */
 
-int catalog_keys_exist(struct catalog *c, bool *out, struct err *e)
+int access_keys_exist(struct catalog *c, bool *out, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(c, e);
@@ -262,11 +263,11 @@ static void known_read(struct db *db, const struct rows *s, struct known_key *ou
                 return;
         out->hash = col_sha(s, 1);
         out->scope = (enum key_scope)col_int(s, 2);
-        snprintf(out->owner, sizeof(out->owner), "%s", or_empty(col_str(s, 3)));
+        snprintf(out->owner, sizeof out->owner, "%s", or_empty(col_str(s, 3)));
         out->idle = col_i64(s, 4) < db->now.us - MINUTE_US;
 }
 
-int catalog_key_find(struct catalog *c, const char *prefix, struct known_key *out, struct err *e)
+int access_key_find(struct catalog *c, const char *prefix, struct known_key *out, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(c, e);
@@ -294,7 +295,7 @@ static int do_used(struct tx *tx, void *arg, struct err *e)
                       (const struct id *)arg, tx->now.us - MINUTE_US);
 }
 
-int catalog_key_used(struct catalog *c, struct id id, struct err *e)
+int access_key_used(struct catalog *c, struct id id, struct err *e)
 {
         return write_do(c, LANE_BULK, do_used, &id, e);
 }
@@ -346,15 +347,15 @@ static int do_session_add(struct tx *tx, void *arg, struct err *e)
         return session_trim(tx, key, e);
 }
 
-int catalog_session_add(struct catalog *c, const struct new_session *s, struct err *e)
+int access_session_add(struct catalog *c, const struct new_session *s, struct err *e)
 {
         struct new_session add = *s;
 
         return write_do(c, LANE_RESULT, do_session_add, &add, e);
 }
 
-int catalog_session_find(struct catalog *c, struct sha256 hash, struct known_key *out, struct sha256 *proof,
-                         struct err *e)
+int access_session_find(struct catalog *c, struct sha256 hash, struct known_key *out, struct sha256 *proof,
+                        struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(c, e);
@@ -384,7 +385,7 @@ static int do_session_end(struct tx *tx, void *arg, struct err *e)
         return db_run(tx->db, e, "DELETE FROM session WHERE hash = ?", "h", (const struct sha256 *)arg);
 }
 
-int catalog_session_end(struct catalog *c, struct sha256 hash, struct err *e)
+int access_session_end(struct catalog *c, struct sha256 hash, struct err *e)
 {
         return write_do(c, LANE_RESULT, do_session_end, &hash, e);
 }

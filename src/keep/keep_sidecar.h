@@ -4,14 +4,12 @@
  * The hard thing is that no change may be forgotten: each leaves a mark in its
  * own transaction, and a mark goes only if it is still the one that was read.
  */
-#ifndef FA_CATALOG_SIDECAR_H
-#define FA_CATALOG_SIDECAR_H
+#ifndef FA_KEEP_SIDECAR_H
+#define FA_KEEP_SIDECAR_H
 
 #include "catalog/catalog_asset.h"
 #include "catalog/catalog_job.h"
-
-/* The catalog's own: whether there were keys. The numbers stand in the tables. */
-enum kept_kind { KEPT_ASSET, KEPT_FOLDER, KEPT_CATALOG, KEPT_OBJECT };
+#include "catalog/catalog_upkeep.h"
 
 /* ---- marks --------------------------------------------------------------------------- */
 
@@ -21,14 +19,14 @@ struct sidecar_mark {
         int64_t change; /* another one after each change */
 };
 /* Up to limit marks behind after (NULL: from the first), in one order. */
-int catalog_marks(struct catalog *c, const struct sidecar_mark *after, unsigned limit, struct arena *a,
-                  struct sidecar_mark **out, size_t *n, struct err *e) MUST_CHECK;
+int keep_marks(struct catalog *c, const struct sidecar_mark *after, unsigned limit, struct arena *a,
+               struct sidecar_mark **out, size_t *n, struct err *e) MUST_CHECK;
 /* Those that are still what they were when they were read. */
-int catalog_marks_clear(struct catalog *c, const struct sidecar_mark *marks, size_t n, struct err *e) MUST_CHECK;
+int keep_marks_clear(struct catalog *c, const struct sidecar_mark *marks, size_t n, struct err *e) MUST_CHECK;
 /* Everything there is, and the catalog's own: for a storage that has no sidecars yet. */
-int catalog_marks_all(struct catalog *c, struct err *e) MUST_CHECK;
+int keep_marks_all(struct catalog *c, struct err *e) MUST_CHECK;
 /* How many wait, and since when the oldest does (us 0: none). */
-int catalog_marks_waiting(struct catalog *c, uint64_t *n, struct wall *since, struct err *e) MUST_CHECK;
+int keep_marks_waiting(struct catalog *c, uint64_t *n, struct wall *since, struct err *e) MUST_CHECK;
 
 /* ---- what is kept ------------------------------------------------------------------------ */
 
@@ -64,9 +62,8 @@ struct kept_folder {
 };
 
 /* ERR_NOT_FOUND: it is gone. */
-int catalog_kept_asset(struct catalog *c, struct id id, struct arena *a, struct kept_asset *out,
-                       struct err *e) MUST_CHECK;
-int catalog_kept_folder(struct catalog *c, struct id id, struct arena *a, struct kept_folder *out,
-                        struct err *e) MUST_CHECK;
+int keep_asset_read(struct catalog *c, struct id id, struct arena *a, struct kept_asset *out, struct err *e) MUST_CHECK;
+int keep_folder_read(struct catalog *c, struct id id, struct arena *a, struct kept_folder *out,
+                     struct err *e) MUST_CHECK;
 
 #endif

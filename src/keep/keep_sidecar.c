@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Marks of what has changed, and reading all that a sidecar tells. A mark is
- * gathered over the write like a count and written once at its end. The hard
- * thing is to take one away: it names the change it stands for, so what came
- * after it was read keeps its own.
+ * Marks of what has changed, and reading all that a sidecar tells. The catalog
+ * makes them (tx_mark). The hard thing is to take one away: it names the change
+ * it stands for, so what came after it was read keeps its own.
  */
 #include "catalog/catalog_rules.h"
+#include "keep/keep_sidecar.h"
 
 #include <stdlib.h>
 
@@ -13,8 +13,8 @@ static const struct id nil;
 
 /* ---- reading and clearing ---------------------------------------------------------------- */
 
-int catalog_marks(struct catalog *c, const struct sidecar_mark *after, unsigned limit, struct arena *a,
-                  struct sidecar_mark **out, size_t *n, struct err *e)
+int keep_marks(struct catalog *c, const struct sidecar_mark *after, unsigned limit, struct arena *a,
+               struct sidecar_mark **out, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = batch_begin(c, limit, sizeof(**out), a, out, n, e);
@@ -49,7 +49,7 @@ static int do_clear(struct tx *tx, void *arg, struct err *e)
         return 0;
 }
 
-int catalog_marks_clear(struct catalog *c, const struct sidecar_mark *marks, size_t n, struct err *e)
+int keep_marks_clear(struct catalog *c, const struct sidecar_mark *marks, size_t n, struct err *e)
 {
         struct clear_args g = {.marks = marks, .n = n};
 
@@ -91,7 +91,7 @@ static int do_all_folders(struct tx *tx, void *arg, struct err *e)
         return tx_mark(tx, KEPT_CATALOG, nil, e);
 }
 
-int catalog_marks_all(struct catalog *c, struct err *e)
+int keep_marks_all(struct catalog *c, struct err *e)
 {
         struct all_args g = {.more = true};
 
@@ -103,7 +103,7 @@ int catalog_marks_all(struct catalog *c, struct err *e)
         return write_do(c, LANE_BULK, do_all_folders, NULL, e);
 }
 
-int catalog_marks_waiting(struct catalog *c, uint64_t *n, struct wall *since, struct err *e)
+int keep_marks_waiting(struct catalog *c, uint64_t *n, struct wall *since, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(c, e);
@@ -243,7 +243,7 @@ static int read_asset(struct db *db, struct id id, struct arena *a, struct kept_
         return out->asset.status == ASSET_FAILED ? read_dead(db, n, a, out, e) : 0;
 }
 
-int catalog_kept_asset(struct catalog *c, struct id id, struct arena *a, struct kept_asset *out, struct err *e)
+int keep_asset_read(struct catalog *c, struct id id, struct arena *a, struct kept_asset *out, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(c, e);
@@ -301,7 +301,7 @@ static int read_aliases(struct db *db, struct id id, struct arena *a, struct kep
         return rc;
 }
 
-int catalog_kept_folder(struct catalog *c, struct id id, struct arena *a, struct kept_folder *out, struct err *e)
+int keep_folder_read(struct catalog *c, struct id id, struct arena *a, struct kept_folder *out, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(c, e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys of the API and the sessions that are opened with them. */
-#ifndef FA_CATALOG_KEY_H
-#define FA_CATALOG_KEY_H
+#ifndef FA_ACCESS_H
+#define FA_ACCESS_H
 
 #include "model/model.h"
 
@@ -37,10 +37,10 @@ struct new_key {
  * owner (ERR_INVALID). *expires (may be NULL): what it became. ERR_STALE: the
  * prefix is taken, try another.
  */
-int catalog_key_create(struct catalog *c, const struct new_key *k, struct wall *expires, struct err *e) MUST_CHECK;
+int access_key_create(struct catalog *c, const struct new_key *k, struct wall *expires, struct err *e) MUST_CHECK;
 /* Newest first, at most KEYS_MAX; owner NULL: all. Revoked ones only on request. */
-int catalog_key_list(struct catalog *c, const char *owner, bool revoked, struct arena *a, struct api_key **out,
-                     size_t *n, uint64_t *total, struct err *e) MUST_CHECK;
+int access_key_list(struct catalog *c, const char *owner, bool revoked, struct arena *a, struct api_key **out,
+                    size_t *n, uint64_t *total, struct err *e) MUST_CHECK;
 struct key_end {
         struct id id, by;  /* by as in new_key */
         const char *owner; /* NULL: any */
@@ -51,9 +51,9 @@ struct key_end {
  * Ends the key and its sessions; again is fine. ERR_NOT_FOUND; ERR_CONFLICT: it
  * is the last one that can make others, and there is no API_KEY.
  */
-int catalog_key_revoke(struct catalog *c, const struct key_end *k, struct err *e) MUST_CHECK;
+int access_key_revoke(struct catalog *c, const struct key_end *k, struct err *e) MUST_CHECK;
 /* Whether there is or was a key: then the API is not open any more, also when all are revoked or have expired. */
-int catalog_keys_exist(struct catalog *c, bool *out, struct err *e) MUST_CHECK;
+int access_keys_exist(struct catalog *c, bool *out, struct err *e) MUST_CHECK;
 
 struct known_key { /* of a key that holds at this moment */
         struct id id;
@@ -63,9 +63,9 @@ struct known_key { /* of a key that holds at this moment */
         bool idle;                 /* last_used is more than a minute ago */
 };
 /* 1, 0 (unknown, revoked, expired), -1. */
-int catalog_key_find(struct catalog *c, const char *prefix, struct known_key *out, struct err *e);
+int access_key_find(struct catalog *c, const char *prefix, struct known_key *out, struct err *e);
 /* Sets last_used, at most once a minute. */
-int catalog_key_used(struct catalog *c, struct id id, struct err *e) MUST_CHECK;
+int access_key_used(struct catalog *c, struct id id, struct err *e) MUST_CHECK;
 
 struct new_session {
         struct sha256 hash;  /* of the cookie */
@@ -74,10 +74,10 @@ struct new_session {
         struct dur lifetime;
 };
 /* A key has at most 100: the oldest give way. ERR_NOT_FOUND when the key is revoked or has expired. */
-int catalog_session_add(struct catalog *c, const struct new_session *s, struct err *e) MUST_CHECK;
-/* As catalog_key_find; id nil and *proof filled when it is of API_KEY. */
-int catalog_session_find(struct catalog *c, struct sha256 hash, struct known_key *out, struct sha256 *proof,
-                         struct err *e);
-int catalog_session_end(struct catalog *c, struct sha256 hash, struct err *e) MUST_CHECK; /* none is fine */
+int access_session_add(struct catalog *c, const struct new_session *s, struct err *e) MUST_CHECK;
+/* As access_key_find; id nil and *proof filled when it is of API_KEY. */
+int access_session_find(struct catalog *c, struct sha256 hash, struct known_key *out, struct sha256 *proof,
+                        struct err *e);
+int access_session_end(struct catalog *c, struct sha256 hash, struct err *e) MUST_CHECK; /* none is fine */
 
 #endif
