@@ -14,7 +14,7 @@ CREATE TABLE part (
         UNIQUE (asset, kind, position)
 );
 -- None of these costs anything for assets that have but their whole.
-CREATE INDEX part_text ON part (n) WHERE text IS NOT NULL;
+CREATE INDEX part_wordless ON part (n) WHERE text IS NOT NULL AND words IS NULL; -- what a copy has brought
 CREATE INDEX part_derived ON part (n) WHERE kind > 0;
 CREATE INDEX part_words ON part USING gin (words) WHERE words IS NOT NULL;
 

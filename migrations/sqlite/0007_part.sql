@@ -18,9 +18,10 @@ CREATE INDEX part_derived ON part (n) WHERE kind > 0;
 
 -- The words of text parts, without a copy of the text. What is indexed stands in part_fts_docsize; who deletes a part
 -- takes its words out before.
+CREATE VIEW part_text_view AS SELECT n, text FROM part WHERE text IS NOT NULL;
 CREATE VIRTUAL TABLE part_fts USING fts5 (
         text,
-        content = 'part', content_rowid = 'n',
+        content = 'part_text_view', content_rowid = 'n',
         tokenize = 'unicode61 remove_diacritics 2'
 );
 

@@ -400,7 +400,7 @@ static int purge_row(struct tx *tx, const struct row *r, const char *actor, stru
             lineage_add(tx, r->n, "purged", actor, NULL, e) < 0)
                 return -1;
         if (duplicates_pass_on(tx, r, e) < 0 || tx_mark(tx, KEPT_ASSET, r->id, e) < 0 ||
-            db_run(tx->db, e, "DELETE FROM asset WHERE n = ?", "l", r->n) < 0 ||
+            parts_words_leave(tx, r->n, e) || db_run(tx->db, e, "DELETE FROM asset WHERE n = ?", "l", r->n) < 0 ||
             object_release(tx, &r->sha256, e) < 0 ||
             tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e) < 0)
                 return -1;

@@ -3,6 +3,7 @@
 #ifndef FA_CATALOG_ENGINE_PRIV_H
 #define FA_CATALOG_ENGINE_PRIV_H
 
+#include "catalog/catalog_part.h"
 #include "catalog/catalog_rules.h"
 
 struct search_engine {
@@ -19,6 +20,10 @@ struct search_engine {
         /* The sum of (cluster, model); n 0: the first. */
         int (*prototype_put)(struct tx *tx, int64_t n, const struct id *cluster, int64_t model, int64_t count,
                              const float *sum, size_t dim, struct err *e);
+        /* A row of part, with its words. */
+        int (*part_add)(struct tx *tx, int64_t asset, const struct new_part *p, int64_t *n, struct err *e);
+        /* Words find all texts of parts again. */
+        int (*parts_again)(struct tx *tx, struct err *e);
         /* What is searchable of the asset by words, as it is now; nothing if it is gone. */
         int (*text_put)(struct db *db, int64_t asset, struct arena *a, struct err *e);
 
@@ -30,9 +35,11 @@ struct search_engine {
         __typeof__(catalog_prototype_search) *prototype_search;
         int (*text_search)(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                            struct text_match *out, size_t *n, struct err *e);
-        /* Before a read that finds assets by their words: none that is committed now will be missing.
-         * NULL: words are indexed with the asset. */
-        void (*words_settle)(struct catalog *c);
+        int (*part_search)(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+                           struct part_match *out, size_t *n, struct err *e);
+        /* Before a read that finds by words: of what is committed now none will be missing.
+         * NULL: words are indexed with the row. */
+        void (*words_settle)(struct catalog *c, enum words_of what);
 };
 
 typedef int catalog_open_fn(const struct catalog_opts *opts, struct catalog **out, struct err *e);

@@ -84,7 +84,7 @@ int catalog_asset_list(struct catalog *c, const struct asset_filter *f, enum ass
         if (page_begin(&p, c, cursor, a, e) < 0)
                 return -1;
         if (f->name)
-                words_settle(c);
+                words_settle(c, WORDS_OF_ASSETS);
         db = read_begin(c, e);
         if (!db)
                 return -1;

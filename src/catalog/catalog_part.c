@@ -101,6 +101,38 @@ static int stale_parts(struct tx *tx, int64_t asset, const struct part_list *l, 
         return rc;
 }
 
+/* SQLite's index has no text of its own: it is told what it had. PostgreSQL's words are a column of the row. */
+static int words_leave_part(struct tx *tx, int64_t n, struct err *e)
+{
+        return db_run(tx->db, e,
+                      SQL(tx->db,
+                          "INSERT INTO part_fts (part_fts, rowid, text) SELECT 'delete', p.n, p.text FROM part p WHERE "
+                          "p.n = ? AND p.text IS NOT NULL AND EXISTS (SELECT 1 FROM part_fts_docsize d WHERE d.id = "
+                          "p.n)",
+                          NULL),
+                      "l", n);
+}
+
+int part_drop(struct tx *tx, int64_t n, struct err *e)
+{
+        return words_leave_part(tx, n, e) || db_run(tx->db, e, "DELETE FROM part WHERE n = ?", "l", n) ? -1 : 0;
+}
+
+int parts_words_leave(struct tx *tx, int64_t asset, struct err *e)
+{
+        int64_t n = 0;
+        int rc = 1;
+
+        while (tx->db->dialect == DIALECT_SQLITE && rc > 0) {
+                rc = db_int(tx->db, e, &n,
+                            "SELECT n FROM part WHERE asset = ? AND text IS NOT NULL AND n > ? ORDER BY n LIMIT 1",
+                            "ll", asset, n);
+                if (rc > 0 && words_leave_part(tx, n, e))
+                        rc = -1;
+        }
+        return rc < 0 ? -1 : 0;
+}
+
 static int drop_stale(struct tx *tx, int64_t asset, const struct part_list *l, struct arena *a, struct err *e)
 {
         int64_t *stale = NULL;
@@ -109,7 +141,7 @@ static int drop_stale(struct tx *tx, int64_t asset, const struct part_list *l, s
         if (stale_parts(tx, asset, l, a, &stale, &n, e))
                 return -1;
         for (size_t i = 0; i < n; i++)
-                if (db_run(tx->db, e, "DELETE FROM part WHERE n = ?", "l", stale[i]))
+                if (part_drop(tx, stale[i], e))
                         return -1;
         return 0;
 }
@@ -148,24 +180,12 @@ static int vector_put(struct tx *tx, const struct row *r, enum part_kind kind, i
 
 /* ---- putting ----------------------------------------------------------------------------- */
 
-static int part_add(struct tx *tx, int64_t asset, const struct new_part *p, int64_t *n, struct err *e)
-{
-        return db_int(tx->db, e, n,
-                      "INSERT INTO part (asset, kind, position, time_us, page, text_offset, text) VALUES "
-                      "(?, ?, ?, nullif(CAST(? AS bigint), 0), nullif(CAST(? AS bigint), 0), "
-                      "nullif(CAST(? AS bigint), 0), ?) RETURNING n",
-                      "liilllt", asset, (int)p->kind, (int)p->position, p->time_us, (int64_t)p->page,
-                      (int64_t)p->offset, p->text) < 0
-                       ? -1
-                       : 0;
-}
-
 int part_whole(struct tx *tx, int64_t asset, int64_t *n, struct err *e)
 {
         static const struct new_part whole = {.kind = PART_WHOLE};
         int rc = db_int(tx->db, e, n, "SELECT n FROM part WHERE asset = ? AND kind = 0 AND position = 0", "l", asset);
 
-        return rc < 0 ? -1 : rc > 0 ? 0 : part_add(tx, asset, &whole, n, e);
+        return rc < 0 ? -1 : rc > 0 ? 0 : catalog_of(tx)->search->part_add(tx, asset, &whole, n, e);
 }
 
 static int part_put(struct tx *tx, const struct row *r, const struct new_part *p, struct err *e)
@@ -174,7 +194,7 @@ static int part_put(struct tx *tx, const struct row *r, const struct new_part *p
         int rc = db_int(tx->db, e, &n, "SELECT n FROM part WHERE asset = ? AND kind = ? AND position = ?", "lii", r->n,
                         (int)p->kind, (int)p->position);
 
-        if (rc < 0 || (rc == 0 && part_add(tx, r->n, p, &n, e)))
+        if (rc < 0 || (rc == 0 && catalog_of(tx)->search->part_add(tx, r->n, p, &n, e)))
                 return -1;
         for (size_t i = 0; i < p->nvectors; i++)
                 if (vector_put(tx, r, p->kind, n, &p->vectors[i], e))
@@ -234,4 +254,53 @@ int catalog_parts_put(struct catalog *c, struct id asset, const char *owner, con
         if (part_list_check(list, e))
                 return -1;
         return write_do(c, LANE_RESULT, do_parts_put, &g, e);
+}
+
+int parts_again(struct tx *tx, struct err *e)
+{
+        return catalog_of(tx)->search->parts_again(tx, e);
+}
+
+/* ---- reading ------------------------------------------------------------------------------ */
+
+static int read_part(struct db *db, int64_t n, struct arena *a, struct part *out, struct err *e)
+{
+        struct rows *s = db_query(db, e,
+                                  "SELECT kind, position, coalesce(page, 0), coalesce(time_us, 0), "
+                                  "coalesce(text_offset, 0), text FROM part WHERE n = ?",
+                                  "l", n);
+        int rc = s ? db_step(db, s, e) : -1;
+        bool ok = true;
+
+        *out = (struct part){0};
+        if (rc <= 0)
+                return rc;
+        *out = (struct part){.n = n,
+                             .kind = (enum part_kind)col_int(s, 0),
+                             .position = (uint32_t)col_i64(s, 1),
+                             .page = (uint32_t)col_i64(s, 2),
+                             .time_us = col_i64(s, 3),
+                             .offset = col_u64(s, 4),
+                             .text = col_text(a, s, 5, &ok)};
+        db_end(s);
+        return ok ? 0 : err_oom(e);
+}
+
+int catalog_parts_get(struct catalog *c, const int64_t *numbers, size_t n, struct arena *a, struct part **out,
+                      struct err *e)
+{
+        struct mono began = mono_now();
+        struct db *db;
+        int rc = 0;
+
+        *out = arena_array(a, n + 1, sizeof **out);
+        if (!*out)
+                return err_oom(e);
+        db = read_begin(c, e);
+        if (!db)
+                return -1;
+        for (size_t i = 0; i < n && rc == 0; i++)
+                rc = read_part(db, numbers[i], a, &(*out)[i], e);
+        read_end(c, db, began);
+        return rc;
 }

@@ -19,7 +19,7 @@
 struct catalog;
 
 #define PARTS_MAX     100000       /* of a list */
-#define PART_TEXT_MAX (256 * 1024) /* bytes: who has more text makes more parts of it */
+#define PART_TEXT_MAX (128 * 1024) /* bytes: who has more text makes more parts of it */
 
 struct part_vector {
         const char *model_id;
@@ -77,6 +77,18 @@ static inline const float *part_list_vector(const struct part_list *l, const cha
  * model has another dimension.
  */
 int catalog_parts_put(struct catalog *c, struct id asset, const char *owner, const struct part_list *list,
+                      struct err *e) MUST_CHECK;
+
+struct part {      /* as it is stored; the text lives in the arena */
+        int64_t n; /* 0: there is none of this number any more */
+        enum part_kind kind;
+        uint32_t position, page;
+        int64_t time_us;
+        uint64_t offset;
+        const char *text; /* NULL: none */
+};
+/* Many at once, by their numbers and in their order. */
+int catalog_parts_get(struct catalog *c, const int64_t *numbers, size_t n, struct arena *a, struct part **out,
                       struct err *e) MUST_CHECK;
 
 #endif

@@ -106,7 +106,10 @@ static inline int page_begin(struct page *p, struct catalog *c, const char *curs
 /* ---- text ----------------------------------------------------------------------- */
 
 /* What the engine's words_settle promises. (catalog_search.c) */
-void words_settle(struct catalog *c);
+enum words_of { WORDS_OF_ASSETS, WORDS_OF_PARTS };
+void words_settle(struct catalog *c, enum words_of what);
+/* Words find all texts of parts again. (catalog_part.c) */
+int parts_again(struct tx *tx, struct err *e) MUST_CHECK;
 
 /* ---- changes that several topics share ---------------------------------------------------- */
 
@@ -162,6 +165,10 @@ int object_release(struct tx *tx, const struct sha256 *h, struct err *e) MUST_CH
 int part_list_check(const struct part_list *l, struct err *e) MUST_CHECK;
 /* Of a list that was checked; the row is locked, and its owner is when it is in a folder. (catalog_part.c) */
 int parts_put(struct tx *tx, const struct row *r, const struct part_list *l, struct err *e) MUST_CHECK;
+/* A part, its vectors and its words. (catalog_part.c) */
+int part_drop(struct tx *tx, int64_t n, struct err *e) MUST_CHECK;
+/* Before an asset's row goes: the words of its parts leave the index. (catalog_part.c) */
+int parts_words_leave(struct tx *tx, int64_t asset, struct err *e) MUST_CHECK;
 /* The number of the asset's whole, made when there is none. (catalog_part.c) */
 int part_whole(struct tx *tx, int64_t asset, int64_t *n, struct err *e) MUST_CHECK;
 /* Who is nearly like an asset that is out of the trash: what came meanwhile did not look there. (catalog_complete.c) */

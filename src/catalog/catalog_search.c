@@ -157,10 +157,10 @@ int catalog_prototype_search(struct catalog *c, const char *model_id, const char
         return k == 0 ? 0 : c->search->prototype_search(c, model_id, owner, q, k, a, out, n, e);
 }
 
-void words_settle(struct catalog *c)
+void words_settle(struct catalog *c, enum words_of what)
 {
         if (c->search->words_settle)
-                c->search->words_settle(c);
+                c->search->words_settle(c, what);
 }
 
 int catalog_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
@@ -179,10 +179,38 @@ int catalog_text_search(struct catalog *c, const char *text, const struct asset_
         a = arena_new(64 << 20);
         if (!a)
                 return err_oom(e);
-        words_settle(c);
+        words_settle(c, WORDS_OF_ASSETS);
         db = read_begin(c, e);
         if (db) {
                 rc = c->search->text_search(db, text, &live, k, a, out, n, e);
+                read_end(c, db, began);
+        }
+        arena_free(a);
+        return rc;
+}
+
+int catalog_part_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
+                        struct part_match *out, size_t *n, struct err *e)
+{
+        struct mono began = mono_now();
+        struct asset_filter live = f ? *f : (struct asset_filter){0};
+        struct arena *a;
+        struct db *db;
+        int rc = -1;
+
+        *n = 0;
+        if (k_check(k, e) < 0)
+                return -1;
+        if (k == 0 || !utf8_valid(span_of(text)))
+                return 0;
+        live.trashed = false;
+        a = arena_new(64 << 20);
+        if (!a)
+                return err_oom(e);
+        words_settle(c, WORDS_OF_PARTS);
+        db = read_begin(c, e);
+        if (db) {
+                rc = c->search->part_search(db, text, &live, k, a, out, n, e);
                 read_end(c, db, began);
         }
         arena_free(a);

@@ -31,4 +31,18 @@ struct text_match {
 int catalog_text_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
                         struct text_match *out, size_t *n, struct err *e) MUST_CHECK;
 
+struct part_match {
+        struct id asset;
+        int64_t part; /* the one that answers the words best */
+        enum part_kind kind;
+        float rank; /* smaller is better; nothing of it depends on other owners' texts */
+};
+/*
+ * Full text over parts: words are prefixes, and all must occur in one part. The k best assets by their best part, best
+ * first. Of a word that many parts hold the newest PARTS_SCORED_MAX are compared.
+ */
+#define PARTS_SCORED_MAX 20000
+int catalog_part_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
+                        struct part_match *out, size_t *n, struct err *e) MUST_CHECK;
+
 #endif

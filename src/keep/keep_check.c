@@ -95,6 +95,23 @@ static int mend_embedding(struct tx *tx, const struct key *k, struct err *e)
                 "l", k->n);
 }
 
+static int mend_part(struct tx *tx, const struct key *k, struct err *e)
+{
+        return part_drop(tx, k->n, e);
+}
+
+/* All of them at once. */
+static int mend_part_words(struct tx *tx, const struct key *k, struct err *e)
+{
+        (void)k;
+        return parts_again(tx, e);
+}
+
+static int mend_stray_vector(struct tx *tx, const struct key *k, struct err *e)
+{
+        return db_run(tx->db, e, "DELETE FROM embedding WHERE part = ?", "l", k->n);
+}
+
 #define JOB_SUM(s) "(SELECT count(*) FROM asset WHERE job = job.n AND status = " #s ")"
 
 static int mend_job(struct tx *tx, const struct key *k, struct err *e)
@@ -151,6 +168,11 @@ static int mend_counters(struct tx *tx, const struct key *k, struct err *e)
         " UNION ALL SELECT owner, kind, status, -count, -bytes FROM counter) AS t GROUP BY owner, kind, status "       \
         "HAVING sum(c) <> 0 OR sum(b) <> 0"
 
+#define STRAY_PART                                                                                                     \
+        "SELECT p.n, CAST(p.n AS text), NULL FROM part p LEFT JOIN asset a ON a.n = p.asset WHERE a.n IS NULL"
+#define STRAY_VECTOR                                                                                                   \
+        "SELECT x.part, CAST(x.part AS text), NULL FROM embedding x LEFT JOIN part p ON p.n = x.part WHERE p.n IS "    \
+        "NULL"
 #define WRONG_WORDS "SELECT a.n, a.id, NULL FROM asset a LEFT JOIN asset_text t ON t.n = a.n WHERE "
 
 static const struct check {
@@ -210,6 +232,9 @@ static const struct check {
          "WHERE x.owner <> a.owner OR x.part_kind <> p.kind OR x.kind <> "
          "a.kind OR x.cluster IS DISTINCT FROM a.cluster OR x.trashed <> (a.trashed > 0)::int",
          mend_embedding, false, NULL},
+        {"part_stray", "its file is gone: part", STRAY_PART, STRAY_PART, mend_part, false, NULL, .text = true},
+        {"embedding_stray", "its part is gone: vector of part", STRAY_VECTOR, STRAY_VECTOR, mend_stray_vector, false,
+         NULL, .text = true},
         {.name = "folder", .run = check_folders},
         /* SQLite indexes new files in the order of their numbers, some time after: behind the last one none is missing.
          */
@@ -219,6 +244,12 @@ static const struct check {
         {"text_left", "words find what is not there any more: number",
          "SELECT t.n, CAST(t.n AS text), NULL FROM asset_text t LEFT JOIN asset a ON a.n = t.n WHERE a.n IS NULL", NULL,
          mend_words, false, NULL, .text = true},
+        /* As above: behind the last one of the index none is missing. */
+        {"part_words", "words do not find it: part",
+         "SELECT p.n, CAST(p.n AS text), NULL FROM part p WHERE p.text IS NOT NULL AND p.n <= (SELECT max(id) FROM "
+         "part_fts_docsize) AND NOT EXISTS (SELECT 1 FROM part_fts_docsize d WHERE d.id = p.n)",
+         "SELECT p.n, CAST(p.n AS text), NULL FROM part p WHERE p.text IS NOT NULL AND p.words IS NULL",
+         mend_part_words, true, NULL, .text = true},
         {.name = "text_words", .run = sqlite_check_words},
         {.name = "vector_cache", .run = sqlite_check_vectors},
         {"vector_index", "PostgreSQL calls it invalid (REINDEX INDEX CONCURRENTLY mends it): index", NULL,

@@ -86,7 +86,19 @@ static void derive(struct world *w, struct sha256 object)
         OK(storage_put_derived(w->storage, object, STORAGE_PREVIEW, SPAN("p"), &f->e));
 }
 
-/* A picture that is done, with a vector, in the folder. */
+static void add_texts(struct fix *f, struct id asset)
+{
+        struct new_part parts[] = {{.kind = PART_CHUNK, .text = "a heron"},
+                                   {.kind = PART_CHUNK, .position = 1, .text = "a stork"}};
+        struct part_list l = {.parts = parts, .n = 2, .replaces = 1u << PART_CHUNK};
+        struct part_match m[4];
+        size_t n;
+
+        OK(catalog_parts_put(f->c, asset, NULL, &l, &f->e));
+        OK(catalog_part_search(f->c, "stork", NULL, 4, m, &n, &f->e)); /* all are indexed */
+}
+
+/* A picture that is done, with a vector and texts, in the folder. */
 static struct id add_done(struct world *w, const char *bytes, unsigned seed)
 {
         struct fix *f = w->f;
@@ -104,6 +116,7 @@ static struct id add_done(struct world *w, const char *bytes, unsigned seed)
         unit_vector(seed, v);
         OK(catalog_task_complete(f->c, &r, &f->e));
         OK(catalog_asset_patch(f->c, id, "ann", &p, "user", NULL, &f->e));
+        add_texts(f, id);
         derive(w, get(f, id).sha256);
         return id;
 }
@@ -200,38 +213,44 @@ static void a_whole_installation_is_clean(void **state)
 
 /* ---- the catalog ------------------------------------------------------------------------ */
 
+static const struct {
+        const char *check, *sqlite, *postgres; /* postgres NULL: the same; "": not there */
+} damages[] = {
+        {"counter", "UPDATE counter SET count = count + 7, bytes = bytes + 1 WHERE owner = 'ann' AND kind = 0", NULL},
+        {"counter", "DELETE FROM counter WHERE owner = ''", NULL},
+        {"job", "UPDATE job SET queued = queued + 1", NULL},
+        {"folder", "UPDATE cluster SET count = 99", NULL},
+        {"folder", "DELETE FROM cluster_prototype", NULL},
+        {"folder", "UPDATE cluster_prototype SET count = 2", NULL},
+        {"folder", "UPDATE cluster_prototype SET sum = (SELECT vec FROM embedding LIMIT 1)",
+         "UPDATE cluster_prototype SET sum = (SELECT unit FROM embedding LIMIT 1)"},
+        {"text_index", "DELETE FROM asset_text WHERE n = 1",
+         "DELETE FROM asset_text WHERE n = (SELECT min(n) FROM asset)"},
+        {"text_words", "INSERT INTO asset_fts (asset_fts) VALUES ('delete-all')", ""},
+        {"text_words", "INSERT INTO name_fts (name_fts) VALUES ('delete-all')", ""},
+        {"near_duplicate", "INSERT INTO near_duplicate (asset, other, distance) SELECT min(n), max(n), 3 FROM asset",
+         NULL},
+        {"task_state", "UPDATE task SET state = 7 WHERE state = 0", NULL},
+        {"task_state", "UPDATE task SET state = 1 WHERE state = 0", NULL},
+        {"task_missing", "DELETE FROM task WHERE state = 0", NULL},
+        {"asset_status", "UPDATE asset SET status = 2 WHERE status = 0", NULL},
+        {"asset_status", "UPDATE asset SET status = 1 WHERE status = 0", NULL},
+        {"object_marked", "UPDATE object SET orphaned = 1", NULL},
+        {"object_unmarked", "INSERT INTO object (sha256, size, created, scrubbed) VALUES (zeroblob(32), 5, 1, 1)",
+         "INSERT INTO object (sha256, size, created, scrubbed) VALUES (decode(repeat('00', 32), 'hex'), 5, 1, "
+         "1)"},
+        {"embedding", "", "UPDATE embedding SET owner = 'bob', cluster = NULL"},
+        {"part_stray", "INSERT INTO part (asset, kind, position, text) VALUES (99999, 3, 0, 'gone')",
+         "SET session_replication_role = replica; INSERT INTO part (asset, kind, position) VALUES (99999, 3, "
+         "0)"},
+        {"embedding_stray", "UPDATE embedding SET part = 99999 WHERE part = (SELECT max(part) FROM embedding)", ""},
+        {"part_words", "DELETE FROM part_fts_docsize WHERE id = (SELECT min(id) FROM part_fts_docsize)",
+         "UPDATE part SET words = NULL"},
+        {"text_words", "UPDATE part SET text = 'else' WHERE n = (SELECT max(n) FROM part WHERE text IS NOT NULL)", ""},
+};
+
 static void each_damage_of_the_catalog_is_told_and_mended(void **state)
 {
-        static const struct {
-                const char *check, *sqlite, *postgres; /* postgres NULL: the same; "": not there */
-        } damages[] = {
-                {"counter", "UPDATE counter SET count = count + 7, bytes = bytes + 1 WHERE owner = 'ann' AND kind = 0",
-                 NULL},
-                {"counter", "DELETE FROM counter WHERE owner = ''", NULL},
-                {"job", "UPDATE job SET queued = queued + 1", NULL},
-                {"folder", "UPDATE cluster SET count = 99", NULL},
-                {"folder", "DELETE FROM cluster_prototype", NULL},
-                {"folder", "UPDATE cluster_prototype SET count = 2", NULL},
-                {"folder", "UPDATE cluster_prototype SET sum = (SELECT vec FROM embedding LIMIT 1)",
-                 "UPDATE cluster_prototype SET sum = (SELECT unit FROM embedding LIMIT 1)"},
-                {"text_index", "DELETE FROM asset_text WHERE n = 1",
-                 "DELETE FROM asset_text WHERE n = (SELECT min(n) FROM asset)"},
-                {"text_words", "INSERT INTO asset_fts (asset_fts) VALUES ('delete-all')", ""},
-                {"text_words", "INSERT INTO name_fts (name_fts) VALUES ('delete-all')", ""},
-                {"near_duplicate",
-                 "INSERT INTO near_duplicate (asset, other, distance) SELECT min(n), max(n), 3 FROM asset", NULL},
-                {"task_state", "UPDATE task SET state = 7 WHERE state = 0", NULL},
-                {"task_state", "UPDATE task SET state = 1 WHERE state = 0", NULL},
-                {"task_missing", "DELETE FROM task WHERE state = 0", NULL},
-                {"asset_status", "UPDATE asset SET status = 2 WHERE status = 0", NULL},
-                {"asset_status", "UPDATE asset SET status = 1 WHERE status = 0", NULL},
-                {"object_marked", "UPDATE object SET orphaned = 1", NULL},
-                {"object_unmarked",
-                 "INSERT INTO object (sha256, size, created, scrubbed) VALUES (zeroblob(32), 5, 1, 1)",
-                 "INSERT INTO object (sha256, size, created, scrubbed) VALUES (decode(repeat('00', 32), 'hex'), 5, 1, "
-                 "1)"},
-                {"embedding", "", "UPDATE embedding SET owner = 'bob', cluster = NULL"},
-        };
         struct world *w = *state;
         struct fix *f = w->f;
 

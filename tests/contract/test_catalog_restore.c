@@ -159,6 +159,14 @@ static void make_old(struct world *w, struct keep_backup *b, const char *dir, PG
                 snprintf(path, sizeof path, "%s/%s" KEEP_BACKUP_SUFFIX, dir, t->name);
                 snprintf(sql, sizeof sql, "COPY (SELECT %s FROM %s ORDER BY %s) TO STDOUT (FORMAT binary)", t->columns,
                          t->name, t->order);
+                if (strcmp(t->name, "embedding") == 0) { /* its first column has another name by now */
+                        snprintf(sql, sizeof sql,
+                                 "COPY (SELECT part, %s FROM embedding ORDER BY part, model) TO STDOUT (FORMAT binary)",
+                                 t->columns);
+                        memmove(t->columns + 7, t->columns, strlen(t->columns) + 1);
+                        memcpy(t->columns, "asset, ", 7);
+                        snprintf(t->order, sizeof t->order, "asset, model");
+                }
                 copy_out(h, sql, path);
                 assert_int_equal(keep_backup_hash(path, &t->hash, &size, &e), 0);
         }

@@ -18,5 +18,7 @@ int pg_copy_found(struct db *db, struct copy_found *out, struct err *e) MUST_CHE
 int pg_copy_check(struct db *db, struct err *e) MUST_CHECK;
 /* What is searchable of the asset by words, as it is now; nothing if it is gone. (postgres_text.c) */
 int pg_text_put(struct db *db, int64_t asset, struct arena *a, struct err *e) MUST_CHECK;
+/* The words of the next part with a text that has none: 1, 0 there is none, -1. (postgres_text.c) */
+int pg_part_words(struct db *db, struct err *e) MUST_CHECK;
 
 #endif

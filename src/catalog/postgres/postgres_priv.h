@@ -53,5 +53,9 @@ __typeof__(catalog_vector_search) pg_vector_search;
 __typeof__(catalog_prototype_search) pg_prototype_search;
 int pg_text_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                    struct text_match *out, size_t *n, struct err *e) MUST_CHECK;
+int pg_part_add(struct tx *tx, int64_t asset, const struct new_part *p, int64_t *n, struct err *e) MUST_CHECK;
+int pg_parts_again(struct tx *tx, struct err *e) MUST_CHECK;
+int pg_part_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+                   struct part_match *out, size_t *n, struct err *e) MUST_CHECK;
 
 #endif

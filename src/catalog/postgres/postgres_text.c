@@ -13,6 +13,9 @@
 #define PART_MAX   100000
 #define VECTOR_MAX (512 * 1024) /* bytes of words indexed of one asset; a tsvector holds a megabyte */
 #define SCORED_MAX 5000
+/* Of one part: with a place for each word what PART_TEXT_MAX bytes come to, unless normalising makes far more of them.
+ */
+#define PART_VECTOR_MAX (1000 * 1000)
 
 /* ---- words ---------------------------------------------------------------------------- */
 
@@ -102,11 +105,11 @@ struct words {
         char *filename, *tags, *text;
 };
 
-static void put_words(struct buf *b, const char *text, char weight, unsigned *at)
+static void put_words(struct buf *b, const char *text, char weight, unsigned *at, size_t max)
 {
         struct span w;
 
-        while (b->n < VECTOR_MAX && word_next(&text, &w))
+        while (b->n < max && word_next(&text, &w))
                 buf_printf(b, "'%.*s':%u%c ", (int)w.n, w.p, (*at)++, weight);
         *at += 10; /* no phrase goes over from one part to the next */
 }
@@ -166,9 +169,9 @@ static int words_put(struct db *db, int64_t n, const struct words *w, struct err
         int rc;
 
         buf_init(&b, 2 * VECTOR_MAX);
-        put_words(&b, w->filename, 'A', &at);
-        put_words(&b, w->tags, 'B', &at);
-        put_words(&b, w->text, 'C', &at);
+        put_words(&b, w->filename, 'A', &at, VECTOR_MAX);
+        put_words(&b, w->tags, 'B', &at, VECTOR_MAX);
+        put_words(&b, w->text, 'C', &at, VECTOR_MAX);
         if (buf_failed(&b))
                 rc = err_oom(e);
         else
@@ -190,6 +193,97 @@ int pg_text_put(struct db *db, int64_t n, struct arena *a, struct err *e)
         if (words_now(db, n, a, &w, e) < 0)
                 return -1;
         return w.filename ? words_put(db, n, &w, e) : 0;
+}
+
+/* ---- parts ----------------------------------------------------------------------------- */
+
+/* A text as a tsvector, into b. */
+static int text_words(struct db *db, const char *text, struct arena *a, struct buf *b, struct err *e)
+{
+        const char *folded = plain(db, a, text, e);
+        unsigned at = 1;
+
+        if (!folded)
+                return -1;
+        put_words(b, folded, 'A', &at, PART_VECTOR_MAX);
+        return buf_failed(b) ? err_oom(e) : 0;
+}
+
+static int part_insert(struct tx *tx, int64_t asset, const struct new_part *p, const char *words, int64_t *n,
+                       struct err *e)
+{
+        return db_int(tx->db, e, n,
+                      "INSERT INTO part (asset, kind, position, time_us, page, text_offset, text, words) VALUES "
+                      "(?, ?, ?, nullif(?, 0::bigint), nullif(?, 0::bigint), nullif(?, 0::bigint), ?, ?::tsvector) "
+                      "RETURNING n",
+                      "liillltt", asset, (int)p->kind, (int)p->position, p->time_us, (int64_t)p->page,
+                      (int64_t)p->offset, p->text, words) < 0
+                       ? -1
+                       : 0;
+}
+
+int pg_part_add(struct tx *tx, int64_t asset, const struct new_part *p, int64_t *n, struct err *e)
+{
+        struct arena *a;
+        struct buf b;
+        int rc;
+
+        if (!p->text)
+                return part_insert(tx, asset, p, NULL, n, e);
+        a = arena_new(64u << 20);
+        if (!a)
+                return err_oom(e);
+        buf_init(&b, 4 * VECTOR_MAX);
+        rc = text_words(tx->db, p->text, a, &b, e);
+        if (rc == 0)
+                rc = part_insert(tx, asset, p, buf_str(&b), n, e);
+        buf_done(&b);
+        arena_free(a);
+        return rc;
+}
+
+static int words_of_part(struct db *db, int64_t n, const char *text, struct arena *a, struct err *e)
+{
+        struct buf b;
+        int rc;
+
+        buf_init(&b, 4 * VECTOR_MAX);
+        rc = text_words(db, text, a, &b, e);
+        if (rc == 0)
+                rc = db_run(db, e, "UPDATE part SET words = ?::tsvector WHERE n = ?", "tl", buf_str(&b), n);
+        buf_done(&b);
+        return rc;
+}
+
+int pg_part_words(struct db *db, struct err *e)
+{
+        struct arena *a = arena_new(64u << 20);
+        struct rows *s;
+        bool ok = true;
+        int rc;
+
+        if (!a)
+                return err_oom(e);
+        s = db_query(db, e, "SELECT n, text FROM part WHERE text IS NOT NULL AND words IS NULL ORDER BY n LIMIT 1", "");
+        rc = s ? db_step(db, s, e) : -1;
+        if (rc > 0) {
+                int64_t n = col_i64(s, 0);
+                const char *text = col_text(a, s, 1, &ok);
+                db_end(s);
+                rc = !ok ? err_oom(e) : words_of_part(db, n, text, a, e) < 0 ? -1 : 1;
+        }
+        arena_free(a);
+        return rc;
+}
+
+int pg_parts_again(struct tx *tx, struct err *e)
+{
+        int rc;
+
+        do
+                rc = pg_part_words(tx->db, e);
+        while (rc > 0);
+        return rc;
 }
 
 /* ---- searching ---------------------------------------------------------------------------- */
@@ -267,6 +361,56 @@ int pg_text_search(struct db *db, const char *text, const struct asset_filter *f
                                                   .in_filename = text_has_any(col_str(s, 2), words),
                                                   .in_tags = text_has_any(col_str(s, 3), words),
                                                   .in_text = text_has_any(col_str(s, 4), words)};
+        rows_free(s);
+        return 0;
+}
+
+/* The best part of each asset, among the newest where there are too many. */
+static struct rows *run_parts(struct db *db, const char *expr, const struct asset_filter *f, size_t k, struct arena *a,
+                              struct err *e)
+{
+        struct rows *s = NULL;
+        struct sql q;
+
+        sql_init(&q, db, a);
+        sql_text(
+                &q,
+                "SELECT id, n, kind, score FROM (SELECT DISTINCT ON (asset) id, asset, n, kind, score FROM (SELECT "
+                "a.id, a.n AS asset, p.n, p.kind, -ts_rank('{0, 0.25, 0.75, 1}', p.words, y.query, 1)::float8 AS score "
+                "FROM (SELECT ?::tsquery AS query) AS y JOIN part p ON p.words @@ y.query AND p.words IS NOT NULL JOIN "
+                "asset a ON a.n = p.asset",
+                expr);
+        if (sql_filter(&q, f, e) == 0) {
+                if (f->parts)
+                        sql_set(&q, "p.kind", f->parts);
+                sql_int(&q, " ORDER BY p.n DESC LIMIT ?) AS h ORDER BY asset, score, n) AS best", PARTS_SCORED_MAX);
+                sql_int(&q, " ORDER BY score, id LIMIT ?", (int64_t)k);
+                s = sql_run(&q, e);
+        }
+        sql_done(&q);
+        return s;
+}
+
+int pg_part_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+                   struct part_match *out, size_t *n, struct err *e)
+{
+        char *words = plain(db, a, text, e), *expr = words ? query_of(a, words) : NULL;
+        struct rows *s;
+
+        if (!words)
+                return -1;
+        if (!expr)
+                return err_oom(e);
+        if (!*expr)
+                return 0;
+        s = run_parts(db, expr, f, k, a, e);
+        if (!s)
+                return -1;
+        while (*n < k && db_step(db, s, e) > 0)
+                out[(*n)++] = (struct part_match){.asset = col_id(s, 0),
+                                                  .part = col_i64(s, 1),
+                                                  .kind = (enum part_kind)col_int(s, 2),
+                                                  .rank = (float)col_f64(s, 3)};
         rows_free(s);
         return 0;
 }

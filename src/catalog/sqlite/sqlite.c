@@ -89,6 +89,8 @@ static void hook_begin(struct tx *tx)
         w->nevents = 0;
         w->words_done = atomic_load(&c->words_done);
         w->words_newest = atomic_load(&c->words_newest);
+        w->parts_done = atomic_load(&c->parts_done);
+        w->parts_newest = atomic_load(&c->parts_newest);
 }
 
 static void hook_mark(struct tx *tx)
@@ -98,6 +100,8 @@ static void hook_mark(struct tx *tx)
         work_mark(tx);
         w->before.nevents = w->nevents;
         w->before.words_done = w->words_done;
+        w->before.parts_done = w->parts_done;
+        w->before.parts_newest = w->parts_newest;
 }
 
 static void hook_rewind(struct tx *tx)
@@ -107,6 +111,8 @@ static void hook_rewind(struct tx *tx)
         work_rewind(tx);
         w->nevents = w->before.nevents;
         w->words_done = w->before.words_done;
+        w->parts_done = w->before.parts_done;
+        w->parts_newest = w->before.parts_newest;
 }
 
 /* Texts are indexed once for all writes of a transaction: FTS5 writes a segment at every savepoint otherwise. */
@@ -131,6 +137,8 @@ static void hook_committed(struct tx *tx)
         c->waiting += w->base.waiting;
         atomic_store(&c->words_newest, w->words_newest);
         atomic_store(&c->words_done, w->words_done);
+        atomic_store(&c->parts_newest, w->parts_newest);
+        atomic_store(&c->parts_done, w->parts_done);
         if (w->nevents)
                 index_apply(c, tx->db, w->events, w->nevents);
 }
@@ -205,6 +213,9 @@ static const struct search_engine sqlite_search = {
         .event = sqlite_event,
         .vector_put = sqlite_vector_put,
         .prototype_put = sqlite_prototype_put,
+        .part_add = sqlite_part_add,
+        .parts_again = sqlite_parts_again,
+        .part_search = sqlite_part_search,
         .text_put = sqlite_text_put,
         .use_model = sqlite_use_model,
         .model = index_model,

@@ -16,6 +16,7 @@ struct sqlite_catalog {
         char *data_path;
         int64_t waiting;                          /* tasks ready or leased; the writer's */
         _Atomic int64_t words_done, words_newest; /* assets up to here: committed with their words indexed, committed */
+        _Atomic int64_t parts_done, parts_newest; /* the same of parts that have a text */
 
         struct index *indexes[MODELS_MAX]; /* one a model in use; added under llock, removed by closing only */
         atomic_size_t nindexes;
@@ -39,9 +40,10 @@ struct sqlite_work {
         struct event *events; /* changes of the index to make after the commit; the truth is read again then */
         size_t nevents, events_cap;
         int64_t words_done, words_newest; /* as they will be when this is committed */
-        struct {                          /* at the last mark */
+        int64_t parts_done, parts_newest;
+        struct { /* at the last mark */
                 size_t nevents;
-                int64_t words_done;
+                int64_t words_done, parts_done, parts_newest;
         } before;
 };
 
@@ -53,13 +55,22 @@ static inline struct sqlite_work *sqlite_work_of(struct tx *tx)
 /* ---- words of new assets (sqlite_words.c) -------------------------------------- */
 
 int words_open(struct sqlite_catalog *c, struct db *db, struct err *e) MUST_CHECK;
-/* How many asset numbers are committed and not indexed; some may be of assets that are gone. */
+/* How many numbers of assets and parts are committed and not indexed; some may be of what is gone. */
 int64_t words_due(struct sqlite_catalog *c);
 /* Before a commit: takes the new assets off the list of those to index now. */
 void words_leave(struct sqlite_work *w);
 /* A write: indexes the next few hundred that are due. */
 write_fn words_catch_up;
-void sqlite_words_settle(struct catalog *c);
+void sqlite_words_settle(struct catalog *c, enum words_of what);
+
+/* ---- words of parts (sqlite_parts.c) --------------------------------------------- */
+
+int parts_open(struct sqlite_catalog *c, struct db *db, struct err *e) MUST_CHECK;
+/* Indexes the next parts that are due: some ten milliseconds of them. */
+int parts_catch_up(struct tx *tx, struct err *e) MUST_CHECK;
+int sqlite_part_add(struct tx *tx, int64_t asset, const struct new_part *p, int64_t *n, struct err *e) MUST_CHECK;
+int sqlite_part_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
+                       struct part_match *out, size_t *n, struct err *e) MUST_CHECK;
 
 /* ---- searching (sqlite_search.c, _text.c, _rank.c) ------------------------------------ */
 
@@ -73,7 +84,7 @@ __typeof__(catalog_vector_search) sqlite_vector_search;
 __typeof__(catalog_prototype_search) sqlite_prototype_search;
 int sqlite_text_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                        struct text_match *out, size_t *n, struct err *e) MUST_CHECK;
-/* The function own_rank for this connection. */
+/* The functions own_rank and part_rank for this connection. */
 sqlite_functions_fn rank_register;
 
 /* ---- the index in memory (sqlite_index.c) ------------------------------------------------ */

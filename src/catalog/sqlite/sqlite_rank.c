@@ -8,16 +8,19 @@
  */
 #include "catalog/sqlite/sqlite_priv.h"
 
-#define K1             1.2
-#define B              0.75
-#define LENGTH_AVERAGE 20.0 /* words of a name, its tags and a sentence */
-#define WORDS_MAX      64
+#define K1        1.2
+#define B         0.75
+#define WORDS_MAX 64
+
+/* Words that a text has on average: a name with its tags and a sentence, and a page or a chunk of a document. */
+static double asset_length = 20.0, part_length = 200.0;
 
 /* own_rank(table, weight of column 0, …): smaller is better, as bm25() has it. */
 static void own_rank(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *ctx, int nweights,
                      sqlite3_value **weights)
 {
         double found[WORDS_MAX] = {0}, score = 0;
+        const double *average = api->xUserData(fts);
         int phrases = api->xPhraseCount(fts), hits = 0, length = 0;
         int rc = api->xInstCount(fts, &hits);
 
@@ -36,7 +39,7 @@ static void own_rank(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_cont
                 return;
         }
         for (int i = 0; i < phrases; i++)
-                score += found[i] * (K1 + 1) / (found[i] + K1 * (1 - B + B * length / LENGTH_AVERAGE));
+                score += found[i] * (K1 + 1) / (found[i] + K1 * (1 - B + B * length / *average));
         sqlite3_result_double(ctx, -score);
 }
 
@@ -52,6 +55,8 @@ int rank_register(sqlite3 *h)
                 sqlite3_step(s);
         sqlite3_finalize(s);
         if (rc == SQLITE_OK)
-                rc = api ? api->xCreateFunction(api, "own_rank", NULL, own_rank, NULL) : SQLITE_ERROR;
+                rc = api ? api->xCreateFunction(api, "own_rank", &asset_length, own_rank, NULL) : SQLITE_ERROR;
+        if (rc == SQLITE_OK)
+                rc = api->xCreateFunction(api, "part_rank", &part_length, own_rank, NULL);
         return rc;
 }

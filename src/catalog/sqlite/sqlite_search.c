@@ -38,7 +38,7 @@ static int choose(struct sqlite_catalog *c, const struct asset_filter *f, struct
         if (!a)
                 return err_oom(e);
         if (f->name)
-                sqlite_words_settle(&c->base);
+                sqlite_words_settle(&c->base, WORDS_OF_ASSETS);
         db = read_begin(&c->base, e);
         if (!db) {
                 arena_free(a);

@@ -23,12 +23,13 @@ int words_open(struct sqlite_catalog *c, struct db *db, struct err *e)
                 return -1;
         atomic_store(&c->words_done, done);
         atomic_store(&c->words_newest, newest);
-        return 0;
+        return parts_open(c, db, e);
 }
 
 int64_t words_due(struct sqlite_catalog *c)
 {
-        return atomic_load(&c->words_newest) - atomic_load(&c->words_done);
+        return atomic_load(&c->words_newest) - atomic_load(&c->words_done) + atomic_load(&c->parts_newest) -
+               atomic_load(&c->parts_done);
 }
 
 void words_leave(struct sqlite_work *w)
@@ -57,13 +58,12 @@ static int next_slice(struct db *db, int64_t after, int64_t ns[SLICE], size_t *c
         return rc;
 }
 
-int words_catch_up(struct tx *tx, void *arg, struct err *e)
+static int assets_catch_up(struct tx *tx, struct err *e)
 {
         struct sqlite_work *w = sqlite_work_of(tx);
         int64_t ns[SLICE];
         size_t count;
 
-        (void)arg;
         if (next_slice(tx->db, w->words_done, ns, &count, e) < 0)
                 return -1;
         for (size_t i = 0; i < count; i++) {
@@ -80,14 +80,25 @@ int words_catch_up(struct tx *tx, void *arg, struct err *e)
         return 0;
 }
 
+int words_catch_up(struct tx *tx, void *arg, struct err *e)
+{
+        struct sqlite_work *w = sqlite_work_of(tx);
+
+        (void)arg;
+        if (w->words_done < w->words_newest && assets_catch_up(tx, e))
+                return -1;
+        return w->parts_done < w->parts_newest ? parts_catch_up(tx, e) : 0;
+}
+
 /* Where the catalog cannot be written, what is indexed is still found. */
-void sqlite_words_settle(struct catalog *base)
+void sqlite_words_settle(struct catalog *base, enum words_of what)
 {
         struct sqlite_catalog *c = self_of(base);
-        int64_t newest = atomic_load(&c->words_newest);
+        _Atomic int64_t *done = what == WORDS_OF_PARTS ? &c->parts_done : &c->words_done;
+        int64_t newest = atomic_load(what == WORDS_OF_PARTS ? &c->parts_newest : &c->words_newest);
         struct err ignored;
 
-        while (atomic_load(&c->words_done) < newest)
+        while (atomic_load(done) < newest)
                 if (write_do(base, LANE_RESULT, words_catch_up, NULL, &ignored) < 0)
                         return;
 }

@@ -124,6 +124,17 @@ static int next_assets(struct copy_target *t, unsigned n, int64_t *assets, uint6
         return rc;
 }
 
+static int part_words(struct copy_target *t, unsigned max, uint64_t *made, struct err *e)
+{
+        int rc = 1;
+
+        for (unsigned i = 0; i < max && rc > 0; i++) {
+                rc = pg_part_words(t->db, e);
+                *made += rc > 0;
+        }
+        return rc < 0 ? -1 : 0;
+}
+
 int copy_target_text(struct copy_target *t, unsigned n, uint64_t *made, struct err *e)
 {
         int64_t *assets = mem_alloc(n * sizeof(*assets));
@@ -138,6 +149,8 @@ int copy_target_text(struct copy_target *t, unsigned n, uint64_t *made, struct e
                 rc = a ? pg_text_put(t->db, assets[i], a, e) : err_oom(e);
                 arena_free(a);
         }
+        if (rc == 0)
+                rc = part_words(t, n, made, e);
         if (rc == 0)
                 rc = pg_exec(t->db, "COMMIT", e);
         mem_free(assets);

@@ -38,7 +38,7 @@ int sqlite_check_file(struct check_run *run, struct err *e)
 
 struct words {
         bool rebuild;
-        const char *damaged; /* the first of the two that does not fit its content */
+        const char *damaged; /* the first of the three that does not fit its content */
 };
 
 static int do_words(struct tx *tx, void *arg, struct err *e)
@@ -47,7 +47,9 @@ static int do_words(struct tx *tx, void *arg, struct err *e)
 
         if (w->rebuild)
                 return db_run(tx->db, e, "INSERT INTO asset_fts (asset_fts) VALUES ('rebuild')", "") < 0 ||
-                                       db_run(tx->db, e, "INSERT INTO name_fts (name_fts) VALUES ('rebuild')", "") < 0
+                                       db_run(tx->db, e, "INSERT INTO name_fts (name_fts) VALUES ('rebuild')", "") <
+                                               0 ||
+                                       sqlite_parts_again(tx, e) < 0
                                ? -1
                                : 0;
         w->damaged = "words";
@@ -55,6 +57,11 @@ static int do_words(struct tx *tx, void *arg, struct err *e)
                 return -1;
         w->damaged = "names";
         if (db_run(tx->db, e, "INSERT INTO name_fts (name_fts, rank) VALUES ('integrity-check', 1)", "") < 0)
+                return -1;
+        w->damaged = "texts of parts";
+        if (sqlite_parts_settle(tx, e) < 0)
+                return -1;
+        if (db_run(tx->db, e, "INSERT INTO part_fts (part_fts, rank) VALUES ('integrity-check', 1)", "") < 0)
                 return -1;
         w->damaged = NULL;
         return 0;
