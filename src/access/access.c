@@ -55,7 +55,7 @@ static int asker_load(struct tx *tx, const struct id *by, struct key_row *out, s
         if (rc < 0)
                 return -1;
         if (rc == 0 || !out->live || out->scope != KEY_ADMIN)
-                return err_set(e, ERR_FORBIDDEN, "the key that asks is not an admin's any more");
+                return err_set(e, ERR_FORBIDDEN, "the key used for this request is no longer an admin key");
         return 0;
 }
 
@@ -93,7 +93,7 @@ static int check_numbers(struct tx *tx, const struct new_key *k, struct err *e)
                                "scope: the first key must be an admin's and bound to no owner, since only such a one "
                                "can make the others");
         if (live >= KEYS_MAX)
-                return err_set(e, ERR_CONFLICT, "there are %d keys, which is the most: revoke some", KEYS_MAX);
+                return err_set(e, ERR_CONFLICT, "there are already %d keys, the maximum: revoke some", KEYS_MAX);
         return 0;
 }
 

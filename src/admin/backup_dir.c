@@ -156,7 +156,7 @@ static int take_lock(struct backup_dir *d, struct err *e)
                 return err_errno(e, errno, "cannot make %.160s/lock", d->path);
         if (flock(d->lock_fd, LOCK_EX | LOCK_NB) == 0)
                 return 0;
-        return errno == EWOULDBLOCK ? err_set(e, ERR_CONFLICT, "another backup into %.160s is under way", d->path)
+        return errno == EWOULDBLOCK ? err_set(e, ERR_CONFLICT, "another backup into %.160s is running", d->path)
                                     : err_errno(e, errno, "cannot lock %.160s/lock", d->path);
 }
 

@@ -51,7 +51,7 @@ static int64_t reader_next(struct reader *r, char *chunk, struct err *e)
         int64_t n = r->r ? storage_read_at(r->r, r->at, chunk, CHUNK, e) : pread(r->fd, chunk, CHUNK, (off_t)r->at);
 
         if (n < 0 && !r->r)
-                return err_set(e, ERR_CORRUPT, "it cannot be read: the disk gives an error");
+                return err_set(e, ERR_CORRUPT, "it cannot be read: the disk reports an error");
         r->at += (uint64_t)n;
         return n;
 }
@@ -114,7 +114,7 @@ static int read_small(int fd, uint64_t size, struct buf *out, struct err *e)
         while ((n = read(fd, chunk, sizeof chunk)) > 0)
                 buf_put(out, chunk, (size_t)n);
         if (n < 0)
-                return err_set(e, ERR_CORRUPT, "a derived file cannot be read: the disk gives an error");
+                return err_set(e, ERR_CORRUPT, "a derived file cannot be read: the disk reports an error");
         return buf_failed(out) ? err_oom(e) : 0;
 }
 

@@ -127,7 +127,7 @@ static int check_not_lost(struct app *a, struct err *e)
         return rc <= 0 ? rc
                        : err_set(e, ERR_CONFLICT,
                                  "the catalog is empty, but the storage has sidecars of files: run \"file-allocator "
-                                 "rebuild\" to make the catalog again, or move the folder sidecar away to begin anew");
+                                 "rebuild\" to restore the catalog, or move the folder sidecar away to start afresh");
 }
 
 static int open_stores(struct app *a, struct err *e)
@@ -329,7 +329,8 @@ static int check_role(const struct config *c, enum app_role role, struct err *e)
         if (c->worker_threads == 0)
                 return err_set(e, ERR_INVALID, "WORKER_THREADS is 0: a worker needs at least one");
         if (!strcmp(c->queue_backend, "inproc"))
-                log_warning("app", "QUEUE_BACKEND is inproc: this worker is not told of new tasks, it looks every few "
+                log_warning("app", "QUEUE_BACKEND is inproc: this worker is not notified of new tasks and looks for "
+                                   "them every few "
                                    "seconds; use redis");
         return 0;
 }
@@ -341,7 +342,7 @@ static void log_isolation(const struct app *a)
         if (*st.note)
                 log_warning("app", "decoders: %s", st.note);
         else
-                log_info("app", "decoders are locked in by %s", st.isolation);
+                log_info("app", "decoders are sandboxed by %s", st.isolation);
 }
 
 int app_start(const struct config *c, enum app_role role, bool (*stop)(void *ctx), struct app **out, struct err *e)

@@ -45,7 +45,7 @@ static void check_isolation(const struct config *c, const struct app_paths *p, s
                 set_result(out, "fail", "%s", e.msg);
         } else {
                 jail_state(j, &st);
-                set_result(out, *st.note ? "warn" : "ok", "decoders are locked in by %s%s%s",
+                set_result(out, *st.note ? "warn" : "ok", "decoders are sandboxed by %s%s%s",
                            strcmp(st.isolation, "process") ? st.isolation : "nothing", *st.note ? ": " : "", st.note);
         }
         jail_close(j);

@@ -63,7 +63,7 @@ static int check_target(struct job *k, struct err *e)
         int rc = app_open_catalog(&k->app, e) || keep_rebuild_state(k->app.catalog, &state, e) ? -1 : 0;
         if (rc == 0 && state == REBUILD_FULL)
                 rc = err_set(e, ERR_CONFLICT,
-                             "the catalog is not empty: a rebuild goes into a new one; move this one away, or give an "
+                             "the catalog is not empty: a rebuild needs an empty one; move this one away, or give an "
                              "empty database");
         return rc;
 }

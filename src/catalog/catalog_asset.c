@@ -419,7 +419,7 @@ static int do_purge(struct tx *tx, void *arg, struct err *e)
         if (g->before.us && db_int(tx->db, e, &trashed, "SELECT trashed FROM asset WHERE n = ?", "l", r.n) < 0)
                 return -1;
         if (g->before.us && (!trashed || trashed >= g->before.us))
-                return err_set(e, ERR_NOT_FOUND, "it is not in the trash for so long");
+                return err_set(e, ERR_NOT_FOUND, "it has not been in the trash for that long");
         return purge_row(tx, &r, g->actor, e);
 }
 
@@ -484,7 +484,7 @@ static int do_reprocess(struct tx *tx, void *arg, struct err *e)
             db_int(tx->db, e, &busy, "SELECT count(*) FROM task WHERE asset = ? AND state IN (0, 1)", "l", r.n) < 0)
                 return -1;
         if (busy)
-                return err_set(e, ERR_CONFLICT, "a task is under way for this asset already");
+                return err_set(e, ERR_CONFLICT, "a task for this asset is already in progress");
         type = g->type ? *g->type : r.type;
         if (tasks_drop(tx, r.n, e) < 0 ||
             db_run(tx->db, e,

@@ -296,7 +296,7 @@ static void restored_text(const struct work *w, const struct backup_restored *r)
         else if (w->dry_run)
                 buf_printf(&b, "; %s; nothing was changed: %s",
                            r->objects.hashed ? "every byte was read" : "all are there in the right size",
-                           r->again ? "the restore that was begun would go on" : "all this would be restored");
+                           r->again ? "the interrupted restore would continue" : "all this would be restored");
         else
                 buf_printf(&b, "; restored: %llu objects copied, %llu there already",
                            (unsigned long long)r->objects.copied,

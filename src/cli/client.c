@@ -284,7 +284,7 @@ int client_call(struct api *a, const char *method, const char *path, struct span
         if (a->r.status < 200 || a->r.status >= 300)
                 return complain_answer(a);
         if (!a->doc && a->r.status != 204) {
-                complain("%s does not speak like a File Allocator: no JSON in its answer", a->base);
+                complain("%s is not a File Allocator server: its answer is not JSON", a->base);
                 return CLI_FAILED;
         }
         return CLI_OK;

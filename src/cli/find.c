@@ -96,7 +96,7 @@ int run_search(const struct cli *c)
                 else if (rc == 0 && json_count(results) > 0)
                         put_results(results);
                 if (rc == 0 && json_count(results) == 0)
-                        complain("no good match; a lower --threshold shows weaker ones");
+                        complain("no good match; a lower --threshold also shows weaker matches");
                 client_close(&a);
         }
         buf_done(&query);

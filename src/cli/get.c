@@ -127,7 +127,7 @@ static int download_file(struct api *a, const struct cli *c)
                 folder_of(output, folder, sizeof folder);
         /* The link at the end decides; asking first saves a long download that could not be kept. */
         if (output && !cli_has(c, "force") && lstat(output, &st) == 0) {
-                complain("%s is there already; --force replaces it", output);
+                complain("%s already exists; --force replaces it", output);
                 return CLI_FAILED;
         }
         if (save_open(&s, folder, &e)) {
@@ -165,7 +165,7 @@ int run_get(const struct cli *c)
         int rc;
 
         if (to_stdout && isatty(STDOUT_FILENO) && !cli_has(c, "force") && !cli_has(c, "info")) {
-                complain("a file may confuse the terminal: redirect the output, or add --force");
+                complain("the content of a file may confuse the terminal: redirect the output, or add --force");
                 return CLI_USAGE;
         }
         rc = client_open(&a, c);

@@ -126,7 +126,7 @@ static const char *verdict_text(const struct migrate *m, const struct app_copy_r
 {
         if (m->dry_run)
                 return r->found == COPY_FINISHED ? "this copy was finished before: nothing to do"
-                       : r->found == COPY_BEGUN  ? "a copy was begun; it would go on where it stopped"
+                       : r->found == COPY_BEGUN  ? "a copy was begun; it would continue where it stopped"
                                                  : "nothing was changed: all this would be copied";
         if (!r->equal)
                 return r->found == COPY_FINISHED

@@ -24,7 +24,7 @@ static void say_bad(void *ctx, const char *why)
         struct rebuild_run *m = ctx;
 
         if (m->told++ == TOLD_MAX)
-                complain("… and more; the counts at the end tell how many");
+                complain("… and more; the counts at the end show how many");
         if (m->told > TOLD_MAX)
                 return;
         meter_erase(&m->meter);

@@ -47,7 +47,7 @@ static int give_name(struct save *s, const char *name, bool replace, struct err 
                 if (linkat(AT_FDCWD, from, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0)
                         return 0;
                 if (errno == EEXIST)
-                        return err_set(e, ERR_CONFLICT, "%s is there already; --force replaces it", name);
+                        return err_set(e, ERR_CONFLICT, "%s already exists; --force replaces it", name);
                 return err_errno(e, errno, "cannot name the file %s", name);
         }
         if (!s->temp[0]) {

@@ -51,7 +51,7 @@ static void announce_address(const struct config *cfg, const struct app *a)
         bool json = cfg->log_format[0] ? strcmp(cfg->log_format, "json") == 0 : !isatty(STDERR_FILENO);
 
         if (port == 0) {
-                log_info("cli", "File Allocator %s works, without a port", FA_VERSION);
+                log_info("cli", "File Allocator %s processes tasks, without a port", FA_VERSION);
                 return;
         }
         if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0) {

@@ -80,7 +80,7 @@ static int read_version(struct db *db, int newest, int *out, struct err *e)
         if (version > newest)
                 return err_set(e, ERR_CONFLICT,
                                "the catalog has schema version %lld, this program knows up to %d: it was written by a "
-                               "newer program; use that one, or a backup from before",
+                               "newer program; use that one, or restore an older backup",
                                (long long)version, newest);
         *out = (int)version;
         return 0;

@@ -78,7 +78,7 @@ static void reply_unsatisfiable(struct http_request *r, uint64_t size)
         const char *range = arena_printf(r->arena, "bytes */%llu", (unsigned long long)size);
         if (range)
                 http_add_header(r, "Content-Range", range);
-        http_reply_error(r, 416, "range_not_satisfiable", NULL, "the range lies outside of the %llu bytes there are",
+        http_reply_error(r, 416, "range_not_satisfiable", NULL, "the range is outside the %llu bytes of the file",
                          (unsigned long long)size);
 }
 

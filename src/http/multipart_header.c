@@ -52,7 +52,7 @@ int param_next(struct param_reader *r, struct span *name, struct buf *value, str
                         return -1;
                 rest = span_trim(rest);
                 if (rest.n > 0 && rest.p[0] != ';')
-                        return err_set(e, ERR_INVALID, "there is something behind a quoted header parameter");
+                        return err_set(e, ERR_INVALID, "there is something after a quoted header parameter");
         } else {
                 const char *end = rest.n ? memchr(rest.p, ';', rest.n) : NULL;
                 struct span token = span_trim((struct span){rest.p, end ? (size_t)(end - rest.p) : rest.n});
@@ -122,7 +122,7 @@ static int decode_ext(struct span raw, struct buf *out, struct err *e)
                 int v = i + 2 < raw.n ? hex_pair(raw.p + i + 1) : -1;
                 if (v < 0)
                         return err_set(e, ERR_INVALID,
-                                       "filename* holds a percent sign without two hex digits behind it");
+                                       "filename* holds a percent sign without two hex digits after it");
                 buf_putc(out, (char)v);
                 i += 2;
         }

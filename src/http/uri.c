@@ -53,7 +53,7 @@ static int decode_part(struct arena *a, struct span raw, enum uri_part part, con
                         int lo = i + 2 < raw.n ? hex_value(raw.p[i + 2]) : -1;
                         if (hi < 0 || lo < 0)
                                 return err_set(e, ERR_INVALID,
-                                               "the URL holds a percent sign without two hex digits behind it");
+                                               "the URL holds a percent sign without two hex digits after it");
                         c = (char)(hi << 4 | lo);
                         i += 2;
                 }

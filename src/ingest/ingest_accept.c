@@ -354,7 +354,7 @@ static int keep(struct ingest_request *r, const struct new_job *job, struct aren
                 if (fault)
                         err_errno(e, fault, "cannot accept");
                 if (catalog_ingest_undo(r->ing->o.catalog, job->id, &why))
-                        log_error("ingest", "a refused upload stays in the catalog, maybe without its bytes: %s",
+                        log_error("ingest", "a rejected upload remains in the catalog, perhaps without its bytes: %s",
                                   why.msg);
                 return -1;
         }

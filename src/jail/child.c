@@ -246,7 +246,7 @@ int child_send(struct child *c, const struct jail_request *req, int input, int m
         ssize_t n;
         *sent = false;
         if (child_unfit(c))
-                return err_set(e, ERR_CRASHED, "the decoder was gone or out of step");
+                return err_set(e, ERR_CRASHED, "the decoder had died or was out of step");
         do
                 n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
         while (n < 0 && errno == EINTR);

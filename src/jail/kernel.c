@@ -31,12 +31,12 @@ const char *jail_isolation(unsigned locks)
 const char *jail_lacks(unsigned locks)
 {
         static const char *const lacks[] = {
-                "neither seccomp nor Landlock is offered here: a hostile picture that takes over its decoder is held "
-                "back by the process's user and limits alone",
-                "seccomp is not offered here (CONFIG_SECCOMP_FILTER, or the container's policy): Landlock alone "
-                "holds the decoders",
-                "Landlock is not offered here (Linux 5.13 with landlock enabled, allowed by the container): seccomp "
-                "alone holds the decoders",
+                "neither seccomp nor Landlock is available here: a hostile picture that takes over its decoder is "
+                "confined only by the process's user and limits",
+                "seccomp is not available here (CONFIG_SECCOMP_FILTER, or the container's policy): only Landlock "
+                "confines the decoders",
+                "Landlock is not available here (Linux 5.13 with landlock enabled, allowed by the container): only "
+                "seccomp confines the decoders",
                 "",
         };
         return lacks[locks & JAIL_LOCK_ALL];

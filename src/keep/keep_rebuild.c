@@ -54,7 +54,7 @@ static int check_alone(struct tx *tx, struct err *e)
                     "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = "
                     "'file-allocator' AND current_setting('application_name') <> 'file-allocator' LIMIT 1",
                     "");
-        return rc > 0 ? err_set(e, ERR_CONFLICT, "a server is at work on this catalog: stop it first") : rc;
+        return rc > 0 ? err_set(e, ERR_CONFLICT, "a server is running on this catalog: stop it first") : rc;
 }
 
 static int do_begin(struct tx *tx, void *arg, struct err *e)
@@ -65,10 +65,9 @@ static int do_begin(struct tx *tx, void *arg, struct err *e)
         if (check_alone(tx, e) < 0 || state_of(tx->db, &state, e) < 0)
                 return -1;
         if (state == REBUILD_FULL)
-                return err_set(
-                        e, ERR_CONFLICT,
-                        "the catalog is not empty: a rebuild goes into a new one; move this one away, or give an "
-                        "empty database");
+                return err_set(e, ERR_CONFLICT,
+                               "the catalog is not empty: a rebuild needs an empty one; move this one away, or give an "
+                               "empty database");
         if (state == REBUILD_BEGUN)
                 return 0;
         return db_run(tx->db, e, "INSERT INTO rebuild (begun) VALUES (?)", "l", tx->now.us);

@@ -404,7 +404,7 @@ static void s3_state(struct storage *base, struct storage_state *out)
         lock_take(&s->lock);
         out->writable = s->write_back ? atomic_load(&s->sync_errno) == 0 : s->reachable;
         if (s->write_back && !out->writable)
-                snprintf(out->note, sizeof out->note, "a sync of the spool failed: nothing more is acknowledged");
+                snprintf(out->note, sizeof out->note, "a sync of the spool failed: no more uploads are acknowledged");
         else
                 memcpy(out->note, *s->note ? s->note : s->trouble, sizeof out->note);
         s3_back_state(s, out);

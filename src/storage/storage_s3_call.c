@@ -217,7 +217,7 @@ int s3_head(struct s3 *s, const char *key, uint64_t *size, struct err *e)
         if (rc == 0 && r.status != 200)
                 rc = s3_refused(&r, "cannot look at", key, e);
         else if (rc == 0 && r.length < 0)
-                rc = err_set(e, ERR_UNAVAILABLE, "the object store does not tell the size of %.100s", key);
+                rc = err_set(e, ERR_UNAVAILABLE, "the object store did not report the size of %.100s", key);
         else if (rc == 0)
                 *size = (uint64_t)r.length;
         httpc_response_done(&r);

@@ -241,7 +241,7 @@ static int fetch_window(struct s3_read *r, uint64_t offset, struct err *e)
         bool whole = rc == 0 && got.status == 200 && n == r->size;
 
         if (rc == 0 && got.status != 206 && !whole)
-                rc = got.status == 200 ? err_set(e, ERR_UNAVAILABLE, "the object store knows no ranges")
+                rc = got.status == 200 ? err_set(e, ERR_UNAVAILABLE, "the object store does not support ranges")
                                        : s3_refused(&got, "cannot read", r->path, e);
         else if (rc == 0 && got.body.n != n)
                 rc = err_set(e, ERR_IO, "the object store gives %zu bytes of %.80s instead of %llu", got.body.n,

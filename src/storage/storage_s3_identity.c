@@ -101,7 +101,7 @@ int s3_identity_read(struct span body, struct s3_identity *id, struct err *e)
                                    .renew = wall_add(now, dur_s(RENEW_ALWAYS_S))};
         if (!json_text(body, "AccessKeyId", id->key, sizeof id->key) ||
             !json_text(body, "SecretAccessKey", id->secret, sizeof id->secret))
-                return err_set(e, ERR_UNAVAILABLE, "the container's host lends no usable S3 key");
+                return err_set(e, ERR_UNAVAILABLE, "the container's host provides no usable S3 credentials");
         if (!json_text(body, "Token", id->token, sizeof id->token))
                 id->token[0] = '\0';
         if (json_text(body, "Expiration", until, sizeof until) && wall_parse(span_of(until), &id->until))

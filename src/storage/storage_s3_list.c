@@ -43,7 +43,7 @@ static int read_entry(const struct s3 *s, const char *folder, struct span entry,
         f->regular = true;
         if (!s3_xml_next(&size_in, "Size", size, sizeof size) || !span_u64(span_of(size), &f->size) ||
             !s3_xml_next(&time_in, "LastModified", when, sizeof when) || !wall_parse(span_of(when), &f->mtime))
-                return err_set(e, ERR_UNAVAILABLE, "the object store does not tell size and time of %.100s", key);
+                return err_set(e, ERR_UNAVAILABLE, "the object store did not report size and time of %.100s", key);
         return 0;
 }
 
@@ -74,7 +74,7 @@ static int read_token(struct span page, char token[TOKEN_MAX], struct err *e)
         if (!s3_xml_next(&cut, "IsTruncated", more, sizeof more) || strcmp(more, "true") != 0)
                 return 0;
         if (!s3_xml_next(&page, "NextContinuationToken", token, TOKEN_MAX) || !*token || strcmp(token, before) == 0)
-                return err_set(e, ERR_UNAVAILABLE, "the object store does not tell where its listing goes on");
+                return err_set(e, ERR_UNAVAILABLE, "the object store did not report where its listing continues");
         return 0;
 }
 

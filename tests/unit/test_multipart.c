@@ -122,7 +122,7 @@ static const struct {
         {SPAN(HEAD("name=a; name=b") "x" TAIL), "!invalid: a part has two names"},
         {SPAN(HEAD("name=\"a") "x" TAIL), "!invalid: a quoted header parameter"},
         {SPAN(HEAD("name") "x" TAIL), "!invalid: a header parameter is not"},
-        {SPAN(HEAD("name=\"a\" b=c") "x" TAIL), "!invalid: there is something behind a quoted"},
+        {SPAN(HEAD("name=\"a\" b=c") "x" TAIL), "!invalid: there is something after a quoted"},
         {SPAN(HEAD("name=a; filename*=latin1''x") "x" TAIL), "!invalid: filename* must be"},
         {SPAN(HEAD("name=a; filename*=UTF-8''%4") "x" TAIL), "!invalid: filename* holds a percent"},
         {SPAN(HEAD("name=a; filename*=UTF-8''a%0Ab") "x" TAIL), "!invalid: filename* holds a control"},

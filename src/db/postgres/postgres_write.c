@@ -76,7 +76,8 @@ static enum outcome what_became_of(struct pg_database *d, const struct mark *mar
                         return rc > 0 ? DONE : AGAIN;
                 sleep_for(dur_ms(50));
         }
-        err_set(e, ERR_UNAVAILABLE, "catalog: PostgreSQL went away during a commit; whether it happened is unknown");
+        err_set(e, ERR_UNAVAILABLE,
+                "catalog: the connection to PostgreSQL was lost during a commit; the outcome is unknown");
         return FAILED;
 }
 

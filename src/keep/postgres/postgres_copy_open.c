@@ -25,7 +25,7 @@ static int lock(struct db *db, struct err *e)
                 return -1;
         for (int i = 0; !mine; i++) {
                 if (i == TRIES)
-                        return err_set(e, ERR_CONFLICT, "another copy into this database is under way");
+                        return err_set(e, ERR_CONFLICT, "another copy into this database is running");
                 if (i > 0)
                         sleep_for(REST);
                 if (db_int(db, e, &mine, "SELECT pg_try_advisory_lock(" COPY_LOCK ")::integer", "") < 0)
@@ -80,7 +80,7 @@ static int no_server(struct db *db, struct err *e)
                             "'file-allocator' AND pid <> pg_backend_pid() LIMIT 1",
                             "");
         }
-        return rc > 0 ? err_set(e, ERR_CONFLICT, "a server is at work on the target: stop it first") : rc;
+        return rc > 0 ? err_set(e, ERR_CONFLICT, "a server is running on the target: stop it first") : rc;
 }
 
 static int expect_empty(struct db *db, struct err *e)

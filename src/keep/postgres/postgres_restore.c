@@ -95,7 +95,7 @@ static int look(struct copy_target *t, const struct keep_backup *b, enum keep_re
         if (!found.begun && version > b->schema_version)
                 return err_set(e, ERR_CONFLICT,
                                "database %.80s has empty tables of schema version %d already, and the backup is of %d: "
-                               "make the database anew, without tables",
+                               "recreate the database without tables",
                                PQdb(t->conn->h), version, b->schema_version);
         *out = found.finished ? RESTORE_DONE : found.begun ? RESTORE_BEGUN : RESTORE_EMPTY;
         return 0;
@@ -193,7 +193,7 @@ static int compare(struct load *l, struct err *e)
                 rc = copy_target_read(l->t, &t, hash_piece, sha, &rows, e);
                 if (rc == 0 && !sha256_eq(sha256_final(sha), b->tables[i].hash))
                         rc = err_set(e, ERR_CORRUPT,
-                                     "the table %s arrived changed: make the database anew and restore again", t.name);
+                                     "the table %s arrived changed: recreate the database and restore again", t.name);
                 l->done += rows;
         }
         sha256_free(sha);
