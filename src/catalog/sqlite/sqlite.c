@@ -202,7 +202,7 @@ static void sqlite_close(struct catalog *base)
                 index_free(c->indexes[i]);
         lock_done(&c->llock);
         cond_done(&c->lcond);
-        mem_free(c->data_path);
+        mem_free(c->vector_dir);
         mem_free(c);
 }
 
@@ -226,9 +226,9 @@ static const struct search_engine sqlite_search = {
         .words_settle = sqlite_words_settle,
 };
 
-const char *sqlite_data_path(const struct catalog *c)
+const char *sqlite_vector_dir(const struct catalog *c)
 {
-        return ((const struct sqlite_catalog *)c)->data_path;
+        return ((const struct sqlite_catalog *)c)->vector_dir;
 }
 
 int catalog_sqlite_plan(const struct catalog_opts *opts, struct arena *a, struct migration_plan *out, struct err *e)
@@ -241,13 +241,15 @@ int catalog_sqlite_plan(const struct catalog_opts *opts, struct arena *a, struct
 
 /* ---- opening ---------------------------------------------------------------------------------- */
 
-static int vector_dir(struct sqlite_catalog *c, struct err *e)
+/* <data>/vector; the caller's. NULL on OOM. */
+static char *vector_dir_of(const char *data_path)
 {
-        char path[4096];
+        size_t n = strlen(data_path) + sizeof "/vector";
+        char *dir = mem_alloc(n);
 
-        if (snprintf(path, sizeof(path), "%s/vector", c->data_path) >= (int)sizeof(path))
-                return err_set(e, ERR_INVALID, "data path: too long");
-        return dir_make(path, e);
+        if (dir)
+                snprintf(dir, n, "%s/vector", data_path);
+        return dir;
 }
 
 static int start(struct sqlite_catalog *c, const struct catalog_opts *opts, struct err *e)
@@ -260,9 +262,9 @@ static int start(struct sqlite_catalog *c, const struct catalog_opts *opts, stru
                                              .hooks = &hooks,
                                              .owner = c};
 
-        if (!c->data_path)
+        if (!c->vector_dir)
                 return err_oom(e);
-        if (vector_dir(c, e) < 0 || sqlite_database_open(&database, &c->base.database, e) < 0)
+        if (dir_make(c->vector_dir, e) < 0 || sqlite_database_open(&database, &c->base.database, e) < 0)
                 return -1;
         return loader_start(c, e);
 }
@@ -276,7 +278,7 @@ int catalog_sqlite_open(const struct catalog_opts *opts, struct catalog **out, s
         catalog_init(&c->base, DIALECT_SQLITE, &sqlite_search, opts);
         lock_init(&c->llock, "catalog loader", RANK_CATALOG_INDEX);
         cond_init(&c->lcond);
-        c->data_path = mem_strdup(opts->data_path);
+        c->vector_dir = vector_dir_of(opts->data_path);
         if (start(c, opts, e) < 0) {
                 sqlite_close(&c->base);
                 return -1;

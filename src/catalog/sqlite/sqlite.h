@@ -11,9 +11,7 @@ int sqlite_text_put(struct db *db, int64_t asset, struct arena *a, struct err *e
 /* All texts of parts into their index, those that are due as well; or the index made anew. (sqlite_parts.c) */
 int sqlite_parts_settle(struct tx *tx, struct err *e) MUST_CHECK;
 int sqlite_parts_again(struct tx *tx, struct err *e) MUST_CHECK;
-/* Where the cache files of vectors are: <data>/vector. */
-const char *sqlite_data_path(const struct catalog *c);
-/* Whether one of them is whole, of whatever model and epoch: 1, 0, -1 it cannot be read. (sqlite_cache.c) */
-int cache_whole(const char *path);
+/* Where the cache files of vectors are (vector_table.h). */
+const char *sqlite_vector_dir(const struct catalog *c);
 
 #endif

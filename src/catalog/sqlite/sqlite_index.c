@@ -340,7 +340,7 @@ static struct table *load_table(struct sqlite_catalog *c, const struct index *x,
                 table_free(t);
                 return NULL;
         }
-        cached = use_cache && cache_load(c, x->model_id, epoch, t);
+        cached = use_cache && cache_load(c->vector_dir, x->model_id, epoch, t);
         if (!cached && vec_index_count(t->vec) > 0) { /* it failed half-way: begin anew */
                 table_free(t);
                 return load_table(c, x, db, false, from_cache, e);
@@ -488,8 +488,10 @@ int sqlite_use_model(struct catalog *base, const char *id, int64_t model, uint32
 
 /* ---- the cache file --------------------------------------------------------------------------- */
 
-static bool nobody_waits(struct sqlite_catalog *c)
+static bool nobody_waits(void *ctx)
 {
+        struct sqlite_catalog *c = ctx;
+
         return database_writes_waiting(c->base.database) == 0 && !atomic_load(&c->loader_stop);
 }
 
@@ -505,7 +507,8 @@ static void save_index(struct sqlite_catalog *c, struct index *x, bool final)
                 return;
         must(pthread_rwlock_rdlock(&x->lock));
         if (x->table && x->table_epoch != x->saved_epoch) {
-                if (cache_save(c, x->model_id, x->table_epoch, x->table, final ? NULL : nobody_waits, &e) == 0) {
+                if (cache_save(c->vector_dir, x->model_id, x->table_epoch, x->table, final ? NULL : nobody_waits, c,
+                               &e) == 0) {
                         x->saved_epoch = x->table_epoch;
                         atomic_store(&x->changes, 0);
                 } else if (e.code != ERR_BUSY) {

@@ -13,7 +13,7 @@ struct index;
 
 struct sqlite_catalog {
         struct catalog base;
-        char *data_path;
+        char *vector_dir;                         /* of the cache files */
         int64_t waiting;                          /* tasks ready or leased; the writer's */
         _Atomic int64_t words_done, words_newest; /* assets up to here: committed with their words indexed, committed */
         _Atomic int64_t parts_done, parts_newest; /* the same of parts that have a text */

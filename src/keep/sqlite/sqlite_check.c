@@ -2,6 +2,7 @@
 /* What only SQLite has: a file that may be damaged, full text as virtual tables, and cached vectors beside it. */
 #include "keep/keep_check_priv.h"
 #include "catalog/sqlite/sqlite.h"
+#include "vector/vector_table.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -102,7 +103,7 @@ int sqlite_check_vectors(struct check_run *run, struct err *e)
 
         if (!is_sqlite(run))
                 return 0;
-        snprintf(path, sizeof(path), "%s/vector", sqlite_data_path(run->c));
+        snprintf(path, sizeof(path), "%s", sqlite_vector_dir(run->c));
         dir = opendir(path);
         if (!dir)
                 return errno == ENOENT ? 0 : err_errno(e, errno, "cannot read %.200s", path);
@@ -110,7 +111,7 @@ int sqlite_check_vectors(struct check_run *run, struct err *e)
                 size_t n = strlen(d->d_name);
                 if (n < 4 || strcmp(d->d_name + n - 3, ".i8") != 0)
                         continue;
-                snprintf(path, sizeof(path), "%.3000s/vector/%.255s", sqlite_data_path(run->c), d->d_name);
+                snprintf(path, sizeof(path), "%.3000s/%.255s", sqlite_vector_dir(run->c), d->d_name);
                 if (cache_whole(path) != 0)
                         continue;
                 check_tell(run, "the cache of vectors is damaged (the service makes it anew): %s", path);

@@ -4,14 +4,15 @@
  * columns that filters need, as small numbers. A row is one part; those of one
  * asset are chained. Rows of dropped parts are used again.
  */
-#include "catalog/sqlite/sqlite_index_priv.h"
+#include "vector/vector_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct table *table_new(uint32_t dim, int64_t model)
 {
-        struct table *t = mem_calloc(1, sizeof(*t));
+        struct table *t = mem_calloc(1, sizeof *t);
 
         if (!t)
                 return NULL;
@@ -22,7 +23,7 @@ struct table *table_new(uint32_t dim, int64_t model)
         t->owner_of = idmap_new();
         t->folder_of = idmap_new();
         if (!t->vec || !t->owner_of || !t->folder_of ||
-            mem_grow((void **)&t->folders, &t->folders_cap, 1, sizeof(*t->folders)) < 0) {
+            mem_grow((void **)&t->folders, &t->folders_cap, 1, sizeof *t->folders) < 0) {
                 table_free(t);
                 return NULL;
         }
@@ -96,7 +97,7 @@ static struct id owner_key(const char *owner)
         struct sha256 h = sha256_of(owner, strlen(owner));
         struct id key;
 
-        memcpy(key.b, h.b, sizeof(key.b));
+        memcpy(key.b, h.b, sizeof key.b);
         return key;
 }
 
@@ -114,7 +115,7 @@ uint32_t table_owner(struct table *t, const char *owner, bool make)
                 number = t->owners++;
         }
         if (make) {
-                snprintf(t->last_owner, sizeof(t->last_owner), "%s", owner);
+                snprintf(t->last_owner, sizeof t->last_owner, "%s", owner);
                 t->last_owner_number = number;
         }
         return number;
@@ -128,7 +129,7 @@ uint32_t table_folder(struct table *t, struct id id, bool make)
                 return 0;
         if (idmap_get(t->folder_of, id, &number))
                 return number;
-        if (!make || mem_grow((void **)&t->folders, &t->folders_cap, t->nfolders + 1, sizeof(*t->folders)) < 0 ||
+        if (!make || mem_grow((void **)&t->folders, &t->folders_cap, t->nfolders + 1, sizeof *t->folders) < 0 ||
             idmap_put(t->folder_of, id, (uint32_t)t->nfolders) < 0)
                 return NO_ROW;
         t->folders[t->nfolders] = (struct folder_slot){.id = id, .owner = NO_ROW};
@@ -137,8 +138,8 @@ uint32_t table_folder(struct table *t, struct id id, bool make)
 
 int table_reserve(struct table *t, size_t rows)
 {
-        if (mem_grow((void **)&t->keys, &t->keys_cap, rows, sizeof(*t->keys)) < 0 ||
-            mem_grow((void **)&t->names, &t->names_cap, rows, sizeof(*t->names)) < 0)
+        if (mem_grow((void **)&t->keys, &t->keys_cap, rows, sizeof *t->keys) < 0 ||
+            mem_grow((void **)&t->names, &t->names_cap, rows, sizeof *t->names) < 0)
                 return -1;
         for (size_t i = t->rows; i < rows; i++) {
                 t->keys[i] = (struct row_key){.live = 0};
@@ -212,7 +213,7 @@ static void drop_row(struct table *t, uint32_t row)
         t->keys[row] = (struct row_key){.live = 0};
         t->names[row] = (struct row_name){.next = NO_ROW};
         /* Without memory for the note the row stays a hole until the next load. */
-        if (mem_grow((void **)&t->free_rows, &t->free_cap, t->nfree + 1, sizeof(*t->free_rows)) == 0)
+        if (mem_grow((void **)&t->free_rows, &t->free_cap, t->nfree + 1, sizeof *t->free_rows) == 0)
                 t->free_rows[t->nfree++] = row;
 }
 
