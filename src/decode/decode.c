@@ -55,7 +55,8 @@ int decode_warm_up_open(struct decode_warm_up *w, struct err *e)
 {
         for (size_t i = 0; i < COUNT_OF(w->fd); i++)
                 w->fd[i] = -1;
-        for (size_t i = 0; i < COUNT_OF(w->fd); i++) {
+        for (size_t i = 0; warmup_files[i].n; i++) {
+                assert(i < COUNT_OF(w->fd));
                 w->fd[i] = memfd_create("warm-up", MFD_CLOEXEC);
                 if (w->fd[i] < 0 || fd_write_all(w->fd[i], warmup_files[i].p, warmup_files[i].n, e)) {
                         decode_warm_up_close(w);
@@ -73,9 +74,10 @@ int decode_warm_up(const struct decode_warm_up *w, struct err *e)
                             {.name = "preview", .type = JAIL_JPEG, .size = 24}},
                 .input = {{.width = 16, .height = 16, .crop_num = 1, .crop_den = 1}},
         };
-        for (size_t i = 0; i < COUNT_OF(w->fd); i++) {
+        for (size_t i = 0; i < COUNT_OF(w->fd) && w->fd[i] >= 0; i++) {
                 struct decode_output out;
-                if (decode_file(w->fd[i], &all, &out, e))
+                /* One that this libvips has no loader for is refused as unsupported, here and later. */
+                if (decode_file(w->fd[i], &all, &out, e) && e->code != ERR_UNSUPPORTED)
                         return -1;
                 decode_output_done(&out);
         }

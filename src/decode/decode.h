@@ -10,7 +10,7 @@
 #include "base/base.h"
 #include "jail/protocol.h"
 
-#define DECODE_FORMATS 7
+#define DECODE_FORMATS_MAX 32
 
 struct decode_piece {
         struct jail_entry entry; /* with its length */
@@ -41,7 +41,7 @@ void decode_output_done(struct decode_output *o);
 int decode_init(const char *program, struct err *e) MUST_CHECK;
 /* One tiny built-in file per format, as descriptors. */
 struct decode_warm_up {
-        int fd[DECODE_FORMATS];
+        int fd[DECODE_FORMATS_MAX]; /* -1 behind the last */
 };
 int decode_warm_up_open(struct decode_warm_up *w, struct err *e) MUST_CHECK;
 /* Decode them all the whole way: afterwards modules, tables and threads exist. As often as wished. */

@@ -36,7 +36,7 @@ def main():
             out += ["        " + " ".join(f"0x{x:02x}," for x in b[i:i + 18]) + "\n" for i in range(0, len(b), 18)]
             out.append("};\n\n")
             rows.append(f"        {{{name}_bytes, sizeof {name}_bytes}},\n")
-    out.append("const struct warmup_file warmup_files[DECODE_FORMATS] = {\n" + "".join(rows) + "};\n")
+    out.append("const struct warmup_file warmup_files[] = {\n" + "".join(rows) + "        {NULL, 0},\n};\n")
     open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "warmup_files.c"), "w").write("".join(out))
 
 

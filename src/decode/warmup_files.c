@@ -364,8 +364,8 @@ static const unsigned char avif_bytes[] = {
         0x97, 0xa2, 0x43, 0x4f, 0x48, 0xd6, 0x90,
 };
 
-const struct warmup_file warmup_files[DECODE_FORMATS] = {
+const struct warmup_file warmup_files[] = {
         {jpeg_bytes, sizeof jpeg_bytes}, {png_bytes, sizeof png_bytes},   {webp_bytes, sizeof webp_bytes},
         {gif_bytes, sizeof gif_bytes},   {tiff_bytes, sizeof tiff_bytes}, {heif_bytes, sizeof heif_bytes},
-        {avif_bytes, sizeof avif_bytes},
+        {avif_bytes, sizeof avif_bytes}, {NULL, 0},
 };

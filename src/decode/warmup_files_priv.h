@@ -4,12 +4,11 @@
 #define FA_DECODE_WARMUP_FILES_PRIV_H
 
 #include <stddef.h>
-#include "decode/decode.h"
 
 struct warmup_file {
         const unsigned char *p;
         size_t n;
 };
-extern const struct warmup_file warmup_files[DECODE_FORMATS];
+extern const struct warmup_file warmup_files[]; /* n 0 ends it; at most DECODE_FORMATS_MAX */
 
 #endif
