@@ -13,8 +13,8 @@
 
 #define LIMIT(member, setting) offsetof(struct ingest_opts, member), setting
 
-static const char *const image_types[] = {"image/jpeg", "image/png",  "image/webp", "image/gif",
-                                          "image/tiff", "image/heic", "image/heif", "image/avif"};
+static const char *const image_types[] = {"image/jpeg", "image/png",  "image/webp", "image/gif", "image/tiff",
+                                          "image/heic", "image/heif", "image/avif", "image/jxl"};
 static const struct product image_products[] = {{STORAGE_PREVIEW, "image/jpeg"}, {STORAGE_THUMB, "image/webp"}};
 
 static const struct pipeline pipelines[] = {

@@ -20,7 +20,7 @@ struct tally {
 
 static bool known_format(const struct jail_reply *r)
 {
-        static const char *const names[] = {"jpeg", "png", "webp", "gif", "tiff", "heif", "avif"};
+        static const char *const names[] = {"jpeg", "png", "webp", "gif", "tiff", "heif", "avif", "jxl"};
         for (size_t i = 0; i < COUNT_OF(names); i++)
                 if (!strncmp(r->format, names[i], sizeof r->format))
                         return true;

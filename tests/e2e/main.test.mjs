@@ -198,3 +198,12 @@ test("a picture lists its products, and is analysed again at once", async () => 
   assert.equal((await s.job(asset.job_id)).status, "done");
   assert.deepEqual((await s.json(`/api/v1/objects/${asset.id}`)).body.products, ["preview", "thumb"]);
 });
+
+test("JPEG XL is a picture like the others", async () => {
+  const { body } = await s.upload([{ path: path.join(photos, "../images/exif.jxl") }]);
+  assert.equal((await s.job(body.job_id)).status, "done");
+  const view = (await s.json(`/api/v1/objects/${body.system_ids[0]}`)).body;
+  assert.deepEqual([view.content_type, view.kind, view.metadata.format, view.metadata.width], ["image/jxl", "media", "jxl", 64]);
+  assert.deepEqual(view.products, ["preview", "thumb"]);
+  assert.equal((await s.fetch(`/api/v1/objects/${view.id}/thumbnail`)).headers.get("content-type"), "image/webp");
+});

@@ -297,6 +297,7 @@ static void every_thread_is_locked_and_powerless(void **state)
         jail_close(jail);
         jail = open_jail(REAL, 1, 120, 0);
         assert_int_equal(decode_fd(jail, open_data("images/small.avif"), &everything, &e), ERR_NONE);
+        assert_int_equal(decode_fd(jail, open_data("images/small.jxl"), &everything, &e), ERR_NONE);
         assert_int_equal(children(&pid), 1);
         snprintf(path, sizeof path, "/proc/%d/task", pid);
         DIR *d = opendir(path);

@@ -31,7 +31,10 @@ static void every_format_decodes(void **state)
                 {"images/small.webp", "webp", 96, 96, 1},  {"images/small.gif", "gif", 64, 64, 1},
                 {"images/animated.gif", "gif", 40, 30, 3}, {"images/deep.tif", "tiff", 64, 64, 1},
                 {"images/float.tif", "tiff", 32, 32, 1},   {"images/small.heic", "heif", 96, 96, 1},
-                {"images/small.avif", "avif", 96, 96, 1},
+                {"images/small.avif", "avif", 96, 96, 1},  {"images/small.jxl", "jxl", 96, 96, 1},
+                {"images/alpha.jxl", "jxl", 64, 64, 1}, /* a bare codestream; the one before is in boxes */
+                {"images/deep.jxl", "jxl", 32, 32, 1},     {"images/exif.jxl", "jxl", 64, 64, 1},
+                {"images/animated.jxl", "jxl", 40, 30, 1}, /* its first frame */
         };
         (void)state;
         for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -109,6 +112,8 @@ static void bad_files_are_refused_with_a_reason(void **state)
         } rows[] = {
                 {"images/truncated.jpg", ERR_CORRUPT, "cut short"},
                 {"images/huge.png", ERR_TOO_LARGE, "200000000 pixels"},
+                {"images/huge.jxl", ERR_TOO_LARGE, "200000000 pixels"},
+                {"images/truncated.jxl", ERR_CORRUPT, "damaged"},
                 {"images/text.jpg", ERR_UNSUPPORTED, "text/plain"},
                 {"images/html.png", ERR_UNSUPPORTED, "text/html"},
                 {"images/empty.jpg", ERR_CORRUPT, "empty"},

@@ -24,8 +24,8 @@ static struct new_asset classify(enum sniff_kind kind, const char *mime, uint64_
 
 static void pictures_have_a_task(void **state)
 {
-        static const char *const types[] = {"image/jpeg", "image/png",  "image/webp", "image/gif",
-                                            "image/tiff", "image/heic", "image/heif", "image/avif"};
+        static const char *const types[] = {"image/jpeg", "image/png",  "image/webp", "image/gif", "image/tiff",
+                                            "image/heic", "image/heif", "image/avif", "image/jxl"};
         struct arena *a = arena_new(1 << 16);
 
         (void)state;

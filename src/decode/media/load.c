@@ -11,7 +11,14 @@
 
 /* ---- which loader -------------------------------------------------------------- */
 
-enum loader { LOAD_JPEG, LOAD_PNG, LOAD_WEBP, LOAD_GIF, LOAD_TIFF, LOAD_HEIF };
+enum loader { LOAD_JPEG, LOAD_PNG, LOAD_WEBP, LOAD_GIF, LOAD_TIFF, LOAD_HEIF, LOAD_JXL };
+
+/* Modules of libvips may be missing. */
+static const char *const operations[] = {
+        [LOAD_JPEG] = "jpegload_source", [LOAD_PNG] = "pngload_source",   [LOAD_WEBP] = "webpload_source",
+        [LOAD_GIF] = "gifload_source",   [LOAD_TIFF] = "tiffload_source", [LOAD_HEIF] = "heifload_source",
+        [LOAD_JXL] = "jxlload_source",
+};
 
 static const struct {
         const char *mime, *format;
@@ -19,7 +26,7 @@ static const struct {
 } loaders[] = {
         {"image/jpeg", "jpeg", LOAD_JPEG}, {"image/png", "png", LOAD_PNG},    {"image/webp", "webp", LOAD_WEBP},
         {"image/gif", "gif", LOAD_GIF},    {"image/tiff", "tiff", LOAD_TIFF}, {"image/heic", "heif", LOAD_HEIF},
-        {"image/heif", "heif", LOAD_HEIF}, {"image/avif", "avif", LOAD_HEIF},
+        {"image/heif", "heif", LOAD_HEIF}, {"image/avif", "avif", LOAD_HEIF}, {"image/jxl", "jxl", LOAD_JXL},
 };
 
 static struct sniff_type sniff_file(int fd, struct err *e)
@@ -48,6 +55,8 @@ static int choose_loader(int fd, struct media_file *f, enum loader *loader, stru
                 return -1;
         for (size_t i = 0; i < COUNT_OF(loaders); i++) {
                 if (!strcmp(t.mime, loaders[i].mime)) {
+                        if (!vips_type_find("VipsOperation", operations[loaders[i].loader]))
+                                return err_set(e, ERR_UNSUPPORTED, "this libvips has no loader for %s", t.mime);
                         g_strlcpy(f->format, loaders[i].format, sizeof f->format);
                         *loader = loaders[i].loader;
                         return 0;
@@ -85,6 +94,9 @@ static VipsImage *load_header(int fd, enum loader loader, unsigned shrink)
                 break;
         case LOAD_HEIF:
                 r = vips_heifload_source(src, &im, COMMON);
+                break;
+        case LOAD_JXL:
+                r = vips_jxlload_source(src, &im, COMMON);
                 break;
         }
 #undef COMMON
