@@ -35,7 +35,7 @@ const struct queue_ops queue_inproc_ops = {
 
 static int inproc_open(const struct queue_opts *opts, struct queue **out, struct err *e)
 {
-        struct inproc *q = mem_calloc(1, sizeof(*q));
+        struct inproc *q = mem_calloc(1, sizeof *q);
 
         (void)opts;
         if (!q)

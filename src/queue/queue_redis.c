@@ -76,17 +76,17 @@ static unsigned add_up_to(unsigned a, unsigned b, unsigned most)
         return b < most - a ? a + b : most;
 }
 
-static bool connected(const struct redis_queue *q)
+static bool is_connected(const struct redis_queue *q)
 {
         return q->up[READER] && q->up[WRITER];
 }
 
-static unsigned idle(const struct redis_queue *q)
+static unsigned idle_waiters(const struct redis_queue *q)
 {
         return q->waiters > q->wakes ? q->waiters - q->wakes : 0;
 }
 
-static void give(struct redis_queue *q, unsigned n)
+static void give_here(struct redis_queue *q, unsigned n)
 {
         unsigned most = q->waiters > KEPT_MAX ? q->waiters : KEPT_MAX;
 
@@ -99,15 +99,15 @@ static void give(struct redis_queue *q, unsigned n)
 }
 
 /* To those who wait here, the rest to the others; all of it here when there is no way to them. */
-static void spread(struct redis_queue *q, unsigned n)
+static void spread_wakes(struct redis_queue *q, unsigned n)
 {
-        unsigned here = n < idle(q) ? n : idle(q);
+        unsigned here = n < idle_waiters(q) ? n : idle_waiters(q);
 
         lock_assert_held(&q->lock);
-        if (!connected(q))
+        if (!is_connected(q))
                 here = n;
         if (here > 0)
-                give(q, here);
+                give_here(q, here);
         if (here == n)
                 return;
         q->outgoing = add_up_to(q->outgoing, n - here, QUEUE_REDIS_COUNT);
@@ -117,13 +117,13 @@ static void spread(struct redis_queue *q, unsigned n)
 /* ---- up and down ---------------------------------------------------------------------------- */
 
 /* The edge where a lost connection is logged, once each way. With the lock. */
-static void tell(struct redis_queue *q)
+static void log_connection(struct redis_queue *q)
 {
-        if (connected(q) && !q->told_up) {
+        if (is_connected(q) && !q->told_up) {
                 log_info(LOGGER, "connected to Redis at %s", q->address.shown);
                 q->told_up = true;
                 q->told_down = false;
-        } else if (!connected(q) && !q->told_down && q->note[0]) {
+        } else if (!is_connected(q) && !q->told_down && q->note[0]) {
                 log_warning(LOGGER, "%s; tasks are found by looking until it is back", q->note);
                 q->told_up = false;
                 q->told_down = true;
@@ -135,15 +135,15 @@ static void set_up(struct redis_queue *q, enum side side, const struct queue_red
         lock_take(&q->lock);
         q->tried[side] = true;
         q->up[side] = l->c != NULL;
-        if (connected(q))
+        if (is_connected(q))
                 q->note[0] = '\0';
         else if (why && !q->closing[side])
-                snprintf(q->note, sizeof(q->note), "%s", why->msg);
+                snprintf(q->note, sizeof q->note, "%s", why->msg);
         if (side == WRITER && !l->c && q->outgoing > 0) {
-                give(q, q->outgoing);
+                give_here(q, q->outgoing);
                 q->outgoing = 0;
         }
-        tell(q);
+        log_connection(q);
         cond_signal(&q->settled);
         lock_drop(&q->lock);
 }
@@ -188,8 +188,8 @@ static bool set_reading(struct redis_queue *q, int fd)
 }
 
 /* Acknowledged only when it was passed on: a crash between makes it twice, not never. */
-static int take(struct redis_queue *q, struct queue_redis_link *l, unsigned block_ms, struct queue_redis_batch *b,
-                struct err *e)
+static int take_batch(struct redis_queue *q, struct queue_redis_link *l, unsigned block_ms, struct queue_redis_batch *b,
+                      struct err *e)
 {
         int rc = 0;
 
@@ -204,7 +204,7 @@ static int take(struct redis_queue *q, struct queue_redis_link *l, unsigned bloc
                 return -1;
         if (b->wakes > 0) {
                 lock_take(&q->lock);
-                spread(q, b->wakes);
+                spread_wakes(q, b->wakes);
                 lock_drop(&q->lock);
         }
         return queue_redis_ack(l, b, e);
@@ -213,30 +213,30 @@ static int take(struct redis_queue *q, struct queue_redis_link *l, unsigned bloc
 static int take_own(struct redis_queue *q, struct queue_redis_link *l, struct queue_redis_batch *b, struct err *e)
 {
         do {
-                if (take(q, l, 0, b, e) < 0)
+                if (take_batch(q, l, 0, b, e))
                         return -1;
         } while (b->entries > 0);
         return 0;
 }
 
-static int tidy(struct redis_queue *q, struct queue_redis_link *l, struct queue_redis_batch *b, struct err *e)
+static int tidy_stream(struct redis_queue *q, struct queue_redis_link *l, struct queue_redis_batch *b, struct err *e)
 {
         int claimed = queue_redis_claim(l, STALE_MS, e);
 
-        if (claimed < 0 || (claimed > 0 && take_own(q, l, b, e) < 0))
+        if (claimed < 0 || (claimed > 0 && take_own(q, l, b, e)))
                 return -1;
         return queue_redis_trim(l, e);
 }
 
 /* Until somebody waits in vain or the time has come. False when closing. */
-static bool rest(struct redis_queue *q, struct mono until, bool *wanted)
+static bool rest_until(struct redis_queue *q, struct mono until, bool *wanted)
 {
         bool go_on;
 
         lock_take(&q->lock);
-        while (!q->closing[READER] && idle(q) == 0 && cond_wait_until(&q->hungry, &q->lock, until))
+        while (!q->closing[READER] && idle_waiters(q) == 0 && cond_wait_until(&q->hungry, &q->lock, until))
                 ;
-        *wanted = idle(q) > 0;
+        *wanted = idle_waiters(q) > 0;
         go_on = !q->closing[READER];
         lock_drop(&q->lock);
         return go_on;
@@ -250,18 +250,18 @@ static int read_on(struct redis_queue *q, struct queue_redis_link *l, unsigned *
         unsigned since_trim = 0;
         bool wanted;
 
-        if (take_own(q, l, &b, e) < 0)
+        if (take_own(q, l, &b, e))
                 return -1;
-        while (rest(q, tidy_at, &wanted)) {
+        while (rest_until(q, tidy_at, &wanted)) {
                 if (mono_reached(tidy_at)) {
-                        if (tidy(q, l, &b, e) < 0)
+                        if (tidy_stream(q, l, &b, e) < 0)
                                 return -1;
                         tidy_at = mono_add(mono_now(), dur_ms(TIDY_MS));
                         *failures = 0;
                 }
                 if (!wanted)
                         continue;
-                if (take(q, l, BLOCK_MS, &b, e) < 0)
+                if (take_batch(q, l, BLOCK_MS, &b, e))
                         return -1;
                 since_trim += b.entries;
                 if (since_trim >= TRIM_AFTER) {
@@ -276,7 +276,7 @@ static int read_on(struct redis_queue *q, struct queue_redis_link *l, unsigned *
 /* ---- writer ---------------------------------------------------------------------------------- */
 
 /* What is to be published, all at once; 0 when the queue closes and nothing is left. */
-static unsigned collect(struct redis_queue *q)
+static unsigned take_outgoing(struct redis_queue *q)
 {
         unsigned n;
 
@@ -290,22 +290,22 @@ static unsigned collect(struct redis_queue *q)
 }
 
 /* A connection that was idle may be dead without our knowing: such a one is replaced at once. */
-static int publish(struct queue_redis_link *l, unsigned n, struct err *e)
+static int publish_wakes(struct queue_redis_link *l, unsigned n, struct err *e)
 {
         if (queue_redis_add(l, n, e) == 0)
                 return 0;
         queue_redis_disconnect(l);
-        return queue_redis_connect(l, e) < 0 ? -1 : queue_redis_add(l, n, e);
+        return queue_redis_connect(l, e) ? -1 : queue_redis_add(l, n, e);
 }
 
 static int write_on(struct redis_queue *q, struct queue_redis_link *l, unsigned *failures, struct err *e)
 {
         unsigned n;
 
-        while ((n = collect(q)) > 0) {
-                if (publish(l, n, e) < 0) {
+        while ((n = take_outgoing(q)) > 0) {
+                if (publish_wakes(l, n, e)) {
                         lock_take(&q->lock);
-                        give(q, n);
+                        give_here(q, n);
                         lock_drop(&q->lock);
                         return -1;
                 }
@@ -349,7 +349,7 @@ static void *writer_run(void *q)
 
 /* ---- the door ---------------------------------------------------------------------------------- */
 
-static void make(struct redis_queue *q)
+static void init_queue(struct redis_queue *q)
 {
         q->base.ops = &queue_redis_ops;
         q->reading = -1;
@@ -361,7 +361,7 @@ static void make(struct redis_queue *q)
         queue_redis_till_init(&q->till, &q->address);
 }
 
-static void unmake(struct redis_queue *q)
+static void free_queue(struct redis_queue *q)
 {
         queue_redis_till_done(&q->till);
         cond_done(&q->woken);
@@ -376,11 +376,11 @@ static void name_consumer(struct redis_queue *q, const char *instance)
 {
         char id[ID_TEXT_LEN];
 
-        snprintf(q->consumer, sizeof(q->consumer), "%s", instance && *instance ? instance : id_format(id_new(), id));
+        snprintf(q->consumer, sizeof q->consumer, "%s", instance && *instance ? instance : id_format(id_new(), id));
 }
 
 /* A read that waits is cut short. The reader goes first: what it had still to pass on is then published. */
-static void end(struct redis_queue *q, enum side side)
+static void end_side(struct redis_queue *q, enum side side)
 {
         lock_take(&q->lock);
         q->closing[side] = true;
@@ -392,7 +392,7 @@ static void end(struct redis_queue *q, enum side side)
 }
 
 /* A start with a healthy Redis is a start with a healthy queue; an absent one is not waited for. */
-static void settle(struct redis_queue *q)
+static void wait_for_first_try(struct redis_queue *q)
 {
         struct mono until = mono_add(mono_now(), dur_ms(OPEN_MS));
 
@@ -404,26 +404,26 @@ static void settle(struct redis_queue *q)
 
 static int redis_open(const struct queue_opts *opts, struct queue **out, struct err *e)
 {
-        struct redis_queue *q = mem_calloc(1, sizeof(*q));
+        struct redis_queue *q = mem_calloc(1, sizeof *q);
 
         if (!q)
                 return err_oom(e);
-        if (queue_redis_parse(opts->redis_url, &q->address, e) < 0) {
+        if (queue_redis_parse(opts->redis_url, &q->address, e)) {
                 mem_free(q);
                 return -1;
         }
-        make(q);
+        init_queue(q);
         name_consumer(q, opts->instance);
-        if (thread_start(&q->reader, "queue-read", reader_run, q) < 0) {
-                unmake(q);
+        if (thread_start(&q->reader, "queue-read", reader_run, q)) {
+                free_queue(q);
                 return err_set(e, ERR_UNAVAILABLE, "a thread of the queue cannot be started");
         }
-        if (thread_start(&q->writer, "queue-write", writer_run, q) < 0) {
-                end(q, READER);
-                unmake(q);
+        if (thread_start(&q->writer, "queue-write", writer_run, q)) {
+                end_side(q, READER);
+                free_queue(q);
                 return err_set(e, ERR_UNAVAILABLE, "a thread of the queue cannot be started");
         }
-        settle(q);
+        wait_for_first_try(q);
         *out = &q->base;
         return 0;
 }
@@ -433,9 +433,9 @@ static void redis_close(struct queue *base)
         struct redis_queue *q = (struct redis_queue *)base;
 
         assert(q->waiters == 0);
-        end(q, READER);
-        end(q, WRITER);
-        unmake(q);
+        end_side(q, READER);
+        end_side(q, WRITER);
+        free_queue(q);
 }
 
 static void redis_wake(struct queue *base, unsigned n)
@@ -443,7 +443,7 @@ static void redis_wake(struct queue *base, unsigned n)
         struct redis_queue *q = (struct redis_queue *)base;
 
         lock_take(&q->lock);
-        spread(q, n);
+        spread_wakes(q, n);
         lock_drop(&q->lock);
 }
 
@@ -454,10 +454,10 @@ static bool redis_wait(struct queue *base, struct mono deadline)
 
         lock_take(&q->lock);
         q->waiters++;
-        if (idle(q) > 0 && q->outgoing > 0) {
+        if (idle_waiters(q) > 0 && q->outgoing > 0) {
                 q->outgoing--;
                 q->wakes++;
-        } else if (idle(q) > 0) {
+        } else if (idle_waiters(q) > 0) {
                 cond_signal(&q->hungry);
         }
         while (q->wakes == 0 && !q->interrupted && cond_wait_until(&q->woken, &q->lock, deadline))
@@ -485,8 +485,8 @@ static void redis_state(struct queue *base, struct queue_state *out)
         struct redis_queue *q = (struct redis_queue *)base;
 
         lock_take(&q->lock);
-        out->connected = connected(q);
-        snprintf(out->note, sizeof(out->note), "%s%s", q->note,
+        out->connected = is_connected(q);
+        snprintf(out->note, sizeof out->note, "%s%s", q->note,
                  out->connected ? ""
                  : *q->note     ? "; wake-ups stay in this process"
                                 : "connecting to Redis");
@@ -500,7 +500,7 @@ static enum limit_outcome redis_spend(struct queue *base, struct limit_charge *c
         bool up;
 
         lock_take(&q->lock);
-        up = connected(q);
+        up = is_connected(q);
         lock_drop(&q->lock);
         return up ? queue_redis_spend(&q->till, charges, n, owed) : LIMIT_UNREACHABLE;
 }

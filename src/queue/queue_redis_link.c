@@ -16,11 +16,11 @@
 
 #define STRING_OF(x) #x
 #define NUMBER_OF(x) STRING_OF(x)
-#define ARGS_MAX     (QUEUE_REDIS_ENTRIES + 3)
+#define ARGS_MAX     (QUEUE_REDIS_ENTRIES + 4)
 #define CONNECT_MS   1000
 #define COMMAND_MS   2000
 
-static int broken(struct queue_redis_link *l, struct err *e)
+static int link_broken(struct queue_redis_link *l, struct err *e)
 {
         bool late = l->c->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
 
@@ -28,7 +28,7 @@ static int broken(struct queue_redis_link *l, struct err *e)
                        late ? "no answer in time" : l->c->errstr);
 }
 
-static bool says(const redisReply *r, const char *word)
+static bool is_error(const redisReply *r, const char *word)
 {
         return r->type == REDIS_REPLY_ERROR && strncmp(r->str, word, strlen(word)) == 0;
 }
@@ -41,59 +41,62 @@ static int make_group(struct queue_redis_link *l, struct err *e)
         errno = 0;
         r = redisCommand(l->c, "XGROUP CREATE " STREAM " " GROUP " 0 MKSTREAM");
         if (!r)
-                return broken(l, e);
-        if (r->type == REDIS_REPLY_ERROR && !says(r, "BUSYGROUP"))
+                return link_broken(l, e);
+        if (r->type == REDIS_REPLY_ERROR && !is_error(r, "BUSYGROUP"))
                 rc = err_set(e, ERR_UNAVAILABLE, "Redis at %s: %.100s", l->to->shown, r->str);
         freeReplyObject(r);
         return rc;
 }
 
-int queue_redis_ask(struct queue_redis_link *l, int argc, const char **argv, redisReply **out, struct err *e)
+int queue_redis_ask(struct queue_redis_link *l, const char **argv, redisReply **out, struct err *e)
 {
         redisReply *r;
-        int rc;
+        int argc = 0, rc;
 
+        while (argv[argc])
+                argc++;
         errno = 0;
         r = redisCommandArgv(l->c, argc, argv, NULL);
         if (!r)
-                return broken(l, e);
+                return link_broken(l, e);
         if (r->type != REDIS_REPLY_ERROR) {
                 *out = r;
                 return 1;
         }
-        if (says(r, "NOGROUP") || says(r, "UNBLOCKED")) {
+        if (is_error(r, "NOGROUP") || is_error(r, "UNBLOCKED")) {
                 l->last[0] = '\0';
                 rc = make_group(l, e);
         } else {
-                rc = err_set(e, says(r, "NOSCRIPT") ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "Redis at %s: %.100s",
+                rc = err_set(e, is_error(r, "NOSCRIPT") ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "Redis at %s: %.100s",
                              l->to->shown, r->str);
         }
         freeReplyObject(r);
         return rc;
 }
 
-static int tell(struct queue_redis_link *l, int argc, const char **argv, struct err *e)
+static int tell_redis(struct queue_redis_link *l, const char **argv, struct err *e)
 {
         redisReply *r = NULL;
-        int rc = queue_redis_ask(l, argc, argv, &r, e);
+        int rc = queue_redis_ask(l, argv, &r, e);
 
         if (rc > 0)
                 freeReplyObject(r);
         return rc < 0 ? -1 : 0;
 }
 
-static int introduce(struct queue_redis_link *l, struct err *e)
+static int log_in(struct queue_redis_link *l, struct err *e)
 {
         const struct queue_redis_address *to = l->to;
         char db[16];
 
         if (to->password[0]) {
-                const char *with_user[] = {"AUTH", to->user, to->password}, *alone[] = {"AUTH", to->password};
-                if (tell(l, to->user[0] ? 3 : 2, to->user[0] ? with_user : alone, e) < 0)
+                const char *with_user[] = {"AUTH", to->user, to->password, NULL},
+                           *alone[] = {"AUTH", to->password, NULL};
+                if (tell_redis(l, to->user[0] ? with_user : alone, e))
                         return -1;
         }
-        snprintf(db, sizeof(db), "%u", to->db);
-        if (to->db > 0 && tell(l, 2, (const char *[]){"SELECT", db}, e) < 0)
+        snprintf(db, sizeof db, "%u", to->db);
+        if (to->db > 0 && tell_redis(l, (const char *[]){"SELECT", db, NULL}, e))
                 return -1;
         return l->consumer ? make_group(l, e) : 0;
 }
@@ -117,11 +120,11 @@ int queue_redis_connect(struct queue_redis_link *l, struct err *e)
         if (!l->c)
                 return err_oom(e);
         if (l->c->err)
-                rc = broken(l, e);
+                rc = link_broken(l, e);
         else if (redisSetTimeout(l->c, command_limit) != REDIS_OK)
-                rc = broken(l, e);
+                rc = link_broken(l, e);
         else
-                rc = introduce(l, e);
+                rc = log_in(l, e);
         if (rc < 0)
                 queue_redis_disconnect(l);
         return rc;
@@ -138,10 +141,11 @@ int queue_redis_add(struct queue_redis_link *l, unsigned wakes, struct err *e)
 {
         char n[16];
 
-        snprintf(n, sizeof(n), "%u", wakes);
+        snprintf(n, sizeof n, "%u", wakes);
         /* The cap is met only while nobody waits: the oldest are then as good as none. */
-        return tell(l, 8, (const char *[]){"XADD", STREAM, "MAXLEN", "=", NUMBER_OF(QUEUE_REDIS_ENTRIES), "*", "n", n},
-                    e);
+        return tell_redis(
+                l, (const char *[]){"XADD", STREAM, "MAXLEN", "=", NUMBER_OF(QUEUE_REDIS_ENTRIES), "*", "n", n, NULL},
+                e);
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -159,7 +163,7 @@ static unsigned wakes_of(const redisReply *fields)
         return n < QUEUE_REDIS_COUNT ? (unsigned)n : QUEUE_REDIS_COUNT;
 }
 
-static void collect(const redisReply *entries, struct queue_redis_batch *b)
+static void collect_entries(const redisReply *entries, struct queue_redis_batch *b)
 {
         for (size_t i = 0; i < entries->elements && b->entries < QUEUE_REDIS_ENTRIES; i++) {
                 const redisReply *entry = entries->element[i];
@@ -175,27 +179,27 @@ static void collect(const redisReply *entries, struct queue_redis_batch *b)
 
 int queue_redis_read(struct queue_redis_link *l, unsigned block_ms, struct queue_redis_batch *b, struct err *e)
 {
-        const char *argv[11] = {"XREADGROUP", "GROUP", GROUP, l->consumer, "COUNT", NUMBER_OF(QUEUE_REDIS_ENTRIES)};
-        int argc = 6, rc;
+        const char *argv[12] = {"XREADGROUP", "GROUP", GROUP, l->consumer, "COUNT", NUMBER_OF(QUEUE_REDIS_ENTRIES)};
+        int n = 6, rc;
         redisReply *r = NULL;
         char block[16];
 
         b->wakes = b->entries = 0;
-        snprintf(block, sizeof(block), "%u", block_ms);
+        snprintf(block, sizeof block, "%u", block_ms);
         if (block_ms > 0) {
-                argv[argc++] = "BLOCK";
-                argv[argc++] = block;
+                argv[n++] = "BLOCK";
+                argv[n++] = block;
         }
-        argv[argc++] = "STREAMS";
-        argv[argc++] = STREAM;
-        argv[argc++] = block_ms > 0 ? ">" : "0";
-        rc = queue_redis_ask(l, argc, argv, &r, e);
+        argv[n++] = "STREAMS";
+        argv[n++] = STREAM;
+        argv[n++] = block_ms > 0 ? ">" : "0";
+        rc = queue_redis_ask(l, argv, &r, e);
         if (rc <= 0)
                 return rc;
         /* [[stream, [entry, …]]], or nil when the time was up. */
         if (r->type == REDIS_REPLY_ARRAY && r->elements == 1 && r->element[0]->type == REDIS_REPLY_ARRAY &&
             r->element[0]->elements == 2 && r->element[0]->element[1]->type == REDIS_REPLY_ARRAY)
-                collect(r->element[0]->element[1], b);
+                collect_entries(r->element[0]->element[1], b);
         freeReplyObject(r);
         return 0;
 }
@@ -208,9 +212,9 @@ int queue_redis_ack(struct queue_redis_link *l, const struct queue_redis_batch *
                 return 0;
         for (unsigned i = 0; i < b->entries; i++)
                 argv[3 + i] = b->ids[i];
-        if (tell(l, (int)b->entries + 3, argv, e) < 0)
+        if (tell_redis(l, argv, e))
                 return -1;
-        memcpy(l->last, b->ids[b->entries - 1], sizeof(l->last));
+        memcpy(l->last, b->ids[b->entries - 1], sizeof l->last);
         return 0;
 }
 
@@ -222,11 +226,11 @@ int queue_redis_claim(struct queue_redis_link *l, unsigned idle_ms, struct err *
         char idle[16];
         int rc;
 
-        snprintf(idle, sizeof(idle), "%u", idle_ms);
+        snprintf(idle, sizeof idle, "%u", idle_ms);
         /* Only the ids: what was deleted meanwhile has no more, and reading our own tells the rest. */
-        rc = queue_redis_ask(l, 9,
+        rc = queue_redis_ask(l,
                              (const char *[]){"XAUTOCLAIM", STREAM, GROUP, l->consumer, idle, "0-0", "COUNT",
-                                              NUMBER_OF(QUEUE_REDIS_ENTRIES), "JUSTID"},
+                                              NUMBER_OF(QUEUE_REDIS_ENTRIES), "JUSTID", NULL},
                              &r, e);
         if (rc <= 0)
                 return rc;
@@ -246,16 +250,16 @@ int queue_redis_trim(struct queue_redis_link *l, struct err *e)
         redisReply *r = NULL;
         int rc;
 
-        memcpy(least, l->last, sizeof(least));
-        rc = queue_redis_ask(l, 3, (const char *[]){"XPENDING", STREAM, GROUP}, &r, e);
+        memcpy(least, l->last, sizeof least);
+        rc = queue_redis_ask(l, (const char *[]){"XPENDING", STREAM, GROUP, NULL}, &r, e);
         if (rc <= 0)
                 return rc;
         /* [how many, least id, greatest id, consumers] */
         if (r->type == REDIS_REPLY_ARRAY && r->elements >= 2 && r->element[1]->type == REDIS_REPLY_STRING &&
-            r->element[1]->len < sizeof(least))
+            r->element[1]->len < sizeof least)
                 memcpy(least, r->element[1]->str, r->element[1]->len + 1);
         freeReplyObject(r);
         if (!least[0])
                 return 0;
-        return tell(l, 5, (const char *[]){"XTRIM", STREAM, "MINID", "=", least}, e);
+        return tell_redis(l, (const char *[]){"XTRIM", STREAM, "MINID", "=", least, NULL}, e);
 }

@@ -49,11 +49,10 @@ struct queue_redis_batch {
 int queue_redis_connect(struct queue_redis_link *l, struct err *e) MUST_CHECK;
 void queue_redis_disconnect(struct queue_redis_link *l);
 /*
- * One command. 1 with a reply that is the caller's and no error; 0 when stream or group had gone and were made again;
- * -1, with ERR_NOT_FOUND for a script that Redis does not hold, ERR_TIMEOUT, ERR_UNAVAILABLE.
+ * One command, its words ended by NULL. 1 with a reply that is the caller's and no error; 0 when stream or group had
+ * gone and were made again; -1, with ERR_NOT_FOUND for a script that Redis does not hold, ERR_TIMEOUT, ERR_UNAVAILABLE.
  */
-int queue_redis_ask(struct queue_redis_link *l, int argc, const char **argv, redisReply **out,
-                    struct err *e) MUST_CHECK;
+int queue_redis_ask(struct queue_redis_link *l, const char **argv, redisReply **out, struct err *e) MUST_CHECK;
 /* The rest: -1 means that the connection is of no use any more. */
 int queue_redis_add(struct queue_redis_link *l, unsigned wakes, struct err *e) MUST_CHECK;
 /* New entries, waiting up to block_ms for the first; with block_ms 0 those delivered to us that we never acknowledged.

@@ -67,7 +67,7 @@ static struct queue_redis_spender *free_one(struct queue_redis_till *t)
 }
 
 /* NULL: not now. */
-static struct queue_redis_spender *take(struct queue_redis_till *t)
+static struct queue_redis_spender *take_spender(struct queue_redis_till *t)
 {
         struct mono until = mono_add(mono_now(), dur_ms(FREE_MS));
         struct queue_redis_spender *s = NULL;
@@ -109,14 +109,14 @@ static void give_back(struct queue_redis_till *t, struct queue_redis_spender *s,
 
 /* ---- what is said ----------------------------------------------------------------------------- */
 
-static int load(struct queue_redis_spender *s, struct err *e)
+static int load_script(struct queue_redis_spender *s, struct err *e)
 {
-        const char *argv[] = {"SCRIPT", "LOAD", script};
+        const char *argv[] = {"SCRIPT", "LOAD", script, NULL};
         redisReply *r = NULL;
 
-        if (queue_redis_ask(&s->link, 3, argv, &r, e) <= 0)
+        if (queue_redis_ask(&s->link, argv, &r, e) <= 0)
                 return -1;
-        snprintf(s->script, sizeof(s->script), "%s", r->type == REDIS_REPLY_STRING ? r->str : "");
+        snprintf(s->script, sizeof s->script, "%s", r->type == REDIS_REPLY_STRING ? r->str : "");
         freeReplyObject(r);
         return 0;
 }
@@ -136,33 +136,33 @@ static int read_reply(const redisReply *r, struct limit_charge *charges, size_t 
 }
 
 /* 1 spent, 0 refused, -1. */
-static int ask(struct queue_redis_spender *s, struct limit_charge *charges, size_t n, bool owed, struct err *e)
+static int run_script(struct queue_redis_spender *s, struct limit_charge *charges, size_t n, bool owed, struct err *e)
 {
-        char keys[LIMIT_KINDS][sizeof(PREFIX) + LIMIT_BUCKET_LEN], numbers[2 * LIMIT_KINDS + 2][24];
-        const char *argv[3 * LIMIT_KINDS + 5] = {"EVALSHA", s->script, numbers[0]};
-        int argc = 3, rc;
+        char keys[LIMIT_KINDS][sizeof PREFIX + LIMIT_BUCKET_LEN], numbers[2 * LIMIT_KINDS + 2][24];
+        const char *argv[3 * LIMIT_KINDS + 6] = {"EVALSHA", s->script, numbers[0]};
+        int at = 3, rc;
         redisReply *r = NULL;
 
         assert(n <= LIMIT_KINDS);
-        snprintf(numbers[0], sizeof(numbers[0]), "%zu", n);
+        snprintf(numbers[0], sizeof numbers[0], "%zu", n);
         for (size_t i = 0; i < n; i++) {
-                snprintf(keys[i], sizeof(keys[i]), PREFIX "%s", charges[i].bucket);
-                argv[argc++] = keys[i];
+                snprintf(keys[i], sizeof keys[i], PREFIX "%s", charges[i].bucket);
+                argv[at++] = keys[i];
         }
-        snprintf(numbers[1], sizeof(numbers[1]), "%lld", (long long)LIMIT_MOST);
-        argv[argc++] = numbers[1];
-        argv[argc++] = owed ? "1" : "0";
+        snprintf(numbers[1], sizeof numbers[1], "%lld", (long long)LIMIT_MOST);
+        argv[at++] = numbers[1];
+        argv[at++] = owed ? "1" : "0";
         for (size_t i = 0; i < n; i++) {
-                snprintf(numbers[2 * i + 2], sizeof(numbers[0]), "%lld", (long long)charges[i].cost);
-                snprintf(numbers[2 * i + 3], sizeof(numbers[0]), "%lld", (long long)charges[i].depth);
-                argv[argc++] = numbers[2 * i + 2];
-                argv[argc++] = numbers[2 * i + 3];
+                snprintf(numbers[2 * i + 2], sizeof numbers[0], "%lld", (long long)charges[i].cost);
+                snprintf(numbers[2 * i + 3], sizeof numbers[0], "%lld", (long long)charges[i].depth);
+                argv[at++] = numbers[2 * i + 2];
+                argv[at++] = numbers[2 * i + 3];
         }
-        rc = queue_redis_ask(&s->link, argc, argv, &r, e);
+        rc = queue_redis_ask(&s->link, argv, &r, e);
         if (rc < 0 && e->code == ERR_NOT_FOUND) { /* its scripts were forgotten; this also teaches it ours again */
                 argv[0] = "EVAL";
                 argv[1] = script;
-                rc = queue_redis_ask(&s->link, argc, argv, &r, e);
+                rc = queue_redis_ask(&s->link, argv, &r, e);
         }
         if (rc <= 0)
                 return -1;
@@ -176,21 +176,21 @@ static int ask(struct queue_redis_spender *s, struct limit_charge *charges, size
 static int connect_and_ask(struct queue_redis_spender *s, struct limit_charge *charges, size_t n, bool owed,
                            struct err *e)
 {
-        if (queue_redis_connect(&s->link, e) < 0 || load(s, e) < 0)
+        if (queue_redis_connect(&s->link, e) || load_script(s, e))
                 return -1;
-        return ask(s, charges, n, owed, e);
+        return run_script(s, charges, n, owed, e);
 }
 
 enum limit_outcome queue_redis_spend(struct queue_redis_till *t, struct limit_charge *charges, size_t n, bool owed)
 {
-        struct queue_redis_spender *s = take(t);
+        struct queue_redis_spender *s = take_spender(t);
         struct err e = {0};
         int rc = -1;
 
         if (!s)
                 return LIMIT_UNREACHABLE;
         if (s->link.c)
-                rc = ask(s, charges, n, owed, &e);
+                rc = run_script(s, charges, n, owed, &e);
         /* A connection that was idle may be dead without our knowing: such a one is replaced at once. */
         if (!s->link.c || (rc < 0 && s->link.c->err && e.code != ERR_TIMEOUT)) {
                 queue_redis_disconnect(&s->link);

@@ -21,7 +21,7 @@ static int hex_digit(char c)
 }
 
 /* Percent-decoding (RFC 3986 section 2.1) into a C string; false for what would not fit, is ill-formed or is NUL. */
-static bool decode(struct span s, char *out, size_t size)
+static bool decode_part(struct span s, char *out, size_t size)
 {
         size_t n = 0;
 
@@ -43,7 +43,7 @@ static bool decode(struct span s, char *out, size_t size)
         return true;
 }
 
-static bool copy(struct span s, char *out, size_t size)
+static bool copy_part(struct span s, char *out, size_t size)
 {
         if (s.n == 0 || s.n >= size)
                 return false;
@@ -81,7 +81,7 @@ static int cut_login(struct span *rest, struct queue_redis_address *a, struct er
         *rest = (struct span){at + 1, rest->n - login.n - 1};
         if (!span_cut(&login, ':', &user) || !login.p || login.n == 0)
                 return err_set(e, ERR_INVALID, "REDIS_URL: there is no password before the @; " ALLOWED);
-        if (!decode(user, a->user, sizeof(a->user)) || !decode(login, a->password, sizeof(a->password)))
+        if (!decode_part(user, a->user, sizeof a->user) || !decode_part(login, a->password, sizeof a->password))
                 return err_set(e, ERR_INVALID, "REDIS_URL: user or password is too long or badly escaped; " ALLOWED);
         return 0;
 }
@@ -97,10 +97,10 @@ static int read_path(struct span rest, struct queue_redis_address *a, struct err
                 if (q.n < 3 || memcmp(q.p, "db=", 3) != 0 || !read_number((struct span){q.p + 3, q.n - 3}, 65535, &db))
                         return err_set(e, ERR_INVALID, "REDIS_URL: what follows the ? is not db=n; " ALLOWED);
         }
-        if (path.n == 0 || path.p[0] != '/' || !copy(path, a->path, sizeof(a->path)))
+        if (path.n == 0 || path.p[0] != '/' || !copy_part(path, a->path, sizeof a->path))
                 return err_set(e, ERR_INVALID, "REDIS_URL: the socket's path is not absolute or is too long; " ALLOWED);
         a->db = (unsigned)db;
-        snprintf(a->shown, sizeof(a->shown), "%s", a->path);
+        snprintf(a->shown, sizeof a->shown, "%s", a->path);
         return 0;
 }
 
@@ -123,7 +123,7 @@ static int read_host(struct span rest, struct queue_redis_address *a, struct err
                 host = (struct span){place.p, colon ? (size_t)(colon - place.p) : place.n};
                 after = (struct span){place.p + host.n, place.n - host.n};
         }
-        if (!is_host(host, bracketed) || !copy(host, a->host, sizeof(a->host)))
+        if (!is_host(host, bracketed) || !copy_part(host, a->host, sizeof a->host))
                 return err_set(e, ERR_INVALID, "REDIS_URL: there is no valid host; " ALLOWED);
         if (after.n > 0 &&
             (after.p[0] != ':' || !read_number((struct span){after.p + 1, after.n - 1}, 65535, &port) || port == 0))
@@ -132,7 +132,7 @@ static int read_host(struct span rest, struct queue_redis_address *a, struct err
                 return err_set(e, ERR_INVALID, "REDIS_URL: the database is not from 0 to 65535; " ALLOWED);
         a->port = (uint16_t)port;
         a->db = (unsigned)db;
-        snprintf(a->shown, sizeof(a->shown), bracketed ? "[%s]:%u" : "%s:%u", a->host, (unsigned)a->port);
+        snprintf(a->shown, sizeof a->shown, bracketed ? "[%s]:%u" : "%s:%u", a->host, (unsigned)a->port);
         return 0;
 }
 
@@ -140,9 +140,9 @@ int queue_redis_parse(const char *url, struct queue_redis_address *out, struct e
 {
         static const char tcp[] = "redis://", local[] = "unix://";
         struct span rest = span_of(url);
-        bool is_tcp = rest.n >= sizeof(tcp) - 1 && memcmp(rest.p, tcp, sizeof(tcp) - 1) == 0;
-        bool is_local = rest.n >= sizeof(local) - 1 && memcmp(rest.p, local, sizeof(local) - 1) == 0;
-        size_t cut = is_tcp ? sizeof(tcp) - 1 : sizeof(local) - 1;
+        bool is_tcp = rest.n >= sizeof tcp - 1 && memcmp(rest.p, tcp, sizeof tcp - 1) == 0;
+        bool is_local = rest.n >= sizeof local - 1 && memcmp(rest.p, local, sizeof local - 1) == 0;
+        size_t cut = is_tcp ? sizeof tcp - 1 : sizeof local - 1;
 
         *out = (struct queue_redis_address){.port = 0};
         if (rest.n == 0)
@@ -150,7 +150,7 @@ int queue_redis_parse(const char *url, struct queue_redis_address *out, struct e
         if (!is_tcp && !is_local)
                 return err_set(e, ERR_INVALID, "REDIS_URL does not begin with redis:// or unix://; " ALLOWED);
         rest = (struct span){rest.p + cut, rest.n - cut};
-        if (cut_login(&rest, out, e) < 0)
+        if (cut_login(&rest, out, e))
                 return -1;
         return is_tcp ? read_host(rest, out, e) : read_path(rest, out, e);
 }
