@@ -14,21 +14,21 @@
 #define LOGGER       "worker"
 #define CANCEL_GRACE 1 /* seconds a cancelled handler is waited for before its lease is handed back */
 
-static void check(const struct worker_opts *o)
+static void check_opts(const struct worker_opts *o)
 {
         assert(o->catalog && o->queue && o->threads > 0);
         assert(o->lease.ns > 0 && o->reconcile_every.ns > 0 && o->max_errors > 0 && o->max_crashes > 0);
 }
 
-static struct worker_pool *make(const struct worker_opts *opts)
+static struct worker_pool *pool_new(const struct worker_opts *opts)
 {
-        struct worker_pool *p = mem_calloc(1, sizeof(*p));
+        struct worker_pool *p = mem_calloc(1, sizeof *p);
         char id[ID_TEXT_LEN];
 
         if (!p)
                 return NULL;
         p->opts = *opts;
-        p->slots = mem_calloc(opts->threads, sizeof(p->slots[0]));
+        p->slots = mem_calloc(opts->threads, sizeof p->slots[0]);
         if (!p->slots) {
                 mem_free(p);
                 return NULL;
@@ -41,7 +41,7 @@ static struct worker_pool *make(const struct worker_opts *opts)
         for (unsigned i = 0; i < opts->threads; i++) {
                 p->slots[i].pool = p;
                 p->slots[i].index = i;
-                snprintf(p->slots[i].name, sizeof(p->slots[i].name), "%s/%u", id, i);
+                snprintf(p->slots[i].name, sizeof p->slots[i].name, "%s/%u", id, i);
         }
         for (unsigned t = 0; t < JOB_TYPE_COUNT; t++)
                 if (opts->handlers[t])
@@ -53,8 +53,8 @@ int worker_pool_start(const struct worker_opts *opts, struct worker_pool **out, 
 {
         struct worker_pool *p;
 
-        check(opts);
-        p = make(opts);
+        check_opts(opts);
+        p = pool_new(opts);
         if (!p)
                 return err_oom(e);
         p->has_beat = thread_start(&p->beat_thread, "heartbeat", worker_beat_run, p) == 0;
@@ -62,8 +62,8 @@ int worker_pool_start(const struct worker_opts *opts, struct worker_pool **out, 
         while (p->has_look && p->started < opts->threads) {
                 struct worker_slot *s = &p->slots[p->started];
                 char name[16];
-                snprintf(name, sizeof(name), "worker-%u", s->index);
-                if (thread_start(&s->thread, name, worker_slot_run, s) < 0)
+                snprintf(name, sizeof name, "worker-%u", s->index);
+                if (thread_start(&s->thread, name, worker_slot_run, s))
                         break;
                 p->started++;
         }
@@ -135,7 +135,7 @@ static void hand_back_held(struct worker_pool *p)
                 lock_drop(&p->lock);
                 if (!held)
                         continue;
-                if (catalog_task_release(p->opts.catalog, &t, (struct dur){0}, &e) < 0)
+                if (catalog_task_release(p->opts.catalog, &t, (struct dur){0}, &e))
                         log_warning(LOGGER, "a task was not handed back, its lease runs out: %s", e.msg);
                 else
                         log_warning(LOGGER, "a handler did not stop in time; its task was handed back");

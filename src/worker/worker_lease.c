@@ -22,14 +22,14 @@ static bool still_holds(const struct worker_slot *s, const struct task *t)
 }
 
 /* Called with the lock. */
-static void lose(struct worker_slot *s)
+static void lose_lease(struct worker_slot *s)
 {
         s->lost = true;
         atomic_store(&s->cancelled, true);
         metrics_add(METRIC_TOKENS_REJECTED, 1);
 }
 
-static void extend(struct worker_pool *p, struct worker_slot *s)
+static void extend_lease(struct worker_pool *p, struct worker_slot *s)
 {
         struct mono now = mono_now();
         struct task t;
@@ -50,7 +50,7 @@ static void extend(struct worker_pool *p, struct worker_slot *s)
                 if (rc == 0)
                         s->expires = mono_add(now, p->opts.lease);
                 else if (e.code == ERR_STALE)
-                        lose(s);
+                        lose_lease(s);
                 else if (mono_reached(s->expires))
                         atomic_store(&s->cancelled, true); /* perhaps another's by now; the token decides */
         } else {
@@ -76,7 +76,7 @@ void *worker_beat_run(void *arg)
                 lock_drop(&p->lock);
                 next = mono_add(mono_now(), third);
                 for (unsigned i = 0; i < p->opts.threads && !ending; i++)
-                        extend(p, &p->slots[i]);
+                        extend_lease(p, &p->slots[i]);
         }
         return NULL;
 }
@@ -97,14 +97,14 @@ void worker_look_by(struct worker_pool *p, struct wall t)
 }
 
 /* Wakes workers for what is ready; returns when to look again. */
-static struct dur look(struct worker_pool *p, struct dur interval)
+static struct dur wake_for_ready(struct worker_pool *p, struct dur interval)
 {
         struct wall next = {0};
         uint64_t ready = 0;
         struct dur in;
         struct err e;
 
-        if (catalog_task_ready(p->opts.catalog, p->types, &ready, &next, &e) < 0) {
+        if (catalog_task_ready(p->opts.catalog, p->types, &ready, &next, &e)) {
                 log_warning(LOGGER, "cannot ask for ready tasks: %s", e.msg);
                 return interval;
         }
@@ -159,7 +159,7 @@ void *worker_look_run(void *arg)
                         expire_at = mono_add(mono_now(), p->opts.reconcile_every);
                         take_back(p);
                 }
-                in = look(p, p->opts.reconcile_every);
+                in = wake_for_ready(p, p->opts.reconcile_every);
         } while (sleep_until_look(p, in));
         return NULL;
 }

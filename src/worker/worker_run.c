@@ -28,7 +28,7 @@ struct dur worker_backoff(struct dur base, struct dur max, unsigned errors, doub
         return (struct dur){(int64_t)(top * r)};
 }
 
-static double uniform(void)
+static double random_unit(void)
 {
         return (double)(random_u64() >> 11) * 0x1p-53;
 }
@@ -36,7 +36,7 @@ static double uniform(void)
 /* Full-jitter delay of try n (from 0), for the pool's own retries. */
 static struct dur worker_pause(unsigned n)
 {
-        struct dur d = worker_backoff(dur_ms(50), dur_s(5), n, uniform());
+        struct dur d = worker_backoff(dur_ms(50), dur_s(5), n, random_unit());
 
         return d.ns < dur_ms(10).ns ? dur_ms(10) : d;
 }
@@ -44,7 +44,7 @@ static struct dur worker_pause(unsigned n)
 /* ---- the slot's task, seen by heartbeat and shutdown ------------------------------- */
 
 /* False when the pool stopped while the task was being claimed. */
-static bool hold(struct worker_slot *s, const struct task *t, struct mono claimed)
+static bool hold_task(struct worker_slot *s, const struct task *t, struct mono claimed)
 {
         struct worker_pool *p = s->pool;
         bool held;
@@ -82,7 +82,7 @@ static struct outcome let_go(struct worker_slot *s)
         return o;
 }
 
-static void finish(struct worker_slot *s)
+static void finish_task(struct worker_slot *s)
 {
         struct worker_pool *p = s->pool;
 
@@ -96,28 +96,28 @@ static void finish(struct worker_slot *s)
 
 /* ---- verdicts --------------------------------------------------------------------------- */
 
-static bool permanent(enum err_code code)
+static bool is_permanent(enum err_code code)
 {
         return code == ERR_INVALID || code == ERR_UNSUPPORTED || code == ERR_CORRUPT || code == ERR_TOO_LARGE;
 }
 
-static struct task_failure judge(const struct worker_pool *p, const struct task *t, const char *stage,
-                                 const struct err *e)
+static struct task_failure judge_failure(const struct worker_pool *p, const struct task *t, const char *stage,
+                                         const struct err *e)
 {
         struct task_failure f = {.stage = stage ? stage : "claim", .code = e->code, .reason = e->msg};
         unsigned count;
 
         f.crash = e->code == ERR_CRASHED;
         count = (f.crash ? t->crashes : t->errors) + 1;
-        f.dead = permanent(e->code) || count >= (f.crash ? p->opts.max_crashes : p->opts.max_errors);
+        f.dead = is_permanent(e->code) || count >= (f.crash ? p->opts.max_crashes : p->opts.max_errors);
         if (!f.dead)
                 f.retry_at = wall_add(wall_now(),
-                                      worker_backoff(p->opts.backoff_base, p->opts.backoff_max, count, uniform()));
+                                      worker_backoff(p->opts.backoff_base, p->opts.backoff_max, count, random_unit()));
         return f;
 }
 
 /* Waits; true when a shutdown has no more time for that. */
-static bool hurried(struct worker_pool *p, struct dur pause)
+static bool wait_or_hurry(struct worker_pool *p, struct dur pause)
 {
         struct mono deadline = mono_add(mono_now(), pause);
         bool hurry;
@@ -132,8 +132,8 @@ static bool hurried(struct worker_pool *p, struct dur pause)
 
 /* The lease is not extended meanwhile: when the catalog stays away, it runs out and the reconciler takes the task back.
  */
-static int record(struct worker_pool *p, const struct task *t, const struct task_failure *f, struct mono expires,
-                  struct err *e)
+static int record_failure(struct worker_pool *p, const struct task *t, const struct task_failure *f,
+                          struct mono expires, struct err *e)
 {
         for (unsigned n = 0;; n++) {
                 struct dur pause = worker_pause(n);
@@ -141,7 +141,7 @@ static int record(struct worker_pool *p, const struct task *t, const struct task
                         return 0;
                 if (e->code == ERR_STALE || mono_reached(mono_add(expires, (struct dur){-pause.ns})))
                         return -1;
-                if (hurried(p, pause))
+                if (wait_or_hurry(p, pause))
                         return -1;
         }
 }
@@ -162,10 +162,10 @@ static void tell_failure(const struct task *t, const struct task_failure *f, dou
 static void file_failure(struct worker_pool *p, const struct task *t, const char *stage, const struct err *why,
                          struct mono expires, double seconds)
 {
-        struct task_failure f = judge(p, t, stage, why);
+        struct task_failure f = judge_failure(p, t, stage, why);
         struct err e;
 
-        if (record(p, t, &f, expires, &e) == 0) {
+        if (record_failure(p, t, &f, expires, &e) == 0) {
                 tell_failure(t, &f, seconds);
                 if (!f.dead)
                         worker_look_by(p, f.retry_at);
@@ -180,22 +180,22 @@ static void hand_back(struct worker_pool *p, const struct task *t, struct dur de
 {
         struct err e;
 
-        if (catalog_task_release(p->opts.catalog, t, delay, &e) < 0)
+        if (catalog_task_release(p->opts.catalog, t, delay, &e))
                 log_warning(LOGGER, "task not handed back, its lease runs out: %s", e.msg);
         else
                 log_info(LOGGER, "task handed back: %s", why);
 }
 
-static void defer(struct worker_pool *p, const struct task *t, const char *why)
+static void defer_task(struct worker_pool *p, const struct task *t, const char *why)
 {
-        struct dur delay = {p->opts.defer.ns / 2 + (int64_t)((double)p->opts.defer.ns / 2 * uniform())};
+        struct dur delay = {p->opts.defer.ns / 2 + (int64_t)((double)p->opts.defer.ns / 2 * random_unit())};
 
         hand_back(p, t, delay, why);
         worker_look_by(p, wall_add(wall_now(), delay));
 }
 
-static void settle(struct worker_slot *s, const struct task *t, const struct worker_run *run, int rc,
-                   const struct err *e, double seconds)
+static void settle_task(struct worker_slot *s, const struct task *t, const struct worker_run *run, int rc,
+                        const struct err *e, double seconds)
 {
         struct worker_pool *p = s->pool;
         struct outcome o = let_go(s);
@@ -208,10 +208,10 @@ static void settle(struct worker_slot *s, const struct task *t, const struct wor
                 metrics_observe(METRIC_JOB_DURATION, seconds, job_type_name(t->type));
         } else if (e->code == ERR_STALE || o.lost) {
                 log_info(LOGGER, "lease lost, nothing written: %s", e->msg);
-        } else if (o.drained && !permanent(e->code)) {
+        } else if (o.drained && !is_permanent(e->code)) {
                 hand_back(p, t, (struct dur){0}, "the service ends");
         } else if (run->deferred) {
-                defer(p, t, e->msg);
+                defer_task(p, t, e->msg);
         } else {
                 file_failure(p, t, run->stage, e, o.expires, seconds);
         }
@@ -227,13 +227,13 @@ static void run_task(struct worker_slot *s, const struct task *t, struct arena *
 
         id_format(t->job_id, ctx->job_id);
         id_format(t->asset_id, ctx->asset_id);
-        if (hold(s, t, claimed)) {
+        if (hold_task(s, t, claimed)) {
                 rc = p->opts.handlers[t->type](p->opts.ctx, &run, &e);
-                settle(s, t, &run, rc, &e, dur_seconds(mono_since(claimed)));
+                settle_task(s, t, &run, rc, &e, dur_seconds(mono_since(claimed)));
         } else {
                 hand_back(p, t, (struct dur){0}, "the service ends");
         }
-        finish(s);
+        finish_task(s);
 }
 
 /* ---- the loop ---------------------------------------------------------------------------- */
@@ -296,7 +296,7 @@ static void wait_for_work(struct worker_slot *s)
                 rest_awhile(p, dur_ms(500));
 }
 
-static bool stopping(struct worker_pool *p)
+static bool is_stopping(struct worker_pool *p)
 {
         bool yes;
 
@@ -323,7 +323,7 @@ void *worker_slot_run(void *arg)
 
         thread_stand_back();
         count_active(p, 1);
-        while (!stopping(p)) {
+        while (!is_stopping(p)) {
                 struct err e;
                 int rc = claim_and_run(s, &e);
                 if (rc < 0) {
