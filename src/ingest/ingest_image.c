@@ -64,7 +64,7 @@ struct jail_input_wish ingest_model_input(struct ingest *ing)
                 .width = s.width, .height = s.height, .crop_num = s.crop_num, .crop_den = s.crop_den};
 }
 
-static int decode(struct ingest *ing, struct worker_run *run, struct decode_result *d, struct err *e)
+static int decode_image(struct ingest *ing, struct worker_run *run, struct decode_result *d, struct err *e)
 {
         struct mono start = mono_now();
         struct decode_request req = {
@@ -131,8 +131,8 @@ static const char *metadata_of(const struct decode_result *d, const struct embed
         return text;
 }
 
-static int embed(struct ingest *ing, struct worker_run *run, const struct decode_result *d, struct understanding *u,
-                 struct err *e)
+static int embed_picture(struct ingest *ing, struct worker_run *run, const struct decode_result *d,
+                         struct understanding *u, struct err *e)
 {
         struct mono start = mono_now();
         struct embed_image_result r = {0};
@@ -174,15 +174,15 @@ static int store_products(struct ingest *ing, struct worker_run *run, const stru
         return 0;
 }
 
-static int understand(struct ingest *ing, struct worker_run *run, struct understanding *u, struct err *e)
+static int understand_image(struct ingest *ing, struct worker_run *run, struct understanding *u, struct err *e)
 {
         struct decode_result d;
-        if (decode(ing, run, &d, e))
+        if (decode_image(ing, run, &d, e))
                 return -1;
         /* In this order a store that is away costs no model's time at each new try. */
         int rc = store_products(ing, run, &d, u, e);
         if (rc == 0)
-                rc = embed(ing, run, &d, u, e);
+                rc = embed_picture(ing, run, &d, u, e);
         decode_result_done(&d);
         return rc;
 }
@@ -193,7 +193,7 @@ int image_handle(struct ingest *ing, const struct pipeline *p, struct worker_run
         struct buf blob;
         buf_init(&blob, 2 << 20);
         int have = find_known(ing, p, run->task, run->arena, &u, e);
-        if (have < 0 || (have == 0 && understand(ing, run, &u, e))) {
+        if (have < 0 || (have == 0 && understand_image(ing, run, &u, e))) {
                 buf_done(&blob);
                 return -1;
         }

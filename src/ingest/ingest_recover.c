@@ -26,7 +26,7 @@ static int64_t read_some(int fd, struct storage_read *r, uint64_t at, char *out,
         return (int64_t)got;
 }
 
-static int look(struct ingest *ing, struct sha256 object, uint64_t size, struct sniff_type *type, struct err *e)
+static int sniff_object(struct ingest *ing, struct sha256 object, uint64_t size, struct sniff_type *type, struct err *e)
 {
         struct storage_read *r = NULL;
         size_t tail_n = size < SNIFF_TAIL ? (size_t)size : SNIFF_TAIL;
@@ -50,8 +50,8 @@ static int look(struct ingest *ing, struct sha256 object, uint64_t size, struct 
         return head < 0 || tail < 0 ? -1 : 0;
 }
 
-static int keep(struct ingest *ing, struct sha256 object, const struct sniff_type *type, uint64_t size,
-                const char *owner, struct arena *a, struct err *e)
+static int keep_recovered(struct ingest *ing, struct sha256 object, const struct sniff_type *type, uint64_t size,
+                          const char *owner, struct arena *a, struct err *e)
 {
         struct new_asset asset = {.id = id_new(), .sha256 = object};
         struct new_job job = {.id = id_new(),
@@ -72,11 +72,11 @@ int ingest_recover(struct ingest *ing, struct sha256 object, uint64_t size, cons
 {
         struct sniff_type type;
         struct arena *a;
-        int rc = look(ing, object, size, &type, e);
+        int rc = sniff_object(ing, object, size, &type, e);
         if (rc)
                 return -1;
         a = arena_new(1 << 20);
-        rc = a ? keep(ing, object, &type, size, owner, a, e) : err_oom(e);
+        rc = a ? keep_recovered(ing, object, &type, size, owner, a, e) : err_oom(e);
         arena_free(a);
         return rc;
 }
