@@ -128,8 +128,8 @@ struct id col_id(const struct rows *s, int i)
         struct id id = {{0}};
         const void *p = col_blob(s, i);
 
-        if (p && col_bytes(s, i) == (int)sizeof(id))
-                memcpy(&id, p, sizeof(id));
+        if (p && col_bytes(s, i) == (int)sizeof id)
+                memcpy(&id, p, sizeof id);
         return id;
 }
 
@@ -138,8 +138,8 @@ struct sha256 col_sha(const struct rows *s, int i)
         struct sha256 h = {{0}};
         const void *p = col_blob(s, i);
 
-        if (p && col_bytes(s, i) == (int)sizeof(h))
-                memcpy(&h, p, sizeof(h));
+        if (p && col_bytes(s, i) == (int)sizeof h)
+                memcpy(&h, p, sizeof h);
         return h;
 }
 

@@ -33,12 +33,12 @@ uint64_t shape_str(uint64_t h, const char *s)
 
 uint64_t shape_int(uint64_t h, int64_t v)
 {
-        return shape_bytes(h, &v, sizeof(v));
+        return shape_bytes(h, &v, sizeof v);
 }
 
 static struct span secret_span(const struct sha256 *secret)
 {
-        return (struct span){(const char *)secret->b, sizeof(secret->b)};
+        return (struct span){(const char *)secret->b, sizeof secret->b};
 }
 
 static void seal_of(const struct sha256 *secret, const unsigned char *raw, size_t n, unsigned char out[SEAL])
@@ -52,18 +52,18 @@ static void seal_of(const struct sha256 *secret, const unsigned char *raw, size_
 }
 
 /* Its own inverse. */
-static void veil(const struct sha256 *secret, unsigned char *raw, size_t n)
+static void veil_bytes(const struct sha256 *secret, unsigned char *raw, size_t n)
 {
         char text[4 + SEAL + 1] = "veil";
         struct sha256 h = {{0}};
 
         memcpy(text + 4, raw, SEAL);
         for (size_t i = 0; SEAL + i < n; i++) {
-                if (i % sizeof(h.b) == 0) {
-                        text[4 + SEAL] = (char)(i / sizeof(h.b));
-                        h = hmac_sha256(secret_span(secret), (struct span){text, sizeof(text)});
+                if (i % sizeof h.b == 0) {
+                        text[4 + SEAL] = (char)(i / sizeof h.b);
+                        h = hmac_sha256(secret_span(secret), (struct span){text, sizeof text});
                 }
-                raw[SEAL + i] ^= h.b[i % sizeof(h.b)];
+                raw[SEAL + i] ^= h.b[i % sizeof h.b];
         }
 }
 
@@ -73,7 +73,7 @@ const char *cursor_write(struct arena *a, const struct sha256 *secret, uint64_t 
         size_t tn = cur->text ? strlen(cur->text) : 0, n = FIXED + tn;
         char *out;
 
-        if (n > sizeof(raw))
+        if (n > sizeof raw)
                 return NULL;
         memcpy(raw + SEAL, &shape, 8);
         memcpy(raw + SEAL + 8, &cur->n, 8);
@@ -82,14 +82,14 @@ const char *cursor_write(struct arena *a, const struct sha256 *secret, uint64_t 
         if (tn)
                 memcpy(raw + FIXED, cur->text, tn);
         seal_of(secret, raw, n, raw);
-        veil(secret, raw, n);
+        veil_bytes(secret, raw, n);
         out = arena_alloc(a, BASE64_LEN(n) + 1);
         if (out)
                 out[base64_write(BASE64_URL, raw, n, out)] = '\0';
         return out;
 }
 
-static int bad(struct err *e)
+static int bad_cursor(struct err *e)
 {
         return err_set(e, ERR_INVALID, "cursor: not one that this list gave");
 }
@@ -104,13 +104,13 @@ int cursor_read(struct arena *a, const struct sha256 *secret, uint64_t shape, co
         *out = (struct cursor){0};
         if (!s || !*s)
                 return 0;
-        if (!base64_read(BASE64_URL, span_of(s), raw, sizeof(raw), &n) || n < FIXED)
-                return bad(e);
-        veil(secret, raw, n);
+        if (!base64_read(BASE64_URL, span_of(s), raw, sizeof raw, &n) || n < FIXED)
+                return bad_cursor(e);
+        veil_bytes(secret, raw, n);
         seal_of(secret, raw, n, seal);
         memcpy(&of, raw + SEAL, 8);
         if (!equal_constant_time(seal, raw, SEAL) || of != shape)
-                return bad(e);
+                return bad_cursor(e);
         memcpy(&out->n, raw + SEAL + 8, 8);
         memcpy(&out->key, raw + SEAL + 16, 8);
         if (raw[SEAL + 24]) {

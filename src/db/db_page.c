@@ -55,7 +55,7 @@ static int read_rows(const struct page *p, struct db *db, struct rows *s, struct
                         *next = here;
                         return 0;
                 }
-                if (arena_grow(a, out, &cap, *n + 1, size, e) < 0 || p->list->read(db, s, a, *rows + *n * size, e) < 0)
+                if (arena_grow(a, out, &cap, *n + 1, size, e) || p->list->read(db, s, a, *rows + *n * size, e) < 0)
                         return -1;
                 if (++*n == p->limit && !(here = cursor_here(p, s, a)))
                         return err_oom(e);
@@ -84,7 +84,7 @@ struct db *database_batch(struct database *d, unsigned limit, size_t elem, struc
         void *rows = arena_array(a, limit + (size_t)1, elem);
 
         *n = 0;
-        memcpy(out, &rows, sizeof(rows));
+        memcpy(out, &rows, sizeof rows);
         if (!rows) {
                 err_oom(e);
                 return NULL;

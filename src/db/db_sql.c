@@ -18,7 +18,7 @@ void sql_put(struct sql *q, const char *text)
         buf_puts(&q->text, text);
 }
 
-static void put(struct sql *q, const char *text, struct bind b)
+static void sql_bind(struct sql *q, const char *text, struct bind b)
 {
         sql_put(q, text);
         if (q->n == BINDS_MAX)
@@ -29,27 +29,27 @@ static void put(struct sql *q, const char *text, struct bind b)
 
 void sql_int(struct sql *q, const char *text, int64_t v)
 {
-        put(q, text, (struct bind){.type = 'l', .l = v});
+        sql_bind(q, text, (struct bind){.type = 'l', .l = v});
 }
 
 void sql_text(struct sql *q, const char *text, const char *v)
 {
-        put(q, text, (struct bind){.type = 't', .p = v});
+        sql_bind(q, text, (struct bind){.type = 't', .p = v});
 }
 
 void sql_id(struct sql *q, const char *text, const struct id *v)
 {
-        put(q, text, (struct bind){.type = 'u', .p = v});
+        sql_bind(q, text, (struct bind){.type = 'u', .p = v});
 }
 
 void sql_sha(struct sql *q, const char *text, const struct sha256 *v)
 {
-        put(q, text, (struct bind){.type = 'h', .p = v});
+        sql_bind(q, text, (struct bind){.type = 'h', .p = v});
 }
 
 void sql_vector(struct sql *q, const char *text, const float *v, size_t dim)
 {
-        put(q, text, (struct bind){.type = 'f', .p = v, .l = (int64_t)dim});
+        sql_bind(q, text, (struct bind){.type = 'f', .p = v, .l = (int64_t)dim});
 }
 
 struct rows *sql_run(struct sql *q, struct err *e)

@@ -6,11 +6,11 @@
 
 #define OID_FLOAT4 700
 
-static uint64_t wide(const char *p)
+static uint64_t read_u64(const char *p)
 {
         uint32_t half[2];
 
-        memcpy(half, p, sizeof(half));
+        memcpy(half, p, sizeof half);
         return (uint64_t)ntohl(half[0]) << 32 | ntohl(half[1]);
 }
 
@@ -22,7 +22,7 @@ int64_t pg_col_i64(const struct rows *rows, int i)
 
         switch (PQgetlength(s->res, s->row, i)) {
         case 8:
-                return (int64_t)wide(p);
+                return (int64_t)read_u64(p);
         case 4:
                 memcpy(&narrow, p, 4);
                 return (int32_t)ntohl(narrow);
@@ -44,7 +44,7 @@ double pg_col_f64(const struct rows *rows, int i)
         float f;
 
         if (n == 8) {
-                bits = wide(p);
+                bits = read_u64(p);
                 memcpy(&d, &bits, 8);
         } else if (n == 4 && PQftype(s->res, i) == OID_FLOAT4) {
                 memcpy(&narrow, p, 4);

@@ -66,7 +66,7 @@ struct pg_conn *pg_database_connect(struct database *base, struct err *e)
 }
 
 /* At the start a server that does not answer is an error at once, with its own words: somebody is watching. */
-static int prepare(struct pg_database *d, const struct pg_opts *opts, struct err *e)
+static int prepare_database(struct pg_database *d, const struct pg_opts *opts, struct err *e)
 {
         struct pg_conn *db = pg_database_connect(&d->base, e);
         int rc = db ? pg_tables_make(&db->base, &opts->tables, e) : -1;
@@ -89,7 +89,7 @@ int pg_database_open(const struct pg_opts *opts, struct database **out, struct e
                 d->password = mem_strdup(opts->password);
         if (!d->url || (password && !d->password)) {
                 err_oom(e);
-        } else if (prepare(d, opts, e) == 0) {
+        } else if (prepare_database(d, opts, e) == 0) {
                 metrics_set(METRIC_DB_CONNECTIONS, d->max, "max");
                 *out = &d->base;
                 return 0;

@@ -33,7 +33,7 @@ static struct pg_conn *pop_idle(struct pg_database *d)
 }
 
 /* A connection, or the room of one that was closed (db NULL), to the first in line. */
-static bool grant(struct pg_database *d, struct pg_conn *db)
+static bool grant_first(struct pg_database *d, struct pg_conn *db)
 {
         struct pg_waiter *w = d->first_waiter;
 
@@ -56,7 +56,7 @@ static void leave_line(struct pg_database *d, const struct pg_waiter *w)
 }
 
 /* Leave to use *db, or to open one when it is NULL; false: not in time. */
-static bool admit(struct pg_database *d, struct mono deadline, struct pg_conn **db)
+static bool wait_for_room(struct pg_database *d, struct mono deadline, struct pg_conn **db)
 {
         struct pg_waiter w = {.granted = false}, **tail = &d->first_waiter;
         bool in_time = true;
@@ -88,7 +88,7 @@ static bool admit(struct pg_database *d, struct mono deadline, struct pg_conn **
 static void give_up_room(struct pg_database *d)
 {
         lock_take(&d->plock);
-        if (!grant(d, NULL))
+        if (!grant_first(d, NULL))
                 d->open--;
         lock_drop(&d->plock);
 }
@@ -147,7 +147,7 @@ struct pg_conn *pg_take(struct pg_database *d, struct mono deadline, struct err 
         bool admitted;
 
         lock_take(&d->plock);
-        admitted = admit(d, deadline, &db);
+        admitted = wait_for_room(d, deadline, &db);
         lock_drop(&d->plock);
         if (!admitted) {
                 err_set(e, ERR_BUSY, "catalog: all %u connections were busy for %.3g s", d->max,
@@ -173,9 +173,9 @@ void pg_give_back(struct pg_database *d, struct pg_conn *db)
                 d->open -= d->nidle;
                 d->idle = NULL;
                 d->nidle = 0;
-                if (!grant(d, NULL))
+                if (!grant_first(d, NULL))
                         d->open--;
-        } else if (!grant(d, db)) {
+        } else if (!grant_first(d, db)) {
                 if (d->nidle < d->size) {
                         db->next = d->idle;
                         d->idle = db;
@@ -232,7 +232,7 @@ void pg_read_end(struct database *d, struct db *base, struct mono began)
         struct err ignored;
 
         /* A read has nothing to commit; what cannot even be rolled back is not used again. */
-        if (!db->broken && pg_exec(base, "COMMIT", &ignored) < 0)
+        if (!db->broken && pg_exec(base, "COMMIT", &ignored))
                 db->broken = true;
         pg_give_back(pg_self(d), db);
         metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "read");

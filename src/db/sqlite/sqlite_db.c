@@ -81,7 +81,7 @@ void conn_close(struct conn *db)
         *db = (struct conn){0};
 }
 
-static struct stmt *prepared(struct conn *db, const char *sql, struct err *e)
+static struct stmt *prepared_stmt(struct conn *db, const char *sql, struct err *e)
 {
         size_t i = ((uintptr_t)sql >> 3) * UINT64_C(0x9E3779B97F4A7C15) >> 32;
         struct stmt *slot;
@@ -138,10 +138,10 @@ static int bind_one(sqlite3_stmt *s, int i, char type, va_list *ap)
         }
 }
 
-static struct rows *query(struct db *base, struct err *e, const char *sql, const char *fmt, va_list *ap)
+static struct rows *sqlite_query(struct db *base, struct err *e, const char *sql, const char *fmt, va_list *ap)
 {
         struct conn *db = conn_of(base);
-        struct stmt *s = prepared(db, sql, e);
+        struct stmt *s = prepared_stmt(db, sql, e);
         int rc = SQLITE_OK, i;
 
         if (!s)
@@ -174,7 +174,7 @@ static int bind_part(sqlite3_stmt *s, int i, const struct bind *b)
 static struct rows *query_binds(struct db *base, const char *sql, const struct bind *binds, size_t n, struct err *e)
 {
         struct conn *db = conn_of(base);
-        struct stmt *s = mem_calloc(1, sizeof(*s));
+        struct stmt *s = mem_calloc(1, sizeof *s);
         int rc;
 
         if (!s) {
@@ -204,13 +204,13 @@ static void free_rows(struct rows *s)
         mem_free(s);
 }
 
-static void end(struct rows *s)
+static void sqlite_end(struct rows *s)
 {
         sqlite3_reset(stmt_of(s));
         sqlite3_clear_bindings(stmt_of(s));
 }
 
-static int step(struct db *db, struct rows *s, struct err *e)
+static int sqlite_step(struct db *db, struct rows *s, struct err *e)
 {
         int rc = sqlite3_step(stmt_of(s));
 
@@ -218,11 +218,11 @@ static int step(struct db *db, struct rows *s, struct err *e)
                 return 1;
         if (rc != SQLITE_DONE)
                 db_error(conn_of(db), rc, e); /* before the reset, which may change the message */
-        end(s);
+        sqlite_end(s);
         return rc == SQLITE_DONE ? 0 : -1;
 }
 
-static int64_t changes(struct db *db)
+static int64_t sqlite_changes(struct db *db)
 {
         return sqlite3_changes64(conn_of(db)->h);
 }
@@ -258,12 +258,12 @@ static int column_bytes(const struct rows *s, int i)
 }
 
 static const struct driver sqlite_driver = {
-        .query = query,
+        .query = sqlite_query,
         .query_binds = query_binds,
         .rows_free = free_rows,
-        .step = step,
-        .end = end,
-        .changes = changes,
+        .step = sqlite_step,
+        .end = sqlite_end,
+        .changes = sqlite_changes,
         .col_null = is_null,
         .col_i64 = column_i64,
         .col_f64 = column_f64,

@@ -70,12 +70,12 @@ static int sqlite_start(struct sqlite_database *d, const struct sqlite_opts *opt
 {
         if (!d->path)
                 return err_oom(e);
-        if (conn_open(&d->wdb, d->path, CONN_WRITER, d->functions, e) < 0 ||
-            sqlite_migrate(&d->wdb.base, opts->migrations, opts->watch, e) < 0)
+        if (conn_open(&d->wdb, d->path, CONN_WRITER, d->functions, e) ||
+            sqlite_migrate(&d->wdb.base, opts->migrations, opts->watch, e))
                 return -1;
         if (opts->hooks->opened && opts->hooks->opened(opts->owner, &d->wdb.base, e) < 0)
                 return -1;
-        return pool_open(d, e) < 0 || writer_start(d, e) < 0 ? -1 : checkpointer_start(d, e);
+        return pool_open(d, e) || writer_start(d, e) ? -1 : checkpointer_start(d, e);
 }
 
 int sqlite_database_open(const struct sqlite_opts *opts, struct database **out, struct err *e)
@@ -85,7 +85,7 @@ int sqlite_database_open(const struct sqlite_opts *opts, struct database **out, 
         *out = NULL;
         if (!d)
                 return err_oom(e);
-        if (sqlite_start(d, opts, e) < 0) {
+        if (sqlite_start(d, opts, e)) {
                 sqlite_close(&d->base);
                 return -1;
         }

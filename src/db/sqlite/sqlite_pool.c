@@ -11,7 +11,7 @@
 int pool_open(struct sqlite_database *d, struct err *e)
 {
         for (unsigned i = 0; i < POOL_SIZE; i++)
-                if (conn_open(&d->pool[i], d->path, CONN_READER, d->functions, e) < 0)
+                if (conn_open(&d->pool[i], d->path, CONN_READER, d->functions, e))
                         return -1;
         return 0;
 }
@@ -23,7 +23,7 @@ void pool_close(struct sqlite_database *d)
                 conn_close(&d->pool[i]);
 }
 
-static struct conn *take(struct sqlite_database *d)
+static struct conn *take_reader(struct sqlite_database *d)
 {
         struct mono deadline = mono_add(mono_now(), dur_s(WAIT_SECONDS));
         struct conn *db = NULL;
@@ -57,7 +57,7 @@ static void give_back(struct sqlite_database *d, struct conn *db)
 struct db *sqlite_read(struct database *base, struct err *e)
 {
         struct sqlite_database *d = sqlite_of(base);
-        struct conn *db = take(d);
+        struct conn *db = take_reader(d);
 
         if (!db) {
                 err_set(e, ERR_BUSY, "catalog: all %d readers were busy for %d s", POOL_SIZE, WAIT_SECONDS);
@@ -75,7 +75,7 @@ void sqlite_read_end(struct database *base, struct db *db, struct mono began)
         struct err ignored;
 
         /* Ending a read cannot lose anything; if it failed, a ROLLBACK ends it. */
-        if (db_run(db, &ignored, "COMMIT", "") < 0)
+        if (db_run(db, &ignored, "COMMIT", ""))
                 sqlite3_exec(conn_of(db)->h, "ROLLBACK", NULL, NULL, NULL);
         give_back(sqlite_of(base), conn_of(db));
         metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "read");

@@ -26,7 +26,7 @@ static struct wal_file *wal_of(sqlite3_file *f)
         return (struct wal_file *)f;
 }
 
-static int flush(struct wal_file *w)
+static int flush_gathered(struct wal_file *w)
 {
         size_t n = w->n;
 
@@ -37,7 +37,7 @@ static int flush(struct wal_file *w)
 static int wal_close(sqlite3_file *f)
 {
         struct wal_file *w = wal_of(f);
-        int rc = flush(w), closed = w->real->pMethods->xClose(w->real);
+        int rc = flush_gathered(w), closed = w->real->pMethods->xClose(w->real);
 
         mem_free(w->bytes);
         w->bytes = NULL;
@@ -51,7 +51,8 @@ static int wal_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 at
 
         if (!w->bytes)
                 w->bytes = mem_alloc(GATHER);
-        if (w->n && (at != w->at + (sqlite3_int64)w->n || (size_t)n > GATHER - w->n) && (rc = flush(w)) != SQLITE_OK)
+        if (w->n && (at != w->at + (sqlite3_int64)w->n || (size_t)n > GATHER - w->n) &&
+            (rc = flush_gathered(w)) != SQLITE_OK)
                 return rc;
         if (!w->bytes || (size_t)n > GATHER)
                 return w->real->pMethods->xWrite(w->real, bytes, n, at);
@@ -64,28 +65,28 @@ static int wal_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 at
 
 static int wal_read(sqlite3_file *f, void *out, int n, sqlite3_int64 at)
 {
-        int rc = flush(wal_of(f));
+        int rc = flush_gathered(wal_of(f));
 
         return rc ? rc : wal_of(f)->real->pMethods->xRead(wal_of(f)->real, out, n, at);
 }
 
 static int wal_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
-        int rc = flush(wal_of(f));
+        int rc = flush_gathered(wal_of(f));
 
         return rc ? rc : wal_of(f)->real->pMethods->xTruncate(wal_of(f)->real, size);
 }
 
 static int wal_sync(sqlite3_file *f, int flags)
 {
-        int rc = flush(wal_of(f));
+        int rc = flush_gathered(wal_of(f));
 
         return rc ? rc : wal_of(f)->real->pMethods->xSync(wal_of(f)->real, flags);
 }
 
 static int wal_size(sqlite3_file *f, sqlite3_int64 *size)
 {
-        int rc = flush(wal_of(f));
+        int rc = flush_gathered(wal_of(f));
 
         return rc ? rc : wal_of(f)->real->pMethods->xFileSize(wal_of(f)->real, size);
 }
@@ -144,7 +145,7 @@ static int vfs_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags
         (void)v;
         if (!(flags & SQLITE_OPEN_WAL))
                 return own->xOpen(own, name, f, flags, out);
-        memset(w, 0, sizeof(*w));
+        memset(w, 0, sizeof *w);
         rc = own->xOpen(own, name, w->real, flags, out);
         if (rc == SQLITE_OK)
                 f->pMethods = &wal_methods;

@@ -23,7 +23,7 @@ static uint64_t volume_left(const struct sqlite_database *d)
 {
         struct statvfs v;
 
-        return statvfs(d->path, &v) < 0 ? UINT64_MAX : (uint64_t)v.f_bavail * v.f_frsize;
+        return statvfs(d->path, &v) ? UINT64_MAX : (uint64_t)v.f_bavail * v.f_frsize;
 }
 
 /*
@@ -41,11 +41,11 @@ static void copy_wal(struct sqlite_database *d, sqlite3 *h)
 }
 
 /* db is opened at the first time. What fails is tried again after the next commit. */
-static void checkpoint(struct sqlite_database *d, struct conn *db)
+static void run_checkpoint(struct sqlite_database *d, struct conn *db)
 {
         struct err e;
 
-        if (!db->h && conn_open(db, d->path, CONN_WRITER, NULL, &e) < 0)
+        if (!db->h && conn_open(db, d->path, CONN_WRITER, NULL, &e))
                 return;
         if (!FAULT("catalog.checkpoint")) /* the next commit asks again */
                 copy_wal(d, db->h);
@@ -75,7 +75,7 @@ static void *checkpointer_main(void *arg)
                 stop = d->checkpointer_stop;
                 lock_drop(&d->klock);
                 if (!stop)
-                        checkpoint(d, &db);
+                        run_checkpoint(d, &db);
         }
         conn_close(&db);
         return NULL;
@@ -83,7 +83,7 @@ static void *checkpointer_main(void *arg)
 
 int checkpointer_start(struct sqlite_database *d, struct err *e)
 {
-        if (thread_start(&d->checkpointer, "catalog-wal", checkpointer_main, d) < 0)
+        if (thread_start(&d->checkpointer, "catalog-wal", checkpointer_main, d))
                 return err_set(e, ERR_OOM, "catalog: cannot start the checkpointer");
         d->checkpointer_runs = true;
         return 0;
@@ -159,7 +159,7 @@ int sqlite_room(struct database *base, struct err *e)
         if (d->min_free == 0 || left >= d->min_free)
                 return 0;
         wal_ask(d); /* the WAL may give some back */
-        if (room_inside(base, &inside, e) < 0)
+        if (room_inside(base, &inside, e))
                 return -1;
         if (left + inside >= d->min_free)
                 return 0;

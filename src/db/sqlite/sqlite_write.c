@@ -69,7 +69,7 @@ int sqlite_write(struct database *base, enum lane lane, write_fn *fn, void *arg,
 }
 
 /* Whether SQLite itself gave the transaction up, as it may on a full disk. */
-static bool lost(const struct tx *tx)
+static bool has_lost_tx(const struct tx *tx)
 {
         return sqlite3_get_autocommit(conn_of(tx->db)->h) != 0;
 }
@@ -79,14 +79,14 @@ static void roll_back(struct tx *tx)
         sqlite3_exec(conn_of(tx->db)->h, "ROLLBACK", NULL, NULL, NULL);
 }
 
-static void mark(struct sqlite_database *d, struct tx *tx)
+static void mark_before(struct sqlite_database *d, struct tx *tx)
 {
         if (d->base.hooks->mark)
                 d->base.hooks->mark(tx);
 }
 
 /* Takes back what it noted in this transaction beside the database's pages. */
-static void forget(struct sqlite_database *d, struct tx *tx)
+static void forget_write(struct sqlite_database *d, struct tx *tx)
 {
         if (d->base.hooks->rewind)
                 d->base.hooks->rewind(tx);
@@ -97,7 +97,7 @@ static int run_write(struct sqlite_database *d, struct tx *tx, struct write *w)
         const struct db_hooks *hooks = d->base.hooks;
         int rc = w->fn(tx, w->arg, &w->err);
 
-        return rc >= 0 && !lost(tx) && hooks->flush && hooks->flush(tx, &w->err) < 0 ? -1 : rc;
+        return rc >= 0 && !has_lost_tx(tx) && hooks->flush && hooks->flush(tx, &w->err) < 0 ? -1 : rc;
 }
 
 /* Nothing is in the transaction yet, so its end is the way back, and keeping a copy of each page is saved. */
@@ -105,15 +105,15 @@ static void run_first(struct sqlite_database *d, struct tx *tx, struct write *w)
 {
         struct err ignored;
 
-        mark(d, tx);
+        mark_before(d, tx);
         w->rc = run_write(d, tx, w);
-        if (w->rc >= 0 && !lost(tx))
+        if (w->rc >= 0 && !has_lost_tx(tx))
                 return;
-        forget(d, tx);
-        if (lost(tx))
+        forget_write(d, tx);
+        if (has_lost_tx(tx))
                 return;
         roll_back(tx);
-        if (lost(tx) && db_run(tx->db, &ignored, "BEGIN IMMEDIATE", "") < 0)
+        if (has_lost_tx(tx) && db_run(tx->db, &ignored, "BEGIN IMMEDIATE", ""))
                 w->rc = -1; /* and the batch notices */
 }
 
@@ -121,21 +121,21 @@ static void run_one(struct sqlite_database *d, struct tx *tx, struct write *w)
 {
         struct err ignored;
 
-        mark(d, tx);
+        mark_before(d, tx);
         w->rc = db_run(tx->db, &w->err, "SAVEPOINT one", "");
         if (w->rc == 0)
                 w->rc = run_write(d, tx, w);
-        if (w->rc >= 0 && !lost(tx)) {
+        if (w->rc >= 0 && !has_lost_tx(tx)) {
                 int released = db_run(tx->db, &w->err, "RELEASE one", "");
                 if (released == 0)
                         return;
                 w->rc = -1;
         }
-        forget(d, tx);
-        if (lost(tx))
+        forget_write(d, tx);
+        if (has_lost_tx(tx))
                 return;
         /* If even this fails the whole transaction cannot be trusted: end it, which the batch notices. */
-        if (db_run(tx->db, &ignored, "ROLLBACK TO one", "") < 0 || db_run(tx->db, &ignored, "RELEASE one", "") < 0)
+        if (db_run(tx->db, &ignored, "ROLLBACK TO one", "") || db_run(tx->db, &ignored, "RELEASE one", ""))
                 roll_back(tx);
 }
 
@@ -156,7 +156,7 @@ static struct write *next_write(struct sqlite_database *d, struct mono began, si
         return w;
 }
 
-static int commit(struct sqlite_database *d, struct tx *tx, struct err *e)
+static int commit_batch(struct sqlite_database *d, struct tx *tx, struct err *e)
 {
         const struct db_hooks *hooks = d->base.hooks;
         struct mono began = mono_now();
@@ -167,14 +167,14 @@ static int commit(struct sqlite_database *d, struct tx *tx, struct err *e)
         fault = FAULT("catalog.commit");
         if (fault)
                 return err_errno(e, fault, "catalog: commit");
-        if (db_run(tx->db, e, "COMMIT", "") < 0)
+        if (db_run(tx->db, e, "COMMIT", ""))
                 return -1;
         fault = FAULT("catalog.committed"); /* only for dying between the commit and the answers */
         metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "commit");
         return 0;
 }
 
-static void answer(struct sqlite_database *d, struct write_queue *batch)
+static void answer_batch(struct sqlite_database *d, struct write_queue *batch)
 {
         struct write *w;
 
@@ -189,7 +189,7 @@ static void answer(struct sqlite_database *d, struct write_queue *batch)
 /* The transaction is taken back, and none of its writes has happened. */
 static void give_up(struct sqlite_database *d, struct tx *tx, struct write_queue *batch, const struct err *e)
 {
-        if (!lost(tx))
+        if (!has_lost_tx(tx))
                 roll_back(tx);
         if (e->code == ERR_NO_SPACE) /* what the log holds is copied, so that it may begin anew in its place */
                 wal_ask(d);
@@ -200,7 +200,7 @@ static void give_up(struct sqlite_database *d, struct tx *tx, struct write_queue
                 }
 }
 
-static int begin(struct sqlite_database *d, struct tx *tx, struct err *e)
+static int begin_batch(struct sqlite_database *d, struct tx *tx, struct err *e)
 {
         if (d->base.hooks->begin)
                 d->base.hooks->begin(tx);
@@ -216,7 +216,7 @@ static void run_batch(struct sqlite_database *d, struct tx *tx)
         struct write *w;
         bool empty = true;
         size_t n = 0;
-        int rc = begin(d, tx, &e);
+        int rc = begin_batch(d, tx, &e);
 
         while ((w = next_write(d, began, n))) {
                 queue_put(&batch, w);
@@ -224,7 +224,7 @@ static void run_batch(struct sqlite_database *d, struct tx *tx)
                 if (rc == 0) {
                         (empty ? run_first : run_one)(d, tx, w);
                         empty &= w->rc < 0;
-                        if (lost(tx)) {
+                        if (has_lost_tx(tx)) {
                                 rc = -1;
                                 e = w->err.code ? w->err
                                                 : (struct err){.code = ERR_IO, .msg = "catalog: transaction lost"};
@@ -234,12 +234,12 @@ static void run_batch(struct sqlite_database *d, struct tx *tx)
                         break;
         }
         if (rc == 0)
-                rc = commit(d, tx, &e);
+                rc = commit_batch(d, tx, &e);
         if (rc < 0)
                 give_up(d, tx, &batch, &e);
         else if (d->base.hooks->committed)
                 d->base.hooks->committed(tx);
-        answer(d, &batch);
+        answer_batch(d, &batch);
 }
 
 static bool nothing_waits(const struct sqlite_database *d)
@@ -253,14 +253,14 @@ struct own {
         struct mono not_before; /* after a failure */
 };
 
-static int64_t due(struct sqlite_database *d)
+static int64_t next_due(struct sqlite_database *d)
 {
         return d->base.hooks->due ? d->base.hooks->due(d->base.owner) : 0;
 }
 
 static bool own_waits(struct sqlite_database *d, const struct own *own)
 {
-        return due(d) > 0 && mono_reached(own->not_before);
+        return next_due(d) > 0 && mono_reached(own->not_before);
 }
 
 static void own_ask(struct sqlite_database *d, struct own *own)
@@ -301,7 +301,7 @@ static void wait_for_work(struct sqlite_database *d, struct own *own)
                         lock_take(&d->wlock);
                 }
         }
-        if (own->w.done && due(d) >= DUE_MAX && mono_reached(own->not_before))
+        if (own->w.done && next_due(d) >= DUE_MAX && mono_reached(own->not_before))
                 own_ask(d, own);
 }
 
@@ -329,11 +329,11 @@ static void *writer_main(void *arg)
 
 int writer_start(struct sqlite_database *d, struct err *e)
 {
-        if (tx_open(&d->wtx, &d->base, e) < 0)
+        if (tx_open(&d->wtx, &d->base, e))
                 return -1;
         d->wtx.db = &d->wdb.base;
         wal_watch(d);
-        if (thread_start(&d->writer, "catalog-writer", writer_main, d) < 0)
+        if (thread_start(&d->writer, "catalog-writer", writer_main, d))
                 return err_set(e, ERR_OOM, "catalog: cannot start the writer thread");
         d->writer_runs = true;
         return 0;
