@@ -37,7 +37,7 @@ static bool read_object(struct span row, struct sha256 *key, uint64_t *size)
 {
         if (row.n < 2 + 4 + 32 + 4 + 8 || u32_at(row.p + 2) != 32 || u32_at(row.p + 38) != 8)
                 return false;
-        memcpy(key, row.p + 6, sizeof(*key));
+        memcpy(key, row.p + 6, sizeof *key);
         *size = (uint64_t)u32_at(row.p + 42) << 32 | u32_at(row.p + 46);
         return true;
 }
@@ -51,9 +51,9 @@ static int table_objects(const char *dir, keep_backup_object_fn *fn, void *ctx, 
         char path[4096];
         int rc;
 
-        snprintf(path, sizeof(path), "%s/object" KEEP_BACKUP_SUFFIX, dir);
+        snprintf(path, sizeof path, "%s/object" KEEP_BACKUP_SUFFIX, dir);
         buf_init(&row, 64 << 10);
-        rc = copy_file_open(path, &f, e) < 0 ? -1 : 1;
+        rc = copy_file_open(path, &f, e) ? -1 : 1;
         while (rc > 0 && (rc = copy_file_row(f, &row, e)) > 0) {
                 if (!read_object(buf_span(&row), &key, &size))
                         rc = err_set(e, ERR_CORRUPT, "%.160s: a row is no object", path);
@@ -92,14 +92,14 @@ static int check_engine(const struct keep_restore_opts *o, struct err *e)
 
 int keep_restore_look(const struct keep_restore_opts *opts, enum keep_restore_state *out, struct err *e)
 {
-        if (check_engine(opts, e) < 0)
+        if (check_engine(opts, e))
                 return -1;
         return is_sqlite(opts->url) ? sqlite_restore_look(opts, out, e) : pg_restore_look(opts, out, e);
 }
 
 int keep_restore(const struct keep_restore_opts *opts, struct err *e)
 {
-        if (check_engine(opts, e) < 0)
+        if (check_engine(opts, e))
                 return -1;
         return is_sqlite(opts->url) ? sqlite_restore(opts, e) : pg_restore(opts, e);
 }

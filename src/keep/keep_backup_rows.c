@@ -22,13 +22,13 @@ struct copy_file {
         char held[BUFFER];
 };
 
-static int damaged(const struct copy_file *f, const char *why, struct err *e)
+static int file_damaged(const struct copy_file *f, const char *why, struct err *e)
 {
         return err_set(e, ERR_CORRUPT, "%.180s %s", f->path, why);
 }
 
 /* n bytes into out (may be NULL), or an error: a file must not end inside a row. */
-static int take(struct copy_file *f, size_t n, struct buf *out, char *small, struct err *e)
+static int take_bytes(struct copy_file *f, size_t n, struct buf *out, char *small, struct err *e)
 {
         while (n > 0) {
                 size_t part = f->n - f->at;
@@ -39,7 +39,7 @@ static int take(struct copy_file *f, size_t n, struct buf *out, char *small, str
                         if (got < 0)
                                 return err_errno(e, errno, "cannot read %.180s", f->path);
                         if (got == 0)
-                                return damaged(f, "ends in the middle", e);
+                                return file_damaged(f, "ends in the middle", e);
                         f->at = 0;
                         f->n = (size_t)got;
                         continue;
@@ -60,23 +60,23 @@ static int take(struct copy_file *f, size_t n, struct buf *out, char *small, str
 
 int copy_file_open(const char *path, struct copy_file **out, struct err *e)
 {
-        struct copy_file *f = mem_alloc(sizeof(*f));
+        struct copy_file *f = mem_alloc(sizeof *f);
         const struct span header = COPY_HEADER;
         char first[32];
 
         if (!f)
                 return err_oom(e);
         f->at = f->n = 0;
-        snprintf(f->path, sizeof(f->path), "%s", path);
+        snprintf(f->path, sizeof f->path, "%s", path);
         f->fd = open(path, O_RDONLY | O_CLOEXEC);
         if (f->fd < 0)
                 err_errno(e, errno, "cannot open %.180s", path);
-        else if (take(f, header.n, NULL, first, e) == 0) {
+        else if (take_bytes(f, header.n, NULL, first, e) == 0) {
                 if (memcmp(first, header.p, header.n) == 0) {
                         *out = f;
                         return 0;
                 }
-                damaged(f, "is no copy of a table", e);
+                file_damaged(f, "is no copy of a table", e);
         }
         copy_file_close(f);
         return -1;
@@ -95,7 +95,7 @@ int copy_file_row(struct copy_file *f, struct buf *out, struct err *e)
         unsigned char word[4];
         unsigned fields;
 
-        if (take(f, 2, out, (char *)word, e) < 0)
+        if (take_bytes(f, 2, out, (char *)word, e))
                 return -1;
         fields = (unsigned)word[0] << 8 | word[1];
         if (fields == 0xFFFF) {
@@ -104,14 +104,14 @@ int copy_file_row(struct copy_file *f, struct buf *out, struct err *e)
         }
         for (unsigned i = 0; i < fields; i++) {
                 uint32_t length;
-                if (take(f, 4, out, (char *)word, e) < 0)
+                if (take_bytes(f, 4, out, (char *)word, e))
                         return -1;
                 length = (uint32_t)word[0] << 24 | (uint32_t)word[1] << 16 | (uint32_t)word[2] << 8 | word[3];
                 if (length == UINT32_MAX) /* NULL */
                         continue;
                 if (length >= FIELD_MAX)
-                        return damaged(f, "has a field of impossible length", e);
-                if (take(f, length, out, NULL, e) < 0)
+                        return file_damaged(f, "has a field of impossible length", e);
+                if (take_bytes(f, length, out, NULL, e))
                         return -1;
         }
         return 1;

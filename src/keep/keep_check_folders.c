@@ -15,7 +15,7 @@ struct folder_row {
         int64_t count;
 };
 
-static int list(struct db *db, struct arena *a, struct folder_row **out, size_t *n, struct err *e)
+static int list_folders(struct db *db, struct arena *a, struct folder_row **out, size_t *n, struct err *e)
 {
         struct rows *s = db_query(db, e, "SELECT id, owner, count FROM cluster ORDER BY n", "");
         size_t cap = 0;
@@ -24,13 +24,13 @@ static int list(struct db *db, struct arena *a, struct folder_row **out, size_t 
         *n = 0;
         *out = NULL;
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e)) {
                         db_end(s);
                         return -1;
                 }
                 struct folder_row *f = &(*out)[(*n)++];
                 *f = (struct folder_row){.id = col_id(s, 0), .count = col_i64(s, 2)};
-                snprintf(f->owner, sizeof(f->owner), "%s", or_empty(col_str(s, 1)));
+                snprintf(f->owner, sizeof f->owner, "%s", or_empty(col_str(s, 1)));
         }
         return rc;
 }
@@ -59,7 +59,7 @@ static int add_up(struct db *db, const struct folder_row *f, int64_t model, doub
         int rc, got;
 
         *count = 0;
-        memset(sum, 0, VECTOR_MAX_DIM * sizeof(*sum));
+        memset(sum, 0, VECTOR_MAX_DIM * sizeof *sum);
         do {
                 struct rows *s =
                         db_query(db, e,
@@ -145,9 +145,9 @@ static int do_mend(struct tx *tx, void *arg, struct err *e)
         int64_t after = -1, n = 0;
         int rc;
 
-        if (lock_owner(tx, f->owner, e) < 0 ||
-            db_run(tx->db, e, "DELETE FROM cluster_prototype WHERE cluster = ?", "u", &f->id) < 0 ||
-            db_run(tx->db, e, "UPDATE cluster SET count = 0 WHERE id = ?", "u", &f->id) < 0 ||
+        if (lock_owner(tx, f->owner, e) ||
+            db_run(tx->db, e, "DELETE FROM cluster_prototype WHERE cluster = ?", "u", &f->id) ||
+            db_run(tx->db, e, "UPDATE cluster SET count = 0 WHERE id = ?", "u", &f->id) ||
             tx_event(tx, (struct event){.kind = EVENT_FOLDER, .cluster = f->id}, e) < 0)
                 return -1;
         while ((rc = db_int(tx->db, e, &n,
@@ -170,7 +170,7 @@ int check_folders(struct check_run *run, struct err *e)
         int rc = a ? -1 : err_oom(e);
 
         if (db) {
-                rc = list(db, a, &all, &n, e);
+                rc = list_folders(db, a, &all, &n, e);
                 for (size_t i = 0; rc >= 0 && i < n; i++)
                         if ((rc = look_at(run, db, &all[i], e)) == 0)
                                 all[wrong++] = all[i];

@@ -8,7 +8,7 @@ int keep_check_objects(struct catalog *c, const struct sha256 *after, unsigned l
 {
         static const struct sha256 zero;
         struct mono began = mono_now();
-        struct db *db = batch_begin(c, limit, sizeof(**out), a, out, n, e);
+        struct db *db = batch_begin(c, limit, sizeof **out, a, out, n, e);
         struct rows *s;
         bool ok = true;
         int rc = -1;

@@ -52,7 +52,7 @@ struct gc_args {
         bool taken;
 };
 
-static int candidates(struct tx *tx, struct gc_args *g, struct err *e)
+static int find_candidates(struct tx *tx, struct gc_args *g, struct err *e)
 {
         struct rows *s = db_query(tx->db, e,
                                   LOCKING(tx->db, "SELECT sha256, size " DOOMED "ORDER BY orphaned LIMIT ?3",
@@ -73,19 +73,19 @@ static int do_begin(struct tx *tx, void *arg, struct err *e)
         int64_t until = wall_add(tx->now, g->lease).us;
         size_t kept = 0;
 
-        if (candidates(tx, g, e) < 0)
+        if (find_candidates(tx, g, e) < 0)
                 return -1;
         for (size_t i = 0; i < g->n; i++) {
                 if (db_run(tx->db, e,
                            "UPDATE object SET collecting = ?2 WHERE sha256 = ?1 AND NOT EXISTS (SELECT 1 FROM asset "
                            "WHERE sha256 = ?1)",
-                           "hl", &g->out[i].sha256, until) < 0)
+                           "hl", &g->out[i].sha256, until))
                         return -1;
                 if (db_changes(tx->db) > 0) {
                         g->out[i].until = until;
                         g->out[kept++] = g->out[i];
                 } else if (db_run(tx->db, e, "UPDATE object SET orphaned = 0, collecting = 0 WHERE sha256 = ?", "h",
-                                  &g->out[i].sha256) < 0) {
+                                  &g->out[i].sha256)) {
                         return -1; /* an asset refers to it after all, and that is what counts */
                 }
         }
@@ -99,7 +99,7 @@ int keep_gc_begin(struct catalog *c, struct dur grace, struct dur lease, unsigne
         struct gc_args g = {.grace = grace, .lease = lease, .limit = limit};
 
         *n = 0;
-        *out = g.out = arena_array(a, limit, sizeof(**out));
+        *out = g.out = arena_array(a, limit, sizeof **out);
         if (!g.out)
                 return err_oom(e);
         if (write_do(c, LANE_BULK, do_begin, &g, e) < 0)
@@ -117,7 +117,7 @@ static int do_stray(struct tx *tx, void *arg, struct err *e)
         if (db_run(tx->db, e,
                    "INSERT INTO object (sha256, size, created, orphaned, collecting, scrubbed) VALUES (?1, ?2, ?3, 1, "
                    "?4, ?3) ON CONFLICT (sha256) DO NOTHING",
-                   "hlll", &g->out->sha256, (int64_t)g->out->size, tx->now.us, until) < 0)
+                   "hlll", &g->out->sha256, (int64_t)g->out->size, tx->now.us, until))
                 return -1;
         g->taken = db_changes(tx->db) > 0;
         if (!g->taken)
@@ -142,7 +142,7 @@ static int do_end(struct tx *tx, void *arg, struct err *e)
                 int rc = db_int(tx->db, e, &size,
                                 "DELETE FROM object WHERE sha256 = ? AND collecting = ? RETURNING size", "hl",
                                 &g->done[i].sha256, g->done[i].until);
-                if (rc < 0 || (rc > 0 && counter_add(tx, "", COUNTER_OBJECTS, 0, -1, -size, e) < 0))
+                if (rc < 0 || (rc > 0 && counter_add(tx, "", COUNTER_OBJECTS, 0, -1, -size, e)))
                         return -1;
         }
         return 0;

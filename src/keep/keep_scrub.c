@@ -62,7 +62,7 @@ int keep_scrub_state(struct catalog *c, struct scrub_state *out, struct err *e)
         *out = (struct scrub_state){0};
         if (!db)
                 return -1;
-        rc = read_pass(db, out, e) < 0 || read_objects(db, out, e) < 0 ? -1 : 0;
+        rc = read_pass(db, out, e) || read_objects(db, out, e) < 0 ? -1 : 0;
         read_end(c, db, began);
         return rc;
 }
@@ -111,7 +111,7 @@ static int do_ask(struct tx *tx, void *arg, struct err *e)
 
         g->n = 0;
         for (size_t i = 0; i < g->count; i++) {
-                if (db_run(tx->db, e, "UPDATE object SET scrubbed = 0 WHERE sha256 = ?", "h", &g->objects[i]) < 0)
+                if (db_run(tx->db, e, "UPDATE object SET scrubbed = 0 WHERE sha256 = ?", "h", &g->objects[i]))
                         return -1;
                 g->n += db_changes(tx->db) > 0;
         }
@@ -134,7 +134,7 @@ int keep_scrub_next(struct catalog *c, struct wall before, bool asked, unsigned 
                     struct scrub_item **out, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
-        struct db *db = batch_begin(c, limit, sizeof(**out), a, out, n, e);
+        struct db *db = batch_begin(c, limit, sizeof **out, a, out, n, e);
         struct rows *s;
         int rc = -1;
 
@@ -156,7 +156,7 @@ int keep_scrub_next(struct catalog *c, struct wall before, bool asked, unsigned 
 }
 
 /* One that could not be asked about stays what it was, and its turn is over. */
-static int note(struct tx *tx, const struct scrub_item *i, struct err *e)
+static int note_result(struct tx *tx, const struct scrub_item *i, struct err *e)
 {
         if (i->skipped)
                 return db_run(tx->db, e, "UPDATE object SET scrubbed = ?3 WHERE sha256 = ?1 AND scrubbed = ?2", "hll",
@@ -174,7 +174,7 @@ static int do_seen(struct tx *tx, void *arg, struct err *e)
 
         for (size_t i = 0; i < g->n; i++) {
                 const struct scrub_item *it = &g->items[i];
-                if (note(tx, it, e) < 0)
+                if (note_result(tx, it, e))
                         return -1;
                 if (it->asked || it->skipped)
                         continue;
@@ -203,7 +203,7 @@ static int assets_of(struct db *db, struct bad_object *b, struct arena *a, struc
         int64_t total = 0;
         int rc = -1;
 
-        b->assets = arena_array(a, BAD_ASSETS, sizeof(*b->assets));
+        b->assets = arena_array(a, BAD_ASSETS, sizeof *b->assets);
         if (!b->assets)
                 return err_oom(e);
         if (db_int(db, e, &total, "SELECT count(*) FROM asset WHERE sha256 = ?", "h", &b->sha256) < 0)
@@ -220,7 +220,7 @@ int keep_bad_objects(struct catalog *c, unsigned limit, struct arena *a, struct 
                      struct err *e)
 {
         struct mono began = mono_now();
-        struct db *db = batch_begin(c, limit, sizeof(**out), a, out, n, e);
+        struct db *db = batch_begin(c, limit, sizeof **out, a, out, n, e);
         struct rows *s;
         bool ok = true;
         int rc = -1;
