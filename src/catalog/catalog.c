@@ -75,7 +75,7 @@ void catalog_state(struct catalog *c, struct catalog_state *out)
                                       .idle = d.idle,
                                       .waiting = d.waiting};
         if (c->search->note)
-                c->search->note(c, out->note, sizeof(out->note));
+                c->search->note(c, out->note, sizeof out->note);
         db = read_begin(c, &e);
         if (db) {
                 out->ok = db_int(db, &e, &one, "SELECT max(version) FROM schema_version", "") > 0;
@@ -83,9 +83,9 @@ void catalog_state(struct catalog *c, struct catalog_state *out)
         }
         out->latency_ms = dur_seconds(mono_since(began)) * 1000;
         if (out->ok && !*out->note && catalog_room(c, &e) < 0)
-                snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
+                snprintf(out->note, sizeof out->note, "%.*s", (int)sizeof out->note - 1, e.msg);
         if (!out->ok)
-                snprintf(out->note, sizeof(out->note), "%.*s", (int)sizeof(out->note) - 1, e.msg);
+                snprintf(out->note, sizeof out->note, "%.*s", (int)sizeof out->note - 1, e.msg);
         metrics_set(METRIC_DB_CONNECTIONS, out->in_use, "active");
         metrics_set(METRIC_DB_CONNECTIONS, out->idle, "idle");
 }

@@ -34,9 +34,9 @@ static int do_create(struct tx *tx, void *arg, struct err *e)
                 .id = g->id, .status = CLUSTER_ACTIVE, .threshold = g->threshold, .touched = true, .named = true};
         int64_t op;
 
-        snprintf(f.owner, sizeof(f.owner), "%s", g->owner);
-        snprintf(f.name, sizeof(f.name), "%s", g->name);
-        if (lock_owner(tx, g->owner, e) < 0 || folder_add(tx, &f, e) < 0)
+        snprintf(f.owner, sizeof f.owner, "%s", g->owner);
+        snprintf(f.name, sizeof f.name, "%s", g->name);
+        if (lock_owner(tx, g->owner, e) || folder_add(tx, &f, e))
                 return -1;
         return operation_add(tx, g->owner, g->actor, "create", &f.id, NULL, NULL, &op, e);
 }
@@ -49,11 +49,11 @@ int catalog_cluster_create(struct catalog *c, const char *owner, const char *nam
         *out = g.id;
         if (!owner_valid(span_of(owner)))
                 return err_set(e, ERR_INVALID, "owner: 1 to 64 of A-Z a-z 0-9 . _ @ -, not beginning with a dot");
-        return name_check(name, e) < 0 ? -1 : write_do(c, LANE_RESULT, do_create, &g, e);
+        return name_check(name, e) ? -1 : write_do(c, LANE_RESULT, do_create, &g, e);
 }
 
 /* {"name":…,"status":…,…}: what a deleted or changed folder was. */
-static char *describe(const struct folder *f, char *out, size_t max)
+static char *describe_folder(const struct folder *f, char *out, size_t max)
 {
         struct buf b;
 
@@ -86,21 +86,21 @@ static int do_delete(struct tx *tx, void *arg, struct err *e)
         char detail[2048];
         int64_t op;
 
-        if (lock_owner_of_folder(tx, g->id, e) < 0 || folder_find(tx, g->id, g->owner, &f, e) < 0 ||
-            operation_add(tx, f.owner, g->actor, "delete", &f.id, describe(&f, detail, sizeof(detail)), &op_id, &op,
-                          e) < 0 ||
-            items_of(tx, op, f.id, NULL, e) < 0)
+        if (lock_owner_of_folder(tx, g->id, e) || folder_find(tx, g->id, g->owner, &f, e) ||
+            operation_add(tx, f.owner, g->actor, "delete", &f.id, describe_folder(&f, detail, sizeof detail), &op_id,
+                          &op, e) ||
+            items_of(tx, op, f.id, NULL, e))
                 return -1;
         if (db_run(tx->db, e,
                    "INSERT INTO lineage (asset, at, action, actor, detail) SELECT n, ?, 'moved', ?, "
                    "'{\"cluster_id\":null}' "
                    "FROM asset WHERE cluster = ? ORDER BY n",
-                   "ltu", tx->now.us, g->actor ? g->actor : "service", &f.id) < 0 ||
+                   "ltu", tx->now.us, g->actor ? g->actor : "service", &f.id) ||
             db_run(tx->db, e,
                    "UPDATE asset SET cluster = NULL, pinned = 0, similarity = NULL, updated = ? WHERE cluster = ?",
-                   "lu", tx->now.us, &f.id) < 0 ||
-            db_run(tx->db, e, "DELETE FROM cluster WHERE id = ?", "u", &f.id) < 0 || tx_mark_items(tx, op, e) < 0 ||
-            tx_mark(tx, KEPT_FOLDER, f.id, e) < 0)
+                   "lu", tx->now.us, &f.id) ||
+            db_run(tx->db, e, "DELETE FROM cluster WHERE id = ?", "u", &f.id) || tx_mark_items(tx, op, e) ||
+            tx_mark(tx, KEPT_FOLDER, f.id, e))
                 return -1;
         if (g->operation)
                 *g->operation = op_id;
@@ -160,15 +160,15 @@ static int do_change(struct tx *tx, void *arg, struct err *e)
         char detail[2048];
         int64_t op;
 
-        if (lock_owner_of_folder(tx, g->id, e) < 0 || folder_find(tx, g->id, g->owner, &f, e) < 0)
+        if (lock_owner_of_folder(tx, g->id, e) || folder_find(tx, g->id, g->owner, &f, e))
                 return -1;
         if (ch->version && ch->version != f.version)
                 return err_set(e, ERR_CONFLICT, "the folder changed meanwhile");
-        if (operation_add(tx, f.owner, g->actor, kinds[ch->kind], &f.id, describe(&f, detail, sizeof(detail)), &op_id,
-                          &op, e) < 0 ||
-            change_one(tx, &f, ch, e) < 0 || tx_mark(tx, KEPT_FOLDER, f.id, e) < 0 ||
+        if (operation_add(tx, f.owner, g->actor, kinds[ch->kind], &f.id, describe_folder(&f, detail, sizeof detail),
+                          &op_id, &op, e) ||
+            change_one(tx, &f, ch, e) < 0 || tx_mark(tx, KEPT_FOLDER, f.id, e) ||
             db_run(tx->db, e, "UPDATE cluster SET version = version + 1, updated = ? WHERE id = ?", "lu", tx->now.us,
-                   &f.id) < 0)
+                   &f.id))
                 return -1;
         if (g->operation)
                 *g->operation = op_id;
@@ -183,7 +183,7 @@ int catalog_cluster_change(struct catalog *c, struct id id, const char *owner, c
         struct cluster_args g = {
                 .id = id, .owner = owner, .actor = actor, .change = ch, .operation = operation, .updated = updated};
 
-        if (ch->kind == CHANGE_RENAME && name_check(ch->name, e) < 0)
+        if (ch->kind == CHANGE_RENAME && name_check(ch->name, e))
                 return -1;
         if (ch->kind == CHANGE_THRESHOLD && !(ch->threshold >= 0 && ch->threshold <= 1))
                 return err_set(e, ERR_INVALID, "threshold: %g, allowed are 0 to 1", (double)ch->threshold);
@@ -222,26 +222,26 @@ static int merge_one(struct tx *tx, const struct folder *source, struct id into,
 {
         char text[ID_TEXT_LEN], detail[128];
 
-        snprintf(detail, sizeof(detail), "{\"cluster_id\":\"%s\",\"merged\":true}", id_format(into, text));
-        if (items_of(tx, op, source->id, &into, e) < 0 ||
+        snprintf(detail, sizeof detail, "{\"cluster_id\":\"%s\",\"merged\":true}", id_format(into, text));
+        if (items_of(tx, op, source->id, &into, e) ||
             db_run(tx->db, e,
                    "INSERT INTO lineage (asset, at, action, actor, detail) SELECT n, ?, 'moved', ?, ? FROM asset "
                    "WHERE cluster = ? ORDER BY n",
-                   "lttu", tx->now.us, actor ? actor : "service", detail, &source->id) < 0 ||
-            merge_sums(tx, source->id, into, e) < 0 || tx_mark(tx, KEPT_FOLDER, source->id, e) < 0)
+                   "lttu", tx->now.us, actor ? actor : "service", detail, &source->id) ||
+            merge_sums(tx, source->id, into, e) < 0 || tx_mark(tx, KEPT_FOLDER, source->id, e))
                 return -1;
         if (db_run(tx->db, e, "UPDATE asset SET cluster = ?, updated = ? WHERE cluster = ?", "ulu", &into, tx->now.us,
-                   &source->id) < 0 ||
+                   &source->id) ||
             db_run(tx->db, e, "UPDATE cluster SET count = count + ?, touched = touched | ? WHERE id = ?", "liu",
-                   (int64_t)source->count, (int)source->touched, &into) < 0 ||
-            db_run(tx->db, e, "UPDATE cluster_alias SET target = ? WHERE target = ?", "uu", &into, &source->id) < 0 ||
-            db_run(tx->db, e, "DELETE FROM cluster WHERE id = ?", "u", &source->id) < 0 ||
-            db_run(tx->db, e, "INSERT INTO cluster_alias (id, target) VALUES (?, ?)", "uu", &source->id, &into) < 0)
+                   (int64_t)source->count, (int)source->touched, &into) ||
+            db_run(tx->db, e, "UPDATE cluster_alias SET target = ? WHERE target = ?", "uu", &into, &source->id) ||
+            db_run(tx->db, e, "DELETE FROM cluster WHERE id = ?", "u", &source->id) ||
+            db_run(tx->db, e, "INSERT INTO cluster_alias (id, target) VALUES (?, ?)", "uu", &source->id, &into))
                 return -1;
         return tx_event(tx, (struct event){.kind = EVENT_RELABEL, .cluster = source->id, .to = into}, e);
 }
 
-static bool stale(const struct cluster_args *g, size_t i, const struct folder *f)
+static bool is_stale(const struct cluster_args *g, size_t i, const struct folder *f)
 {
         return g->versions && g->versions[i] && g->versions[i] != f->version;
 }
@@ -254,29 +254,29 @@ static int do_merge(struct tx *tx, void *arg, struct err *e)
         char detail[2048];
         int64_t op;
 
-        if (lock_owner_of_folder(tx, g->id, e) < 0 || folder_find(tx, g->id, g->owner, &target, e) < 0)
+        if (lock_owner_of_folder(tx, g->id, e) || folder_find(tx, g->id, g->owner, &target, e))
                 return -1;
-        if (stale(g, 0, &target))
+        if (is_stale(g, 0, &target))
                 return err_set(e, ERR_CONFLICT, "the folder changed meanwhile");
-        if (operation_add(tx, target.owner, g->actor, "merge", &target.id, describe(&target, detail, sizeof(detail)),
-                          &op_id, &op, e) < 0)
+        if (operation_add(tx, target.owner, g->actor, "merge", &target.id,
+                          describe_folder(&target, detail, sizeof detail), &op_id, &op, e))
                 return -1;
         for (size_t i = 0; i < g->n; i++) {
                 int64_t part;
                 /* target.owner: folders never mix owners, whoever asks */
-                if (folder_find(tx, g->sources[i], target.owner, &source, e) < 0)
+                if (folder_find(tx, g->sources[i], target.owner, &source, e))
                         return -1;
-                if (stale(g, i + 1, &source))
+                if (is_stale(g, i + 1, &source))
                         return err_set(e, ERR_CONFLICT, "the folder changed meanwhile");
                 if (operation_add(tx, target.owner, g->actor, "merged", &source.id,
-                                  describe(&source, detail, sizeof(detail)), NULL, &part, e) < 0 ||
+                                  describe_folder(&source, detail, sizeof detail), NULL, &part, e) ||
                     merge_one(tx, &source, target.id, op, g->actor, e) < 0)
                         return -1;
         }
         if (db_run(tx->db, e,
                    "UPDATE cluster SET version = version + 1, updated = ?, touched = touched | ? WHERE id = ?", "liu",
-                   tx->now.us, (int)(g->versions == NULL), &target.id) < 0 ||
-            tx_mark_items(tx, op, e) < 0 || tx_mark(tx, KEPT_FOLDER, target.id, e) < 0)
+                   tx->now.us, (int)(g->versions == NULL), &target.id) ||
+            tx_mark_items(tx, op, e) || tx_mark(tx, KEPT_FOLDER, target.id, e))
                 return -1;
         if (g->operation)
                 *g->operation = op_id;

@@ -24,7 +24,7 @@ static int do_take(struct tx *tx, void *arg, struct err *e)
                    "INSERT INTO duty (name, holder, until, done) VALUES (?1, ?2, ?3, 0) ON CONFLICT (name) DO UPDATE "
                    "SET holder = excluded.holder, until = excluded.until "
                    "WHERE CASE WHEN duty.until > ?4 THEN duty.holder = ?2 ELSE duty.done <= ?5 END",
-                   "ttlll", g->duty, g->holder, wall_add(tx->now, g->lease).us, now, now - g->every.ns / 1000) < 0)
+                   "ttlll", g->duty, g->holder, wall_add(tx->now, g->lease).us, now, now - g->every.ns / 1000))
                 return -1;
         g->taken = db_changes(tx->db) > 0;
         return 0;
@@ -56,7 +56,7 @@ int catalog_duty_done(struct catalog *c, const char *duty, const char *holder, s
 /* ---- placing ---------------------------------------------------------------------------- */
 
 /* With SQLite nobody places but this process, which takes turns by itself. */
-static bool shared(const struct catalog *c)
+static bool is_shared(const struct catalog *c)
 {
         return c->dialect != DIALECT_SQLITE;
 }
@@ -69,7 +69,7 @@ int catalog_placing_version(struct catalog *c, const char *owner, uint64_t *out,
         int rc;
 
         *out = 0;
-        if (!shared(c))
+        if (!is_shared(c))
                 return 0;
         db = read_begin(c, e);
         if (!db)
@@ -84,7 +84,7 @@ int placing_check(struct tx *tx, const char *owner, const struct placement *p, s
 {
         int64_t version;
 
-        if (!shared(catalog_of(tx)) || (p->kind != PLACE_FOUND && !(p->kind == PLACE_UNSORTED && p->seen)))
+        if (!is_shared(catalog_of(tx)) || (p->kind != PLACE_FOUND && !(p->kind == PLACE_UNSORTED && p->seen)))
                 return 0;
         if (db_int(tx->db, e, &version,
                    "INSERT INTO placed (owner, version) VALUES (?, 1) ON CONFLICT (owner) DO UPDATE SET "

@@ -125,9 +125,9 @@ int sql_filter_names(struct sql *q, const struct asset_filter *f, enum name_way 
                 sql_int(q, " AND a.created >= ?", f->after.us);
         if (f->before.us)
                 sql_int(q, " AND a.created < ?", f->before.us);
-        if (f->content_type && put_content_type(q, f->content_type, e) < 0)
+        if (f->content_type && put_content_type(q, f->content_type, e))
                 return -1;
-        if (f->name && *f->name && put_name(q, f->name, way, e) < 0)
+        if (f->name && *f->name && put_name(q, f->name, way, e))
                 return -1;
         return put_tags(q, f, e);
 }
@@ -149,11 +149,11 @@ uint64_t filter_shape(const struct asset_filter *f)
 
         h = shape_int(h, f->kinds);
         h = shape_int(h, f->statuses);
-        h = f->cluster_id ? shape_bytes(h, f->cluster_id->b, sizeof(f->cluster_id->b)) : shape_int(h, 0);
+        h = f->cluster_id ? shape_bytes(h, f->cluster_id->b, sizeof f->cluster_id->b) : shape_int(h, 0);
         for (size_t i = 0; i < f->ntags; i++)
                 h = shape_str(h, f->tags[i]);
         h = shape_str(shape_int(h, (int64_t)f->ntags), f->content_type);
-        h = f->sha256 ? shape_bytes(h, f->sha256->b, sizeof(f->sha256->b)) : shape_int(h, 0);
+        h = f->sha256 ? shape_bytes(h, f->sha256->b, sizeof f->sha256->b) : shape_int(h, 0);
         h = shape_str(h, f->name);
         h = shape_int(shape_int(h, f->after.us), f->before.us);
         return shape_int(h, f->trashed);

@@ -168,9 +168,9 @@ int catalog_cluster_snapshot(struct catalog *c, const char *model_id, const char
                 float *v;
                 if ((size_t)col_bytes(s, 13) != dim * sizeof(float))
                         continue;
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 ||
-                    arena_grow(a, prototypes, &pcap, *n + 1, dim * sizeof(float), e) < 0 ||
-                    cluster_read(db, s, a, &(*out)[*n], e) < 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e) ||
+                    arena_grow(a, prototypes, &pcap, *n + 1, dim * sizeof(float), e) ||
+                    cluster_read(db, s, a, &(*out)[*n], e)) {
                         db_end(s);
                         rc = -1;
                         break;
@@ -205,7 +205,7 @@ int catalog_cluster_tags(struct catalog *c, struct id cluster, size_t max, struc
                 "GROUP BY a.n, t.n, t.name) AS each_one GROUP BY name ORDER BY 2 DESC, 3 DESC, 1 LIMIT ?",
                 "ul", &cluster, (int64_t)max);
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e)) {
                         db_end(s);
                         rc = -1;
                         break;

@@ -7,7 +7,7 @@
 #include "catalog/catalog_rules.h"
 
 /* 1 it is there and held, 0 it is not (any more), -1. */
-static int hold(struct tx *tx, const struct sha256 *h, bool *damaged, bool *orphaned, struct err *e)
+static int hold_object(struct tx *tx, const struct sha256 *h, bool *damaged, bool *orphaned, struct err *e)
 {
         /* Shared: many may refer to an object at the same moment. */
         struct rows *s = db_query(
@@ -34,7 +34,7 @@ int object_acquire(struct tx *tx, const struct sha256 *h, uint64_t size, bool *d
         if (db_run(tx->db, e,
                    "INSERT INTO object (sha256, size, created, scrubbed) VALUES (?1, ?2, ?3, ?3) ON CONFLICT (sha256) "
                    "DO NOTHING",
-                   "hll", h, (int64_t)size, tx->now.us) < 0)
+                   "hll", h, (int64_t)size, tx->now.us))
                 return -1;
         if (db_changes(tx->db) > 0)
                 return counter_add(tx, "", COUNTER_OBJECTS, 0, 1, (int64_t)size, e);
@@ -42,10 +42,10 @@ int object_acquire(struct tx *tx, const struct sha256 *h, uint64_t size, bool *d
                 int rc;
                 if (db_run(tx->db, e,
                            "UPDATE object SET orphaned = 0 WHERE sha256 = ? AND orphaned > 0 AND collecting = 0", "h",
-                           h) < 0)
+                           h))
                         return -1;
                 /* Its last asset may have gone between the two statements: then it is orphaned again. */
-                rc = hold(tx, h, damaged, &orphaned, e);
+                rc = hold_object(tx, h, damaged, &orphaned, e);
                 if (rc <= 0)
                         return rc < 0 ? -1 : err_set(e, ERR_STALE, "the bytes of this file were removed just now");
         }
@@ -109,14 +109,14 @@ static int next_asset(struct tx *tx, const struct sha256 *h, bool lost, int64_t 
                              h, *n);
 }
 
-static int move(struct tx *tx, int64_t n, const char *reason, struct err *e)
+static int move_asset(struct tx *tx, int64_t n, const char *reason, struct err *e)
 {
         struct row r;
 
-        if (row_load(tx, n, &r, e) < 0 ||
+        if (row_load(tx, n, &r, e) ||
             db_run(tx->db, e, "UPDATE asset SET error = ?, error_code = ? WHERE n = ?", "ttl", reason,
-                   reason ? "lost" : NULL, n) < 0 ||
-            row_set_status(tx, &r, reason ? ASSET_FAILED : ASSET_DONE, e) < 0)
+                   reason ? "lost" : NULL, n) ||
+            row_set_status(tx, &r, reason ? ASSET_FAILED : ASSET_DONE, e))
                 return -1;
         return lineage_add(tx, n, reason ? "lost" : "found again", "service", NULL, e);
 }
@@ -128,7 +128,7 @@ static int move_all(struct tx *tx, const struct sha256 *h, const char *reason, u
 
         *moved = 0;
         while ((rc = next_asset(tx, h, !reason, &n, e)) > 0) {
-                if (move(tx, n, reason, e) < 0)
+                if (move_asset(tx, n, reason, e))
                         return -1;
                 ++*moved;
         }
@@ -157,7 +157,7 @@ static int do_mended(struct tx *tx, void *arg, struct err *e)
         uint64_t moved;
 
         if (db_run(tx->db, e, "UPDATE object SET scrubbed = ?2, bad = NULL, bad_since = 0 WHERE sha256 = ?1", "hl",
-                   (const struct sha256 *)arg, tx->now.us) < 0)
+                   (const struct sha256 *)arg, tx->now.us))
                 return -1;
         return move_all(tx, arg, NULL, &moved, e);
 }

@@ -38,8 +38,8 @@ int folder_find(struct tx *tx, struct id id, const char *owner, struct folder *o
                 .count = col_u64(s, 7),
                 .version = col_u64(s, 8),
         };
-        snprintf(out->owner, sizeof(out->owner), "%s", or_empty(col_str(s, 0)));
-        snprintf(out->name, sizeof(out->name), "%s", or_empty(col_str(s, 1)));
+        snprintf(out->owner, sizeof out->owner, "%s", or_empty(col_str(s, 0)));
+        snprintf(out->name, sizeof out->name, "%s", or_empty(col_str(s, 1)));
         db_end(s);
         if (owner && strcmp(owner, out->owner) != 0)
                 return err_set(e, ERR_NOT_FOUND, "no such folder");
@@ -92,7 +92,7 @@ int folder_add(struct tx *tx, const struct folder *f, struct err *e)
 int folder_touch(struct tx *tx, struct id id, struct err *e)
 {
         if (db_run(tx->db, e, "UPDATE cluster SET touched = 1, version = version + 1, updated = ? WHERE id = ?", "lu",
-                   tx->now.us, &id) < 0)
+                   tx->now.us, &id))
                 return -1;
         return tx_mark(tx, KEPT_FOLDER, id, e);
 }
@@ -101,11 +101,11 @@ int folder_touch(struct tx *tx, struct id id, struct err *e)
 
 size_t col_vector(const struct rows *s, int i, float out[VECTOR_MAX_DIM])
 {
-        size_t n = (size_t)col_bytes(s, i) / sizeof(*out);
+        size_t n = (size_t)col_bytes(s, i) / sizeof *out;
 
         if (n > VECTOR_MAX_DIM)
                 n = VECTOR_MAX_DIM;
-        memcpy(out, col_blob(s, i), n * sizeof(*out));
+        memcpy(out, col_blob(s, i), n * sizeof *out);
         return n;
 }
 
@@ -143,8 +143,8 @@ int prototype_add(struct tx *tx, struct id cluster, int64_t model, const float *
 int folder_member(struct tx *tx, struct id cluster, int64_t asset, int sign, struct err *e)
 {
         if (db_run(tx->db, e, "UPDATE cluster SET count = count + ?, updated = ? WHERE id = ?", "ilu", sign, tx->now.us,
-                   &cluster) < 0 ||
-            tx_mark(tx, KEPT_FOLDER, cluster, e) < 0)
+                   &cluster) ||
+            tx_mark(tx, KEPT_FOLDER, cluster, e))
                 return -1;
         return folder_sum(tx, cluster, asset, sign, e);
 }
@@ -188,19 +188,19 @@ int row_place(struct tx *tx, struct row *r, struct id to, bool pinned, float sim
         if (db_run(tx->db, e,
                    "UPDATE asset SET cluster = ?1, pinned = ?2, similarity = CASE WHEN ?3 < 0 THEN NULL ELSE ?3 END, "
                    "updated = ?4 WHERE n = ?5",
-                   "uidll", id_is_nil(to) ? NULL : &to, (int)pinned, (double)similarity, tx->now.us, r->n) < 0)
+                   "uidll", id_is_nil(to) ? NULL : &to, (int)pinned, (double)similarity, tx->now.us, r->n))
                 return -1;
         r->cluster = to;
         r->pinned = pinned;
         r->similarity = similarity;
-        if (tx_mark(tx, KEPT_ASSET, r->id, e) < 0)
+        if (tx_mark(tx, KEPT_ASSET, r->id, e))
                 return -1;
         return moves ? tx_event(tx, (struct event){.kind = EVENT_ROW, .asset = r->n}, e) : 0;
 }
 
 /* ---- placements ----------------------------------------------------------------------------- */
 
-static int gone(struct err *e, const char *what)
+static int no_longer_holds(struct err *e, const char *what)
 {
         return err_set(e, ERR_CONFLICT, "the placement no longer holds: %s", what);
 }
@@ -233,14 +233,14 @@ static int member_check(struct tx *tx, const char *owner, struct id id, struct r
 {
         struct err why;
 
-        if (row_find(tx, id, owner, r, &why) < 0) {
+        if (row_find(tx, id, owner, r, &why)) {
                 if (why.code == ERR_NOT_FOUND)
-                        return gone(e, "a member is gone");
+                        return no_longer_holds(e, "a member is gone");
                 *e = why;
                 return -1;
         }
         if (r->kind != KIND_MEDIA || r->trashed || r->pinned || !id_is_nil(r->cluster))
-                return gone(e, "a member was taken");
+                return no_longer_holds(e, "a member was taken");
         return 0;
 }
 
@@ -270,28 +270,28 @@ static int place_one(struct tx *tx, struct row *r, int64_t op, const struct plac
         return rc;
 }
 
-static int found(struct tx *tx, const char *owner, const struct placement *p, const char *actor, struct folder *f,
-                 int64_t *op, struct err *e)
+static int found_folder(struct tx *tx, const char *owner, const struct placement *p, const char *actor,
+                        struct folder *f, int64_t *op, struct err *e)
 {
         *f = (struct folder){.id = p->cluster_id, .status = CLUSTER_PROVISIONAL, .threshold = p->threshold};
-        snprintf(f->owner, sizeof(f->owner), "%s", owner);
+        snprintf(f->owner, sizeof f->owner, "%s", owner);
         if (folder_free_name(tx, owner, p->name && *p->name ? p->name : "Folder", f->name, e) < 0 ||
-            folder_add(tx, f, e) < 0)
+            folder_add(tx, f, e))
                 return -1;
         return operation_add(tx, owner, actor, "found", &f->id, NULL, NULL, op, e);
 }
 
-static int assign(struct tx *tx, const char *owner, const struct placement *p, struct folder *f, struct err *e)
+static int assign_folder(struct tx *tx, const char *owner, const struct placement *p, struct folder *f, struct err *e)
 {
         struct err why;
 
-        if (folder_find(tx, p->cluster_id, owner, f, &why) < 0) {
+        if (folder_find(tx, p->cluster_id, owner, f, &why)) {
                 if (why.code == ERR_NOT_FOUND)
-                        return gone(e, "the folder is gone");
+                        return no_longer_holds(e, "the folder is gone");
                 *e = why;
                 return -1;
         }
-        return f->locked ? gone(e, "the folder is locked") : 0;
+        return f->locked ? no_longer_holds(e, "the folder is locked") : 0;
 }
 
 int placement_apply(struct tx *tx, const char *owner, struct row *self, const struct placement *p, const char *actor,
@@ -306,17 +306,18 @@ int placement_apply(struct tx *tx, const char *owner, struct row *self, const st
         if (p->kind == PLACE_UNSORTED)
                 return !self || id_is_nil(self->cluster) ? 0 : row_place(tx, self, nil, false, -1, e);
         for (size_t i = 0; i < p->nmembers; i++)
-                if (member_check(tx, owner, p->members[i], &member, e) < 0)
+                if (member_check(tx, owner, p->members[i], &member, e))
                         return -1;
-        if ((p->kind == PLACE_FOUND ? found(tx, owner, p, actor, &f, &op, e) : assign(tx, owner, p, &f, e)) < 0)
+        if ((p->kind == PLACE_FOUND ? found_folder(tx, owner, p, actor, &f, &op, e)
+                                    : assign_folder(tx, owner, p, &f, e)) < 0)
                 return -1;
-        if (self && place_one(tx, self, op, p, p->similarity, f.name, actor, e) < 0)
+        if (self && place_one(tx, self, op, p, p->similarity, f.name, actor, e))
                 return -1;
         for (size_t i = 0; i < p->nmembers; i++) {
                 float similarity = p->member_similarity ? p->member_similarity[i] : -1;
                 /* Checked again: a member named twice must not count twice. */
-                if (member_check(tx, owner, p->members[i], &member, e) < 0 ||
-                    place_one(tx, &member, op, p, similarity, f.name, actor, e) < 0)
+                if (member_check(tx, owner, p->members[i], &member, e) ||
+                    place_one(tx, &member, op, p, similarity, f.name, actor, e))
                         return -1;
         }
         return tx_event(tx, (struct event){.kind = EVENT_FOLDER, .cluster = f.id}, e);
@@ -356,7 +357,7 @@ static int do_place(struct tx *tx, void *arg, struct err *e)
 {
         struct place_args *g = arg;
 
-        if (lock_owner(tx, g->owner, e) < 0 || placing_check(tx, g->owner, g->p, e) < 0)
+        if (lock_owner(tx, g->owner, e) || placing_check(tx, g->owner, g->p, e))
                 return -1;
         return placement_apply(tx, g->owner, NULL, g->p, g->actor, e);
 }

@@ -55,7 +55,7 @@ int tx_text(struct tx *tx, int64_t asset, struct err *e)
 {
         struct work *w = work_of(tx);
 
-        if (mem_grow((void **)&w->texts, &w->texts_cap, w->ntexts + 1, sizeof(*w->texts)) < 0)
+        if (mem_grow((void **)&w->texts, &w->texts_cap, w->ntexts + 1, sizeof *w->texts))
                 return err_oom(e);
         w->texts[w->ntexts++] = asset;
         return 0;
@@ -105,11 +105,11 @@ int counter_add(struct tx *tx, const char *owner, int kind, int status, int64_t 
                         d->bytes += bytes;
                         return 0;
                 }
-        if (mem_grow((void **)&w->deltas, &w->deltas_cap, w->ndeltas + 1, sizeof(*w->deltas)) < 0)
+        if (mem_grow((void **)&w->deltas, &w->deltas_cap, w->ndeltas + 1, sizeof *w->deltas))
                 return err_oom(e);
         d = &w->deltas[w->ndeltas++];
         *d = (struct counter_delta){.kind = kind, .status = status, .n = n, .bytes = bytes};
-        snprintf(d->owner, sizeof(d->owner), "%s", owner);
+        snprintf(d->owner, sizeof d->owner, "%s", owner);
         return 0;
 }
 
@@ -122,7 +122,7 @@ int job_count(struct tx *tx, int64_t job, enum asset_status status, int delta, s
                         w->jobs[i].by[status] += delta;
                         return 0;
                 }
-        if (mem_grow((void **)&w->jobs, &w->jobs_cap, w->njobs + 1, sizeof(*w->jobs)) < 0)
+        if (mem_grow((void **)&w->jobs, &w->jobs_cap, w->njobs + 1, sizeof *w->jobs))
                 return err_oom(e);
         w->jobs[w->njobs] = (struct job_delta){.job = job};
         w->jobs[w->njobs++].by[status] = delta;
@@ -136,7 +136,7 @@ static int job_flush(struct tx *tx, const struct job_delta *p, struct err *e)
                    "UPDATE job SET queued = queued + ?, processing = processing + ?, done = done + ?, failed = failed "
                    "+ ? WHERE n = ?",
                    "lllll", p->by[ASSET_QUEUED], p->by[ASSET_PROCESSING], p->by[ASSET_DONE], p->by[ASSET_FAILED],
-                   p->job) < 0)
+                   p->job))
                 return -1;
         return db_run(
                 tx->db, e,
@@ -190,14 +190,14 @@ int count_flush(struct tx *tx, struct err *e)
         struct work *w = work_of(tx);
 
         if (w->njobs)
-                qsort(w->jobs, w->njobs, sizeof(*w->jobs), by_job);
+                qsort(w->jobs, w->njobs, sizeof *w->jobs, by_job);
         if (w->ndeltas)
-                qsort(w->deltas, w->ndeltas, sizeof(*w->deltas), by_counter);
+                qsort(w->deltas, w->ndeltas, sizeof *w->deltas, by_counter);
         for (size_t i = 0; i < w->njobs; i++)
-                if (job_flush(tx, &w->jobs[i], e) < 0)
+                if (job_flush(tx, &w->jobs[i], e))
                         return -1;
         for (size_t i = 0; i < w->ndeltas; i++)
-                if ((w->deltas[i].n || w->deltas[i].bytes) && counter_flush(tx, &w->deltas[i], e) < 0)
+                if ((w->deltas[i].n || w->deltas[i].bytes) && counter_flush(tx, &w->deltas[i], e))
                         return -1;
         w->njobs = w->ndeltas = 0;
         return 0;
@@ -215,7 +215,7 @@ int tx_mark(struct tx *tx, enum kept_kind kind, struct id id, struct err *e)
 {
         struct work *w = work_of(tx);
 
-        if (mem_grow((void **)&w->marks, &w->marks_cap, w->nmarks + 1, sizeof(*w->marks)) < 0)
+        if (mem_grow((void **)&w->marks, &w->marks_cap, w->nmarks + 1, sizeof *w->marks))
                 return err_oom(e);
         w->marks[w->nmarks++] = (struct work_mark){.kind = kind, .id = id};
         return 0;
@@ -254,10 +254,9 @@ int mark_flush(struct tx *tx, struct err *e)
         if (w->nmarks == 0)
                 return 0;
         change = mark_change();
-        qsort(w->marks, w->nmarks, sizeof(*w->marks), mark_cmp);
+        qsort(w->marks, w->nmarks, sizeof *w->marks, mark_cmp);
         for (size_t i = 0; i < w->nmarks; i++)
-                if ((i == 0 || mark_cmp(&w->marks[i - 1], &w->marks[i]) != 0) &&
-                    put_one(tx, &w->marks[i], change, e) < 0)
+                if ((i == 0 || mark_cmp(&w->marks[i - 1], &w->marks[i]) != 0) && put_one(tx, &w->marks[i], change, e))
                         return -1;
         w->nmarks = 0;
         return 0;

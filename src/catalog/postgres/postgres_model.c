@@ -93,7 +93,7 @@ static int index_look(struct db *db, int64_t model, struct err *e)
         int64_t valid = 0;
         int rc;
 
-        snprintf(name, sizeof(name), "embedding_hnsw_%lld", (long long)model);
+        snprintf(name, sizeof name, "embedding_hnsw_%lld", (long long)model);
         rc = db_int(db, e, &valid, "SELECT i.indisvalid::integer FROM pg_index i WHERE i.indexrelid = to_regclass(?)",
                     "t", name);
         return rc <= 0 ? rc : valid ? 1 : 2;
@@ -108,10 +108,10 @@ static int index_build(struct db *db, int64_t model, uint32_t dim, struct err *e
 {
         char sql[320];
 
-        snprintf(sql, sizeof(sql), "DROP INDEX CONCURRENTLY IF EXISTS \"embedding_hnsw_%lld\"", (long long)model);
-        if (pg_exec(db, sql, e) < 0)
+        snprintf(sql, sizeof sql, "DROP INDEX CONCURRENTLY IF EXISTS \"embedding_hnsw_%lld\"", (long long)model);
+        if (pg_exec(db, sql, e))
                 return -1;
-        snprintf(sql, sizeof(sql),
+        snprintf(sql, sizeof sql,
                  "CREATE INDEX CONCURRENTLY \"embedding_hnsw_%lld\" ON embedding USING hnsw ((vec::halfvec(%u)) "
                  "halfvec_cosine_ops) WITH (m = 16, ef_construction = 128) WHERE model = %lld AND trashed = 0",
                  (long long)model, dim, (long long)model);
@@ -139,8 +139,8 @@ static int index_tend(struct pg_catalog *c, struct db *db, int64_t model, uint32
                 return 0; /* another instance is at it: seen at the next look */
         rc = index_look(db, model, e);
         if (rc != 1)
-                rc = rc < 0 || index_build(db, model, dim, e) < 0 ? -1 : 1;
-        if (pg_exec(db, "SELECT pg_advisory_unlock(" INDEX_LOCK ")", e) < 0)
+                rc = rc < 0 || index_build(db, model, dim, e) ? -1 : 1;
+        if (pg_exec(db, "SELECT pg_advisory_unlock(" INDEX_LOCK ")", e))
                 pg_of(db)->broken = true;
         return rc;
 }
@@ -173,7 +173,7 @@ static int tend_all(struct pg_catalog *c, struct db *db, struct err *e)
         return rc;
 }
 
-static void look(struct pg_catalog *c)
+static void look_at_models(struct pg_catalog *c)
 {
         struct err e = {0};
         struct pg_conn *conn;
@@ -199,7 +199,7 @@ static void look(struct pg_catalog *c)
         lock_take(&c->klock);
         PQfreeCancel(c->keeper_cancel);
         c->keeper_cancel = NULL;
-        snprintf(c->keeper_note, sizeof(c->keeper_note), "%.140s", rc < 0 ? e.msg : "");
+        snprintf(c->keeper_note, sizeof c->keeper_note, "%.140s", rc < 0 ? e.msg : "");
         lock_drop(&c->klock);
         pg_disconnect(conn);
 }
@@ -219,14 +219,14 @@ static void *keeper_main(void *arg)
                 c->want_index = false;
                 lock_drop(&c->klock);
                 if (!stop)
-                        look(c);
+                        look_at_models(c);
         }
         return NULL;
 }
 
 int pg_keeper_start(struct pg_catalog *c, struct err *e)
 {
-        if (thread_start(&c->keeper, "catalog-keeper", keeper_main, c) < 0)
+        if (thread_start(&c->keeper, "catalog-keeper", keeper_main, c))
                 return err_set(e, ERR_OOM, "catalog: cannot start the keeper thread");
         c->keeper_runs = true;
         return 0;
@@ -242,7 +242,7 @@ void pg_keeper_stop(struct pg_catalog *c)
         c->keeper_stop = true;
         /* A build that is under way is given up; the next instance begins it anew. */
         if (c->keeper_cancel)
-                PQcancel(c->keeper_cancel, why, sizeof(why));
+                PQcancel(c->keeper_cancel, why, sizeof why);
         cond_signal(&c->kcond);
         lock_drop(&c->klock);
         pthread_join(c->keeper, NULL);

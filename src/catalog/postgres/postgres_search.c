@@ -25,7 +25,7 @@ int pg_vector_put(struct tx *tx, const struct row *r, enum part_kind kind, int64
                       "INSERT INTO embedding (part, model, unit, vec, owner, kind, cluster, trashed, part_kind) "
                       "VALUES (?, ?, ?, ?::vector::halfvec, ?, ?, ?, ?, ?) "
                       "ON CONFLICT (part, model) DO UPDATE SET unit = excluded.unit, vec = excluded.vec",
-                      "llbftiuii", part, model, v, (size_t)dim * sizeof(*v), v, (size_t)dim, r->owner, (int)r->kind,
+                      "llbftiuii", part, model, v, (size_t)dim * sizeof *v, v, (size_t)dim, r->owner, (int)r->kind,
                       id_is_nil(r->cluster) ? NULL : &r->cluster, (int)r->trashed, (int)kind);
 }
 
@@ -34,16 +34,16 @@ int pg_prototype_put(struct tx *tx, int64_t n, const struct id *cluster, int64_t
 {
         float direction[VECTOR_MAX_DIM], *unit = direction;
 
-        memcpy(direction, sum, dim * sizeof(*sum));
+        memcpy(direction, sum, dim * sizeof *sum);
         if (!vec_normalise(direction, dim))
                 unit = NULL;
         if (n)
                 return db_run(tx->db, e,
                               "UPDATE cluster_prototype SET count = ?, sum = ?, unit = ?::vector WHERE n = ?", "lbfl",
-                              count, sum, dim * sizeof(*sum), unit, dim, n);
+                              count, sum, dim * sizeof *sum, unit, dim, n);
         return db_run(tx->db, e,
                       "INSERT INTO cluster_prototype (cluster, model, count, sum, unit) VALUES (?, ?, ?, ?, ?::vector)",
-                      "ullbf", cluster, model, count, sum, dim * sizeof(*sum), unit, dim);
+                      "ullbf", cluster, model, count, sum, dim * sizeof *sum, unit, dim);
 }
 
 /* The columns that embedding repeats follow the asset. Vectors and prototypes are searched where they are stored. */
@@ -65,7 +65,7 @@ int pg_event(struct tx *tx, struct event ev, struct err *e)
 
 /* ---- nearest vectors ----------------------------------------------------------------- */
 
-static bool narrows(const struct asset_filter *f)
+static bool has_filter(const struct asset_filter *f)
 {
         return f->owner || f->kinds || f->parts || f->cluster_id || filter_needs_asset(f);
 }
@@ -92,7 +92,7 @@ static int put_filter(struct sql *q, int64_t model, const struct asset_filter *f
         rest.kinds = 0;
         rest.cluster_id = NULL;
         sql_put(q, " AND x.part IN (SELECT p.n FROM asset a JOIN part p ON p.asset = a.n");
-        if (sql_filter(q, &rest, e) < 0)
+        if (sql_filter(q, &rest, e))
                 return -1;
         sql_put(q, ")");
         return 0;
@@ -141,8 +141,8 @@ static float cosine_of(const struct query *g, struct rows *s)
  * that of the distances, which in a relaxed walk it nearly is. The wide column
  * lies out of line and is fetched only where CASE asks for it.
  */
-static int candidates(struct db *db, const struct query *g, bool indexed, struct arena *a, struct vector_match **out,
-                      size_t *n, struct err *e)
+static int find_candidates(struct db *db, const struct query *g, bool indexed, struct arena *a,
+                           struct vector_match **out, size_t *n, struct err *e)
 {
         struct rows *s = NULL;
         struct sql q;
@@ -167,7 +167,7 @@ static int candidates(struct db *db, const struct query *g, bool indexed, struct
         sql_done(&q);
         if (!s)
                 return -1;
-        *out = mem_alloc(((size_t)PQntuples(((struct pg_rows *)s)->res) + 1) * sizeof(**out));
+        *out = mem_alloc(((size_t)PQntuples(((struct pg_rows *)s)->res) + 1) * sizeof **out);
         while (*out && db_step(db, s, e) > 0)
                 (*out)[(*n)++] = (struct vector_match){.asset = col_id(s, 0),
                                                        .cosine = cosine_of(g, s),
@@ -176,35 +176,35 @@ static int candidates(struct db *db, const struct query *g, bool indexed, struct
         rows_free(s);
         if (!*out)
                 return err_oom(e);
-        qsort(*out, *n, sizeof(**out), match_cmp);
+        qsort(*out, *n, sizeof **out, match_cmp);
         return 0;
 }
 
-static int walk(struct db *db, const struct query *g, struct arena *a, struct vector_match **out, size_t *n,
-                struct err *e)
+static int walk_index(struct db *db, const struct query *g, struct arena *a, struct vector_match **out, size_t *n,
+                      struct err *e)
 {
         char sql[160];
 
-        snprintf(sql, sizeof(sql),
+        snprintf(sql, sizeof sql,
                  "SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.max_scan_tuples = " SCAN_MAX
                  "; SET LOCAL hnsw.ef_search = %zu",
                  g->want > EF_MAX   ? (size_t)EF_MAX
                  : g->want < EF_MIN ? (size_t)EF_MIN
                                     : g->want);
-        return pg_exec(db, sql, e) < 0 ? -1 : candidates(db, g, true, a, out, n, e);
+        return pg_exec(db, sql, e) ? -1 : find_candidates(db, g, true, a, out, n, e);
 }
 
-static int search(struct pg_catalog *c, struct db *db, const struct query *g, struct arena *a,
-                  struct vector_match **out, size_t *n, struct err *e)
+static int search_model(struct pg_catalog *c, struct db *db, const struct query *g, struct arena *a,
+                        struct vector_match **out, size_t *n, struct err *e)
 {
         int64_t left = INT64_MAX;
 
         if (!pg_model_indexed(c, g->model))
-                return candidates(db, g, false, a, out, n, e);
-        if (narrows(g->f) && left_of(c, db, g->model, g->f, a, &left, e) < 0)
+                return find_candidates(db, g, false, a, out, n, e);
+        if (has_filter(g->f) && left_of(c, db, g->model, g->f, a, &left, e))
                 return -1;
         if (left > c->exact_max) {
-                if (walk(db, g, a, out, n, e) < 0)
+                if (walk_index(db, g, a, out, n, e))
                         return -1;
                 if (*n >= g->want)
                         return 0;
@@ -212,7 +212,7 @@ static int search(struct pg_catalog *c, struct db *db, const struct query *g, st
                 mem_free(*out);
                 *out = NULL;
         }
-        return candidates(db, g, false, a, out, n, e);
+        return find_candidates(db, g, false, a, out, n, e);
 }
 
 /* Where many parts of one asset are near, more are looked at until there are k assets. */
@@ -225,7 +225,7 @@ static int search_assets(struct pg_catalog *c, struct db *db, struct query *g, s
         for (g->want = k < RESCORED ? k + 64 : k; rc == 0 && more; g->want *= 4) {
                 struct vector_match *found = NULL;
                 size_t nfound = 0;
-                rc = search(c, db, g, a, &found, &nfound, e);
+                rc = search_model(c, db, g, a, &found, &nfound, e);
                 if (rc == 0)
                         rc = match_group(found, nfound, out, k, n, e);
                 more = *n < k && nfound >= g->want && g->want < GROUPED_MAX;
@@ -243,7 +243,7 @@ int pg_vector_search(struct catalog *base, const char *model_id, const float *q,
         struct arena *a;
         int rc = -1;
 
-        if (pg_model(base, model_id, &g.model, &g.dim, e) < 0)
+        if (pg_model(base, model_id, &g.model, &g.dim, e))
                 return -1;
         a = arena_new(1 << 20);
         if (!a)
@@ -268,7 +268,7 @@ int pg_prototype_search(struct catalog *base, const char *model_id, const char *
         uint32_t dim;
         bool ok = true;
 
-        if (pg_model(base, model_id, &model, &dim, e) < 0 || !(db = read_begin(base, e)))
+        if (pg_model(base, model_id, &model, &dim, e) || !(db = read_begin(base, e)))
                 return -1;
         s = db_query(
                 db, e,

@@ -57,9 +57,9 @@ static int check_vector(struct db *db, struct err *e)
         static const char installed[] = "SELECT extversion FROM pg_extension WHERE extname = 'vector'";
         static const char available[] = "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'";
         char has[64], offers[64];
-        int rc = pg_word(db, installed, has, sizeof(has), e);
+        int rc = pg_word(db, installed, has, sizeof has, e);
 
-        if (rc < 0 || pg_word(db, available, offers, sizeof(offers), e) < 0)
+        if (rc < 0 || pg_word(db, available, offers, sizeof offers, e) < 0)
                 return -1;
         if (rc == 0 && !offers[0])
                 return not_installed(db, e);

@@ -13,18 +13,18 @@
 
 #define SAVE_CHANGES 10000 /* vectors since the last cache file that make a new one worth it */
 
-static void must(int rc)
+static void must_succeed(int rc)
 {
         assert(rc == 0);
 }
 
 static struct index *index_new(const char *id, int64_t model, uint32_t dim)
 {
-        struct index *x = mem_calloc(1, sizeof(*x));
+        struct index *x = mem_calloc(1, sizeof *x);
 
         if (!x)
                 return NULL;
-        must(pthread_rwlock_init(&x->lock, NULL));
+        must_succeed(pthread_rwlock_init(&x->lock, NULL));
         snprintf(x->model_id, sizeof x->model_id, "%s", id);
         x->model = model;
         x->dim = dim;
@@ -81,15 +81,15 @@ bool sqlite_warm(struct catalog *base)
 }
 
 /* Back to warming. The table goes; the loader makes another. */
-static void cool(struct sqlite_catalog *c, struct index *x)
+static void cool_index(struct sqlite_catalog *c, struct index *x)
 {
         struct table *old;
 
-        must(pthread_rwlock_wrlock(&x->lock));
+        must_succeed(pthread_rwlock_wrlock(&x->lock));
         old = x->table;
         x->table = NULL;
         atomic_store(&x->warm, false);
-        must(pthread_rwlock_unlock(&x->lock));
+        must_succeed(pthread_rwlock_unlock(&x->lock));
         table_free(old);
         loader_ask(c, &c->want_load);
 }
@@ -116,7 +116,7 @@ static int apply_row(struct db *db, struct index *x, struct table *t, int64_t as
 
         if (rc < 0)
                 return -1;
-        must(pthread_rwlock_wrlock(&x->lock));
+        must_succeed(pthread_rwlock_wrlock(&x->lock));
         if (rc == 0)
                 table_keep(t, asset, NULL, 0);
         else
@@ -124,7 +124,7 @@ static int apply_row(struct db *db, struct index *x, struct table *t, int64_t as
         for (uint32_t row = table_first(t, asset); rc > 0 && row != NO_ROW; row = t->names[row].next)
                 if (!in.owner || table_set_key(t, row, &in))
                         rc = -1;
-        must(pthread_rwlock_unlock(&x->lock));
+        must_succeed(pthread_rwlock_unlock(&x->lock));
         if (rc != 0)
                 db_end(s);
         return rc < 0 ? err_oom(e) : 0;
@@ -140,9 +140,9 @@ static int apply_part(struct index *x, struct table *t, int64_t asset, const str
         in.part_kind = (enum part_kind)col_int(s, 6);
         if ((size_t)col_bytes(s, 7) == t->dim * sizeof(float))
                 in.vec = col_blob(s, 7);
-        must(pthread_rwlock_wrlock(&x->lock));
+        must_succeed(pthread_rwlock_wrlock(&x->lock));
         rc = in.owner ? table_put(t, &in) : -1;
-        must(pthread_rwlock_unlock(&x->lock));
+        must_succeed(pthread_rwlock_unlock(&x->lock));
         return rc;
 }
 
@@ -167,9 +167,9 @@ static int apply_parts(struct db *db, struct index *x, struct table *t, int64_t 
                 there[n++] = col_i64(s, 5);
         }
         if (rc == 0) {
-                must(pthread_rwlock_wrlock(&x->lock));
+                must_succeed(pthread_rwlock_wrlock(&x->lock));
                 table_keep(t, asset, there, n);
-                must(pthread_rwlock_unlock(&x->lock));
+                must_succeed(pthread_rwlock_unlock(&x->lock));
         }
         mem_free(there);
         return rc;
@@ -188,12 +188,12 @@ static int apply_folder(struct db *db, struct index *x, struct table *t, struct 
                 return -1;
         if (rc > 0 && (size_t)col_bytes(s, 2) == t->dim * sizeof(float))
                 sum = col_blob(s, 2);
-        must(pthread_rwlock_wrlock(&x->lock));
+        must_succeed(pthread_rwlock_wrlock(&x->lock));
         if (rc == 0)
                 rc = table_folder_put(t, id, NULL, true, NULL);
         else
-                rc = table_folder_put(t, id, col_str(s, 0), col_int(s, 1) != 0, sum) < 0 ? -1 : 1;
-        must(pthread_rwlock_unlock(&x->lock));
+                rc = table_folder_put(t, id, col_str(s, 0), col_int(s, 1) != 0, sum) ? -1 : 1;
+        must_succeed(pthread_rwlock_unlock(&x->lock));
         if (rc != 0)
                 db_end(s);
         return rc < 0 ? err_oom(e) : 0;
@@ -212,36 +212,37 @@ static int apply_one(struct db *db, struct index *x, struct table *t, const stru
         case EVENT_FOLDER:
                 return apply_folder(db, x, t, ev->cluster, e);
         default:
-                must(pthread_rwlock_wrlock(&x->lock));
+                must_succeed(pthread_rwlock_wrlock(&x->lock));
                 rc = table_relabel(t, ev->cluster, ev->to);
-                must(pthread_rwlock_unlock(&x->lock));
+                must_succeed(pthread_rwlock_unlock(&x->lock));
                 return rc < 0 ? err_oom(e) : 0;
         }
 }
 
 /* The table's epoch follows last: a cache written half-way through carries the old one and is never used. */
-static int apply(struct db *db, struct index *x, struct table *t, const struct event *events, size_t n, struct err *e)
+static int apply_events(struct db *db, struct index *x, struct table *t, const struct event *events, size_t n,
+                        struct err *e)
 {
         int64_t epoch;
 
         for (size_t i = 0; i < n; i++)
                 if (apply_one(db, x, t, &events[i], e) < 0)
                         return -1;
-        if (index_epoch(db, &epoch, e) < 0)
+        if (index_epoch(db, &epoch, e))
                 return -1;
-        must(pthread_rwlock_wrlock(&x->lock));
+        must_succeed(pthread_rwlock_wrlock(&x->lock));
         x->table_epoch = epoch;
-        must(pthread_rwlock_unlock(&x->lock));
+        must_succeed(pthread_rwlock_unlock(&x->lock));
         return 0;
 }
 
 static void keep_for_later(struct index *x, const struct event *events, size_t n)
 {
-        if (mem_grow((void **)&x->pending, &x->pending_cap, x->npending + n, sizeof(*events)) < 0) {
+        if (mem_grow((void **)&x->pending, &x->pending_cap, x->npending + n, sizeof *events)) {
                 x->pending_lost = true;
                 return;
         }
-        memcpy(x->pending + x->npending, events, n * sizeof(*events));
+        memcpy(x->pending + x->npending, events, n * sizeof *events);
         x->npending += n;
 }
 
@@ -250,12 +251,12 @@ static void apply_all(struct sqlite_catalog *c, struct db *db, struct index *x, 
         struct err e;
 
         if (!x->table) {
-                must(pthread_rwlock_wrlock(&x->lock));
+                must_succeed(pthread_rwlock_wrlock(&x->lock));
                 if (x->collecting)
                         keep_for_later(x, events, n);
-                must(pthread_rwlock_unlock(&x->lock));
-        } else if (apply(db, x, x->table, events, n, &e) < 0) {
-                cool(c, x);
+                must_succeed(pthread_rwlock_unlock(&x->lock));
+        } else if (apply_events(db, x, x->table, events, n, &e)) {
+                cool_index(c, x);
         }
 }
 
@@ -316,7 +317,7 @@ static int load_folders(struct db *db, struct table *t, struct err *e)
                 const float *sum = NULL;
                 if ((size_t)col_bytes(s, 3) == t->dim * sizeof(float))
                         sum = col_blob(s, 3);
-                if (table_folder_put(t, col_id(s, 0), col_str(s, 1), col_int(s, 2) != 0, sum) < 0) {
+                if (table_folder_put(t, col_id(s, 0), col_str(s, 1), col_int(s, 2) != 0, sum)) {
                         db_end(s);
                         return err_oom(e);
                 }
@@ -336,7 +337,7 @@ static struct table *load_table(struct sqlite_catalog *c, const struct index *x,
                 err_oom(e);
                 return NULL;
         }
-        if (index_epoch(db, &epoch, e) < 0) {
+        if (index_epoch(db, &epoch, e)) {
                 table_free(t);
                 return NULL;
         }
@@ -363,28 +364,28 @@ static int do_install(struct tx *tx, void *arg, struct err *e)
         struct table *old;
         bool current;
 
-        must(pthread_rwlock_rdlock(&x->lock));
+        must_succeed(pthread_rwlock_rdlock(&x->lock));
         current = x->incoming_generation == x->generation;
-        must(pthread_rwlock_unlock(&x->lock));
+        must_succeed(pthread_rwlock_unlock(&x->lock));
         if (!current || x->pending_lost)
                 return err_set(e, ERR_UNAVAILABLE, "warming");
-        if (events == 0 && apply(tx->db, x, x->incoming, x->pending, x->npending, e) < 0)
+        if (events == 0 && apply_events(tx->db, x, x->incoming, x->pending, x->npending, e))
                 return -1;
         if (events) /* they are not committed yet: come again */
                 return err_set(e, ERR_BUSY, "warming");
-        must(pthread_rwlock_wrlock(&x->lock));
+        must_succeed(pthread_rwlock_wrlock(&x->lock));
         old = x->table;
         x->table = x->incoming;
         x->incoming = NULL;
         x->collecting = false;
         x->npending = 0;
         atomic_store(&x->warm, true);
-        must(pthread_rwlock_unlock(&x->lock));
+        must_succeed(pthread_rwlock_unlock(&x->lock));
         table_free(old);
         return 0;
 }
 
-static int install(struct sqlite_catalog *c, struct index *x, struct table *t, unsigned generation, struct err *e)
+static int install_table(struct sqlite_catalog *c, struct index *x, struct table *t, unsigned generation, struct err *e)
 {
         int rc;
 
@@ -407,12 +408,12 @@ static void load_index(struct sqlite_catalog *c, struct index *x)
         struct table *t;
         struct db *db;
 
-        must(pthread_rwlock_wrlock(&x->lock));
+        must_succeed(pthread_rwlock_wrlock(&x->lock));
         generation = x->generation;
         x->collecting = true; /* before the snapshot begins: what it misses is in pending */
         x->npending = 0;
         x->pending_lost = false;
-        must(pthread_rwlock_unlock(&x->lock));
+        must_succeed(pthread_rwlock_unlock(&x->lock));
         db = read_begin(&c->base, &e);
         t = db ? load_table(c, x, db, true, &from_cache, &e) : NULL;
         if (db) {
@@ -421,7 +422,7 @@ static void load_index(struct sqlite_catalog *c, struct index *x)
                 read_end(&c->base, db, began);
                 malloc_trim(0);
         }
-        if (t && install(c, x, t, generation, &e) == 0) {
+        if (t && install_table(c, x, t, generation, &e) == 0) {
                 atomic_store(&x->changes, 0);
                 x->saved_epoch = from_cache;
                 log_info("catalog", "vectors of %s in memory after %.1f s%s", x->model_id,
@@ -447,7 +448,7 @@ void index_load(struct sqlite_catalog *c)
 static int do_drop(struct tx *tx, void *arg, struct err *e)
 {
         (void)e;
-        cool(self_of(catalog_of(tx)), arg);
+        cool_index(self_of(catalog_of(tx)), arg);
         return 0;
 }
 
@@ -479,9 +480,9 @@ int sqlite_use_model(struct catalog *base, const char *id, int64_t model, uint32
 
         if (!x)
                 return -1;
-        must(pthread_rwlock_wrlock(&x->lock));
+        must_succeed(pthread_rwlock_wrlock(&x->lock));
         x->generation++;
-        must(pthread_rwlock_unlock(&x->lock));
+        must_succeed(pthread_rwlock_unlock(&x->lock));
         /* The table is the writer's to drop; the loader loads it again. */
         return write_do(base, LANE_RESULT, do_drop, x, e);
 }
@@ -505,7 +506,7 @@ static void save_index(struct sqlite_catalog *c, struct index *x, bool final)
 
         if (!final && atomic_load(&x->changes) < SAVE_CHANGES)
                 return;
-        must(pthread_rwlock_rdlock(&x->lock));
+        must_succeed(pthread_rwlock_rdlock(&x->lock));
         if (x->table && x->table_epoch != x->saved_epoch) {
                 if (cache_save(c->vector_dir, x->model_id, x->table_epoch, x->table, final ? NULL : nobody_waits, c,
                                &e) == 0) {
@@ -515,7 +516,7 @@ static void save_index(struct sqlite_catalog *c, struct index *x, bool final)
                         log_warning("catalog", "vector cache not written: %s", e.msg);
                 }
         }
-        must(pthread_rwlock_unlock(&x->lock));
+        must_succeed(pthread_rwlock_unlock(&x->lock));
 }
 
 void index_save(struct sqlite_catalog *c, bool final)

@@ -56,7 +56,7 @@ static int words_before(struct db *db, int64_t n, struct arena *a, struct asset_
         return words_row(db, s, a, out, e);
 }
 
-static bool same(const struct asset_words *a, const struct asset_words *b)
+static bool same_words(const struct asset_words *a, const struct asset_words *b)
 {
         return a->filename && b->filename && strcmp(a->filename, b->filename) == 0 && strcmp(a->tags, b->tags) == 0 &&
                strcmp(a->text, b->text) == 0 && strcmp(a->fold, b->fold) == 0;
@@ -66,10 +66,10 @@ static int words_off(struct db *db, int64_t n, const struct asset_words *w, stru
 {
         if (db_run(db, e,
                    "INSERT INTO asset_fts (asset_fts, rowid, filename, tags, text) VALUES ('delete', ?, ?, ?, ?)",
-                   "lttt", n, w->filename, w->tags, w->text) < 0)
+                   "lttt", n, w->filename, w->tags, w->text))
                 return -1;
         if (db_run(db, e, "INSERT INTO name_fts (name_fts, rowid, name_fold) VALUES ('delete', ?, ?)", "lt", n,
-                   w->fold) < 0)
+                   w->fold))
                 return -1;
         return db_run(db, e, "DELETE FROM asset_text WHERE n = ?", "l", n);
 }
@@ -77,10 +77,10 @@ static int words_off(struct db *db, int64_t n, const struct asset_words *w, stru
 static int words_on(struct db *db, int64_t n, const struct asset_words *w, struct err *e)
 {
         if (db_run(db, e, "INSERT INTO asset_text (n, filename, tags, text, name_fold) VALUES (?, ?, ?, ?, ?)", "ltttt",
-                   n, w->filename, w->tags, w->text, w->fold) < 0)
+                   n, w->filename, w->tags, w->text, w->fold))
                 return -1;
         if (db_run(db, e, "INSERT INTO asset_fts (rowid, filename, tags, text) VALUES (?, ?, ?, ?)", "lttt", n,
-                   w->filename, w->tags, w->text) < 0)
+                   w->filename, w->tags, w->text))
                 return -1;
         return db_run(db, e, "INSERT INTO name_fts (rowid, name_fold) VALUES (?, ?)", "lt", n, w->fold);
 }
@@ -89,19 +89,19 @@ int sqlite_text_put(struct db *db, int64_t n, struct arena *a, struct err *e)
 {
         struct asset_words before, now;
 
-        if (words_before(db, n, a, &before, e) < 0 || words_now(db, n, a, &now, e) < 0)
+        if (words_before(db, n, a, &before, e) < 0 || words_now(db, n, a, &now, e))
                 return -1;
-        if (same(&before, &now))
+        if (same_words(&before, &now))
                 return 0;
-        if (before.filename && words_off(db, n, &before, e) < 0)
+        if (before.filename && words_off(db, n, &before, e))
                 return -1;
         return now.filename ? words_on(db, n, &now, e) : 0;
 }
 
 /* ---- searching ---------------------------------------------------------------------- */
 
-static int run(struct db *db, const char *expr, const struct asset_filter *f, size_t k, struct arena *a,
-               struct text_match *out, int64_t *rows, size_t *n, struct err *e)
+static int run_match(struct db *db, const char *expr, const struct asset_filter *f, size_t k, struct arena *a,
+                     struct text_match *out, int64_t *rows, size_t *n, struct err *e)
 {
         struct sql q;
         struct rows *s = NULL;
@@ -172,8 +172,8 @@ static int tell_where(struct db *db, struct arena *a, const char *text, char *wo
         }
         if (m->in_filename || m->in_tags || m->in_text)
                 return 0;
-        if (in_column(db, a, text, "filename", row, &m->in_filename, e) < 0 ||
-            in_column(db, a, text, "tags", row, &m->in_tags, e) < 0)
+        if (in_column(db, a, text, "filename", row, &m->in_filename, e) ||
+            in_column(db, a, text, "tags", row, &m->in_tags, e))
                 return -1;
         return in_column(db, a, text, "text", row, &m->in_text, e);
 }
@@ -182,20 +182,20 @@ int sqlite_text_search(struct db *db, const char *text, const struct asset_filte
                        struct text_match *out, size_t *n, struct err *e)
 {
         char *all = text_fts_query(a, text, " AND ", NULL);
-        int64_t *rows = arena_array(a, k + 1, sizeof(*rows));
+        int64_t *rows = arena_array(a, k + 1, sizeof *rows);
         char *words;
 
         if (!all || !rows)
                 return err_oom(e);
         if (!*all)
                 return 0;
-        if (run(db, all, f, k, a, out, rows, n, e) < 0)
+        if (run_match(db, all, f, k, a, out, rows, n, e))
                 return -1;
         words = text_fold(a, text);
         if (!words)
                 return err_oom(e);
         for (size_t i = 0; i < *n; i++)
-                if (tell_where(db, a, text, words, rows[i], &out[i], e) < 0)
+                if (tell_where(db, a, text, words, rows[i], &out[i], e))
                         return -1;
         return 0;
 }
