@@ -11,7 +11,38 @@ const banned = /\b(sprintf|vsprintf|strcpy|strcat|strncat|gets|atoi|atol|atoll|s
 const bareMemory = /(?<![\w.>])(malloc|calloc|realloc|free|strdup|strndup|asprintf|vasprintf)\s*\(/;
 const generated = /unicode_tables|warmup_files|fold_table/;
 const MAX_FILE = 600, MAX_FUNCTION = 60;
-const pending = /^src\/(catalog|keep|db|text|ingest|worker|queue)\//; // to be brought up to the rules of dialect()
+// These do not keep the rules of dialect() yet; the list gets shorter, never longer.
+const pending = new Set(`
+  src/catalog/catalog_asset.c
+  src/catalog/catalog_change.c
+  src/catalog/catalog_complete.c
+  src/catalog/catalog_counts.c
+  src/catalog/catalog_ingest.c
+  src/catalog/catalog_job.c
+  src/catalog/catalog_key.c
+  src/catalog/catalog_list.c
+  src/catalog/catalog_sidecar.c
+  src/catalog/catalog_task.c
+  src/catalog/postgres/postgres.c
+  src/catalog/postgres/postgres_text.c
+  src/catalog/sqlite/sqlite.c
+  src/catalog/sqlite/sqlite_search.c
+  src/db/postgres/postgres_db.c
+  src/db/postgres/postgres_migrate.c
+  src/db/postgres/postgres_write.c
+  src/db/sqlite/sqlite_migrate.c
+  src/ingest/ingest_accept.c
+  src/keep/keep_check.c
+  src/keep/keep_copy.c
+  src/keep/keep_rebuild.c
+  src/keep/postgres/postgres_backup.c
+  src/keep/postgres/postgres_copy.c
+  src/keep/postgres/postgres_copy_open.c
+  src/keep/postgres/postgres_restore.c
+  src/keep/sqlite/sqlite_backup.c
+  src/keep/sqlite/sqlite_check.c
+  src/keep/sqlite/sqlite_copy.c
+`.trim().split(/\s+/));
 
 // Comments and strings are blanked so that words in them count for nothing.
 const blank = (s) => s.replace(/\/\*[\s\S]*?\*\/|\/\/[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'/g, (m) => m.replace(/[^\n]/g, " "));
@@ -66,7 +97,7 @@ for (const file of tracked) {
     if (lines.length > MAX_FILE) problems.push(`${file}: ${lines.length} lines, at most ${MAX_FILE}`);
     functions(code, file);
   }
-  if (!pending.test(file)) dialect(code, file);
+  if (!pending.has(file)) dialect(code, file);
   lines.forEach((line, i) => {
     const b = banned.exec(line);
     if (b) problems.push(`${file}:${i + 1}: ${b[1]} is banned`);
