@@ -19,22 +19,17 @@ const pending = new Set(`
   src/catalog/catalog_counts.c
   src/catalog/catalog_ingest.c
   src/catalog/catalog_job.c
-  src/catalog/catalog_key.c
-  src/catalog/catalog_list.c
-  src/catalog/catalog_sidecar.c
   src/catalog/catalog_task.c
   src/catalog/postgres/postgres.c
-  src/catalog/postgres/postgres_text.c
   src/catalog/sqlite/sqlite.c
-  src/catalog/sqlite/sqlite_search.c
   src/db/postgres/postgres_db.c
   src/db/postgres/postgres_migrate.c
-  src/db/postgres/postgres_write.c
   src/db/sqlite/sqlite_migrate.c
   src/ingest/ingest_accept.c
   src/keep/keep_check.c
   src/keep/keep_copy.c
   src/keep/keep_rebuild.c
+  src/keep/keep_sidecar.c
   src/keep/postgres/postgres_backup.c
   src/keep/postgres/postgres_copy.c
   src/keep/postgres/postgres_copy_open.c

@@ -54,8 +54,8 @@ static int total_by_scan(struct db *db, const struct asset_filter *f, struct are
         return rc < 0 ? -1 : 0;
 }
 
-static int list(struct db *db, const struct asset_filter *f, const struct page *p, struct arena *a,
-                struct asset_page *out, struct err *e)
+static int list_page(struct db *db, const struct asset_filter *f, const struct page *p, struct arena *a,
+                     struct asset_page *out, struct err *e)
 {
         struct sql q;
         int rc = -1;
@@ -90,7 +90,7 @@ int catalog_asset_list(struct catalog *c, const struct asset_filter *f, enum ass
                 return -1;
         rc = counters_do(f) ? total_from_counters(db, f, &out->total, e) : total_by_scan(db, f, a, &out->total, e);
         if (rc == 0)
-                rc = list(db, f, &p, a, out, e);
+                rc = list_page(db, f, &p, a, out, e);
         read_end(c, db, began);
         return rc;
 }
@@ -111,7 +111,7 @@ int catalog_trash_due(struct catalog *c, struct wall t, unsigned limit, struct a
         s = db_query(db, e, "SELECT id FROM asset WHERE trashed > 0 AND trashed < ? ORDER BY trashed LIMIT ?", "li",
                      t.us, (int)limit);
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e)) {
                         db_end(s);
                         rc = -1;
                         break;

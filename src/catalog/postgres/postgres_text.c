@@ -76,7 +76,7 @@ static bool is_ascii(const char *s)
 }
 
 /* Folded, compatibility forms taken apart, accents dropped; the database knows Unicode's tables. NULL on error. */
-static char *plain(struct db *db, struct arena *a, const char *text, struct err *e)
+static char *plain_text(struct db *db, struct arena *a, const char *text, struct err *e)
 {
         struct rows *s;
         const char *bare;
@@ -151,14 +151,14 @@ static int words_now(struct db *db, int64_t n, struct arena *a, struct words *ou
         db_end(s);
         if (!ok || !(name = text_name_words(a, name)))
                 return err_oom(e);
-        if (description_of(metadata, a, &description, e) < 0)
+        if (description_of(metadata, a, &description, e))
                 return -1;
         both = arena_printf(a, "%s %s", comments, description);
         if (!both)
                 return err_oom(e);
-        out->filename = plain(db, a, name, e);
-        out->tags = out->filename ? plain(db, a, tags, e) : NULL;
-        out->text = out->tags ? plain(db, a, both, e) : NULL;
+        out->filename = plain_text(db, a, name, e);
+        out->tags = out->filename ? plain_text(db, a, tags, e) : NULL;
+        out->text = out->tags ? plain_text(db, a, both, e) : NULL;
         return out->text ? 0 : -1;
 }
 
@@ -190,7 +190,7 @@ int pg_text_put(struct db *db, int64_t n, struct arena *a, struct err *e)
 {
         struct words w;
 
-        if (words_now(db, n, a, &w, e) < 0)
+        if (words_now(db, n, a, &w, e))
                 return -1;
         return w.filename ? words_put(db, n, &w, e) : 0;
 }
@@ -200,7 +200,7 @@ int pg_text_put(struct db *db, int64_t n, struct arena *a, struct err *e)
 /* A text as a tsvector, into b. */
 static int text_words(struct db *db, const char *text, struct arena *a, struct buf *b, struct err *e)
 {
-        const char *folded = plain(db, a, text, e);
+        const char *folded = plain_text(db, a, text, e);
         unsigned at = 1;
 
         if (!folded)
@@ -270,7 +270,7 @@ int pg_part_words(struct db *db, struct err *e)
                 int64_t n = col_i64(s, 0);
                 const char *text = col_text(a, s, 1, &ok);
                 db_end(s);
-                rc = !ok ? err_oom(e) : words_of_part(db, n, text, a, e) < 0 ? -1 : 1;
+                rc = !ok ? err_oom(e) : words_of_part(db, n, text, a, e) ? -1 : 1;
         }
         arena_free(a);
         return rc;
@@ -318,8 +318,8 @@ static char *query_of(struct arena *a, const char *text)
         return out;
 }
 
-static struct rows *run(struct db *db, const char *expr, const struct asset_filter *f, size_t k, struct arena *a,
-                        struct err *e)
+static struct rows *run_match(struct db *db, const char *expr, const struct asset_filter *f, size_t k, struct arena *a,
+                              struct err *e)
 {
         struct rows *s = NULL;
         struct sql q;
@@ -343,7 +343,7 @@ static struct rows *run(struct db *db, const char *expr, const struct asset_filt
 int pg_text_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                    struct text_match *out, size_t *n, struct err *e)
 {
-        char *words = plain(db, a, text, e), *expr = words ? query_of(a, words) : NULL;
+        char *words = plain_text(db, a, text, e), *expr = words ? query_of(a, words) : NULL;
         struct rows *s;
 
         if (!words)
@@ -352,7 +352,7 @@ int pg_text_search(struct db *db, const char *text, const struct asset_filter *f
                 return err_oom(e);
         if (!*expr)
                 return 0;
-        s = run(db, expr, f, k, a, e);
+        s = run_match(db, expr, f, k, a, e);
         if (!s)
                 return -1;
         while (*n < k && db_step(db, s, e) > 0)
@@ -394,7 +394,7 @@ static struct rows *run_parts(struct db *db, const char *expr, const struct asse
 int pg_part_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                    struct part_match *out, size_t *n, struct err *e)
 {
-        char *words = plain(db, a, text, e), *expr = words ? query_of(a, words) : NULL;
+        char *words = plain_text(db, a, text, e), *expr = words ? query_of(a, words) : NULL;
         struct rows *s;
 
         if (!words)

@@ -22,7 +22,7 @@ struct chosen {
         size_t count, cap;
 };
 
-static int choose(struct sqlite_catalog *c, const struct asset_filter *f, struct chosen *out, struct err *e)
+static int choose_rows(struct sqlite_catalog *c, const struct asset_filter *f, struct chosen *out, struct err *e)
 {
         struct asset_filter live = *f;
         struct mono began = mono_now();
@@ -49,7 +49,7 @@ static int choose(struct sqlite_catalog *c, const struct asset_filter *f, struct
         if (sql_filter(&q, &live, e) == 0)
                 s = sql_run(&q, e);
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (mem_grow((void **)&out->n, &out->cap, out->count + 1, sizeof(*out->n)) < 0) {
+                if (mem_grow((void **)&out->n, &out->cap, out->count + 1, sizeof(*out->n))) {
                         rc = err_oom(e);
                         break;
                 }
@@ -62,7 +62,7 @@ static int choose(struct sqlite_catalog *c, const struct asset_filter *f, struct
         return rc;
 }
 
-static bool passes(const struct row_key *k, const struct asset_filter *f, uint32_t owner, uint32_t folder)
+static bool passes_filter(const struct row_key *k, const struct asset_filter *f, uint32_t owner, uint32_t folder)
 {
         if (!k->live || (f->parts && !(f->parts & 1U << k->part)) || (f->owner && k->owner != owner) ||
             (f->kinds && !(f->kinds & 1U << k->kind)))
@@ -73,7 +73,7 @@ static bool passes(const struct row_key *k, const struct asset_filter *f, uint32
 }
 
 /* How many rows are left; their bits are set. */
-static size_t mark(struct table *t, const struct asset_filter *f, const struct chosen *ch, vec_bits *bits)
+static size_t mark_rows(struct table *t, const struct asset_filter *f, const struct chosen *ch, vec_bits *bits)
 {
         uint32_t owner = f->owner ? table_owner(t, f->owner, false) : 0;
         uint32_t folder = f->cluster_id ? table_folder(t, *f->cluster_id, false) : 0;
@@ -85,7 +85,7 @@ static size_t mark(struct table *t, const struct asset_filter *f, const struct c
                 for (size_t i = 0; i < ch->count; i++) {
                         uint32_t row = table_first(t, ch->n[i]);
                         for (; row != NO_ROW; row = t->names[row].next) {
-                                if (!passes(&t->keys[row], f, owner, folder))
+                                if (!passes_filter(&t->keys[row], f, owner, folder))
                                         continue;
                                 bits[row / 64] |= (vec_bits)1 << row % 64;
                                 left++;
@@ -94,7 +94,7 @@ static size_t mark(struct table *t, const struct asset_filter *f, const struct c
                 return left;
         }
         for (size_t row = 0; row < t->rows; row++) {
-                if (!passes(&t->keys[row], f, owner, folder))
+                if (!passes_filter(&t->keys[row], f, owner, folder))
                         continue;
                 bits[row / 64] |= (vec_bits)1 << row % 64;
                 left++;
@@ -124,8 +124,8 @@ struct found {
 };
 
 /* Under the read lock. */
-static int gather(struct table *t, struct helper *h, const float *q, const struct asset_filter *f,
-                  const struct chosen *ch, size_t k, struct found *out, struct err *e)
+static int gather_candidates(struct table *t, struct helper *h, const float *q, const struct asset_filter *f,
+                             const struct chosen *ch, size_t k, struct found *out, struct err *e)
 {
         size_t want = k + SPARE, left;
         vec_bits *bits = mem_calloc(vec_bits_words(t->rows) + 1, sizeof(*bits));
@@ -134,7 +134,7 @@ static int gather(struct table *t, struct helper *h, const float *q, const struc
 
         if (!bits)
                 return err_oom(e);
-        left = mark(t, f, ch, bits);
+        left = mark_rows(t, f, ch, bits);
         if (want < EXACT_MAX)
                 want = want < left ? want : left;
         out->matches = mem_alloc(((left <= EXACT_MAX ? left : want) + 1) * sizeof(*out->matches));
@@ -157,8 +157,8 @@ static int gather(struct table *t, struct helper *h, const float *q, const struc
 }
 
 /* The first exact ones get their f32 cosine; what vanished from the catalog since is left out. */
-static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const float *q, struct found *f,
-                   struct err *e)
+static int rescore_exact(struct sqlite_catalog *c, int64_t model, uint32_t dim, const float *q, struct found *f,
+                         struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(&c->base, e);
@@ -187,23 +187,23 @@ static int rescore(struct sqlite_catalog *c, int64_t model, uint32_t dim, const 
         return rc < 0 ? -1 : 0;
 }
 
-static int warming(struct err *e)
+static int still_warming(struct err *e)
 {
         return err_set(e, ERR_UNAVAILABLE, "warming: vectors are being loaded");
 }
 
-static int search(struct sqlite_catalog *c, struct index *x, const float *q, const struct asset_filter *f,
-                  const struct chosen *ch, size_t k, struct found *out, struct err *e)
+static int search_index(struct sqlite_catalog *c, struct index *x, const float *q, const struct asset_filter *f,
+                        const struct chosen *ch, size_t k, struct found *out, struct err *e)
 {
         int rc;
 
         *out = (struct found){.n = 0};
         assert(pthread_rwlock_rdlock(&x->lock) == 0);
-        rc = x->table ? gather(x->table, c->helper, q, f, ch, k, out, e) : warming(e);
+        rc = x->table ? gather_candidates(x->table, c->helper, q, f, ch, k, out, e) : still_warming(e);
         assert(pthread_rwlock_unlock(&x->lock) == 0);
         if (rc < 0 || out->n == 0)
                 return rc;
-        if (rescore(c, x->model, x->dim, q, out, e) < 0)
+        if (rescore_exact(c, x->model, x->dim, q, out, e))
                 return -1;
         qsort(out->matches, out->n, sizeof(*out->matches), match_cmp);
         return 0;
@@ -218,7 +218,7 @@ static int search_assets(struct sqlite_catalog *c, struct index *x, const float 
         int rc = 0;
 
         for (size_t parts = k; rc == 0 && more; parts *= 4) {
-                rc = search(c, x, q, f, ch, parts, &found, e);
+                rc = search_index(c, x, q, f, ch, parts, &found, e);
                 if (rc == 0)
                         rc = match_group(found.matches, found.n, out, k, n, e);
                 more = *n < k && !found.all && parts < GROUPED_MAX;
@@ -235,9 +235,9 @@ int sqlite_vector_search(struct catalog *c, const char *model_id, const float *q
         int rc = 0;
 
         if (!x || !atomic_load(&x->warm))
-                return warming(e);
+                return still_warming(e);
         if (filter_needs_asset(f))
-                rc = choose(self_of(c), f, &ch, e);
+                rc = choose_rows(self_of(c), f, &ch, e);
         if (rc == 0)
                 rc = search_assets(self_of(c), x, q, f, &ch, k, out, n, e);
         mem_free(ch.n);
@@ -273,7 +273,7 @@ struct proto_hit {
 };
 
 /* Insertion into the best k so far; k is small. */
-static void keep(struct proto_hit *best, size_t *n, size_t k, struct proto_hit h)
+static void keep_best(struct proto_hit *best, size_t *n, size_t k, struct proto_hit h)
 {
         size_t i = *n;
 
@@ -289,8 +289,8 @@ static void keep(struct proto_hit *best, size_t *n, size_t k, struct proto_hit h
         best[i] = h;
 }
 
-static int nearest(struct index *x, const char *owner, const float *q, size_t k, struct proto_hit *best, size_t *n,
-                   struct err *e)
+static int nearest_prototypes(struct index *x, const char *owner, const float *q, size_t k, struct proto_hit *best,
+                              size_t *n, struct err *e)
 {
         struct table *t;
         uint32_t number;
@@ -300,11 +300,11 @@ static int nearest(struct index *x, const char *owner, const float *q, size_t k,
         t = x->table;
         number = t ? table_owner(t, owner, false) : NO_ROW;
         if (!t)
-                rc = warming(e);
+                rc = still_warming(e);
         for (size_t i = 1; number != NO_ROW && i < t->nfolders; i++) {
                 const struct folder_slot *s = &t->folders[i];
                 if (s->open && s->owner == number)
-                        keep(best, n, k, (struct proto_hit){.id = s->id, .cosine = vec_dot(q, s->unit, t->dim)});
+                        keep_best(best, n, k, (struct proto_hit){.id = s->id, .cosine = vec_dot(q, s->unit, t->dim)});
         }
         assert(pthread_rwlock_unlock(&x->lock) == 0);
         return rc;
@@ -346,11 +346,11 @@ int sqlite_prototype_search(struct catalog *c, const char *model_id, const char 
         size_t found = 0;
 
         if (!x)
-                return warming(e);
+                return still_warming(e);
         best = arena_array(a, k, sizeof(*best));
         if (!best)
                 return err_oom(e);
-        if (nearest(x, owner, q, k, best, &found, e) < 0)
+        if (nearest_prototypes(x, owner, q, k, best, &found, e))
                 return -1;
         return name_them(self_of(c), owner, best, found, a, out, n, e);
 }

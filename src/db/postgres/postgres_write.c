@@ -23,7 +23,7 @@ struct mark {
         char id[ID_TEXT_LEN], xid[XID_TEXT];
 };
 
-static int begin(struct tx *tx, struct mark *mark, struct err *e)
+static int begin_write(struct tx *tx, struct mark *mark, struct err *e)
 {
         PGresult *res;
         char sql[256];
@@ -81,7 +81,7 @@ static enum outcome what_became_of(struct pg_database *d, const struct mark *mar
         return FAILED;
 }
 
-static enum outcome commit(struct pg_database *d, struct tx *tx, const struct mark *mark, struct err *e)
+static enum outcome commit_write(struct pg_database *d, struct tx *tx, const struct mark *mark, struct err *e)
 {
         struct mono began = mono_now();
         struct pg_conn *db = pg_of(tx->db);
@@ -114,7 +114,7 @@ static enum outcome commit(struct pg_database *d, struct tx *tx, const struct ma
 }
 
 /* What is gathered over a write, in its transaction. */
-static int finish(struct pg_database *d, struct tx *tx, struct err *e)
+static int flush_gathered(struct pg_database *d, struct tx *tx, struct err *e)
 {
         const struct db_hooks *hooks = d->base.hooks;
 
@@ -133,8 +133,8 @@ static enum outcome run_once(struct pg_database *d, struct tx *tx, write_fn *fn,
         if (d->base.hooks->begin)
                 d->base.hooks->begin(tx);
         db->again = false;
-        if (begin(tx, &mark, e) == 0 && fn(tx, arg, e) >= 0 && finish(d, tx, e) == 0) {
-                out = commit(d, tx, &mark, e);
+        if (begin_write(tx, &mark, e) == 0 && fn(tx, arg, e) >= 0 && flush_gathered(d, tx, e) == 0) {
+                out = commit_write(d, tx, &mark, e);
                 if (out == DONE && d->base.hooks->committed)
                         d->base.hooks->committed(tx);
                 if (!tx->db || out == DONE)
@@ -142,7 +142,7 @@ static enum outcome run_once(struct pg_database *d, struct tx *tx, write_fn *fn,
         } else {
                 out = db->again ? AGAIN : FAILED;
         }
-        if (!db->broken && pg_exec(tx->db, "ROLLBACK", &ignored) < 0)
+        if (!db->broken && pg_exec(tx->db, "ROLLBACK", &ignored))
                 db->broken = true;
         return out;
 }
@@ -163,7 +163,7 @@ int pg_write(struct database *base, enum lane lane, write_fn *fn, void *arg, str
         struct pg_conn *db;
 
         (void)lane; /* all write at once */
-        if (tx_open(&tx, base, e) < 0)
+        if (tx_open(&tx, base, e))
                 return -1;
         for (int tries = 0; out == AGAIN && tries < TRIES_MAX; tries++) {
                 if (tries > 0) {
