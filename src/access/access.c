@@ -104,9 +104,9 @@ static int do_create(struct tx *tx, void *arg, struct err *e)
         struct wall expires = k->expires;
         struct key_row by;
 
-        if (lock_keys(tx, e) < 0 || check_numbers(tx, k, e) < 0)
+        if (lock_keys(tx, e) || check_numbers(tx, k, e))
                 return -1;
-        if (!id_is_nil(k->by) && (asker_load(tx, &k->by, &by, e) < 0 || check_widening(&by, k, &expires, e) < 0))
+        if (!id_is_nil(k->by) && (asker_load(tx, &k->by, &by, e) || check_widening(&by, k, &expires, e)))
                 return -1;
         if (expires.us && expires.us <= tx->now.us)
                 return err_set(e, ERR_INVALID, "expires: that time is over");
@@ -114,11 +114,11 @@ static int do_create(struct tx *tx, void *arg, struct err *e)
                    "INSERT INTO api_key (id, name, prefix, hash, scope, owner, created, created_by, expires) VALUES "
                    "(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (prefix) DO NOTHING",
                    "utthitltl", &k->id, or_empty(k->name), k->prefix, &k->hash, (int)k->scope, k->owner, tx->now.us,
-                   k->actor, expires.us) < 0)
+                   k->actor, expires.us))
                 return -1;
         if (db_changes(tx->db) == 0)
                 return err_set(e, ERR_STALE, "the prefix is taken");
-        if (tx_mark(tx, KEPT_CATALOG, (struct id){{0}}, e) < 0)
+        if (tx_mark(tx, KEPT_CATALOG, (struct id){{0}}, e))
                 return -1;
         if (g->expires)
                 *g->expires = expires;
@@ -167,7 +167,7 @@ static int read_keys(struct db *db, const char *owner, bool revoked, struct aren
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e) < 0 || key_read(s, a, &(*out)[*n], e) < 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e) || key_read(s, a, &(*out)[*n], e)) {
                         db_end(s);
                         return -1;
                 }
@@ -205,7 +205,7 @@ static int do_revoke(struct tx *tx, void *arg, struct err *e)
         int64_t others;
         int rc;
 
-        if (lock_keys(tx, e) < 0 || (!id_is_nil(k->by) && asker_load(tx, &k->by, &by, e) < 0))
+        if (lock_keys(tx, e) || (!id_is_nil(k->by) && asker_load(tx, &k->by, &by, e)))
                 return -1;
         rc = key_load(tx, &k->id, k->owner, &key, e);
         if (rc <= 0)
@@ -224,7 +224,7 @@ static int do_revoke(struct tx *tx, void *arg, struct err *e)
                                        "or set API_KEY");
         }
         if (db_run(tx->db, e, "UPDATE api_key SET revoked = ?, revoked_by = ? WHERE n = ?", "ltl", tx->now.us, k->actor,
-                   key.n) < 0)
+                   key.n))
                 return -1;
         return db_run(tx->db, e, "DELETE FROM session WHERE api_key = ?", "l", key.n);
 }
@@ -309,7 +309,7 @@ static int session_trim(struct tx *tx, const struct id *key, struct err *e)
 {
         /* What has expired goes a little at a time, with whoever comes. */
         if (db_run(tx->db, e, SQL(tx->db, EXPIRED_DELETE(""), EXPIRED_DELETE(" FOR UPDATE SKIP LOCKED")), "l",
-                   tx->now.us) < 0)
+                   tx->now.us))
                 return -1;
         if (!key)
                 return db_run(tx->db, e,
@@ -330,7 +330,7 @@ static int do_session_add(struct tx *tx, void *arg, struct err *e)
         int64_t expires = wall_add(tx->now, s->lifetime).us;
         int rc;
 
-        if (lock_keys(tx, e) < 0)
+        if (lock_keys(tx, e))
                 return -1;
         if (key)
                 rc = db_run(tx->db, e,

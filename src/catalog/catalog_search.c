@@ -109,7 +109,7 @@ int catalog_vector_search(struct catalog *c, const char *model_id, const float *
         static const struct asset_filter none = {0};
 
         *n = 0;
-        if (k_check(k, e) < 0)
+        if (k_check(k, e))
                 return -1;
         return k == 0 ? 0 : c->search->vector_search(c, model_id, q, f ? f : &none, k, out, n, e);
 }
@@ -152,7 +152,7 @@ int catalog_prototype_search(struct catalog *c, const char *model_id, const char
                              struct arena *a, struct prototype_match *out, size_t *n, struct err *e)
 {
         *n = 0;
-        if (k_check(k, e) < 0)
+        if (k_check(k, e))
                 return -1;
         return k == 0 ? 0 : c->search->prototype_search(c, model_id, owner, q, k, a, out, n, e);
 }
@@ -199,7 +199,7 @@ int catalog_part_search(struct catalog *c, const char *text, const struct asset_
         int rc = -1;
 
         *n = 0;
-        if (k_check(k, e) < 0)
+        if (k_check(k, e))
                 return -1;
         if (k == 0 || !utf8_valid(span_of(text)))
                 return 0;

@@ -49,7 +49,7 @@ static int choose_rows(struct sqlite_catalog *c, const struct asset_filter *f, s
         if (sql_filter(&q, &live, e) == 0)
                 s = sql_run(&q, e);
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (mem_grow((void **)&out->n, &out->cap, out->count + 1, sizeof(*out->n))) {
+                if (mem_grow((void **)&out->n, &out->cap, out->count + 1, sizeof *out->n)) {
                         rc = err_oom(e);
                         break;
                 }
@@ -128,7 +128,7 @@ static int gather_candidates(struct table *t, struct helper *h, const float *q, 
                              const struct chosen *ch, size_t k, struct found *out, struct err *e)
 {
         size_t want = k + SPARE, left;
-        vec_bits *bits = mem_calloc(vec_bits_words(t->rows) + 1, sizeof(*bits));
+        vec_bits *bits = mem_calloc(vec_bits_words(t->rows) + 1, sizeof *bits);
         struct vec_hit *hits = NULL;
         int rc = 0;
 
@@ -137,12 +137,12 @@ static int gather_candidates(struct table *t, struct helper *h, const float *q, 
         left = mark_rows(t, f, ch, bits);
         if (want < EXACT_MAX)
                 want = want < left ? want : left;
-        out->matches = mem_alloc(((left <= EXACT_MAX ? left : want) + 1) * sizeof(*out->matches));
+        out->matches = mem_alloc(((left <= EXACT_MAX ? left : want) + 1) * sizeof *out->matches);
         if (!out->matches) {
                 rc = err_oom(e);
         } else if (left <= EXACT_MAX) {
                 take_all(t, bits, out->matches, &out->n);
-        } else if (!(hits = mem_alloc(want * sizeof(*hits)))) {
+        } else if (!(hits = mem_alloc(want * sizeof *hits))) {
                 rc = err_oom(e);
         } else {
                 size_t found = vec_index_search(t->vec, q, bits, want, hits, h);
@@ -205,7 +205,7 @@ static int search_index(struct sqlite_catalog *c, struct index *x, const float *
                 return rc;
         if (rescore_exact(c, x->model, x->dim, q, out, e))
                 return -1;
-        qsort(out->matches, out->n, sizeof(*out->matches), match_cmp);
+        qsort(out->matches, out->n, sizeof *out->matches, match_cmp);
         return 0;
 }
 
@@ -252,7 +252,7 @@ int sqlite_vector_put(struct tx *tx, const struct row *r, enum part_kind kind, i
         return db_run(tx->db, e,
                       "INSERT INTO embedding (part, model, vec) VALUES (?, ?, ?) "
                       "ON CONFLICT (part, model) DO UPDATE SET vec = excluded.vec",
-                      "llb", part, model, v, (size_t)dim * sizeof(*v));
+                      "llb", part, model, v, (size_t)dim * sizeof *v);
 }
 
 /* ---- prototypes --------------------------------------------------------------------------- */
@@ -262,9 +262,9 @@ int sqlite_prototype_put(struct tx *tx, int64_t n, const struct id *cluster, int
 {
         if (n)
                 return db_run(tx->db, e, "UPDATE cluster_prototype SET count = ?, sum = ? WHERE n = ?", "lbl", count,
-                              sum, dim * sizeof(*sum), n);
+                              sum, dim * sizeof *sum, n);
         return db_run(tx->db, e, "INSERT INTO cluster_prototype (cluster, model, count, sum) VALUES (?, ?, ?, ?)",
-                      "ullb", cluster, model, count, sum, dim * sizeof(*sum));
+                      "ullb", cluster, model, count, sum, dim * sizeof *sum);
 }
 
 struct proto_hit {
@@ -347,7 +347,7 @@ int sqlite_prototype_search(struct catalog *c, const char *model_id, const char 
 
         if (!x)
                 return still_warming(e);
-        best = arena_array(a, k, sizeof(*best));
+        best = arena_array(a, k, sizeof *best);
         if (!best)
                 return err_oom(e);
         if (nearest_prototypes(x, owner, q, k, best, &found, e))

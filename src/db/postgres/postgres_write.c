@@ -30,7 +30,7 @@ static int begin_write(struct tx *tx, struct mark *mark, struct err *e)
         uint64_t us;
 
         id_format(id_new(), mark->id);
-        snprintf(sql, sizeof(sql),
+        snprintf(sql, sizeof sql,
                  "BEGIN; INSERT INTO write_mark (id, at) VALUES ('%s', (extract(epoch FROM clock_timestamp()) * "
                  "1000000)::bigint) RETURNING at, pg_current_xact_id()::text",
                  mark->id);
@@ -53,13 +53,13 @@ static int look_for(struct db *db, const struct mark *mark)
         char sql[128], word[32];
 
         /* A number from before a crash may not have been given yet: that is an error, and means it is over. */
-        snprintf(sql, sizeof(sql), "SELECT coalesce(pg_xact_status('%s'::xid8), 'over')", mark->xid);
-        if (pg_word(db, sql, word, sizeof(word), &ignored) < 0 && pg_of(db)->broken)
+        snprintf(sql, sizeof sql, "SELECT coalesce(pg_xact_status('%s'::xid8), 'over')", mark->xid);
+        if (pg_word(db, sql, word, sizeof word, &ignored) < 0 && pg_of(db)->broken)
                 return -1;
         if (strcmp(word, "in progress") == 0)
                 return -1;
-        snprintf(sql, sizeof(sql), "SELECT 1 FROM write_mark WHERE id = '%s'", mark->id);
-        return pg_word(db, sql, word, sizeof(word), &ignored);
+        snprintf(sql, sizeof sql, "SELECT 1 FROM write_mark WHERE id = '%s'", mark->id);
+        return pg_word(db, sql, word, sizeof word, &ignored);
 }
 
 static enum outcome what_became_of(struct pg_database *d, const struct mark *mark, struct err *e)

@@ -47,22 +47,21 @@ static int do_words(struct tx *tx, void *arg, struct err *e)
         struct words *w = arg;
 
         if (w->rebuild)
-                return db_run(tx->db, e, "INSERT INTO asset_fts (asset_fts) VALUES ('rebuild')", "") < 0 ||
-                                       db_run(tx->db, e, "INSERT INTO name_fts (name_fts) VALUES ('rebuild')", "") <
-                                               0 ||
-                                       sqlite_parts_again(tx, e) < 0
+                return db_run(tx->db, e, "INSERT INTO asset_fts (asset_fts) VALUES ('rebuild')",
+                              "") || db_run(tx->db, e, "INSERT INTO name_fts (name_fts) VALUES ('rebuild')", "") < 0 ||
+                                       sqlite_parts_again(tx, e)
                                ? -1
                                : 0;
         w->damaged = "words";
-        if (db_run(tx->db, e, "INSERT INTO asset_fts (asset_fts, rank) VALUES ('integrity-check', 1)", "") < 0)
+        if (db_run(tx->db, e, "INSERT INTO asset_fts (asset_fts, rank) VALUES ('integrity-check', 1)", ""))
                 return -1;
         w->damaged = "names";
-        if (db_run(tx->db, e, "INSERT INTO name_fts (name_fts, rank) VALUES ('integrity-check', 1)", "") < 0)
+        if (db_run(tx->db, e, "INSERT INTO name_fts (name_fts, rank) VALUES ('integrity-check', 1)", ""))
                 return -1;
         w->damaged = "texts of parts";
-        if (sqlite_parts_settle(tx, e) < 0)
+        if (sqlite_parts_settle(tx, e))
                 return -1;
-        if (db_run(tx->db, e, "INSERT INTO part_fts (part_fts, rank) VALUES ('integrity-check', 1)", "") < 0)
+        if (db_run(tx->db, e, "INSERT INTO part_fts (part_fts, rank) VALUES ('integrity-check', 1)", ""))
                 return -1;
         w->damaged = NULL;
         return 0;
@@ -103,7 +102,7 @@ int sqlite_check_vectors(struct check_run *run, struct err *e)
 
         if (!is_sqlite(run))
                 return 0;
-        snprintf(path, sizeof(path), "%s", sqlite_vector_dir(run->c));
+        snprintf(path, sizeof path, "%s", sqlite_vector_dir(run->c));
         dir = opendir(path);
         if (!dir)
                 return errno == ENOENT ? 0 : err_errno(e, errno, "cannot read %.200s", path);
@@ -111,13 +110,13 @@ int sqlite_check_vectors(struct check_run *run, struct err *e)
                 size_t n = strlen(d->d_name);
                 if (n < 4 || strcmp(d->d_name + n - 3, ".i8") != 0)
                         continue;
-                snprintf(path, sizeof(path), "%.3000s/%.255s", sqlite_vector_dir(run->c), d->d_name);
+                snprintf(path, sizeof path, "%.3000s/%.255s", sqlite_vector_dir(run->c), d->d_name);
                 if (cache_whole(path) != 0)
                         continue;
                 check_tell(run, "the cache of vectors is damaged (the service makes it anew): %s", path);
                 if (!run->o->repair)
                         continue;
-                rc = unlink(path) < 0 ? err_errno(e, errno, "cannot remove %.200s", path) : 0;
+                rc = unlink(path) ? err_errno(e, errno, "cannot remove %.200s", path) : 0;
                 run->r->mended += rc == 0;
         }
         closedir(dir);
