@@ -88,7 +88,7 @@ static void *ingest(void *arg)
                                                   .filename = names[i],
                                                   .content_type = "image/jpeg",
                                                   .size = random_u64() % 5000000,
-                                                  .has_task = l->task};
+                                                  .purposes = l->task ? 1u << PURPOSE_ANALYSE : 0};
                         x[i].sha256 = sha256_of(&x[i].id, 16);
                 }
                 if (catalog_ingest(cat, &j, a, &r, &e) < 0) {

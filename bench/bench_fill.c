@@ -62,7 +62,7 @@ static void ingest_block(struct arena *a, unsigned first, unsigned n, uint64_t *
                                                .type = JOB_IMAGE,
                                                .content_type = "image/jpeg",
                                                .size = 100000 + noise(seed) % 400000,
-                                               .has_task = true};
+                                               .purposes = 1u << PURPOSE_ANALYSE};
                 assets[i].filename = arena_printf(a, "%s %s %07u.jpg", word(seed), word(seed), first + i);
                 random_bytes(&assets[i].sha256, sizeof assets[i].sha256);
         }

@@ -64,7 +64,7 @@ static void ingest_pattern(unsigned i)
                               .type = row_kind(i) == KIND_MEDIA ? JOB_IMAGE : JOB_DOCUMENT,
                               .content_type = "image/jpeg",
                               .size = 100000 + i * 4000,
-                              .has_task = true};
+                              .purposes = 1u << PURPOSE_ANALYSE};
         struct new_job job = {.id = id_new(), .owner = row_owner(i), .created = wall_now(), .assets = &x, .nassets = 1};
         struct job_receipt receipt;
         struct err e;

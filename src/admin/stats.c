@@ -138,6 +138,11 @@ static void collect_catalog(struct admin *a)
                 metrics_set(METRIC_DLQ_DEPTH, (double)c.dead[t][0], job_type_name(t), "input");
                 metrics_set(METRIC_DLQ_DEPTH, (double)c.dead[t][1], job_type_name(t), "system");
         }
+        for (enum task_purpose p = PURPOSE_ANALYSE + 1; p < PURPOSE_COUNT; p++) {
+                metrics_set(METRIC_QUEUE_DEPTH, (double)c.purpose_waiting[p], task_purpose_name(p));
+                metrics_set(METRIC_DLQ_DEPTH, (double)c.purpose_dead[p][0], task_purpose_name(p), "input");
+                metrics_set(METRIC_DLQ_DEPTH, (double)c.purpose_dead[p][1], task_purpose_name(p), "system");
+        }
         for (int k = 0; k < KIND_COUNT; k++)
                 for (int s = 0; s < ASSET_STATUS_COUNT; s++)
                         metrics_set(METRIC_ASSETS, (double)c.assets[k][s], asset_kind_name(k), asset_status_name(s));

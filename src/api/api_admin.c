@@ -14,6 +14,7 @@ static void view_dead(struct json_out *j, const struct dead_task *d)
         json_kv_str(j, "filename", d->filename);
         json_kv_str(j, "owner", d->owner);
         json_kv_str(j, "job_type", job_type_name(d->type));
+        json_kv_str(j, "purpose", task_purpose_name(d->purpose));
         json_kv_str(j, "stage", d->stage);
         json_kv_str(j, "error", d->error);
         json_kv_str(j, "code", d->code);

@@ -149,17 +149,39 @@ static void put_near(struct json_out *j, const struct asset *a)
         json_end(j);
 }
 
-static void put_error(struct json_out *j, const struct asset *a)
+static void put_failure(struct json_out *j, const char *code, const char *message, const char *stage)
 {
         json_key(j, "error");
-        if (!a->error) {
-                json_put_null(j);
-                return;
-        }
         json_obj(j);
-        json_kv_str(j, "code", a->error_code);
-        json_kv_str(j, "message", a->error);
-        json_kv_str(j, "stage", a->stage);
+        json_kv_str(j, "code", code);
+        json_kv_str(j, "message", message);
+        json_kv_str(j, "stage", stage);
+        json_end(j);
+}
+
+static void put_error(struct json_out *j, const struct asset *a)
+{
+        if (a->error)
+                put_failure(j, a->error_code, a->error, a->stage);
+        else
+                json_kv_null(j, "error");
+}
+
+static void put_tasks(struct json_out *j, const struct asset *a)
+{
+        json_key(j, "tasks");
+        json_arr(j);
+        for (size_t i = 0; i < a->ntasks; i++) {
+                const struct asset_task *t = &a->tasks[i];
+                json_obj(j);
+                json_kv_str(j, "purpose", task_purpose_name(t->purpose));
+                json_kv_str(j, "status", asset_task_status(t->state));
+                if (t->error)
+                        put_failure(j, t->error_code, t->error, t->stage);
+                if (t->attempts)
+                        json_kv_int(j, "attempts", t->attempts);
+                json_end(j);
+        }
         json_end(j);
 }
 
@@ -181,6 +203,8 @@ void view_asset(struct http_request *r, struct json_out *j, const struct asset *
         json_kv_str(j, "status", asset_status_name(a->status));
         json_kv_str(j, "stage", a->stage);
         put_error(j, a);
+        if (a->tasks)
+                put_tasks(j, a);
         json_kv_wall(j, "created_at", a->created);
         json_kv_wall(j, "updated_at", a->updated);
         if (a->trashed.us)

@@ -109,6 +109,38 @@ static int read_near(struct db *db, struct arena *a, struct asset *out, struct e
         return rc;
 }
 
+static int read_tasks(struct db *db, struct arena *a, struct asset *out, struct err *e)
+{
+        struct rows *s = db_query(
+                db, e,
+                SQL(db,
+                    "SELECT t.purpose, t.state, t.errors + t.crashes, t.error, t.code, t.stage FROM task t JOIN asset "
+                    "a "
+                    "ON a.n = t.asset WHERE a.id = ? ORDER BY t.purpose",
+                    "SELECT t.purpose, t.state, t.errors + t.crashes, f.error, f.code, f.stage FROM task t JOIN asset "
+                    "a "
+                    "ON a.n = t.asset LEFT JOIN task_failed f ON f.task = t.n WHERE a.id = ? ORDER BY t.purpose"),
+                "u", &out->id);
+        bool ok = true, failed;
+        int rc = -1;
+
+        out->tasks = arena_array(a, PURPOSE_COUNT, sizeof(*out->tasks));
+        while (s && (rc = db_step(db, s, e)) > 0) {
+                struct asset_task t = {.purpose = (enum task_purpose)col_int(s, 0),
+                                       .state = (enum task_state)col_int(s, 1),
+                                       .attempts = (unsigned)col_int(s, 2)};
+                if (!out->tasks || out->ntasks == PURPOSE_COUNT || t.purpose >= PURPOSE_COUNT ||
+                    t.state >= TASK_STATE_COUNT)
+                        continue;
+                failed = t.attempts > 0 && t.state != TASK_DONE;
+                t.error = failed ? col_text(a, s, 3, &ok) : NULL;
+                t.error_code = failed ? col_text(a, s, 4, &ok) : NULL;
+                t.stage = failed ? col_text(a, s, 5, &ok) : NULL;
+                out->tasks[out->ntasks++] = t;
+        }
+        return rc < 0 ? -1 : ok && out->tasks ? 0 : err_oom(e);
+}
+
 /* 1, 0 unknown or foreign, -1 */
 static int get(struct db *db, struct id id, const char *owner, struct arena *a, struct asset *out, struct err *e)
 {
@@ -134,7 +166,7 @@ int catalog_asset_get(struct catalog *c, struct id id, const char *owner, struct
                 return -1;
         rc = get(db, id, owner, a, out, e);
         if (rc > 0)
-                rc = read_near(db, a, out, e);
+                rc = read_near(db, a, out, e) < 0 || read_tasks(db, a, out, e) < 0 ? -1 : 0;
         else if (rc == 0)
                 rc = err_set(e, ERR_NOT_FOUND, "no such asset");
         read_end(c, db, began);
@@ -356,8 +388,8 @@ static int tasks_drop(struct tx *tx, int64_t asset, struct err *e)
 {
         int64_t waiting = 0;
 
-        if (db_int(tx->db, e, &waiting, "SELECT count(*) FROM task WHERE asset = ? AND state IN (0, 1)", "l", asset) <
-                    0 ||
+        if (db_int(tx->db, e, &waiting, "SELECT count(*) FROM task WHERE asset = ? AND purpose = 0 AND state IN (0, 1)",
+                   "l", asset) < 0 ||
             db_run(tx->db, e, "DELETE FROM task WHERE asset = ?", "l", asset) < 0)
                 return -1;
         tx_waiting(tx, -waiting);
@@ -473,26 +505,53 @@ int catalog_ingest_undo(struct catalog *c, struct id job, struct err *e)
         return write_do(c, LANE_RESULT, do_undo, &g, e);
 }
 
+struct add_args {
+        struct id id;
+        const char *owner;
+        enum task_purpose purpose;
+};
+
+static int do_add(struct tx *tx, void *arg, struct err *e)
+{
+        struct add_args *g = arg;
+        struct row r;
+        int rc;
+
+        if (tasks_lock(tx, g->id, e) < 0 || row_find(tx, g->id, g->owner, &r, e) < 0)
+                return -1;
+        rc = task_renew(tx, r.n, g->purpose, r.type, e);
+        return rc > 0 ? err_set(e, ERR_CONFLICT, "a task for this asset is already in progress") : rc;
+}
+
+int catalog_task_add(struct catalog *c, struct id id, const char *owner, enum task_purpose p, struct err *e)
+{
+        struct add_args g = {.id = id, .owner = owner, .purpose = p};
+
+        assert(p > PURPOSE_ANALYSE && p < PURPOSE_COUNT);
+        if (fault_err(FAULT("task.add"), "task", e) < 0 || write_do(c, LANE_RESULT, do_add, &g, e) < 0)
+                return -1;
+        return fault_err(FAULT("task.add.after"), "task", e);
+}
+
 static int do_reprocess(struct tx *tx, void *arg, struct err *e)
 {
         struct asset_args *g = arg;
         struct row r;
-        int64_t busy;
         enum job_type type;
+        int busy;
 
-        if (tasks_lock(tx, g->id, e) < 0 || row_find(tx, g->id, g->owner, &r, e) < 0 ||
-            db_int(tx->db, e, &busy, "SELECT count(*) FROM task WHERE asset = ? AND state IN (0, 1)", "l", r.n) < 0)
+        if (tasks_lock(tx, g->id, e) < 0 || row_find(tx, g->id, g->owner, &r, e) < 0)
                 return -1;
-        if (busy)
-                return err_set(e, ERR_CONFLICT, "a task for this asset is already in progress");
         type = g->type ? *g->type : r.type;
-        if (tasks_drop(tx, r.n, e) < 0 ||
+        busy = task_renew(tx, r.n, PURPOSE_ANALYSE, type, e);
+        if (busy > 0)
+                return err_set(e, ERR_CONFLICT, "a task for this asset is already in progress");
+        if (busy < 0 ||
             db_run(tx->db, e,
                    "UPDATE asset SET type = ?, stage = 'stored', error = NULL, error_code = NULL, note = NULL WHERE n "
-                   "= "
-                   "?",
+                   "= ?",
                    "il", (int)type, r.n) < 0 ||
-            task_add(tx, r.n, type, e) < 0 || row_set_status(tx, &r, ASSET_QUEUED, e) < 0)
+            row_set_status(tx, &r, ASSET_QUEUED, e) < 0)
                 return -1;
         return lineage_add(tx, r.n, "reprocessed", g->actor, NULL, e);
 }

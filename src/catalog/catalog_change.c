@@ -115,24 +115,45 @@ static bool waits(enum task_state s)
 
 int task_move(struct tx *tx, int64_t task, enum task_state from, enum task_state to, struct err *e)
 {
+        int64_t purpose;
+        int rc;
+
         assert(task_may_move(from, to));
-        if (db_run(tx->db, e, "UPDATE task SET state = ? WHERE n = ? AND state = ?", "ili", (int)to, task, (int)from) <
-            0)
+        rc = db_int(tx->db, e, &purpose, "UPDATE task SET state = ? WHERE n = ? AND state = ? RETURNING purpose", "ili",
+                    (int)to, task, (int)from);
+        if (rc < 0)
                 return -1;
-        assert(db_changes(tx->db) == 1); /* callers have read the state in this transaction */
-        tx_waiting(tx, (int)waits(to) - (int)waits(from));
+        assert(rc == 1); /* callers have read the state in this transaction */
+        if (purpose == PURPOSE_ANALYSE)
+                tx_waiting(tx, (int)waits(to) - (int)waits(from));
         return 0;
 }
 
-int task_add(struct tx *tx, int64_t asset, enum job_type type, struct err *e)
+int task_add(struct tx *tx, int64_t asset, enum task_purpose p, enum job_type type, struct err *e)
 {
         struct id id = id_new();
 
-        if (db_run(tx->db, e, "INSERT INTO task (id, asset, type, state, run_after) VALUES (?, ?, ?, 0, ?)", "ulil",
-                   &id, asset, (int)type, tx->now.us) < 0)
+        if (db_run(tx->db, e, "INSERT INTO task (id, asset, purpose, type, state, run_after) VALUES (?, ?, ?, ?, 0, ?)",
+                   "uliil", &id, asset, (int)p, (int)type, tx->now.us) < 0)
                 return -1;
-        tx_waiting(tx, 1);
+        if (p == PURPOSE_ANALYSE)
+                tx_waiting(tx, 1);
         return 0;
+}
+
+int task_renew(struct tx *tx, int64_t asset, enum task_purpose p, enum job_type type, struct err *e)
+{
+        int64_t under_way = 0;
+
+        if (db_int(tx->db, e, &under_way,
+                   "SELECT count(*) FROM task WHERE asset = ? AND purpose = ? AND state IN (0, 1)", "li", asset,
+                   (int)p) < 0)
+                return -1;
+        if (under_way)
+                return 1;
+        if (db_run(tx->db, e, "DELETE FROM task WHERE asset = ? AND purpose = ?", "li", asset, (int)p) < 0)
+                return -1;
+        return task_add(tx, asset, p, type, e);
 }
 
 int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *actor, const char *detail, struct err *e)

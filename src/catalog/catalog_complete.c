@@ -194,16 +194,18 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
         const struct task_result *r = arg;
         struct placement keep = {.kind = PLACE_KEEP};
         const struct placement *p = &r->placement;
-        int64_t task, asset;
+        struct held task;
         struct row row;
 
         if (lock_places(tx, r, e) < 0 || placing_check(tx, r->task->owner, p, e) < 0 ||
-            lease_find(tx, r->task, &task, &asset, e) < 0 || row_load(tx, asset, &row, e) < 0)
+            lease_find(tx, r->task, &task, e) < 0 || row_load(tx, task.asset, &row, e) < 0)
                 return -1;
+        if (task.purpose != PURPOSE_ANALYSE)
+                return err_set(e, ERR_INTERNAL, "catalog: only an analysis is completed so");
         if (db_run(tx->db, e,
                    "UPDATE asset SET metadata = coalesce(?, metadata), stage = 'done', error = NULL, error_code = NULL "
                    "WHERE n = ?",
-                   "tl", r->metadata, asset) < 0)
+                   "tl", r->metadata, row.n) < 0)
                 return -1;
         if (r->step && step_keep(tx, &row.sha256, r->step, r->step_version, r->step_data, e) < 0)
                 return -1;
@@ -211,7 +213,7 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (r->has_phash && phash_put(tx, &row, r->phash, false, e) < 0)
                 return -1;
-        if (tags_replace(tx, asset, false, r->tags, r->ntags, e) < 0)
+        if (tags_replace(tx, row.n, false, r->tags, r->ntags, e) < 0)
                 return -1;
         if (parts_put(tx, &row, &r->parts, e))
                 return -1;
@@ -220,10 +222,10 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
                 p = &keep;
         if (placement_apply(tx, row.owner, &row, p, "service", e) < 0)
                 return -1;
-        if (task_move(tx, task, TASK_LEASED, TASK_DONE, e) < 0 || row_set_status(tx, &row, ASSET_DONE, e) < 0 ||
-            lineage_add(tx, asset, "processed", "service", NULL, e) < 0)
+        if (task_move(tx, task.n, TASK_LEASED, TASK_DONE, e) < 0 || row_set_status(tx, &row, ASSET_DONE, e) < 0 ||
+            lineage_add(tx, row.n, "processed", "service", NULL, e) < 0)
                 return -1;
-        return tx_text(tx, asset, e);
+        return tx_text(tx, row.n, e);
 }
 
 static int result_check(const struct task_result *r, struct err *e)

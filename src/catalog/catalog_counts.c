@@ -34,35 +34,36 @@ static int assets(struct db *db, const char *owner, struct catalog_counts *out, 
 }
 
 #define TASKS_BY_TYPE(dead)                                                                                            \
-        "SELECT type, 0, 0, count(*) FROM task WHERE state = 0 GROUP BY type UNION ALL "                               \
-        "SELECT type, 1, 0, count(*) FROM task WHERE state = 1 GROUP BY type UNION ALL " dead
+        "SELECT type, 0, 0, count(*), purpose FROM task WHERE state = 0 GROUP BY purpose, type UNION ALL "             \
+        "SELECT type, 1, 0, count(*), purpose FROM task WHERE state = 1 GROUP BY purpose, type UNION ALL " dead
 
 static int tasks(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
 {
         const char *all = SQL(
                 db,
-                TASKS_BY_TYPE("SELECT type, 3, input_fault, count(*) FROM task WHERE state = 3 GROUP BY type, "
-                              "input_fault"),
-                TASKS_BY_TYPE("SELECT t.type, 3, f.input_fault, count(*) FROM task t JOIN task_failed f ON f.task = "
-                              "t.n WHERE t.state = 3 GROUP BY t.type, f.input_fault"));
-        const char *of_owner =
-                SQL(db,
-                    "SELECT t.type, t.state, t.input_fault, count(*) FROM task t JOIN asset a ON a.n = t.asset "
-                    "WHERE t.state IN (0, 1, 3) AND a.owner = ? GROUP BY 1, 2, 3",
-                    "SELECT t.type, t.state, coalesce(f.input_fault, 0), count(*) FROM task t JOIN asset a "
-                    "ON a.n = t.asset LEFT JOIN task_failed f ON f.task = t.n AND t.state = 3 "
-                    "WHERE t.state IN (0, 1, 3) AND a.owner = ? GROUP BY 1, 2, 3");
+                TASKS_BY_TYPE("SELECT type, 3, input_fault, count(*), purpose FROM task WHERE state = 3 GROUP BY "
+                              "purpose, type, input_fault"),
+                TASKS_BY_TYPE("SELECT t.type, 3, f.input_fault, count(*), t.purpose FROM task t JOIN task_failed f ON "
+                              "f.task = t.n WHERE t.state = 3 GROUP BY t.purpose, t.type, f.input_fault"));
+        const char *of_owner = SQL(
+                db,
+                "SELECT t.type, t.state, t.input_fault, count(*), t.purpose FROM task t JOIN asset a ON a.n = t.asset "
+                "WHERE t.state IN (0, 1, 3) AND a.owner = ? GROUP BY 1, 2, 3, 5",
+                "SELECT t.type, t.state, coalesce(f.input_fault, 0), count(*), t.purpose FROM task t JOIN asset a "
+                "ON a.n = t.asset LEFT JOIN task_failed f ON f.task = t.n AND t.state = 3 "
+                "WHERE t.state IN (0, 1, 3) AND a.owner = ? GROUP BY 1, 2, 3, 5");
         struct rows *s = owner ? db_query(db, e, of_owner, "t", owner) : db_query(db, e, all, "");
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
-                int type = col_int(s, 0);
-                if (type < 0 || type >= JOB_TYPE_COUNT)
+                int type = col_int(s, 0), purpose = col_int(s, 4);
+                if (type < 0 || type >= JOB_TYPE_COUNT || purpose < 0 || purpose >= PURPOSE_COUNT)
                         continue;
                 if (col_int(s, 1) == TASK_DEAD)
-                        out->dead[type][!col_int(s, 2)] += col_u64(s, 3);
+                        *(purpose ? &out->purpose_dead[purpose][!col_int(s, 2)] : &out->dead[type][!col_int(s, 2)]) +=
+                                col_u64(s, 3);
                 else
-                        out->waiting[type] += col_u64(s, 3);
+                        *(purpose ? &out->purpose_waiting[purpose] : &out->waiting[type]) += col_u64(s, 3);
         }
         return rc;
 }
@@ -75,10 +76,10 @@ static int oldest(struct db *db, const char *owner, struct catalog_counts *out, 
         for (int type = 0; type < JOB_TYPE_COUNT && rc >= 0; type++) {
                 rc = owner ? db_int(db, e, &first,
                                     "SELECT t.run_after FROM task t JOIN asset a ON a.n = t.asset WHERE t.state = 0 "
-                                    "AND "
-                                    "t.type = ? AND a.owner = ? ORDER BY t.run_after LIMIT 1",
+                                    "AND t.purpose = 0 AND t.type = ? AND a.owner = ? ORDER BY t.run_after LIMIT 1",
                                     "it", type, owner)
-                           : db_int(db, e, &first, "SELECT min(run_after) FROM task WHERE state = 0 AND type = ?", "i",
+                           : db_int(db, e, &first,
+                                    "SELECT min(run_after) FROM task WHERE state = 0 AND purpose = 0 AND type = ?", "i",
                                     type);
                 if (rc > 0 && (double)(now - first) / 1e6 > out->oldest_ready_seconds)
                         out->oldest_ready_seconds = (double)(now - first) / 1e6;

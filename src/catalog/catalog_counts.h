@@ -9,9 +9,11 @@ struct catalog;
 
 struct catalog_counts {
         uint64_t assets[KIND_COUNT][ASSET_STATUS_COUNT];
-        uint64_t waiting[JOB_TYPE_COUNT]; /* ready or leased */
-        uint64_t dead[JOB_TYPE_COUNT][2]; /* [1]: class system (not the input's fault) */
-        double oldest_ready_seconds;
+        /* Tasks ready or leased, and dead ([1]: class system, not the input's fault): to analyse, by type. */
+        uint64_t waiting[JOB_TYPE_COUNT], dead[JOB_TYPE_COUNT][2];
+        /* The same of the other purposes; those of ANALYSE stay 0. */
+        uint64_t purpose_waiting[PURPOSE_COUNT], purpose_dead[PURPOSE_COUNT][2];
+        double oldest_ready_seconds; /* of those to analyse */
         uint64_t objects, object_bytes, asset_bytes, clusters, unsorted, trashed, embeddings;
 };
 int catalog_counts(struct catalog *c, const char *owner, struct catalog_counts *out, struct err *e) MUST_CHECK;

@@ -91,13 +91,18 @@ static int remember(struct tx *tx, const struct new_job *job, const struct job_r
                       r->nassets * sizeof(*r->assets), r->duplicates, r->nduplicates * sizeof(*r->duplicates));
 }
 
+static bool analysed(const struct new_asset *x)
+{
+        return x->purposes >> PURPOSE_ANALYSE & 1;
+}
+
 static int add_job(struct tx *tx, const struct new_job *job, struct wall created, int64_t *n, struct err *e)
 {
         int64_t queued = 0;
         enum job_status status;
 
         for (size_t i = 0; i < job->nassets; i++)
-                queued += job->assets[i].has_task;
+                queued += analysed(&job->assets[i]);
         status = queued == 0 ? JOBS_DONE : queued == (int64_t)job->nassets ? JOBS_QUEUED : JOBS_PROCESSING;
         return db_int(tx->db, e, n,
                       "INSERT INTO job (id, owner, comments, status, queued, processing, done, failed, created, "
@@ -157,7 +162,7 @@ static int asset_insert(struct tx *tx, const struct ingest_args *g, size_t i, in
                       "?19) "
                       "RETURNING n",
                       "ulitiiittttthlltuiu", &f->id, job_n, (int)i, job->owner, (int)f->kind, (int)f->type,
-                      f->has_task ? (int)ASSET_QUEUED : (int)ASSET_DONE, "stored", f->filename, g->fold[i],
+                      analysed(f) ? (int)ASSET_QUEUED : (int)ASSET_DONE, "stored", f->filename, g->fold[i],
                       f->content_type, job->comments, &f->sha256, (int64_t)f->size, g->out->created.us,
                       f->analysis_note, cluster, (int)(cluster != NULL), id_is_nil(*of) ? NULL : of) < 0
                        ? -1
@@ -169,7 +174,7 @@ static int add_asset(struct tx *tx, const struct ingest_args *g, size_t i, int64
 {
         const struct new_job *job = g->job;
         const struct new_asset *f = &job->assets[i];
-        int status = f->has_task ? ASSET_QUEUED : ASSET_DONE;
+        int status = analysed(f) ? ASSET_QUEUED : ASSET_DONE;
         struct id of;
         int64_t n;
 
@@ -185,8 +190,9 @@ static int add_asset(struct tx *tx, const struct ingest_args *g, size_t i, int64
         g->out->assets[i] = f->id;
         if (cluster && folder_member(tx, *cluster, n, 1, e) < 0)
                 return -1;
-        if (f->has_task && task_add(tx, n, f->type, e) < 0)
-                return -1;
+        for (enum task_purpose p = 0; p < PURPOSE_COUNT; p++)
+                if (f->purposes >> p & 1 && task_add(tx, n, p, f->type, e) < 0)
+                        return -1;
         if (job->ntags && tags_replace(tx, n, true, tags, job->ntags, e) < 0)
                 return -1;
         if (lineage_add(tx, n, "accepted", *scope_of(job) ? scope_of(job) : "user", NULL, e) < 0 ||
@@ -201,7 +207,7 @@ static int queue_check(struct tx *tx, const struct new_job *job, struct err *e)
         bool tasks = false;
 
         for (size_t i = 0; i < job->nassets; i++)
-                tasks |= job->assets[i].has_task;
+                tasks |= analysed(&job->assets[i]);
         if (!tasks || !max)
                 return 0;
         if (catalog_of(tx)->search->waiting(tx, &waiting, e) < 0)

@@ -14,8 +14,8 @@ struct new_asset {
         const char *filename, *content_type;
         struct sha256 sha256;
         uint64_t size;
-        bool has_task;             /* false: it is stored and that is all; the asset is done */
-        const char *analysis_note; /* why there is no task although the type is known, or NULL */
+        uint32_t purposes; /* bits 1 << task_purpose; without ANALYSE the asset is done as soon as it is stored */
+        const char *analysis_note; /* why it is not analysed although the type is known, or NULL */
 };
 
 struct new_job {

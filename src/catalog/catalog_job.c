@@ -5,6 +5,8 @@
  */
 #include "catalog/catalog_rules.h"
 
+#include <stdio.h>
+
 #define JOB_SELECT                                                                                                     \
         "SELECT j.id, j.owner, j.status, j.queued, j.processing, j.done, j.failed, j.created, j.updated, "             \
         "j.completed, j.n FROM job j "
@@ -127,7 +129,8 @@ int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned 
 /* What a failure has to tell stands beside the task in SQLite, and in a table of its own in PostgreSQL. */
 #define DEAD(failed, from)                                                                                             \
         "SELECT t.id, j.id, a.id, t.type, a.filename, a.owner, " failed ".stage, " failed ".error, code, t.errors, "   \
-        "t.crashes, t.deliveries, first_failed, last_failed, t.n FROM " from " JOIN asset a ON a.n = t.asset "         \
+        "t.crashes, t.deliveries, first_failed, last_failed, t.n, t.purpose FROM " from                                \
+        " JOIN asset a ON a.n = t.asset "                                                                              \
         "JOIN job j ON j.n = a.job WHERE t.state = 3"
 #define DEAD_SELECT(db, rest)                                                                                          \
         SQL(db, DEAD("t", "task t") rest, DEAD("f", "task t JOIN task_failed f ON f.task = t.n") rest)
@@ -146,6 +149,7 @@ static int dead_read(struct db *db, struct rows *s, struct arena *a, void *at, s
         *out = (struct dead_task){.task_id = col_id(s, 0),
                                   .job_id = col_id(s, 1),
                                   .asset_id = col_id(s, 2),
+                                  .purpose = (enum task_purpose)col_int(s, 15),
                                   .type = (enum job_type)col_int(s, 3),
                                   .filename = col_text(a, s, 4, &ok),
                                   .owner = col_text(a, s, 5, &ok),
@@ -249,11 +253,12 @@ struct dlq_args {
 };
 
 #define NEXT_DEAD                                                                                                      \
-        "SELECT t.n, t.asset FROM asset a JOIN task t ON t.asset = a.n WHERE (?1 IS NULL OR a.owner = ?1) AND "        \
+        "SELECT t.n, t.asset, t.purpose FROM asset a JOIN task t ON t.asset = a.n WHERE (?1 IS NULL OR a.owner = ?1) " \
+        "AND "                                                                                                         \
         "t.state = 3 AND "
 
 /* The next dead task to move: 1 found, 0 none, -1. */
-static int next_dead(struct tx *tx, struct dlq_args *g, int64_t *task, int64_t *asset, struct err *e)
+static int next_dead(struct tx *tx, struct dlq_args *g, struct held *out, struct err *e)
 {
         const struct dlq_choice *w = g->which;
 
@@ -278,7 +283,8 @@ static int next_dead(struct tx *tx, struct dlq_args *g, int64_t *task, int64_t *
                 else
                         s = db_query(tx->db, e,
                                      LOCKING(tx->db,
-                                             "SELECT t.n, t.asset FROM task t CROSS JOIN asset a WHERE t.state = 3 AND "
+                                             "SELECT t.n, t.asset, t.purpose FROM task t CROSS JOIN asset a WHERE "
+                                             "t.state = 3 AND "
                                              "a.n = t.asset AND (?1 IS NULL OR a.owner = ?1) LIMIT 1",
                                              "FOR UPDATE OF t SKIP LOCKED"),
                                      "t", w->owner);
@@ -289,49 +295,60 @@ static int next_dead(struct tx *tx, struct dlq_args *g, int64_t *task, int64_t *
                         continue;
                 if (rc <= 0)
                         return rc;
-                *task = col_i64(s, 0);
-                *asset = col_i64(s, 1);
+                *out = (struct held){
+                        .n = col_i64(s, 0), .asset = col_i64(s, 1), .purpose = (enum task_purpose)col_int(s, 2)};
                 db_end(s);
                 return 1;
         }
 }
 
-static int revive(struct tx *tx, int64_t task, int64_t asset, const char *actor, struct err *e)
+/* Of an analysis, which the history meant when there was nothing else, it says nothing. */
+static int dlq_lineage(struct tx *tx, const struct held *t, const char *action, const char *actor, struct err *e)
 {
-        struct row r;
+        char detail[64];
 
-        if (task_move(tx, task, TASK_DEAD, TASK_READY, e) < 0 ||
-            db_run(tx->db, e, "UPDATE task SET errors = 0, crashes = 0, run_after = ? WHERE n = ?", "ll", tx->now.us,
-                   task) < 0 ||
-            db_run(tx->db, e, "UPDATE asset SET error = NULL, error_code = NULL WHERE n = ?", "l", asset) < 0 ||
-            row_load(tx, asset, &r, e) < 0 || row_set_status(tx, &r, ASSET_QUEUED, e) < 0)
-                return -1;
-        return lineage_add(tx, asset, "retried", actor, NULL, e);
+        snprintf(detail, sizeof detail, "{\"purpose\":\"%s\"}", task_purpose_name(t->purpose));
+        return lineage_add(tx, t->asset, action, actor, t->purpose == PURPOSE_ANALYSE ? NULL : detail, e);
 }
 
-static int discard(struct tx *tx, int64_t task, int64_t asset, const char *actor, struct err *e)
+static int revive(struct tx *tx, const struct held *t, const char *actor, struct err *e)
 {
         struct row r;
 
-        if (db_run(tx->db, e, "DELETE FROM task WHERE n = ?", "l", task) < 0 || row_load(tx, asset, &r, e) < 0 ||
+        if (task_move(tx, t->n, TASK_DEAD, TASK_READY, e) < 0 ||
+            db_run(tx->db, e, "UPDATE task SET errors = 0, crashes = 0, run_after = ? WHERE n = ?", "ll", tx->now.us,
+                   t->n) < 0)
+                return -1;
+        if (t->purpose == PURPOSE_ANALYSE &&
+            (db_run(tx->db, e, "UPDATE asset SET error = NULL, error_code = NULL WHERE n = ?", "l", t->asset) < 0 ||
+             row_load(tx, t->asset, &r, e) < 0 || row_set_status(tx, &r, ASSET_QUEUED, e) < 0))
+                return -1;
+        return dlq_lineage(tx, t, "retried", actor, e);
+}
+
+static int discard(struct tx *tx, const struct held *t, const char *actor, struct err *e)
+{
+        struct row r;
+
+        if (db_run(tx->db, e, "DELETE FROM task WHERE n = ?", "l", t->n) < 0 || row_load(tx, t->asset, &r, e) < 0 ||
             tx_mark(tx, KEPT_ASSET, r.id, e) < 0)
                 return -1;
-        return lineage_add(tx, asset, "discarded", actor, NULL, e);
+        return dlq_lineage(tx, t, "discarded", actor, e);
 }
 
 static int do_dlq(struct tx *tx, void *arg, struct err *e)
 {
         struct dlq_args work = *(struct dlq_args *)arg, *g = &work; /* it may run again */
         struct mono began = mono_now();
-        int64_t task, asset;
+        struct held t;
         int rc = 1;
 
         g->more = true;
-        while (mono_since(began).ns < dur_ms(20).ns && (rc = next_dead(tx, g, &task, &asset, e)) > 0) {
+        while (mono_since(began).ns < dur_ms(20).ns && (rc = next_dead(tx, g, &t, e)) > 0) {
                 if (g->discard)
-                        rc = discard(tx, task, asset, g->which->actor, e);
+                        rc = discard(tx, &t, g->which->actor, e);
                 else
-                        rc = revive(tx, task, asset, g->which->actor, e);
+                        rc = revive(tx, &t, g->which->actor, e);
                 if (rc < 0)
                         return -1;
                 g->moved++;

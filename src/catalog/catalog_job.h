@@ -28,6 +28,7 @@ int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned 
 
 struct dead_task {
         struct id task_id, job_id, asset_id;
+        enum task_purpose purpose;
         enum job_type type;
         const char *filename, *owner, *stage, *error, *code;
         unsigned errors, crashes, deliveries;
@@ -56,7 +57,7 @@ struct dlq_choice {
 };
 /* Fresh counts of errors and crashes; history stays. *moved: how many. */
 int catalog_dlq_retry(struct catalog *c, const struct dlq_choice *which, uint64_t *moved, struct err *e) MUST_CHECK;
-/* Drops the DLQ entries; the file and its asset stay (failed, with the error). */
+/* Drops the DLQ entries; the file and its asset stay as they are: failed, with the error, after a failed analysis. */
 int catalog_dlq_discard(struct catalog *c, const struct dlq_choice *which, uint64_t *moved, struct err *e) MUST_CHECK;
 
 #endif

@@ -153,8 +153,15 @@ int tx_mark_items(struct tx *tx, int64_t op, struct err *e) MUST_CHECK;
 /* The one place where a task's state changes; asserts that the move is legal. */
 int task_move(struct tx *tx, int64_t task, enum task_state from, enum task_state to, struct err *e) MUST_CHECK;
 /* The lease a worker brings, its task locked, or ERR_STALE. (catalog_task.c) */
-int lease_find(struct tx *tx, const struct task *t, int64_t *n, int64_t *asset, struct err *e) MUST_CHECK;
-int task_add(struct tx *tx, int64_t asset, enum job_type type, struct err *e) MUST_CHECK;
+struct held {
+        int64_t n, asset;
+        enum task_purpose purpose;
+};
+int lease_find(struct tx *tx, const struct task *t, struct held *out, struct err *e) MUST_CHECK;
+/* The asset has no task of this purpose, whatever its state. */
+int task_add(struct tx *tx, int64_t asset, enum task_purpose p, enum job_type type, struct err *e) MUST_CHECK;
+/* In place of one that has ended, or was given up. 1: one is under way, and nothing was done. */
+int task_renew(struct tx *tx, int64_t asset, enum task_purpose p, enum job_type type, struct err *e) MUST_CHECK;
 int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *actor, const char *detail,
                 struct err *e) MUST_CHECK;
 /* Human tags are replaced when human, else all the others. */

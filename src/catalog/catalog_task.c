@@ -15,58 +15,79 @@
 struct claim_args {
         const char *worker;
         struct dur lease;
-        int due[JOB_TYPE_COUNT], ndue;
+        struct due {
+                enum task_purpose purpose;
+                int type;
+                int64_t since;
+        } due[PURPOSE_COUNT * JOB_TYPE_COUNT]; /* the longest due first */
+        size_t ndue;
         struct arena *arena;
         struct task *out;
         bool got;
 };
 
-/* Ready tasks of the types ?2, each type by itself: so each costs a probe of the index and no more. */
+/* Ready tasks of a purpose ?3 and the types ?2, each type by itself: so each costs a probe of the index and no more. */
 #define EACH_TYPE(of, now)                                                                                             \
         of(0, now) " UNION ALL " of(1, now) " UNION ALL " of(2, now) " UNION ALL " of(3, now) " UNION ALL " of(        \
                 4, now) " UNION ALL " of(5, now)
 static_assert(JOB_TYPE_COUNT == 6, "EACH_TYPE has them all");
-#define READY(type) "FROM task WHERE state = 0 AND type = " #type " AND (?2 >> " #type ") & 1 = 1 AND run_after "
+#define READY(type)                                                                                                    \
+        "FROM task WHERE state = 0 AND purpose = ?3 AND type = " #type " AND (?2 >> " #type ") & 1 = 1 AND run_after "
 #define FIRST_DUE(type, now)                                                                                           \
         "SELECT * FROM (SELECT type, run_after, n " READY(type) "<= " now " ORDER BY run_after, n LIMIT 1) AS t" #type
 #define COUNT_DUE(type, now) "SELECT count(*) AS many " READY(type) "<= " now
 #define NEXT_DUE(type, now)  "SELECT min(run_after) AS at " READY(type) "> " now
-#define TYPES_DUE(now)       "SELECT type FROM (" EACH_TYPE(FIRST_DUE, now) ") AS due ORDER BY run_after, n"
+#define TYPES_DUE(now)       "SELECT type, run_after FROM (" EACH_TYPE(FIRST_DUE, now) ") AS due ORDER BY run_after, n"
 #define MANY_DUE(now)        "SELECT CAST(sum(many) AS bigint) FROM (" EACH_TYPE(COUNT_DUE, now) ") AS due"
 #define LATER_DUE(now)       "SELECT min(at) FROM (" EACH_TYPE(NEXT_DUE, now) ") AS later"
 #define RAN_OUT(now)         "SELECT 1 FROM task WHERE state = 1 AND lease_until < " now " LIMIT 1"
 
-/* Types with something due, the longest due first. */
-static int due(struct db *db, uint32_t types, int due_types[JOB_TYPE_COUNT], int *n, struct err *e)
+static int due_of(struct db *db, enum task_purpose p, uint32_t types, struct claim_args *g, struct err *e)
 {
-        struct rows *s = db_query(db, e, BY_CLOCK(db, TYPES_DUE), "li", db->now.us, (int)types);
+        struct rows *s = db_query(db, e, BY_CLOCK(db, TYPES_DUE), "lii", db->now.us, (int)types, (int)p);
         int rc = -1;
 
-        *n = 0;
-        while (s && (rc = db_step(db, s, e)) > 0)
-                due_types[(*n)++] = col_int(s, 0);
+        while (s && (rc = db_step(db, s, e)) > 0) {
+                struct due d = {.purpose = p, .type = col_int(s, 0), .since = col_i64(s, 1)};
+                size_t i = g->ndue++;
+                for (; i > 0 && g->due[i - 1].since > d.since; i--)
+                        g->due[i] = g->due[i - 1];
+                g->due[i] = d;
+        }
         return rc;
 }
 
+/* What of the kinds is due. */
+static int due(struct db *db, uint64_t kinds, struct claim_args *g, struct err *e)
+{
+        g->ndue = 0;
+        for (enum task_purpose p = 0; p < PURPOSE_COUNT; p++) {
+                uint32_t types = task_kind_types(kinds, p);
+                if (types && due_of(db, p, types, g, e) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
 /* What another worker has just locked is passed over, not waited for. 1, 0 none left, -1. */
-static int take(struct tx *tx, int type, int64_t *n, struct err *e)
+static int take(struct tx *tx, const struct due *d, int64_t *n, struct err *e)
 {
         return db_int(tx->db, e, n,
                       LOCKING(tx->db,
-                              "SELECT n FROM task WHERE state = 0 AND type = ? AND run_after <= ? ORDER BY run_after, "
-                              "n LIMIT 1",
+                              "SELECT n FROM task WHERE state = 0 AND purpose = ? AND type = ? AND run_after <= ? "
+                              "ORDER BY run_after, n LIMIT 1",
                               "FOR UPDATE SKIP LOCKED"),
-                      "il", type, tx->now.us);
+                      "iil", (int)d->purpose, d->type, tx->now.us);
 }
 
 static int task_read(struct tx *tx, int64_t n, struct arena *a, struct task *t, int64_t *asset, struct err *e)
 {
-        struct rows *s =
-                db_query(tx->db, e,
-                         "SELECT t.id, a.id, j.id, t.type, t.token, t.deliveries, t.errors, t.crashes, a.owner, "
-                         "a.filename, a.content_type, a.sha256, a.size, a.cluster, a.pinned, a.n FROM task t "
-                         "JOIN asset a ON a.n = t.asset JOIN job j ON j.n = a.job WHERE t.n = ?",
-                         "l", n);
+        struct rows *s = db_query(
+                tx->db, e,
+                "SELECT t.id, a.id, j.id, t.type, t.token, t.deliveries, t.errors, t.crashes, a.owner, "
+                "a.filename, a.content_type, a.sha256, a.size, a.cluster, a.pinned, a.n, t.purpose FROM task t "
+                "JOIN asset a ON a.n = t.asset JOIN job j ON j.n = a.job WHERE t.n = ?",
+                "l", n);
         bool ok = true;
         int rc = s ? db_step(tx->db, s, e) : -1;
 
@@ -75,6 +96,7 @@ static int task_read(struct tx *tx, int64_t n, struct arena *a, struct task *t, 
         *t = (struct task){.id = col_id(s, 0),
                            .asset_id = col_id(s, 1),
                            .job_id = col_id(s, 2),
+                           .purpose = (enum task_purpose)col_int(s, 16),
                            .type = (enum job_type)col_int(s, 3),
                            .token = col_u64(s, 4),
                            .deliveries = (unsigned)col_int(s, 5),
@@ -101,8 +123,8 @@ static int do_claim(struct tx *tx, void *arg, struct err *e)
         int rc = 0;
 
         g->got = false;
-        for (int i = 0; i < g->ndue && rc == 0; i++)
-                rc = take(tx, g->due[i], &n, e);
+        for (size_t i = 0; i < g->ndue && rc == 0; i++)
+                rc = take(tx, &g->due[i], &n, e);
         if (rc <= 0)
                 return rc;
         if (task_move(tx, n, TASK_READY, TASK_LEASED, e) < 0 ||
@@ -110,14 +132,16 @@ static int do_claim(struct tx *tx, void *arg, struct err *e)
                    "UPDATE task SET token = token + 1, deliveries = deliveries + 1, worker = ?, lease_until = ? WHERE "
                    "n = ?",
                    "tll", g->worker, wall_add(tx->now, g->lease).us, n) < 0 ||
-            task_read(tx, n, g->arena, g->out, &asset, e) < 0 || row_load(tx, asset, &r, e) < 0 ||
-            row_set_status(tx, &r, ASSET_PROCESSING, e) < 0)
+            task_read(tx, n, g->arena, g->out, &asset, e) < 0)
+                return -1;
+        if (g->out->purpose == PURPOSE_ANALYSE &&
+            (row_load(tx, asset, &r, e) < 0 || row_set_status(tx, &r, ASSET_PROCESSING, e) < 0))
                 return -1;
         g->got = true;
         return 0;
 }
 
-int catalog_task_claim(struct catalog *c, const char *worker, struct dur lease, uint32_t types, struct arena *a,
+int catalog_task_claim(struct catalog *c, const char *worker, struct dur lease, uint64_t kinds, struct arena *a,
                        struct task *out, struct err *e)
 {
         struct claim_args g = {.worker = worker, .lease = lease, .arena = a, .out = out};
@@ -128,7 +152,7 @@ int catalog_task_claim(struct catalog *c, const char *worker, struct dur lease, 
         /* An idle pool of workers asks often: a read says "nothing" without beginning a write. */
         if (!db)
                 return -1;
-        rc = due(db, types, g.due, &g.ndue, e);
+        rc = due(db, kinds, &g, e);
         read_end(c, db, began);
         if (rc < 0 || g.ndue == 0)
                 return rc;
@@ -138,31 +162,44 @@ int catalog_task_claim(struct catalog *c, const char *worker, struct dur lease, 
         return g.got;
 }
 
-int catalog_task_ready(struct catalog *c, uint32_t types, uint64_t *now, struct wall *next, struct err *e)
+static int ready_of(struct db *db, enum task_purpose p, uint32_t types, uint64_t *now, struct wall *next, struct err *e)
+{
+        int64_t n = 0, first = 0;
+
+        if (db_int(db, e, &n, BY_CLOCK(db, MANY_DUE), "lii", db->now.us, (int)types, (int)p) < 0 ||
+            db_int(db, e, &first, BY_CLOCK(db, LATER_DUE), "lii", db->now.us, (int)types, (int)p) < 0)
+                return -1;
+        *now += (uint64_t)n;
+        if (first && (!next->us || first < next->us))
+                next->us = first;
+        return 0;
+}
+
+int catalog_task_ready(struct catalog *c, uint64_t kinds, uint64_t *now, struct wall *next, struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(c, e);
-        int64_t n = 0, first = 0;
-        int rc;
+        int rc = 0;
 
         *now = 0;
         *next = (struct wall){0};
         if (!db)
                 return -1;
-        rc = db_int(db, e, &n, BY_CLOCK(db, MANY_DUE), "li", db->now.us, (int)types);
-        if (rc >= 0)
-                rc = db_int(db, e, &first, BY_CLOCK(db, LATER_DUE), "li", db->now.us, (int)types);
+        for (enum task_purpose p = 0; p < PURPOSE_COUNT && rc == 0; p++) {
+                uint32_t types = task_kind_types(kinds, p);
+                if (types)
+                        rc = ready_of(db, p, types, now, next, e);
+        }
         read_end(c, db, began);
-        *now = (uint64_t)n;
-        next->us = first;
-        return rc < 0 ? -1 : 0;
+        return rc;
 }
 
 /* ---- leases --------------------------------------------------------------------------- */
 
-#define LEASED(db) LOCKING(db, "SELECT n, asset FROM task WHERE id = ? AND token = ? AND state = 1", "FOR UPDATE")
+#define LEASED(db)                                                                                                     \
+        LOCKING(db, "SELECT n, asset, purpose FROM task WHERE id = ? AND token = ? AND state = 1", "FOR UPDATE")
 
-int lease_find(struct tx *tx, const struct task *t, int64_t *n, int64_t *asset, struct err *e)
+int lease_find(struct tx *tx, const struct task *t, struct held *out, struct err *e)
 {
         struct rows *s = db_query(tx->db, e, LEASED(tx->db), "ul", &t->id, (int64_t)t->token);
         int rc = s ? db_step(tx->db, s, e) : -1;
@@ -173,8 +210,7 @@ int lease_find(struct tx *tx, const struct task *t, int64_t *n, int64_t *asset, 
                 metrics_add(METRIC_TOKENS_REJECTED, 1);
                 return err_set(e, ERR_STALE, "the lease is gone");
         }
-        *n = col_i64(s, 0);
-        *asset = col_i64(s, 1);
+        *out = (struct held){.n = col_i64(s, 0), .asset = col_i64(s, 1), .purpose = (enum task_purpose)col_int(s, 2)};
         db_end(s);
         return 0;
 }
@@ -204,28 +240,35 @@ int catalog_task_extend(struct catalog *c, const struct task *t, struct dur leas
         return fault_err(FAULT("task.extend.after"), "heartbeat", e);
 }
 
-/* Back to ready; the asset waits again. */
-static int back(struct tx *tx, int64_t task, int64_t asset, struct wall run_after, struct err *e)
+/* The asset's status follows the task that analyses it, and no other. */
+static int follow(struct tx *tx, const struct held *t, enum asset_status to, struct err *e)
 {
         struct row r;
 
-        if (task_move(tx, task, TASK_LEASED, TASK_READY, e) < 0 ||
-            db_run(tx->db, e, "UPDATE task SET run_after = ?, worker = NULL WHERE n = ?", "ll", run_after.us, task) <
-                    0 ||
-            row_load(tx, asset, &r, e) < 0)
+        if (t->purpose != PURPOSE_ANALYSE)
+                return 0;
+        return row_load(tx, t->asset, &r, e) < 0 ? -1 : row_set_status(tx, &r, to, e);
+}
+
+/* Back to ready; the asset waits again. */
+static int back(struct tx *tx, const struct held *t, struct wall run_after, struct err *e)
+{
+        if (task_move(tx, t->n, TASK_LEASED, TASK_READY, e) < 0 ||
+            db_run(tx->db, e, "UPDATE task SET run_after = ?, worker = NULL WHERE n = ?", "ll", run_after.us, t->n) < 0)
                 return -1;
-        return row_set_status(tx, &r, ASSET_QUEUED, e);
+        return follow(tx, t, ASSET_QUEUED, e);
 }
 
 static int do_release(struct tx *tx, void *arg, struct err *e)
 {
         struct lease_args *g = arg;
-        int64_t n, asset;
+        struct held t;
+        int64_t n;
         int rc = db_int(tx->db, e, &n, LEASED(tx->db), "ul", &g->task->id, (int64_t)g->task->token);
 
         if (rc <= 0)
                 return rc; /* somebody has it already: just as well */
-        if (lease_find(tx, g->task, &n, &asset, e) < 0 || back(tx, n, asset, wall_add(tx->now, g->lease), e) < 0)
+        if (lease_find(tx, g->task, &t, e) < 0 || back(tx, &t, wall_add(tx->now, g->lease), e) < 0)
                 return -1;
         return db_run(
                 tx->db, e,
@@ -300,52 +343,60 @@ int task_note(struct tx *tx, int64_t task, const struct task_error *f, struct er
                       "ltttil", task, f->stage, f->code, f->message, (int)error_named_input(f->code), f->at.us);
 }
 
-static int note_failure(struct tx *tx, int64_t task, const struct task_failure *f, struct err *e)
+static const char *stage_of(const struct held *t, const struct task_failure *f)
 {
-        const struct task_error x = {.stage = f->stage ? f->stage : "stored",
+        return f->stage ? f->stage : t->purpose == PURPOSE_ANALYSE ? "stored" : task_purpose_name(t->purpose);
+}
+
+static int note_failure(struct tx *tx, const struct held *t, const struct task_failure *f, struct err *e)
+{
+        const struct task_error x = {.stage = stage_of(t, f),
                                      .code = err_name(f->code),
                                      .message = or_empty(f->reason),
                                      .at = tx->now,
                                      .crash = f->crash};
 
-        return task_note(tx, task, &x, e);
+        return task_note(tx, t->n, &x, e);
 }
 
-static int lineage_failure(struct tx *tx, int64_t asset, const struct task_failure *f, struct err *e)
+static int lineage_failure(struct tx *tx, const struct held *t, const struct task_failure *f, struct err *e)
 {
         struct buf b;
         int rc;
 
         buf_init(&b, 8192);
-        buf_puts(&b, "{\"stage\":");
-        buf_json_str(&b, f->stage ? f->stage : "stored");
+        buf_putc(&b, '{');
+        if (t->purpose != PURPOSE_ANALYSE)
+                buf_printf(&b, "\"purpose\":\"%s\",", task_purpose_name(t->purpose));
+        buf_puts(&b, "\"stage\":");
+        buf_json_str(&b, stage_of(t, f));
         buf_printf(&b, ",\"code\":\"%s\",\"error\":", err_name(f->code));
         buf_json_str(&b, or_empty(f->reason));
         buf_putc(&b, '}');
         rc = buf_failed(&b) ? err_oom(e)
-                            : lineage_add(tx, asset, f->dead ? "failed" : "retried", "service", buf_str(&b), e);
+                            : lineage_add(tx, t->asset, f->dead ? "failed" : "retried", "service", buf_str(&b), e);
         buf_done(&b);
         return rc;
 }
 
-static int task_failed(struct tx *tx, int64_t task, int64_t asset, const struct task_failure *f, struct err *e)
+/* What the asset tells of a failed analysis. */
+static int tell_asset(struct tx *tx, const struct held *t, const struct task_failure *f, struct err *e)
 {
-        const char *stage = f->stage ? f->stage : "stored";
-        struct row r;
+        if (t->purpose != PURPOSE_ANALYSE)
+                return 0;
+        if (!f->dead)
+                return db_run(tx->db, e, "UPDATE asset SET stage = ? WHERE n = ?", "tl", stage_of(t, f), t->asset);
+        return db_run(tx->db, e, "UPDATE asset SET stage = ?, error = ?, error_code = ? WHERE n = ?", "tttl",
+                      stage_of(t, f), or_empty(f->reason), err_name(f->code), t->asset);
+}
 
-        if (note_failure(tx, task, f, e) < 0 || lineage_failure(tx, asset, f, e) < 0)
+static int task_failed(struct tx *tx, const struct held *t, const struct task_failure *f, struct err *e)
+{
+        if (note_failure(tx, t, f, e) < 0 || lineage_failure(tx, t, f, e) < 0 || tell_asset(tx, t, f, e) < 0)
                 return -1;
-        if (!f->dead) {
-                if (db_run(tx->db, e, "UPDATE asset SET stage = ? WHERE n = ?", "tl", stage, asset) < 0)
-                        return -1;
-                return back(tx, task, asset, f->retry_at, e);
-        }
-        if (task_move(tx, task, TASK_LEASED, TASK_DEAD, e) < 0 ||
-            db_run(tx->db, e, "UPDATE asset SET stage = ?, error = ?, error_code = ? WHERE n = ?", "tttl", stage,
-                   or_empty(f->reason), err_name(f->code), asset) < 0 ||
-            row_load(tx, asset, &r, e) < 0)
-                return -1;
-        return row_set_status(tx, &r, ASSET_FAILED, e);
+        if (!f->dead)
+                return back(tx, t, f->retry_at, e);
+        return task_move(tx, t->n, TASK_LEASED, TASK_DEAD, e) < 0 ? -1 : follow(tx, t, ASSET_FAILED, e);
 }
 
 struct fail_args {
@@ -356,11 +407,9 @@ struct fail_args {
 static int do_fail(struct tx *tx, void *arg, struct err *e)
 {
         struct fail_args *g = arg;
-        int64_t n, asset;
+        struct held t;
 
-        if (lease_find(tx, g->task, &n, &asset, e) < 0)
-                return -1;
-        return task_failed(tx, n, asset, g->f, e);
+        return lease_find(tx, g->task, &t, e) < 0 ? -1 : task_failed(tx, &t, g->f, e);
 }
 
 int catalog_task_fail(struct catalog *c, const struct task *t, const struct task_failure *f, struct err *e)
@@ -382,27 +431,27 @@ static int expire_one(struct tx *tx, unsigned max_crashes, struct err *e)
 {
         struct task_failure f = {
                 .code = ERR_CRASHED, .reason = "the lease ran out: its worker died or hung", .crash = true};
-        struct rows *s =
-                db_query(tx->db, e,
-                         LOCKING(tx->db,
-                                 "SELECT t.n, t.asset, t.crashes, a.stage FROM task t JOIN asset a ON a.n = t.asset "
-                                 "WHERE t.state = 1 AND t.lease_until < ? ORDER BY t.lease_until LIMIT 1",
-                                 "FOR UPDATE OF t SKIP LOCKED"),
-                         "l", tx->now.us);
+        struct rows *s = db_query(
+                tx->db, e,
+                LOCKING(tx->db,
+                        "SELECT t.n, t.asset, t.purpose, t.crashes, a.stage FROM task t JOIN asset a ON a.n = t.asset "
+                        "WHERE t.state = 1 AND t.lease_until < ? ORDER BY t.lease_until LIMIT 1",
+                        "FOR UPDATE OF t SKIP LOCKED"),
+                "l", tx->now.us);
         int rc = s ? db_step(tx->db, s, e) : -1;
-        int64_t task, asset;
+        struct held t;
         char stage[32];
 
         if (rc <= 0)
                 return rc;
-        task = col_i64(s, 0);
-        asset = col_i64(s, 1);
-        f.dead = (unsigned)col_int(s, 2) + 1 >= max_crashes;
-        snprintf(stage, sizeof(stage), "%s", or_empty(col_str(s, 3)));
+        t = (struct held){.n = col_i64(s, 0), .asset = col_i64(s, 1), .purpose = (enum task_purpose)col_int(s, 2)};
+        f.dead = (unsigned)col_int(s, 3) + 1 >= max_crashes;
+        snprintf(stage, sizeof(stage), "%s", or_empty(col_str(s, 4)));
         db_end(s);
-        f.stage = stage;
+        if (t.purpose == PURPOSE_ANALYSE)
+                f.stage = stage;
         f.retry_at = tx->now;
-        return task_failed(tx, task, asset, &f, e) < 0 ? -1 : 1;
+        return task_failed(tx, &t, &f, e) < 0 ? -1 : 1;
 }
 
 static int do_expire(struct tx *tx, void *arg, struct err *e)

@@ -12,8 +12,13 @@
 
 struct catalog;
 
-/* 1: *out leased to worker; 0: nothing ready among types (bit 1<<job_type); -1 error. Asset becomes processing. */
-int catalog_task_claim(struct catalog *c, const char *worker, struct dur lease, uint32_t types, struct arena *a,
+/*
+ * An asset has at most one task of each purpose. The one that analyses it moves its status (processing, done, failed),
+ * its job's progress and the count that queue_max_depth is held against; the others move nothing but themselves.
+ */
+
+/* 1: *out leased to worker; 0: nothing ready among kinds (bits TASK_KIND); -1 error. */
+int catalog_task_claim(struct catalog *c, const char *worker, struct dur lease, uint64_t kinds, struct arena *a,
                        struct task *out, struct err *e);
 int catalog_task_extend(struct catalog *c, const struct task *t, struct dur lease, struct err *e) MUST_CHECK;
 /* Hand a lease back uncounted, to be ready again after delay. Stale is not an error here. */
@@ -30,8 +35,13 @@ struct task_failure {
 int catalog_task_fail(struct catalog *c, const struct task *t, const struct task_failure *f, struct err *e) MUST_CHECK;
 /* Leases that ran out: back to ready with the crash counted, or dead at max_crashes. Returns how many moved, or -1. */
 int catalog_task_expire(struct catalog *c, unsigned max_crashes, struct err *e);
-/* Tasks ready now among types, and when the next one becomes ready (us 0: none). */
-int catalog_task_ready(struct catalog *c, uint32_t types, uint64_t *now, struct wall *next, struct err *e) MUST_CHECK;
+/*
+ * One of a purpose other than ANALYSE for an asset that is there (owner NULL: any), in place of one of that purpose
+ * that has ended or was given up. ERR_NOT_FOUND; ERR_CONFLICT: one is under way.
+ */
+int catalog_task_add(struct catalog *c, struct id id, const char *owner, enum task_purpose p, struct err *e) MUST_CHECK;
+/* Tasks ready now among kinds, and when the next one becomes ready (us 0: none). */
+int catalog_task_ready(struct catalog *c, uint64_t kinds, uint64_t *now, struct wall *next, struct err *e) MUST_CHECK;
 
 struct task_result {
         const struct task *task;

@@ -379,7 +379,7 @@ int ingest_commit(struct ingest_request *r, struct arena *a, struct job_receipt 
                 return -1;
         unsigned tasks = 0;
         for (size_t i = 0; i < r->nfiles; i++)
-                tasks += assets[i].has_task;
+                tasks += assets[i].purposes >> PURPOSE_ANALYSE & 1;
         if (tasks && !out->replayed)
                 queue_wake(r->ing->o.queue, tasks);
         return 0;

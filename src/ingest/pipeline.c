@@ -108,8 +108,8 @@ void pipeline_classify(const struct ingest *ing, const struct sniff_type *t, uin
         out->type = p ? p->job : kinds[t->kind].job;
         out->content_type = t->mime;
         out->size = size;
-        out->has_task = p && size <= pipeline_limit(p, &ing->o);
-        if (!out->has_task)
+        out->purposes = p && size <= pipeline_limit(p, &ing->o) ? 1u << PURPOSE_ANALYSE : 0;
+        if (!out->purposes)
                 out->analysis_note = why_not_analysed(ing, t->kind, p, a);
 }
 

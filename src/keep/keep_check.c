@@ -54,29 +54,41 @@ static int mend_without_task(struct tx *tx, const struct key *k, struct err *e)
         struct row r;
 
         if (row_load(tx, k->n, &r, e) < 0 ||
-            db_int(tx->db, e, &waits, "SELECT count(*) FROM task WHERE asset = ? AND state IN (0, 1)", "l", k->n) < 0)
+            db_int(tx->db, e, &waits, "SELECT count(*) FROM task WHERE asset = ? AND purpose = 0 AND state IN (0, 1)",
+                   "l", k->n) < 0)
                 return -1;
         if (waits || (r.status != ASSET_QUEUED && r.status != ASSET_PROCESSING))
                 return 0;
-        if (db_run(tx->db, e, "DELETE FROM task WHERE asset = ?", "l", k->n) < 0 || task_add(tx, k->n, r.type, e) < 0 ||
-            set_status(tx, k->n, ASSET_QUEUED, e) < 0)
+        if (task_renew(tx, k->n, PURPOSE_ANALYSE, r.type, e) < 0 || set_status(tx, k->n, ASSET_QUEUED, e) < 0)
                 return -1;
         return lineage_add(tx, k->n, "reprocessed", "fsck", NULL, e);
 }
 
-/* As its task says; where there are several, as the one that is furthest from its end. */
+/* As the task says that analyses it. */
 static int mend_status(struct tx *tx, const struct key *k, struct err *e)
 {
         static const enum asset_status as[] = {
                 [TASK_READY] = ASSET_QUEUED, [TASK_LEASED] = ASSET_PROCESSING, [TASK_DEAD] = ASSET_FAILED};
         int64_t state = -1;
 
-        if (db_int(tx->db, e, &state,
-                   "SELECT state FROM task WHERE asset = ? AND state IN (0, 1, 3) ORDER BY CASE state WHEN 1 THEN 0 "
-                   "WHEN 0 THEN 1 ELSE 2 END LIMIT 1",
+        if (db_int(tx->db, e, &state, "SELECT state FROM task WHERE asset = ? AND purpose = 0 AND state IN (0, 1, 3)",
                    "l", k->n) < 0)
                 return -1;
         return state < 0 ? 0 : set_status(tx, k->n, as[state], e);
+}
+
+/* Nobody would ever claim it. Two of one purpose cannot be: an index of the table forbids it. */
+static int mend_stray_task(struct tx *tx, const struct key *k, struct err *e)
+{
+        int64_t waited = 0;
+
+        if (db_run(tx->db, e, "DELETE FROM task_error WHERE task = ?", "l", k->n) < 0 ||
+            db_int(tx->db, e, &waited,
+                   "DELETE FROM task WHERE n = ? RETURNING CASE WHEN purpose = 0 AND state IN (0, 1) THEN 1 ELSE 0 END",
+                   "l", k->n) < 0)
+                return -1;
+        tx_waiting(tx, -waited);
+        return 0;
 }
 
 static int mend_words(struct tx *tx, const struct key *k, struct err *e)
@@ -142,7 +154,7 @@ static int mend_near(struct tx *tx, const struct key *k, struct err *e)
         "SELECT owner, kind, CASE WHEN trashed > 0 THEN 4 ELSE status END AS status, count(*) AS c, CAST(sum(size) "   \
         "AS bigint) AS b FROM asset GROUP BY 1, 2, 3 UNION ALL SELECT '', -1, 0, count(*), CAST(coalesce(sum(size), "  \
         "0) AS bigint) FROM object"
-#define TASKS " UNION ALL SELECT '', -2, 0, count(*), 0 FROM task WHERE state IN (0, 1)"
+#define TASKS " UNION ALL SELECT '', -2, 0, count(*), 0 FROM task WHERE state IN (0, 1) AND purpose = 0"
 static_assert(ASSET_STATUS_COUNT == 4 && COUNTER_OBJECTS == -1 && COUNTER_WAITING == -2, "as the queries say");
 
 static int mend_counters(struct tx *tx, const struct key *k, struct err *e)
@@ -173,6 +185,12 @@ static int mend_counters(struct tx *tx, const struct key *k, struct err *e)
 #define STRAY_VECTOR                                                                                                   \
         "SELECT x.part, CAST(x.part AS text), NULL FROM embedding x LEFT JOIN part p ON p.n = x.part WHERE p.n IS "    \
         "NULL"
+#define WRONG_PURPOSE "SELECT n, id, 'purpose ' || purpose FROM task WHERE purpose < 0 OR purpose >= 5"
+static_assert(PURPOSE_COUNT == 5, "as the query says");
+#define ORPHAN_TASK                                                                                                    \
+        "SELECT t.n, t.id, NULL FROM task t LEFT JOIN asset a ON a.n = t.asset WHERE a.n IS NULL AND t.purpose IN "    \
+        "(0, 1, 2, 3, 4)"
+
 #define WRONG_WORDS "SELECT a.n, a.id, NULL FROM asset a LEFT JOIN asset_text t ON t.n = a.n WHERE "
 
 static const struct check {
@@ -209,18 +227,19 @@ static const struct check {
          mend_task, false, NULL},
         {"task_missing", "it waits, and no task is there for it: file",
          "SELECT n, id, filename FROM asset a WHERE status IN (0, 1) AND NOT EXISTS (SELECT 1 FROM task t WHERE "
-         "t.asset "
-         "= a.n AND t.state IN (0, 1))",
+         "t.asset = a.n AND t.purpose = 0 AND t.state IN (0, 1))",
          "SELECT n, id, filename FROM asset a WHERE status IN (0, 1) AND NOT EXISTS (SELECT 1 FROM task t WHERE "
-         "t.asset "
-         "= a.n AND t.state IN (0, 1))",
+         "t.asset = a.n AND t.purpose = 0 AND t.state IN (0, 1))",
          mend_without_task, false, NULL},
         {"asset_status", "its status is not what its task says: file",
-         "SELECT DISTINCT a.n, a.id, a.filename FROM task t JOIN asset a ON a.n = t.asset WHERE (t.state = 0 AND "
-         "a.status <> 0) OR (t.state = 1 AND a.status <> 1) OR (t.state = 3 AND a.status <> 3)",
-         "SELECT DISTINCT a.n, a.id, a.filename FROM task t JOIN asset a ON a.n = t.asset WHERE (t.state = 0 AND "
-         "a.status <> 0) OR (t.state = 1 AND a.status <> 1) OR (t.state = 3 AND a.status <> 3)",
+         "SELECT a.n, a.id, a.filename FROM task t JOIN asset a ON a.n = t.asset WHERE t.purpose = 0 AND ((t.state = "
+         "0 AND a.status <> 0) OR (t.state = 1 AND a.status <> 1) OR (t.state = 3 AND a.status <> 3))",
+         "SELECT a.n, a.id, a.filename FROM task t JOIN asset a ON a.n = t.asset WHERE t.purpose = 0 AND ((t.state = "
+         "0 AND a.status <> 0) OR (t.state = 1 AND a.status <> 1) OR (t.state = 3 AND a.status <> 3))",
          mend_status, false, NULL},
+        {"task_purpose", "a purpose that no task can have: task", WRONG_PURPOSE, WRONG_PURPOSE, mend_stray_task, false,
+         NULL},
+        {"task_orphan", "its file is gone: task", ORPHAN_TASK, ORPHAN_TASK, mend_stray_task, false, NULL},
         {"near_duplicate", "they are near duplicates in one direction only: files",
          "SELECT d.asset, d.asset || ' and ' || d.other, NULL FROM near_duplicate d WHERE NOT EXISTS (SELECT 1 FROM "
          "near_duplicate r WHERE r.asset = d.other AND r.other = d.asset)",

@@ -29,8 +29,9 @@ const struct copy_table copy_tables[] = {
          "content_type, comments, sha256, size, created, updated, trashed, metadata, note, cluster, pinned, "
          "similarity, duplicate_of, phash",
          "lulitiiitttttttbllllttuidul", "n"},
-        {"task", "n, id, asset, type, state, run_after, token, lease_until, deliveries, errors, crashes, worker",
-         "luliillliiit", "n"},
+        {"task",
+         "n, id, asset, type, state, run_after, token, lease_until, deliveries, errors, crashes, worker, purpose",
+         "luliillliiiti", "n"},
         {"task_failed", "task, stage, code, error, input_fault, first_failed, last_failed", "ltttill", "task"},
         {"task_error", "n, task, at, stage, code, message, crash", "lllttti", "n"},
         {"model", "n, id, dim", "lti", "n"},

@@ -393,7 +393,7 @@ static int put_task(struct tx *tx, const struct row *r, const struct kept_asset 
 
         if (r->status != ASSET_QUEUED && !k->dead)
                 return 0;
-        if (task_add(tx, r->n, r->type, e) < 0)
+        if (task_add(tx, r->n, PURPOSE_ANALYSE, r->type, e) < 0)
                 return -1;
         if (r->status == ASSET_QUEUED)
                 return 0;

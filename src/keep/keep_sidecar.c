@@ -205,8 +205,8 @@ static int read_lineage(struct db *db, int64_t n, struct arena *a, struct kept_a
 static int read_dead(struct db *db, int64_t n, struct arena *a, struct kept_asset *out, struct err *e)
 {
         struct rows *s = db_query(db, e,
-                                  "SELECT n, deliveries, errors, crashes FROM task WHERE asset = ? AND state = 3 ORDER "
-                                  "BY n DESC LIMIT 1",
+                                  "SELECT n, deliveries, errors, crashes FROM task WHERE asset = ? AND purpose = 0 AND "
+                                  "state = 3",
                                   "l", n);
         int rc = s ? db_step(db, s, e) : -1;
         int64_t task;

@@ -10,6 +10,7 @@
 static const char *const kinds[KIND_COUNT] = {"media", "document", "json", "file"};
 static const char *const asset_statuses[ASSET_STATUS_COUNT] = {"queued", "processing", "done", "failed"};
 static const char *const types[JOB_TYPE_COUNT] = {"image", "video", "audio", "document", "json", "file"};
+static const char *const purposes[PURPOSE_COUNT] = {"analyse", "enrich", "embed", "transcribe", "text"};
 static const char *const states[TASK_STATE_COUNT] = {"ready", "leased", "done", "dead"};
 static const char *const sources[TAG_SOURCE_COUNT] = {"human", "vlm", "zero-shot", "exif"};
 static const char *const part_kinds[PART_KIND_COUNT] = {"whole", "frame", "page", "chunk", "row"};
@@ -47,6 +48,32 @@ const char *asset_status_name(enum asset_status s)
 const char *job_type_name(enum job_type t)
 {
         return name_of(types, COUNT_OF(types), t);
+}
+
+const char *task_purpose_name(enum task_purpose p)
+{
+        return name_of(purposes, COUNT_OF(purposes), p);
+}
+
+const char *task_label(enum task_purpose p, enum job_type t)
+{
+        return p == PURPOSE_ANALYSE ? job_type_name(t) : task_purpose_name(p);
+}
+
+const char *asset_task_status(enum task_state s)
+{
+        static const enum asset_status as[TASK_STATE_COUNT] = {[TASK_READY] = ASSET_QUEUED,
+                                                               [TASK_LEASED] = ASSET_PROCESSING,
+                                                               [TASK_DONE] = ASSET_DONE,
+                                                               [TASK_DEAD] = ASSET_FAILED};
+
+        assert(s < TASK_STATE_COUNT);
+        return asset_status_name(as[s]);
+}
+
+uint32_t task_kind_types(uint64_t set, enum task_purpose p)
+{
+        return (uint32_t)(set >> ((unsigned)p * JOB_TYPE_COUNT)) & ((1u << JOB_TYPE_COUNT) - 1);
 }
 
 const char *task_state_name(enum task_state s)

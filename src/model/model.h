@@ -11,6 +11,8 @@
 enum asset_kind { KIND_MEDIA, KIND_DOCUMENT, KIND_JSON, KIND_FILE, KIND_COUNT };
 enum asset_status { ASSET_QUEUED, ASSET_PROCESSING, ASSET_DONE, ASSET_FAILED, ASSET_STATUS_COUNT };
 enum job_type { JOB_IMAGE, JOB_VIDEO, JOB_AUDIO, JOB_DOCUMENT, JOB_JSON, JOB_FILE, JOB_TYPE_COUNT };
+/* What a task is for. Only ANALYSE moves its asset's status; the others have states of their own. */
+enum task_purpose { PURPOSE_ANALYSE, PURPOSE_ENRICH, PURPOSE_EMBED, PURPOSE_TRANSCRIBE, PURPOSE_TEXT, PURPOSE_COUNT };
 enum task_state { TASK_READY, TASK_LEASED, TASK_DONE, TASK_DEAD, TASK_STATE_COUNT };
 enum tag_source { TAG_HUMAN, TAG_VLM, TAG_ZERO_SHOT, TAG_EXIF, TAG_SOURCE_COUNT };
 /* What of an asset a vector or a text belongs to: all of it, a frame of a film, a page, a piece of a text, a row. */
@@ -21,6 +23,9 @@ enum cluster_status { CLUSTER_PROVISIONAL, CLUSTER_ACTIVE, CLUSTER_STATUS_COUNT 
 const char *asset_kind_name(enum asset_kind k);
 const char *asset_status_name(enum asset_status s);
 const char *job_type_name(enum job_type t);
+const char *task_purpose_name(enum task_purpose p);
+/* The label job_type of metrics: the type's name of what is to be analysed, else the purpose's. */
+const char *task_label(enum task_purpose p, enum job_type t);
 const char *task_state_name(enum task_state s);
 const char *tag_source_name(enum tag_source s);
 const char *part_kind_name(enum part_kind k);
@@ -31,6 +36,12 @@ enum key_scope { KEY_READ = 1, KEY_WRITE, KEY_ADMIN };
 const char *key_scope_name(enum key_scope s);
 /* One word, or several with commas between: the highest counts. */
 bool key_scope_parse(struct span s, enum key_scope *out);
+
+/* A bit for each (purpose, type), of which sets of tasks are made. */
+#define TASK_KIND(purpose, type) (UINT64_C(1) << ((unsigned)(purpose)*JOB_TYPE_COUNT + (unsigned)(type)))
+static_assert(PURPOSE_COUNT * JOB_TYPE_COUNT <= 64, "a set of tasks is one number");
+/* The types among the tasks of a purpose, bits 1 << job_type. */
+uint32_t task_kind_types(uint64_t set, enum task_purpose p);
 
 /* Legal moves of a task; the one function that changes state asserts this. */
 bool task_may_move(enum task_state from, enum task_state to);
@@ -67,6 +78,15 @@ bool product_next(struct span *rest, struct span *name);
 /* A list as it may stand in the catalog: names of [a-z0-9.-] that begin with a letter, each once, in order. */
 bool products_valid(struct span list);
 
+struct asset_task { /* as its asset shows it */
+        enum task_purpose purpose;
+        enum task_state state;
+        unsigned attempts;                      /* failures that count against it, errors and crashes */
+        const char *error, *error_code, *stage; /* of the last of them; NULL: there is none, or it is done */
+};
+/* The word of the API: "queued", "processing", "done", "failed". */
+const char *asset_task_status(enum task_state s);
+
 struct asset {
         struct id id, job_id;
         enum asset_kind kind;
@@ -92,6 +112,8 @@ struct asset {
         size_t nnear;
         struct tag *tags;
         size_t ntags;
+        struct asset_task *tasks; /* one of each purpose at most; NULL but from catalog_asset_get */
+        size_t ntasks;
         const char *model_id; /* of its embedding, NULL none */
         uint32_t dimension;
 };
@@ -112,6 +134,7 @@ struct cluster {
 
 struct task { /* as a worker holds it */
         struct id id, asset_id, job_id;
+        enum task_purpose purpose;
         enum job_type type;
         uint64_t token; /* fencing: every write of a result carries it */
         unsigned deliveries, errors, crashes;

@@ -135,7 +135,7 @@ static inline struct new_asset new_file(const char *name, enum asset_kind kind, 
                               .filename = name,
                               .content_type = kind == KIND_MEDIA ? "image/jpeg" : "application/octet-stream",
                               .size = 100,
-                              .has_task = task};
+                              .purposes = task ? 1u << PURPOSE_ANALYSE : 0};
 
         x.sha256 = sha256_of(&x.id, sizeof x.id);
         return x;

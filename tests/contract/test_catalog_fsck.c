@@ -235,6 +235,11 @@ static const struct {
         {"task_missing", "DELETE FROM task WHERE state = 0", NULL},
         {"asset_status", "UPDATE asset SET status = 2 WHERE status = 0", NULL},
         {"asset_status", "UPDATE asset SET status = 1 WHERE status = 0", NULL},
+        {"task_purpose", "UPDATE task SET purpose = 9 WHERE n = (SELECT min(n) FROM task WHERE state = 2)", NULL},
+        {"task_orphan",
+         "INSERT INTO task (id, asset, purpose, type, state, run_after) VALUES (zeroblob(16), 9999, 1, 0, 0, 1)",
+         "SET session_replication_role = replica; INSERT INTO task (id, asset, purpose, type, state, run_after) VALUES "
+         "('00000000-0000-0000-0000-000000000000', 9999, 1, 0, 0, 1)"},
         {"object_marked", "UPDATE object SET orphaned = 1", NULL},
         {"object_unmarked", "INSERT INTO object (sha256, size, created, scrubbed) VALUES (zeroblob(32), 5, 1, 1)",
          "INSERT INTO object (sha256, size, created, scrubbed) VALUES (decode(repeat('00', 32), 'hex'), 5, 1, "
@@ -273,6 +278,23 @@ static void each_damage_of_the_catalog_is_told_and_mended(void **state)
                 assert_clean(w);
         }
         assert_int_equal(folder(f, w->folder).asset_count, 3);
+}
+
+/* The status is the analysis's alone: what waits beside it, works or has failed is no damage. */
+static void tasks_of_other_purposes_are_no_damage(void **state)
+{
+        struct world *w = *state;
+        struct fix *f = w->f;
+        struct task t;
+
+        for (enum task_purpose p = PURPOSE_ENRICH; p < PURPOSE_COUNT; p++)
+                OK(catalog_task_add(f->c, w->picture, NULL, p, &f->e));
+        assert_int_equal(catalog_task_claim(f->c, "w", dur_s(60), TASK_KIND(PURPOSE_EMBED, JOB_IMAGE), f->a, &t, &f->e),
+                         1);
+        assert_int_equal(catalog_task_claim(f->c, "w", dur_s(60), TASK_KIND(PURPOSE_TEXT, JOB_IMAGE), f->a, &t, &f->e),
+                         1);
+        OK(catalog_task_fail(f->c, &t, &(struct task_failure){.code = ERR_IO, .reason = "no", .dead = true}, &f->e));
+        assert_clean(w);
 }
 
 static void what_nobody_can_know_is_only_told(void **state)
@@ -496,6 +518,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 T(a_whole_installation_is_clean),
                 T(each_damage_of_the_catalog_is_told_and_mended),
+                T(tasks_of_other_purposes_are_no_damage),
                 T(what_nobody_can_know_is_only_told),
                 T(a_damaged_cache_of_vectors_is_removed),
                 T(a_missing_object_is_told),

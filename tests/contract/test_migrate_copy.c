@@ -311,6 +311,9 @@ static void what_was_leased_is_ready(void **state)
 
         leased_asset = ingest(f, "ann", new_named("leased.jpg", KIND_MEDIA, "leased"), NULL, NULL);
         assert_true(id_eq(claim(f).asset_id, leased_asset));
+        OK(catalog_task_add(f->c, leased_asset, NULL, PURPOSE_ENRICH, &f->e));
+        assert_int_equal(
+                catalog_task_claim(f->c, "w", dur_s(60), TASK_KIND(PURPOSE_ENRICH, JOB_IMAGE), f->a, &t, &f->e), 1);
         assert_int_equal(get(f, leased_asset).status, ASSET_PROCESSING);
         shut(f);
         expect_copy(w, COPY_NEW);
@@ -318,6 +321,8 @@ static void what_was_leased_is_ready(void **state)
         fix_open(f);
         x = get(f, leased_asset);
         assert_int_equal(x.status, ASSET_QUEUED);
+        assert_int_equal(x.ntasks, 2);
+        assert_int_equal(x.tasks[1].state, TASK_READY);
         OK(catalog_job_get(f->c, x.job_id, NULL, f->a, &job, &f->e));
         assert_int_equal(job.queued, 1);
         assert_int_equal(job.processing, 0);
@@ -326,6 +331,10 @@ static void what_was_leased_is_ready(void **state)
         assert_true(id_eq(t.asset_id, leased_asset));
         assert_int_equal(t.deliveries, 1); /* the one that the copy took back was not counted */
         assert_int_equal(t.token, 2);      /* but its token is used up */
+        assert_int_equal(
+                catalog_task_claim(f->c, "w", dur_s(60), TASK_KIND(PURPOSE_ENRICH, JOB_IMAGE), f->a, &t, &f->e), 1);
+        assert_int_equal(t.purpose, PURPOSE_ENRICH);
+        assert_int_equal(t.token, 2);
 }
 
 /* Somebody may have looked whether a server starts on it. */
@@ -391,13 +400,13 @@ static void every_column_is_copied_or_derived(void **state)
                              "AND table_name NOT IN ('counter', 'asset_text', 'write_mark', 'schema_version', "
                              "'catalog_copy', 'catalog_copy_table', 'duty', 'placed', 'session', 'secret', 'scrub', "
                              "'sidecar_mark', 'rebuild', 'rebuild_item')"),
-                179); /* part.words and all of asset_text are made anew */
+                180); /* part.words and all of asset_text are made anew */
         assert_int_equal(
                 in_source(w, "SELECT count(*) FROM sqlite_master m JOIN pragma_table_info(m.name) WHERE "
                              "m.type = 'table' AND m.name NOT LIKE '%fts%' AND m.name NOT IN ('counter', 'asset_text', "
                              "'meta', 'duty', 'schema_version', 'sqlite_sequence', 'session', 'secret', 'scrub', "
                              "'sidecar_mark', 'rebuild', 'rebuild_item')"),
-                172);
+                173);
 }
 
 int main(void)

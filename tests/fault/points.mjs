@@ -57,6 +57,8 @@ export const points = {
   "task.fail.after": { ops: ["broken"] },
   "task.release": { ops: ["leave"] },
   "task.release.after": { ops: ["leave"] },
+  "task.add": { elsewhere: "tests/contract/test_catalog_purpose.c" },
+  "task.add.after": { elsewhere: "tests/contract/test_catalog_purpose.c" },
   "task.expire": { ops: ["expired"] },
   "task.expire.after": { ops: ["expired"] },
   "task.complete": { ops: [...TASKS, "reprocess"] },

@@ -145,7 +145,7 @@ static inline struct id ingest(struct upload u)
                               .filename = u.name,
                               .content_type = "image/jpeg",
                               .size = 1000,
-                              .has_task = true};
+                              .purposes = 1u << PURPOSE_ANALYSE};
         struct new_job job = {.id = id_new(),
                               .owner = u.owner ? u.owner : DEFAULT_OWNER,
                               .folder = u.folder,

@@ -31,7 +31,7 @@ static void pictures_have_a_task(void **state)
         (void)state;
         for (size_t i = 0; i < COUNT_OF(types); i++) {
                 struct new_asset x = classify(SNIFF_IMAGE, types[i], LIMIT, a);
-                assert_true(x.has_task);
+                assert_int_equal(x.purposes, 1u << PURPOSE_ANALYSE);
                 assert_null(x.analysis_note);
                 assert_int_equal(x.kind, KIND_MEDIA);
                 assert_int_equal(x.type, JOB_IMAGE);
@@ -46,7 +46,7 @@ static void the_limit_is_the_last_size_that_is_analysed(void **state)
         struct new_asset x = classify(SNIFF_IMAGE, "image/png", LIMIT + 1, a);
 
         (void)state;
-        assert_false(x.has_task);
+        assert_int_equal(x.purposes, 0);
         assert_string_equal(x.analysis_note, "larger than MAX_IMAGE_BYTES (1000 bytes)");
         arena_free(a);
 }
@@ -70,7 +70,7 @@ static void what_is_not_understood_says_why(void **state)
         (void)state;
         for (size_t i = 0; i < COUNT_OF(rows); i++) {
                 struct new_asset x = classify(rows[i].kind, rows[i].mime, 10, a);
-                assert_false(x.has_task);
+                assert_int_equal(x.purposes, 0);
                 assert_int_equal(x.kind, rows[i].as);
                 assert_int_equal(x.analysis_note != NULL, rows[i].says != NULL);
                 if (rows[i].says)

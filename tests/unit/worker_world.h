@@ -147,7 +147,7 @@ static inline void ingest_type(unsigned n, enum job_type type)
                                                .content_type = "image/jpeg",
                                                .sha256 = sha256_of(&content, sizeof content),
                                                .size = 100,
-                                               .has_task = true};
+                                               .purposes = 1u << PURPOSE_ANALYSE};
         }
         w.job = id_new();
         must(catalog_ingest(w.c,

@@ -68,7 +68,8 @@ static int hook_opened(void *owner, struct db *db, struct err *e)
 
         if (cursor_secret_load(&c->base, db, e) < 0 ||
             db_int(db, e, &c->waiting,
-                   "SELECT (SELECT count(*) FROM task WHERE state = 0) + (SELECT count(*) FROM task WHERE state = 1)",
+                   "SELECT (SELECT count(*) FROM task WHERE state = 0 AND purpose = 0) + (SELECT count(*) FROM task "
+                   "WHERE state = 1 AND purpose = 0)",
                    "") < 0)
                 return -1;
         return words_open(c, db, e);

@@ -165,7 +165,7 @@ static const char counters_sql[] =
         "SELECT owner, kind, CASE WHEN trashed > 0 THEN 4 ELSE status END, 0, count(*), sum(size) FROM asset GROUP BY "
         "1, 2, 3 "
         "UNION ALL SELECT '', -1, 0, 0, count(*), coalesce(sum(size), 0) FROM object "
-        "UNION ALL SELECT '', -2, 0, 0, count(*), 0 FROM task WHERE state IN (0, 1);"
+        "UNION ALL SELECT '', -2, 0, 0, count(*), 0 FROM task WHERE state IN (0, 1) AND purpose = 0;"
         /* The sidecars may stay behind. */
         "INSERT INTO sidecar_mark (kind, id, at, change) SELECT 0, id, " DB_NOW ", 0 FROM asset "
         "UNION ALL SELECT 1, id, " DB_NOW ", 0 FROM cluster "

@@ -126,9 +126,9 @@ static int copy_pages(struct conn *from, struct conn *to, const struct keep_back
  */
 static const char settle_sql[] =
         "PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL; BEGIN;"
-        "CREATE TEMP TABLE leased AS SELECT t.n AS task, a.n AS asset, a.job AS job, a.owner AS owner, a.kind AS kind, "
-        "a.status AS status, a.trashed AS trashed, a.size AS size FROM main.task t JOIN main.asset a ON a.n = t.asset "
-        "WHERE t.state = 1;"
+        "CREATE TEMP TABLE leased AS SELECT a.n AS asset, a.job AS job, a.owner AS owner, a.kind AS kind, "
+        "a.status AS status, a.trashed AS trashed, a.size AS size FROM main.asset a WHERE "
+        "a.n IN (SELECT asset FROM main.task WHERE state = 1);"
         "UPDATE task SET state = 0, lease_until = 0, worker = NULL, deliveries = max(deliveries - 1, 0) WHERE state = "
         "1;"
         "UPDATE asset SET status = 0 WHERE status = 1 AND n IN (SELECT asset FROM leased);"

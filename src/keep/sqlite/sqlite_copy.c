@@ -19,11 +19,11 @@ static const char views[] =
         "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF; PRAGMA busy_timeout = 10000;"
         "BEGIN;"
         "CREATE TEMP TABLE leased AS SELECT t.asset AS asset, a.job AS job FROM main.task t JOIN main.asset a ON a.n = "
-        "t.asset WHERE t.state = 1;"
+        "t.asset WHERE t.state = 1 AND t.purpose = 0;"
         /* Given back uncounted, as a server does that stops. */
         "CREATE TEMP VIEW task AS SELECT n, id, asset, type, iif(state = 1, 0, state) AS state, run_after, token, "
         "iif(state = 1, 0, lease_until) AS lease_until, iif(state = 1, max(deliveries - 1, 0), deliveries) AS "
-        "deliveries, errors, crashes, iif(state = 1, NULL, worker) AS worker FROM main.task;"
+        "deliveries, errors, crashes, iif(state = 1, NULL, worker) AS worker, purpose FROM main.task;"
         "CREATE TEMP VIEW asset AS SELECT n, id, job, position, owner, kind, type, "
         "iif(status = 1 AND n IN (SELECT asset FROM leased), 0, status) AS status, stage, error, error_code, filename, "
         "name_fold, content_type, comments, sha256, size, created, updated, trashed, metadata, note, cluster, pinned, "
