@@ -5,6 +5,7 @@
 # and is shown to people. Lines among them that programs read:
 #   -- touches: table, table      it rewrites these tables' rows
 #   -- rebuilds: vectors, text    they are made again in the background afterwards
+#   -- alone                      programs that do not know it cannot work with what it makes
 function(quote out text)
         string(REPLACE "\\" "\\\\" text "${text}")
         string(REPLACE "\"" "\\\"" text "${text}")
@@ -20,7 +21,7 @@ function(directive out name head)
         endif()
 endfunction()
 function(first_sentence out head)
-        string(REGEX REPLACE "-- (SPDX-[^\n]*|touches:[^\n]*|rebuilds:[^\n]*)\n" "" head "${head}")
+        string(REGEX REPLACE "-- (SPDX-[^\n]*|alone|touches:[^\n]*|rebuilds:[^\n]*)\n" "" head "${head}")
         string(REGEX REPLACE "(^|\n)-- ?" " " head "${head}")
         string(STRIP "${head}" head)
         string(FIND "${head}" ". " end)
@@ -69,6 +70,9 @@ foreach(file IN LISTS files)
                 endif()
                 string(APPEND flags ", .${word} = true")
         endforeach()
+        if(head MATCHES "\n-- alone\n")
+                string(APPEND flags ", .alone = true")
+        endif()
         quote(what "${what}")
         quote(sql "${sql}")
         string(APPEND text "{.version = ${version}, .name = \"${name}\", .what = ${what}, .count = ${count}${flags}, .sql =\n${sql}},\n")

@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- What of an asset is found by itself: the whole of it, a frame, a page, a chunk of text, a row. kind is an enum part_kind;
 -- position counts the parts of one kind. Vectors belong to parts.
+-- alone
+-- touches: embedding
 CREATE TABLE part (
         n INTEGER PRIMARY KEY,
         asset INTEGER NOT NULL REFERENCES asset (n) ON DELETE CASCADE,

@@ -20,7 +20,7 @@ static bool line_of(const struct migration_progress *p, char *out, size_t max)
         bool new = p->from == 0;
         switch (p->phase) {
         case MIGRATION_WAITS:
-                snprintf(out, max, "waiting for another program that holds the catalog, for %.0f s so far", seconds);
+                snprintf(out, max, "waiting for %s (%.0f s so far)", p->waits_for, seconds);
                 return true;
         case MIGRATION_BEGINS:
                 snprintf(out, max, "migration %s (%u of %u) brings the catalog to schema version %d: %s", p->name,
@@ -93,7 +93,7 @@ static int read_plan(const struct app *a, struct arena *mem, struct app_migratio
                 return err_oom(e);
         for (size_t i = 0; i < p.nsteps; i++)
                 steps[i] = (struct app_migration_step){p.steps[i].version, p.steps[i].name, p.steps[i].what,
-                                                       p.steps[i].rows};
+                                                       p.steps[i].rows, p.steps[i].alone};
         *out = (struct app_migration){.engine = p.engine,
                                       .version = p.version,
                                       .newest = p.newest,

@@ -11,6 +11,7 @@ struct app_migration_step {
         int version;
         const char *name, *what; /* what: a sentence without its full stop */
         int64_t rows;            /* that it rewrites, roughly; -1: not known */
+        bool alone;              /* all instances of older versions must be stopped before */
 };
 struct app_migration {
         const char *catalog; /* the SQLite file, or PostgreSQL's URL without a password */

@@ -6,6 +6,14 @@
 
 #include <stdio.h>
 
+static bool needs_stop(const struct app_migration *p)
+{
+        for (size_t i = 0; i < p->nsteps; i++)
+                if (p->steps[i].alone)
+                        return true;
+        return false;
+}
+
 static const char *background_work(const struct app_migration *p)
 {
         return p->vectors && p->text ? "vectors and full text" : p->vectors ? "vectors" : p->text ? "full text" : NULL;
@@ -53,6 +61,8 @@ static void print_plan(const struct app_migration *p, bool dry_run)
         }
         printf("%s: schema version %d; this program works with %d\n", p->catalog, p->version, p->newest);
         print_steps(p);
+        if (needs_stop(p))
+                fprintf(stderr, "all instances of older versions must be stopped before\n");
         if (later)
                 fprintf(stderr, "after the next start %s are made again in the background\n", later);
         if (dry_run)
@@ -85,6 +95,7 @@ static void json_steps(struct json_out *j, const struct app_migration *p)
                 json_end(j);
         }
         json_end(j);
+        json_kv_bool(j, "stop_first", needs_stop(p));
         json_key(j, "rebuilds");
         json_arr(j);
         if (p->vectors)

@@ -18,9 +18,10 @@ static void migration_tell(struct migration_run *r, enum migration_phase phase)
                 r->watch->progress(r->watch->ctx, &r->at);
 }
 
-void migration_wait(struct migration_run *r)
+void migration_wait(struct migration_run *r, const char *what_for)
 {
         r->at.phase = MIGRATION_WAITS;
+        r->at.waits_for = what_for;
         r->at.name = r->at.what = "";
         r->began = r->told = mono_now();
 }
@@ -49,7 +50,7 @@ bool migration_tick(struct migration_run *r)
 int migration_failed(const struct migration_run *r, const struct err *why, struct err *e)
 {
         if (r->stopped && r->at.phase == MIGRATION_WAITS)
-                return err_set(e, ERR_STOPPED, "stopped while another program held the catalog");
+                return err_set(e, ERR_STOPPED, "stopped while waiting for %s", r->at.waits_for);
         if (r->stopped)
                 return err_set(e, ERR_STOPPED,
                                "stopped in migration %s, which is undone: the catalog is as it was before it",
@@ -140,7 +141,7 @@ int migrations_plan(struct db *db, const struct db_migration *list, struct arena
         for (const struct db_migration *m = list; m->version; m++) {
                 if (m->version <= version)
                         continue;
-                *steps++ = (struct migration_step){m->version, m->name, m->what, count_rows(db, m)};
+                *steps++ = (struct migration_step){m->version, m->name, m->what, count_rows(db, m), m->alone};
                 out->vectors |= m->vectors;
                 out->text |= m->text;
         }

@@ -16,6 +16,7 @@ struct db_migration {
         const char *name, *what, *sql;
         const char *count;  /* a query for the number of rows that it rewrites; NULL: none */
         bool vectors, text; /* it leaves them to be made again */
+        bool alone;         /* programs that do not know it cannot work with what it makes */
 };
 
 struct migration_run {                       /* how far it is */
@@ -32,7 +33,8 @@ int migrations_run(struct db *db, const struct db_migration *list, int version, 
 /* Everything of *out but the engine. */
 int migrations_plan(struct db *db, const struct db_migration *list, struct arena *a, struct migration_plan *out,
                     struct err *e) MUST_CHECK;
-void migration_wait(struct migration_run *r); /* for another program, from now on */
+void migration_wait(struct migration_run *r, const char *what_for); /* from now on; what_for: a literal */
+#define WAITS_FOR_LOCK "another program that holds the catalog"
 /* An engine calls it while it waits or works, several times a second: reports when it is time to. true: stop. */
 bool migration_tick(struct migration_run *r);
 /* What became of it, into *e: why, or that it was stopped. -1. */

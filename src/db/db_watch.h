@@ -6,7 +6,7 @@
 #include "base/base.h"
 
 enum migration_phase {
-        MIGRATION_WAITS,  /* another program holds the database's lock, perhaps at the same work */
+        MIGRATION_WAITS,  /* for other programs, see waits_for */
         MIGRATION_BEGINS, /* once for each */
         MIGRATION_RUNS,   /* while one runs, every few seconds */
         MIGRATION_ENDS,   /* it is committed */
@@ -17,6 +17,7 @@ struct migration_progress {
         int from;                /* schema version that was found; 0: the catalog is new */
         int version;             /* what it is being brought to; 0 while it waits */
         const char *name, *what; /* the migration, and a sentence that says what it does; "" while it waits */
+        const char *waits_for;   /* while it waits */
         unsigned nth, of;        /* of those to run, from 1 */
         unsigned statement;      /* of the migration, from 1 */
         struct dur elapsed;      /* since its beginning, or since the waiting began */
@@ -36,6 +37,7 @@ struct migration_step {
         int version;
         const char *name, *what;
         int64_t rows; /* rows that it rewrites, roughly; 0: it only makes new things; -1: not known */
+        bool alone;   /* programs of older versions must be stopped before */
 };
 
 struct migration_plan {

@@ -5,8 +5,9 @@
 
 #include "catalog/catalog_migrate.h"
 
-#define OLD  4      /* a schema version before one that rewrites rows */
-#define MANY 100000 /* rows that take a while to rewrite */
+#define OLD   4      /* a schema version before one that rewrites rows */
+#define ALONE 7      /* the first that an older program cannot stand */
+#define MANY  100000 /* rows that take a while to rewrite */
 
 struct view {
         enum migration_phase last;
@@ -218,6 +219,28 @@ static void waiting_is_told_and_can_be_ended(void **state)
         fix_open(f);
 }
 
+#ifdef SUITE_POSTGRES
+static void what_an_older_program_cannot_stand_waits_for_its_end(void **state)
+{
+        struct fix *f = *state;
+        struct view old = {.stop_before = ALONE}, v = {.stop_late = true};
+        struct migration_plan p;
+        void *held;
+
+        FAILS(ERR_STOPPED, open_watched(f, &old));
+        held = hold(f, "SET application_name = 'file-allocator'"); /* an idle connection of its pool */
+        FAILS(ERR_STOPPED, open_watched(f, &v));
+        assert_non_null(strstr(f->e.msg, "older version"));
+        p = plan(f);
+        assert_int_equal(p.version, ALONE - 1);
+        assert_true(p.steps[0].alone);
+        let_go(held);
+        backend_quiet(f->url);
+        fix_open(f);
+        assert_int_equal(plan(f).nsteps, 0);
+}
+#endif
+
 #define T(name) cmocka_unit_test_setup_teardown(name, old_setup, fix_teardown)
 
 int main(void)
@@ -227,6 +250,9 @@ int main(void)
                 T(what_is_no_catalog_or_a_newer_one_has_no_plan),
                 T(a_long_migration_tells_and_stops_and_is_undone),
                 T(waiting_is_told_and_can_be_ended),
+#ifdef SUITE_POSTGRES
+                T(what_an_older_program_cannot_stand_waits_for_its_end),
+#endif
         };
 
         return cmocka_run_group_tests_name(ENGINE, tests, NULL, NULL);

@@ -31,8 +31,8 @@ test("on SQLite, waiting for another program's migration is told, and SIGTERM en
   const first = server({ FILE_ALLOCATOR_FAULT: "catalog.migrate=stall" });
   await saying(first, /fault: catalog.migrate=stall/);
   const second = server();
-  await saying(second, /waiting for another program that holds the catalog, for \d+ s so far/);
-  await endsInOrder(second, /stopped while another program held the catalog/);
+  await saying(second, /waiting for another program that holds the catalog \(\d+ s so far\)/);
+  await endsInOrder(second, /stopped while waiting for another program that holds the catalog/);
   await first.kill();
   const third = await server().start();
   assert.equal((await third.fetch("/ready")).status, 200);

@@ -104,6 +104,7 @@ int catalog_postgres_open(const struct catalog_opts *opts, struct catalog **out,
         if (!c)
                 return err_oom(e);
         database.tables.watch = opts->watch;
+        database.tables.shared = true;
         catalog_init(&c->base, DIALECT_POSTGRES, &pg_search, opts);
         c->exact_max = opts->vector_exact_max ? (int64_t)opts->vector_exact_max : EXACT_MAX;
         lock_init(&c->klock, "catalog keeper", RANK_CATALOG_INDEX);

@@ -61,6 +61,9 @@ struct pg_tables {
         const struct db_migration *migrations;
         int version;                         /* no further than this one; 0: the newest */
         const struct migration_watch *watch; /* NULL: nobody watches */
+        /* Programs of older versions may be at work: a migration that they could not stand waits until they are gone.
+         */
+        bool shared;
         /* What the tables need of the server, seen to under the same lock; NULL: nothing. */
         int (*need)(struct db *db, struct err *e);
 };

@@ -123,8 +123,8 @@ struct pg_conn *pg_connect(const struct pg_login *login, struct err *e)
                                     "connect_timeout",
                                     login->password ? "password" : NULL,
                                     NULL};
-        const char *const values[] = {login->url, "file-allocator", "UTF8",          "30", "10", "3",
-                                      "30000",    seconds,          login->password, NULL};
+        const char *const values[] = {login->url, PG_PROGRAM, "UTF8",          "30", "10", "3",
+                                      "30000",    seconds,    login->password, NULL};
         struct pg_conn *db = mem_calloc(1, sizeof(*db));
 
         if (!db) {

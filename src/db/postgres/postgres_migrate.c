@@ -104,13 +104,42 @@ static int apply(struct db *db, const struct db_migration *m, struct migration_r
         return -1;
 }
 
+/* Of other programs' connections to this database those that do not wait for the lock, as new ones do. */
+static int await_others(struct db *db, const struct migration_run *run, struct err *e)
+{
+        static const char others[] =
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                "application_name = '" PG_PROGRAM "' AND pid <> pg_backend_pid() AND wait_event IS "
+                "DISTINCT FROM 'advisory'";
+        struct migration_run r = *run;
+        char n[24];
+
+        migration_wait(&r, "programs of an older version, which cannot work beside this one: stop them");
+        for (;;) {
+                if (pg_word(db, others, n, sizeof n, e) < 0)
+                        return -1;
+                if (strcmp(n, "0") == 0)
+                        return 0;
+                if (migration_tick(&r))
+                        return migration_failed(&r, NULL, e);
+                sleep_for(dur_ms(TICK_MS));
+        }
+}
+
+static int apply_shared(struct db *db, const struct db_migration *m, struct migration_run *r, struct err *e)
+{
+        bool new = r->at.from == 0; /* nobody can be at work on it */
+
+        return m->alone && !new &&await_others(db, r, e) ? -1 : apply(db, m, r, e);
+}
+
 /* Another instance may be at a migration that takes long. */
 static int take_turn(struct db *db, const struct migration_watch *watch, struct err *e)
 {
         struct migration_run r = {.watch = watch};
         struct err why;
 
-        migration_wait(&r);
+        migration_wait(&r, WAITS_FOR_LOCK);
         if (exec_watched(db, "SELECT pg_advisory_lock(" MIGRATION_LOCK ")", &r, &why))
                 return migration_failed(&r, &why, e);
         return 0;
@@ -132,7 +161,8 @@ int pg_tables_make(struct db *db, const struct pg_tables *tables, struct err *e)
                              "NULL, at bigint NOT NULL)",
                              e);
         if (rc == 0)
-                rc = migrations_run(db, tables->migrations, tables->version, apply, tables->watch, e);
+                rc = migrations_run(db, tables->migrations, tables->version, tables->shared ? apply_shared : apply,
+                                    tables->watch, e);
         if (!pg_of(db)->broken && pg_exec(db, "SELECT pg_advisory_unlock(" MIGRATION_LOCK ")", &ignored) < 0)
                 pg_of(db)->broken = true;
         return rc;

@@ -11,6 +11,8 @@
 #include "db/db_engine_priv.h"
 #include "db/postgres/postgres.h"
 
+#define PG_PROGRAM "file-allocator" /* what our connections are called, where the URL does not say otherwise */
+
 /* Columns (postgres_col.c). */
 __typeof__(col_null) pg_col_null;
 __typeof__(col_i64) pg_col_i64;

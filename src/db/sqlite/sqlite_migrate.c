@@ -42,7 +42,7 @@ static int begin_watched(struct db *db, struct migration_run *r, struct err *e)
         struct err why;
         int rc;
 
-        migration_wait(&waiting);
+        migration_wait(&waiting, WAITS_FOR_LOCK);
         sqlite3_busy_handler(conn_of(db)->h, on_busy, &waiting);
         rc = exec(db, "BEGIN IMMEDIATE", &why);
         sqlite3_busy_timeout(conn_of(db)->h, DB_BUSY_MS);
