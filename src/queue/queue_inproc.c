@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Wake-ups inside one process. The hard thing is the count of wake-ups nobody
- * waited for: too few and a task lies until the reconciler looks, too many and
- * idle workers ask the catalog in vain; so it saturates.
- */
+/* Wake-ups inside one process; queue_wakes.c counts them. */
 #include "queue/queue_priv.h"
-
-/* Kept for waiters that are still on their way. A pool with more threads than this finds the rest by claiming on. */
-#define KEPT_MAX 64
+#include "queue/queue_wakes_priv.h"
 
 struct inproc {
         struct queue base;
-        struct lock lock; /* of the fields below */
-        struct cond woken;
-        unsigned wakes;
-        unsigned waiters;
-        bool interrupted;
+        struct lock lock;
+        struct queue_wakes wakes;
 };
 
 static queue_open_fn inproc_open;
@@ -42,7 +33,7 @@ static int inproc_open(const struct queue_opts *opts, struct queue **out, struct
                 return err_oom(e);
         q->base.ops = &queue_inproc_ops;
         lock_init(&q->lock, "queue", RANK_QUEUE);
-        cond_init(&q->woken);
+        queue_wakes_init(&q->wakes);
         *out = &q->base;
         return 0;
 }
@@ -51,8 +42,7 @@ static void inproc_close(struct queue *base)
 {
         struct inproc *q = (struct inproc *)base;
 
-        assert(q->waiters == 0);
-        cond_done(&q->woken);
+        queue_wakes_done(&q->wakes);
         lock_done(&q->lock);
         mem_free(q);
 }
@@ -60,16 +50,9 @@ static void inproc_close(struct queue *base)
 static void inproc_wake(struct queue *base, unsigned n)
 {
         struct inproc *q = (struct inproc *)base;
-        unsigned most;
 
         lock_take(&q->lock);
-        most = q->waiters > KEPT_MAX ? q->waiters : KEPT_MAX;
-        q->wakes = n < most - (q->wakes < most ? q->wakes : most) ? q->wakes + n : most;
-        if (n >= q->waiters)
-                cond_broadcast(&q->woken);
-        else
-                for (unsigned i = 0; i < n; i++)
-                        cond_signal(&q->woken);
+        queue_wakes_give(&q->wakes, n);
         lock_drop(&q->lock);
 }
 
@@ -79,13 +62,8 @@ static bool inproc_wait(struct queue *base, struct mono deadline)
         bool woken;
 
         lock_take(&q->lock);
-        q->waiters++;
-        while (q->wakes == 0 && !q->interrupted && cond_wait_until(&q->woken, &q->lock, deadline))
-                ;
-        q->waiters--;
-        woken = q->wakes > 0 && !q->interrupted;
-        if (woken)
-                q->wakes--;
+        queue_wakes_enter(&q->wakes);
+        woken = queue_wakes_wait(&q->wakes, &q->lock, deadline);
         lock_drop(&q->lock);
         return woken;
 }
@@ -95,7 +73,6 @@ static void inproc_interrupt(struct queue *base)
         struct inproc *q = (struct inproc *)base;
 
         lock_take(&q->lock);
-        q->interrupted = true;
-        cond_broadcast(&q->woken);
+        queue_wakes_interrupt(&q->wakes);
         lock_drop(&q->lock);
 }

@@ -7,6 +7,7 @@
  * Without Redis it is a queue inside one process.
  */
 #include "queue/queue_redis_priv.h"
+#include "queue/queue_wakes_priv.h"
 
 #include "log/log.h"
 
@@ -17,7 +18,6 @@
 
 #define LOGGER "queue"
 
-#define KEPT_MAX    64   /* wake-ups kept here while Redis is away */
 #define BLOCK_MS    1000 /* of one read; below the limit of a command */
 #define TIDY_MS     2000 /* between two rounds of claiming and trimming */
 #define STALE_MS    3000 /* unacknowledged for so long: its reader died */
@@ -32,14 +32,12 @@ struct redis_queue {
         struct queue base;
         struct queue_redis_address address;
         char consumer[160];
-        struct lock lock;    /* of all below but the threads */
-        struct cond woken;   /* waiters: a wake-up, an interrupt */
+        struct lock lock; /* of all below but the threads */
+        struct queue_wakes wakes;
         struct cond hungry;  /* reader: somebody waits in vain; closing */
         struct cond outbox;  /* writer: something to publish; closing */
         struct cond settled; /* opening: a side has tried */
-        unsigned wakes, waiters;
-        unsigned outgoing; /* to be published */
-        bool interrupted;
+        unsigned outgoing;   /* to be published */
         bool tried[SIDES], up[SIDES], closing[SIDES];
         bool told_up, told_down; /* what the log said last */
         int reading;             /* socket of a read that blocks; -1 */
@@ -69,48 +67,24 @@ const struct queue_ops queue_redis_ops = {
 
 /* ---- the count: all of this with the lock ------------------------------------------------- */
 
-static unsigned add_up_to(unsigned a, unsigned b, unsigned most)
-{
-        if (a >= most)
-                return a;
-        return b < most - a ? a + b : most;
-}
-
 static bool is_connected(const struct redis_queue *q)
 {
         return q->up[READER] && q->up[WRITER];
 }
 
-static unsigned idle_waiters(const struct redis_queue *q)
-{
-        return q->waiters > q->wakes ? q->waiters - q->wakes : 0;
-}
-
-static void give_here(struct redis_queue *q, unsigned n)
-{
-        unsigned most = q->waiters > KEPT_MAX ? q->waiters : KEPT_MAX;
-
-        q->wakes = add_up_to(q->wakes, n, most);
-        if (n >= q->waiters)
-                cond_broadcast(&q->woken);
-        else
-                for (unsigned i = 0; i < n; i++)
-                        cond_signal(&q->woken);
-}
-
 /* To those who wait here, the rest to the others; all of it here when there is no way to them. */
 static void spread_wakes(struct redis_queue *q, unsigned n)
 {
-        unsigned here = n < idle_waiters(q) ? n : idle_waiters(q);
+        unsigned here = n < queue_wakes_wanted(&q->wakes) ? n : queue_wakes_wanted(&q->wakes);
 
         lock_assert_held(&q->lock);
         if (!is_connected(q))
                 here = n;
         if (here > 0)
-                give_here(q, here);
+                queue_wakes_give(&q->wakes, here);
         if (here == n)
                 return;
-        q->outgoing = add_up_to(q->outgoing, n - here, QUEUE_REDIS_COUNT);
+        q->outgoing = queue_add_up_to(q->outgoing, n - here, QUEUE_REDIS_COUNT);
         cond_signal(&q->outbox);
 }
 
@@ -140,7 +114,7 @@ static void set_up(struct redis_queue *q, enum side side, const struct queue_red
         else if (why && !q->closing[side])
                 snprintf(q->note, sizeof q->note, "%s", why->msg);
         if (side == WRITER && !l->c && q->outgoing > 0) {
-                give_here(q, q->outgoing);
+                queue_wakes_give(&q->wakes, q->outgoing);
                 q->outgoing = 0;
         }
         log_connection(q);
@@ -234,9 +208,10 @@ static bool rest_until(struct redis_queue *q, struct mono until, bool *wanted)
         bool go_on;
 
         lock_take(&q->lock);
-        while (!q->closing[READER] && idle_waiters(q) == 0 && cond_wait_until(&q->hungry, &q->lock, until))
+        while (!q->closing[READER] && queue_wakes_wanted(&q->wakes) == 0 &&
+               cond_wait_until(&q->hungry, &q->lock, until))
                 ;
-        *wanted = idle_waiters(q) > 0;
+        *wanted = queue_wakes_wanted(&q->wakes) > 0;
         go_on = !q->closing[READER];
         lock_drop(&q->lock);
         return go_on;
@@ -305,7 +280,7 @@ static int write_on(struct redis_queue *q, struct queue_redis_link *l, unsigned 
         while ((n = take_outgoing(q)) > 0) {
                 if (publish_wakes(l, n, e)) {
                         lock_take(&q->lock);
-                        give_here(q, n);
+                        queue_wakes_give(&q->wakes, n);
                         lock_drop(&q->lock);
                         return -1;
                 }
@@ -354,7 +329,7 @@ static void init_queue(struct redis_queue *q)
         q->base.ops = &queue_redis_ops;
         q->reading = -1;
         lock_init(&q->lock, "queue", RANK_QUEUE);
-        cond_init(&q->woken);
+        queue_wakes_init(&q->wakes);
         cond_init(&q->hungry);
         cond_init(&q->outbox);
         cond_init(&q->settled);
@@ -364,7 +339,7 @@ static void init_queue(struct redis_queue *q)
 static void free_queue(struct redis_queue *q)
 {
         queue_redis_till_done(&q->till);
-        cond_done(&q->woken);
+        queue_wakes_done(&q->wakes);
         cond_done(&q->hungry);
         cond_done(&q->outbox);
         cond_done(&q->settled);
@@ -432,7 +407,6 @@ static void redis_close(struct queue *base)
 {
         struct redis_queue *q = (struct redis_queue *)base;
 
-        assert(q->waiters == 0);
         end_side(q, READER);
         end_side(q, WRITER);
         free_queue(q);
@@ -453,19 +427,14 @@ static bool redis_wait(struct queue *base, struct mono deadline)
         bool woken;
 
         lock_take(&q->lock);
-        q->waiters++;
-        if (idle_waiters(q) > 0 && q->outgoing > 0) {
+        queue_wakes_enter(&q->wakes);
+        if (queue_wakes_wanted(&q->wakes) > 0 && q->outgoing > 0) {
                 q->outgoing--;
-                q->wakes++;
-        } else if (idle_waiters(q) > 0) {
+                queue_wakes_give(&q->wakes, 1);
+        } else if (queue_wakes_wanted(&q->wakes) > 0) {
                 cond_signal(&q->hungry);
         }
-        while (q->wakes == 0 && !q->interrupted && cond_wait_until(&q->woken, &q->lock, deadline))
-                ;
-        q->waiters--;
-        woken = q->wakes > 0 && !q->interrupted;
-        if (woken)
-                q->wakes--;
+        woken = queue_wakes_wait(&q->wakes, &q->lock, deadline);
         lock_drop(&q->lock);
         return woken;
 }
@@ -475,8 +444,7 @@ static void redis_interrupt(struct queue *base)
         struct redis_queue *q = (struct redis_queue *)base;
 
         lock_take(&q->lock);
-        q->interrupted = true;
-        cond_broadcast(&q->woken);
+        queue_wakes_interrupt(&q->wakes);
         lock_drop(&q->lock);
 }
 
