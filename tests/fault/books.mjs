@@ -187,7 +187,7 @@ export class Installation {
     await this.folderBooks(live);
     await this.counts(live, trash);
     this.tables();
-    this.disk();
+    await this.disk();
     return { assets: where.size };
   }
 
@@ -270,9 +270,11 @@ export class Installation {
   }
 
   // Every object holds what its name says, and no upload left anything.
-  disk() {
+  async disk() {
     if (corner.s3) return;
     const root = path.dirname(this.objects());
+    // A page of sidecars may be on its way: its files come and go. What is left over stays.
+    for (const end = Date.now() + 15000; fs.readdirSync(path.join(root, "tmp")).length && Date.now() < end; ) await sleep(50);
     assert.deepEqual(fs.readdirSync(path.join(root, "tmp")), [], "nothing half written is left over");
     this.hashed ??= new Set();
     for (const shard of fs.readdirSync(path.join(root, "objects")))
