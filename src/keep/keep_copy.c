@@ -5,6 +5,7 @@
  * remembers that hash, and who comes again must bring the same.
  */
 #include "keep/keep_copy_priv.h"
+#include "catalog/catalog_tables.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,48 +15,6 @@
 #define ROW_MAX     ((size_t)1 << 30)   /* of a field in PostgreSQL */
 #define TEXTS       500                 /* assets whose words are indexed in one transaction */
 #define TELL_ROWS   1000
-
-const struct copy_table copy_tables[] = {
-        {"object", "sha256, size, created, orphaned, collecting, scrubbed, bad, bad_since, products", "bllllltlt",
-         "sha256"},
-        {"job", "n, id, owner, comments, status, queued, processing, done, failed, created, updated, completed",
-         "luttilllllll", "n"},
-        {"cluster",
-         "n, id, owner, name, name_fold, status, threshold, locked, touched, named, count, version, created, updated",
-         "lutttidiiillll", "n"},
-        {"cluster_alias", "id, target", "uu", "id"},
-        {"asset",
-         "n, id, job, position, owner, kind, type, status, stage, error, error_code, filename, name_fold, "
-         "content_type, comments, sha256, size, created, updated, trashed, metadata, note, cluster, pinned, "
-         "similarity, duplicate_of, phash",
-         "lulitiiitttttttbllllttuidul", "n"},
-        {"task",
-         "n, id, asset, type, state, run_after, token, lease_until, deliveries, errors, crashes, worker, purpose",
-         "luliillliiiti", "n"},
-        {"task_failed", "task, stage, code, error, input_fault, first_failed, last_failed", "ltttill", "task"},
-        {"task_error", "n, task, at, stage, code, message, crash", "lllttti", "n"},
-        {"model", "n, id, dim", "lti", "n"},
-        {"part", "n, asset, kind, position, time_us, page, text_offset, text", "lliilllt", "n"},
-        {"embedding", "part, model, unit, vec, owner, kind, cluster, trashed, part_kind", "llbhtiuii", "part, model"},
-        {"cluster_prototype", "n, cluster, model, count, sum, unit", "lullbv", "n"},
-        {"tag", "n, name, fold", "ltt", "n"},
-        {"asset_tag", "asset, tag, source, confidence", "llid", "asset, tag, source"},
-        {"near_duplicate", "asset, other, distance", "lli", "asset, other"},
-        {"phash_band", "owner, band, value, asset, phash", "tiill", "owner, band, value, asset"},
-        {"step_result", "object, step, version, data", "bttb", "object, step, version"},
-        {"lineage", "n, asset, at, action, actor, detail", "lllttt", "n"},
-        {"operation", "n, id, owner, at, actor, kind, cluster, detail, undone", "lutlttuti", "n"},
-        {"operation_item", "operation, asset, before_cluster, before_pinned, before_similarity, after_cluster",
-         "lluidu", "operation, asset"},
-        {"idempotency", "owner, scope, key, hash, job, created, expires, assets, duplicates", "tttbullbb",
-         "owner, scope, key"},
-        {"api_key",
-         "n, id, name, prefix, hash, scope, owner, created, created_by, expires, last_used, revoked, revoked_by",
-         "luttbitltlllt", "n"},
-        {NULL, NULL, NULL, NULL},
-};
-
-#define NTABLES (COUNT_OF(copy_tables) - 1)
 
 static const struct {
         const char *what, *sql;
@@ -76,7 +35,9 @@ struct keep_copy {
         struct copy_target *target;
         struct sha256_ctx *sha;
         enum keep_copy_state state;
-        struct keep_copy_table tables[NTABLES];
+        size_t n; /* tables */
+        struct copy_table is[COPY_TABLES_MAX];
+        struct keep_copy_table tables[COPY_TABLES_MAX]; /* what became of each */
         struct keep_copy_group *groups;
         size_t ngroups, groups_cap;
         uint64_t total; /* rows of the source */
@@ -107,8 +68,8 @@ static int hash_table(struct keep_copy *c, size_t i, struct buf *b, struct err *
         struct keep_copy_table *t = &c->tables[i];
         int rc;
 
-        t->name = copy_tables[i].name;
-        if (copy_source_table(c->source, &copy_tables[i], 0, e) < 0)
+        t->name = c->is[i].name;
+        if (copy_source_table(c->source, &c->is[i], 0, e) < 0)
                 return -1;
         hash_span(c->sha, COPY_HEADER);
         while ((rc = copy_source_row(c->source, b, e)) > 0) {
@@ -128,7 +89,7 @@ static int hash_source(struct keep_copy *c, struct err *e)
         int rc = 0;
 
         buf_init(&b, ROW_MAX);
-        for (size_t i = 0; i < NTABLES && rc == 0; i++)
+        for (size_t i = 0; i < c->n && rc == 0; i++)
                 rc = hash_table(c, i, &b, e);
         buf_done(&b);
         c->total = c->done;
@@ -138,7 +99,7 @@ static int hash_source(struct keep_copy *c, struct err *e)
 /* One hash over what all tables hold. */
 static struct sha256 fingerprint(struct keep_copy *c)
 {
-        for (size_t i = 0; i < NTABLES; i++) {
+        for (size_t i = 0; i < c->n; i++) {
                 sha256_update(c->sha, c->tables[i].name, strlen(c->tables[i].name) + 1);
                 sha256_update(c->sha, &c->tables[i].hash, sizeof(c->tables[i].hash));
         }
@@ -173,6 +134,7 @@ int keep_copy_open(const struct keep_copy_opts *opts, struct keep_copy **out, st
         if (!c)
                 return err_oom(e);
         c->opts = *opts;
+        c->n = copy_tables_of(TABLE_COPIED, c->is);
         if (!c->opts.batch_bytes)
                 c->opts.batch_bytes = BATCH_BYTES;
         c->sha = sha256_new();
@@ -235,7 +197,7 @@ static int copy_batch(struct keep_copy *c, const struct copy_table *t, uint64_t 
 
 static int copy_table(struct keep_copy *c, size_t i, struct buf *b, struct err *e)
 {
-        const struct copy_table *t = &copy_tables[i];
+        const struct copy_table *t = &c->is[i];
         uint64_t rows;
         int rc = 1;
 
@@ -255,8 +217,8 @@ static int index_words(struct keep_copy *c, struct err *e)
 {
         uint64_t made = 1, assets = 0;
 
-        for (size_t i = 0; i < NTABLES; i++)
-                if (strcmp(copy_tables[i].name, "asset") == 0)
+        for (size_t i = 0; i < c->n; i++)
+                if (strcmp(c->is[i].name, "asset") == 0)
                         assets = c->tables[i].rows;
         for (c->done = 0; made > 0; c->done += made) {
                 tell(c, "indexing words", assets);
@@ -277,7 +239,7 @@ int keep_copy_load(struct keep_copy *c, struct err *e)
         rc = copy_target_begin(c->target, 0, copy_source_origin(c->source), &source, e);
         buf_init(&b, ROW_MAX);
         c->done = 0;
-        for (size_t i = 0; i < NTABLES && rc == 0; i++)
+        for (size_t i = 0; i < c->n && rc == 0; i++)
                 rc = copy_table(c, i, &b, e);
         buf_done(&b);
         return rc < 0 || index_words(c, e) < 0 || copy_target_settle(c->target, e) < 0 ? -1 : 0;
@@ -359,10 +321,10 @@ int keep_copy_verify(struct keep_copy *c, bool *equal, struct err *e)
 {
         *equal = false;
         c->done = 0;
-        for (size_t i = 0; i < NTABLES; i++) {
+        for (size_t i = 0; i < c->n; i++) {
                 struct keep_copy_table *t = &c->tables[i];
                 tell(c, "comparing", c->total);
-                if (copy_target_read(c->target, &copy_tables[i], hash_piece, c->sha, &t->target_rows, e) < 0)
+                if (copy_target_read(c->target, &c->is[i], hash_piece, c->sha, &t->target_rows, e) < 0)
                         return -1;
                 t->target_hash = sha256_final(c->sha);
                 c->done += t->target_rows;
@@ -370,7 +332,7 @@ int keep_copy_verify(struct keep_copy *c, bool *equal, struct err *e)
         if (compare_groups(c, e) < 0)
                 return -1;
         *equal = true;
-        for (size_t i = 0; i < NTABLES; i++)
+        for (size_t i = 0; i < c->n; i++)
                 *equal &= c->tables[i].rows == c->tables[i].target_rows &&
                           sha256_eq(c->tables[i].hash, c->tables[i].target_hash);
         for (size_t i = 0; i < c->ngroups; i++)
@@ -386,7 +348,7 @@ int keep_copy_finish(struct keep_copy *c, struct err *e)
 
 const struct keep_copy_table *keep_copy_tables(const struct keep_copy *c, size_t *n)
 {
-        *n = NTABLES;
+        *n = c->n;
         return c->tables;
 }
 

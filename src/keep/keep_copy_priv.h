@@ -11,15 +11,17 @@
 #include "keep/keep_copy.h"
 #include "catalog/catalog_rules.h"
 
-/*
- * types has a letter a column: i integer, l bigint, d double precision, t text,
- * u uuid, b bytea, h halfvec (of f32 numbers), v vector (the direction of f32
- * numbers, NULL when they have none).
- */
+#define COPY_TABLES_MAX  48
+#define COPY_COLUMNS_MAX 480
+/* A table as it goes into statements and tuples; of a backup it is as the manifest says, without types. */
 struct copy_table {
-        const char *name, *columns, *types, *order;
+        const char *name, *order;
+        char columns[COPY_COLUMNS_MAX]; /* "n, id, owner" */
+        char types[64];                 /* a letter a column, as of struct table_column */
 };
-extern const struct copy_table copy_tables[]; /* each after those it refers to; name NULL ends it */
+/* Those of catalog_tables that have the flag (one of enum table_flags), in their order; returns how many.
+ * (keep_tables.c) */
+size_t copy_tables_of(unsigned flag, struct copy_table out[COPY_TABLES_MAX]);
 
 #define COPY_HEADER  SPAN("PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0") /* signature, flags, length of an extension */
 #define COPY_TRAILER SPAN("\377\377")

@@ -7,14 +7,34 @@
  */
 #include "keep/keep_rebuild.h"
 #include "catalog/catalog_place_rules.h"
+#include "catalog/catalog_tables.h"
 
 #include <stdio.h>
 
 /* ---- the state ------------------------------------------------------------------------ */
 
-#define ANYTHING                                                                                                       \
-        "SELECT 1 FROM asset UNION ALL SELECT 1 FROM cluster UNION ALL SELECT 1 FROM job UNION ALL SELECT 1 FROM "     \
-        "object UNION ALL SELECT 1 FROM api_key LIMIT 1"
+/* 1 the catalog is in use, 0 it is as new, -1. */
+static int has_rows(struct db *db, struct err *e)
+{
+        const char *between = "";
+        struct rows *s;
+        struct sql q;
+        int rc;
+
+        sql_init(&q, db, NULL);
+        for (const struct table *t = catalog_tables; t->name; t++) {
+                if (!(t->flags & TABLE_TELLS))
+                        continue;
+                buf_printf(&q.text, "%sSELECT 1 FROM %s", between, t->name);
+                between = " UNION ALL ";
+        }
+        sql_put(&q, " LIMIT 1");
+        s = sql_run(&q, e);
+        rc = s ? db_step(db, s, e) : -1;
+        rows_free(s);
+        sql_done(&q);
+        return rc;
+}
 
 static int state_of(struct db *db, enum rebuild_state *out, struct err *e)
 {
@@ -23,7 +43,7 @@ static int state_of(struct db *db, enum rebuild_state *out, struct err *e)
 
         *out = REBUILD_BEGUN;
         if (rc == 0) {
-                rc = db_int(db, e, &one, ANYTHING, "");
+                rc = has_rows(db, e);
                 *out = rc > 0 ? REBUILD_FULL : REBUILD_EMPTY;
         }
         return rc < 0 ? -1 : 0;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is kept of an asset and a folder, and a catalog made again out of it. */
 #include "contract/sidecar_world.h"
+#include "catalog/catalog_rules.h"
+#include "catalog/catalog_tables.h"
 #include "keep/keep_rebuild.h"
 
 /* ---- a catalog made again ----------------------------------------------------------------------- */
@@ -172,6 +174,53 @@ static void rich_world(struct fix *f, struct world *w)
         OK(catalog_ingest(f->c, &j, f->a, &receipt, &f->e));
 }
 
+/* ---- which tables are made again ------------------------------------------------------------ */
+
+#define TABLES_MAX 64
+
+static bool is_here(const struct table *t)
+{
+        return (t->engines & (strcmp(ENGINE, "sqlite") == 0 ? IN_SQLITE : IN_POSTGRES)) != 0;
+}
+
+static void count_tables(struct fix *f, int64_t rows[TABLES_MAX])
+{
+        struct mono began = mono_now();
+        struct db *db = read_begin(f->c, &f->e);
+
+        assert_non_null(db);
+        for (const struct table *t = catalog_tables; t->name; t++) {
+                struct rows *s;
+                struct sql q;
+                if (!is_here(t))
+                        continue;
+                sql_init(&q, db, NULL);
+                buf_printf(&q.text, "SELECT count(*) FROM %s", t->name);
+                s = sql_run(&q, &f->e);
+                assert_true(s && db_step(db, s, &f->e) > 0);
+                rows[t - catalog_tables] = col_i64(s, 0);
+                rows_free(s);
+                sql_done(&q);
+        }
+        read_end(f->c, db, began);
+}
+
+/* As their descriptions say. */
+static void expect_rebuilt(struct fix *f, const int64_t before[TABLES_MAX])
+{
+        int64_t after[TABLES_MAX];
+
+        count_tables(f, after);
+        for (const struct table *t = catalog_tables; t->name; t++) {
+                size_t i = (size_t)(t - catalog_tables);
+                if (!is_here(t) || !(t->flags & TABLE_COPIED))
+                        continue;
+                if (t->flags & TABLE_REBUILT ? (before[i] > 0) != (after[i] > 0) : after[i] > 0)
+                        fail_msg("the table %s had %lld rows, and has %lld after the rebuild", t->name,
+                                 (long long)before[i], (long long)after[i]);
+        }
+}
+
 /* The same place, empty. */
 static void start_anew(void **state)
 {
@@ -186,11 +235,26 @@ static void start_anew(void **state)
         g->a = keep;
 }
 
+static void expect_folders(struct fix *f, const struct kept *before)
+{
+        for (size_t i = 0; i < before->nfolders; i++) {
+                struct kept_folder k;
+                OK(keep_folder_read(f->c, before->folders[i].folder.id, f->a, &k, &f->e));
+                same_text(before->folders[i].folder.name, k.folder.name);
+                assert_int_equal(before->folders[i].folder.updated.us, k.folder.updated.us);
+                assert_int_equal(before->folders[i].folder.created.us, k.folder.created.us);
+                assert_int_equal(before->folders[i].folder.status, k.folder.status);
+                assert_int_equal(before->folders[i].folder.touched, k.folder.touched);
+                assert_int_equal(before->folders[i].naliases, k.naliases);
+        }
+}
+
 static void a_rebuilt_catalog_tells_the_same(void **state)
 {
         struct fix *f = *state;
         struct world w = {0};
         static struct kept before, after;
+        int64_t rows[TABLES_MAX];
         struct catalog_counts was, is;
         struct id *near, survivor;
         struct cluster gone;
@@ -202,6 +266,7 @@ static void a_rebuilt_catalog_tells_the_same(void **state)
 
         rich_world(f, &w);
         keep_all(f, &before);
+        count_tables(f, rows);
         OK(catalog_counts(f->c, NULL, &was, &f->e));
         OK(catalog_asset_get(f->c, w.queued, NULL, f->a, &x, &f->e));
         start_anew(state);
@@ -213,20 +278,12 @@ static void a_rebuilt_catalog_tells_the_same(void **state)
         OK(keep_rebuild_state(f->c, &st, &f->e));
         assert_int_equal(st, REBUILD_FULL);
         FAILS(ERR_CONFLICT, keep_rebuild_begin(f->c, &f->e));
+        expect_rebuilt(f, rows);
         for (size_t i = 0; i < before.nassets; i++) {
                 OK(keep_asset_read(f->c, before.assets[i].asset.id, f->a, &after.assets[i], &f->e));
                 same_kept(&before.assets[i], &after.assets[i]);
         }
-        for (size_t i = 0; i < before.nfolders; i++) {
-                struct kept_folder k;
-                OK(keep_folder_read(f->c, before.folders[i].folder.id, f->a, &k, &f->e));
-                same_text(before.folders[i].folder.name, k.folder.name);
-                assert_int_equal(before.folders[i].folder.updated.us, k.folder.updated.us);
-                assert_int_equal(before.folders[i].folder.created.us, k.folder.created.us);
-                assert_int_equal(before.folders[i].folder.status, k.folder.status);
-                assert_int_equal(before.folders[i].folder.touched, k.folder.touched);
-                assert_int_equal(before.folders[i].naliases, k.naliases);
-        }
+        expect_folders(f, &before);
         OK(catalog_counts(f->c, NULL, &is, &f->e));
         is.oldest_ready_seconds = was.oldest_ready_seconds;
         assert_memory_equal(&was, &is, sizeof was);

@@ -6,6 +6,7 @@
  */
 #include "keep/keep_backup_priv.h"
 #include "keep/keep_copy_priv.h"
+#include "catalog/catalog_tables.h"
 #include "keep/postgres/postgres_copy_priv.h"
 
 #include <errno.h>
@@ -151,12 +152,14 @@ static int copy_table(struct copy_target *t, const struct copy_table *table, str
 static int copy_tables_out(struct copy_target *t, const struct keep_backup_opts *o, const char *dir,
                            struct keep_backup *out, struct err *e)
 {
+        struct copy_table tables[COPY_TABLES_MAX];
+        size_t n = copy_tables_of(TABLE_BACKED_UP, tables);
         struct sink k = {.o = o, .fd = -1};
         int rc = 0;
 
         buf_init(&k.held, (size_t)1 << 31); /* a row and what is held before it */
-        for (const struct copy_table *table = copy_tables; table->name && rc == 0; table++)
-                rc = copy_table(t, table, &k, dir, out, e);
+        for (size_t i = 0; i < n && rc == 0; i++)
+                rc = copy_table(t, &tables[i], &k, dir, out, e);
         buf_done(&k.held);
         return rc;
 }

@@ -5,23 +5,36 @@
  * knows exactly where to go on.
  */
 #include "keep/keep_copy_priv.h"
+#include "catalog/catalog_tables.h"
 #include "keep/postgres/postgres_copy_priv.h"
 
 #include <stdio.h>
 
 /* ---- remembering -------------------------------------------------------------------------- */
 
-/* A server that was only tried leaves its model and its marks behind, which nothing refers to. */
 static const char begin_sql[] =
         "BEGIN;"
         "CREATE TABLE IF NOT EXISTS catalog_copy (one boolean PRIMARY KEY DEFAULT true CHECK (one), origin bigint NOT "
         "NULL, source bytea NOT NULL, begun bigint NOT NULL, finished bigint NOT NULL DEFAULT 0);"
-        "CREATE TABLE IF NOT EXISTS catalog_copy_table (name text PRIMARY KEY, copied bigint NOT NULL);"
-        "DELETE FROM model; DELETE FROM write_mark; DELETE FROM counter;";
+        "CREATE TABLE IF NOT EXISTS catalog_copy_table (name text PRIMARY KEY, copied bigint NOT NULL);";
+
+/* What a server that was only tried leaves behind; nothing refers to it. */
+static int forget_trial(struct copy_target *t, struct err *e)
+{
+        char sql[96];
+
+        for (const struct table *x = catalog_tables; x->name; x++) {
+                int rc = x->flags & TABLE_TRIED ? pg_table_exists(t->db, x->name, e) : 0;
+                snprintf(sql, sizeof sql, "DELETE FROM %s", x->name);
+                if (rc < 0 || (rc > 0 && pg_exec(t->db, sql, e)))
+                        return -1;
+        }
+        return 0;
+}
 
 static int remember(struct copy_target *t, int64_t origin, const struct sha256 *source, struct err *e)
 {
-        if (pg_exec(t->db, begin_sql, e) < 0 ||
+        if (pg_exec(t->db, begin_sql, e) < 0 || forget_trial(t, e) ||
             db_run(t->db, e, "INSERT INTO catalog_copy (origin, source, begun) VALUES (?, ?, " DB_NOW ")", "lh", origin,
                    source) < 0)
                 return -1;

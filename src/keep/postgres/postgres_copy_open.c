@@ -3,6 +3,7 @@
  * Whether a database may be the target of a copy.
  */
 #include "keep/keep_copy_priv.h"
+#include "catalog/catalog_tables.h"
 #include "keep/postgres/postgres_copy_priv.h"
 
 #include <stdio.h>
@@ -87,10 +88,11 @@ static int expect_empty(struct db *db, struct err *e)
 {
         char sql[96], word[8];
 
-        for (const struct copy_table *t = copy_tables; t->name; t++) {
-                int rc = pg_table_exists(db, t->name, e);
-                /* A server that was only tried leaves its model. */
-                if (rc == 0 || (rc > 0 && strcmp(t->name, "model") == 0))
+        for (const struct table *t = catalog_tables; t->name; t++) {
+                int rc = 0;
+                if ((t->flags & (TABLE_COPIED | TABLE_BACKED_UP)) && !(t->flags & TABLE_TRIED))
+                        rc = pg_table_exists(db, t->name, e);
+                if (rc == 0)
                         continue;
                 snprintf(sql, sizeof(sql), "SELECT 1 FROM %s LIMIT 1", t->name);
                 if (rc > 0)

@@ -56,7 +56,11 @@ static int fingerprint(const struct keep_backup *b, struct sha256 *out, struct e
 
 static struct copy_table described(const struct keep_backup_table *b)
 {
-        return (struct copy_table){.name = b->name, .columns = b->columns, .order = b->order};
+        struct copy_table t = {.name = b->name, .order = b->order};
+
+        static_assert(sizeof t.columns == sizeof b->columns, "what a backup may say fits");
+        memcpy(t.columns, b->columns, sizeof t.columns);
+        return t;
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
  * read in one transaction on a connection that cannot write.
  */
 #include "keep/keep_copy_priv.h"
+#include "catalog/catalog_tables.h"
 #include "catalog/sqlite/sqlite.h"
 #include "vector/vector.h"
 
@@ -14,32 +15,27 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* In views of the temporary schema "main." reaches the tables themselves. */
-static const char views[] =
+static const char begin_sql[] =
         "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF; PRAGMA busy_timeout = 10000;"
         "BEGIN;"
         "CREATE TEMP TABLE leased AS SELECT t.asset AS asset, a.job AS job FROM main.task t JOIN main.asset a ON a.n = "
-        "t.asset WHERE t.state = 1 AND t.purpose = 0;"
-        /* Given back uncounted, as a server does that stops. */
-        "CREATE TEMP VIEW task AS SELECT n, id, asset, type, iif(state = 1, 0, state) AS state, run_after, token, "
-        "iif(state = 1, 0, lease_until) AS lease_until, iif(state = 1, max(deliveries - 1, 0), deliveries) AS "
-        "deliveries, errors, crashes, iif(state = 1, NULL, worker) AS worker, purpose FROM main.task;"
-        "CREATE TEMP VIEW asset AS SELECT n, id, job, position, owner, kind, type, "
-        "iif(status = 1 AND n IN (SELECT asset FROM leased), 0, status) AS status, stage, error, error_code, filename, "
-        "name_fold, content_type, comments, sha256, size, created, updated, trashed, metadata, note, cluster, pinned, "
-        "similarity, duplicate_of, phash FROM main.asset;"
-        "CREATE TEMP VIEW job AS SELECT n, id, owner, comments, iif(back = 0, status, "
-        "iif(processing - back + done + failed = 0, 0, 1)) AS status, queued + back AS queued, processing - back AS "
-        "processing, done, failed, created, updated, completed FROM (SELECT *, (SELECT count(*) FROM leased WHERE job "
-        "= j.n) AS back FROM main.job j);"
-        "CREATE TEMP VIEW task_failed AS SELECT n AS task, stage, code, error, input_fault, first_failed, last_failed "
-        "FROM main.task WHERE code IS NOT NULL;"
-        "CREATE TEMP VIEW embedding AS SELECT x.part AS part, x.model AS model, x.vec AS unit, x.vec AS vec, a.owner "
-        "AS owner, a.kind AS kind, a.cluster AS cluster, a.trashed > 0 AS trashed, p.kind AS part_kind FROM "
-        "main.embedding x JOIN "
-        "main.part p ON p.n = x.part JOIN main.asset a ON a.n = p.asset;"
-        "CREATE TEMP VIEW cluster_prototype AS SELECT n, cluster, model, count, sum, sum AS unit FROM "
-        "main.cluster_prototype;";
+        "t.asset WHERE t.state = 1 AND t.purpose = 0";
+
+/* Given back uncounted, as a server does that stops: what is read instead of a column of x, or (column NULL) as x. In
+ * views of the temporary schema "main." reaches the tables themselves. */
+static const struct {
+        const char *table, *column, *sql;
+} given_back[] = {
+        {"task", "state", "iif(x.state = 1, 0, x.state)"},
+        {"task", "lease_until", "iif(x.state = 1, 0, x.lease_until)"},
+        {"task", "deliveries", "iif(x.state = 1, max(x.deliveries - 1, 0), x.deliveries)"},
+        {"task", "worker", "iif(x.state = 1, NULL, x.worker)"},
+        {"asset", "status", "iif(x.status = 1 AND x.n IN (SELECT asset FROM leased), 0, x.status)"},
+        {"job", NULL, "(SELECT *, (SELECT count(*) FROM leased WHERE job = j.n) AS back FROM main.job j) x"},
+        {"job", "status", "iif(x.back = 0, x.status, iif(x.processing - x.back + x.done + x.failed = 0, 0, 1))"},
+        {"job", "queued", "x.queued + x.back"},
+        {"job", "processing", "x.processing - x.back"},
+};
 
 struct copy_source {
         struct conn db;
@@ -92,6 +88,73 @@ static int check_schema(struct copy_source *s, const char *path, struct err *e)
         return 0;
 }
 
+static bool same_word(const char *a, const char *b)
+{
+        return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static const char *find_given_back(const struct table *t, const char *column)
+{
+        for (size_t i = 0; i < COUNT_OF(given_back); i++)
+                if (same_word(given_back[i].table, t->name) && same_word(given_back[i].column, column))
+                        return given_back[i].sql;
+        return NULL;
+}
+
+/* What is read for a column; NULL: itself. */
+static const char *expression_of(const struct table *t, const struct table_column *c)
+{
+        const char *back = find_given_back(t, c->name);
+
+        return back ? back : c->sqlite;
+}
+
+static bool is_as_copied(const struct table *t)
+{
+        bool same = !t->sqlite && !find_given_back(t, NULL);
+
+        for (const struct table_column *c = t->columns; c->name; c++)
+                same &= !expression_of(t, c);
+        return same;
+}
+
+static int make_view(struct copy_source *s, const struct table *t, struct err *e)
+{
+        const char *from = find_given_back(t, NULL), *between = " ";
+        struct buf b;
+        int rc;
+
+        buf_init(&b, 8192);
+        buf_printf(&b, "CREATE TEMP VIEW %s AS SELECT", t->name);
+        for (const struct table_column *c = t->columns; c->name; c++) {
+                const char *sql = expression_of(t, c);
+                if (c->why)
+                        continue;
+                if (sql)
+                        buf_printf(&b, "%s%s AS %s", between, sql, c->name);
+                else
+                        buf_printf(&b, "%sx.%s", between, c->name);
+                between = ", ";
+        }
+        if (from || t->sqlite)
+                buf_printf(&b, " FROM %s", from ? from : t->sqlite);
+        else
+                buf_printf(&b, " FROM main.%s x", t->name);
+        rc = buf_failed(&b) ? SQLITE_NOMEM : sqlite3_exec(s->db.h, buf_str(&b), NULL, NULL, NULL);
+        buf_done(&b);
+        return rc == SQLITE_OK ? 0 : db_error(&s->db, rc, e);
+}
+
+static int make_views(struct copy_source *s, struct err *e)
+{
+        int rc = 0;
+
+        for (const struct table *t = catalog_tables; t->name && rc == 0; t++)
+                if ((t->flags & TABLE_COPIED) && !is_as_copied(t))
+                        rc = make_view(s, t, e);
+        return rc;
+}
+
 static int open_file(struct copy_source *s, const char *path, struct err *e)
 {
         int rc = sqlite3_open_v2(path, &s->db.h, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
@@ -104,8 +167,8 @@ static int open_file(struct copy_source *s, const char *path, struct err *e)
                 return db_error(&s->db, rc, e);
         if (check_schema(s, path, e) < 0)
                 return -1;
-        rc = sqlite3_exec(s->db.h, views, NULL, NULL, NULL);
-        return rc == SQLITE_OK ? 0 : db_error(&s->db, rc, e);
+        rc = sqlite3_exec(s->db.h, begin_sql, NULL, NULL, NULL);
+        return rc == SQLITE_OK ? make_views(s, e) : db_error(&s->db, rc, e);
 }
 
 int copy_source_open(const char *path, struct copy_source **out, struct err *e)
