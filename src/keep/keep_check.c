@@ -80,15 +80,7 @@ static int mend_status(struct tx *tx, const struct key *k, struct err *e)
 /* Nobody would ever claim it. Two of one purpose cannot be: an index of the table forbids it. */
 static int mend_stray_task(struct tx *tx, const struct key *k, struct err *e)
 {
-        int64_t waited = 0;
-
-        if (db_run(tx->db, e, "DELETE FROM task_error WHERE task = ?", "l", k->n) < 0 ||
-            db_int(tx->db, e, &waited,
-                   "DELETE FROM task WHERE n = ? RETURNING CASE WHEN purpose = 0 AND state IN (0, 1) THEN 1 ELSE 0 END",
-                   "l", k->n) < 0)
-                return -1;
-        tx_waiting(tx, -waited);
-        return 0;
+        return check_drop_task(tx, k->n, e);
 }
 
 static int mend_words(struct tx *tx, const struct key *k, struct err *e)
@@ -107,21 +99,11 @@ static int mend_embedding(struct tx *tx, const struct key *k, struct err *e)
                 "l", k->n);
 }
 
-static int mend_part(struct tx *tx, const struct key *k, struct err *e)
-{
-        return part_drop(tx, k->n, e);
-}
-
 /* All of them at once. */
 static int mend_part_words(struct tx *tx, const struct key *k, struct err *e)
 {
         (void)k;
         return parts_again(tx, e);
-}
-
-static int mend_stray_vector(struct tx *tx, const struct key *k, struct err *e)
-{
-        return db_run(tx->db, e, "DELETE FROM embedding WHERE part = ?", "l", k->n);
 }
 
 #define JOB_SUM(s) "(SELECT count(*) FROM asset WHERE job = job.n AND status = " #s ")"
@@ -180,17 +162,8 @@ static int mend_counters(struct tx *tx, const struct key *k, struct err *e)
         " UNION ALL SELECT owner, kind, status, -count, -bytes FROM counter) AS t GROUP BY owner, kind, status "       \
         "HAVING sum(c) <> 0 OR sum(b) <> 0"
 
-#define STRAY_PART                                                                                                     \
-        "SELECT p.n, CAST(p.n AS text), NULL FROM part p LEFT JOIN asset a ON a.n = p.asset WHERE a.n IS NULL"
-#define STRAY_VECTOR                                                                                                   \
-        "SELECT x.part, CAST(x.part AS text), NULL FROM embedding x LEFT JOIN part p ON p.n = x.part WHERE p.n IS "    \
-        "NULL"
 #define WRONG_PURPOSE "SELECT n, id, 'purpose ' || purpose FROM task WHERE purpose < 0 OR purpose >= 5"
 static_assert(PURPOSE_COUNT == 5, "as the query says");
-#define ORPHAN_TASK                                                                                                    \
-        "SELECT t.n, t.id, NULL FROM task t LEFT JOIN asset a ON a.n = t.asset WHERE a.n IS NULL AND t.purpose IN "    \
-        "(0, 1, 2, 3, 4)"
-
 #define WRONG_WORDS "SELECT a.n, a.id, NULL FROM asset a LEFT JOIN asset_text t ON t.n = a.n WHERE "
 
 static const struct check {
@@ -203,6 +176,7 @@ static const struct check {
         bool text;                     /* the second column is that, and no id or hash */
 } checks[] = {
         {.name = "database_file", .run = sqlite_check_file},
+        {.name = "reference", .run = check_references}, /* first: what follows is about the rows it leaves */
         {"object_unmarked", "no file refers to it, and it is not marked for collection: object",
          "SELECT 0, sha256, NULL FROM object o WHERE orphaned = 0 AND collecting = 0 AND NOT EXISTS (SELECT 1 FROM "
          "asset a WHERE a.sha256 = o.sha256)",
@@ -239,7 +213,6 @@ static const struct check {
          mend_status, false, NULL},
         {"task_purpose", "a purpose that no task can have: task", WRONG_PURPOSE, WRONG_PURPOSE, mend_stray_task, false,
          NULL},
-        {"task_orphan", "its file is gone: task", ORPHAN_TASK, ORPHAN_TASK, mend_stray_task, false, NULL},
         {"near_duplicate", "they are near duplicates in one direction only: files",
          "SELECT d.asset, d.asset || ' and ' || d.other, NULL FROM near_duplicate d WHERE NOT EXISTS (SELECT 1 FROM "
          "near_duplicate r WHERE r.asset = d.other AND r.other = d.asset)",
@@ -251,9 +224,6 @@ static const struct check {
          "WHERE x.owner <> a.owner OR x.part_kind <> p.kind OR x.kind <> "
          "a.kind OR x.cluster IS DISTINCT FROM a.cluster OR x.trashed <> (a.trashed > 0)::int",
          mend_embedding, false, NULL},
-        {"part_stray", "its file is gone: part", STRAY_PART, STRAY_PART, mend_part, false, NULL, .text = true},
-        {"embedding_stray", "its part is gone: vector of part", STRAY_VECTOR, STRAY_VECTOR, mend_stray_vector, false,
-         NULL, .text = true},
         {.name = "folder", .run = check_folders},
         /* SQLite indexes new files in the order of their numbers, some time after: behind the last one none is missing.
          */
