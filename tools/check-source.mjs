@@ -13,28 +13,14 @@ const generated = /unicode_tables|warmup_files|fold_table/;
 const MAX_FILE = 600, MAX_FUNCTION = 60;
 // These do not keep the rules of dialect() yet; the list gets shorter, never longer.
 const pending = new Set(`
-  src/catalog/catalog_asset.c
-  src/catalog/catalog_change.c
-  src/catalog/catalog_complete.c
-  src/catalog/catalog_counts.c
-  src/catalog/catalog_ingest.c
-  src/catalog/catalog_job.c
-  src/catalog/catalog_task.c
-  src/catalog/postgres/postgres.c
-  src/catalog/sqlite/sqlite.c
-  src/db/postgres/postgres_db.c
-  src/db/postgres/postgres_migrate.c
-  src/db/sqlite/sqlite_migrate.c
   src/ingest/ingest_accept.c
   src/keep/keep_check.c
   src/keep/keep_copy.c
   src/keep/keep_rebuild.c
-  src/keep/keep_sidecar.c
   src/keep/postgres/postgres_backup.c
   src/keep/postgres/postgres_copy.c
   src/keep/postgres/postgres_copy_open.c
   src/keep/postgres/postgres_restore.c
-  src/keep/sqlite/sqlite_backup.c
   src/keep/sqlite/sqlite_copy.c
 `.trim().split(/\s+/));
 

@@ -20,7 +20,7 @@ static int read_tags(struct db *db, int64_t n, struct arena *a, struct asset *ou
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, &out->tags, &cap, out->ntags + 1, sizeof(*out->tags), e) < 0) {
+                if (arena_grow(a, &out->tags, &cap, out->ntags + 1, sizeof *out->tags, e)) {
                         db_end(s);
                         return -1;
                 }
@@ -85,7 +85,7 @@ int asset_read(struct db *db, struct rows *s, struct arena *a, void *at, struct 
         };
         if (!ok)
                 return err_oom(e);
-        if (read_tags(db, col_i64(s, 0), a, out, e) < 0)
+        if (read_tags(db, col_i64(s, 0), a, out, e))
                 return -1;
         return read_model(db, col_i64(s, 0), a, out, e);
 }
@@ -100,7 +100,7 @@ static int read_near(struct db *db, struct arena *a, struct asset *out, struct e
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, &out->near_duplicates, &cap, out->nnear + 1, sizeof(struct id), e) < 0) {
+                if (arena_grow(a, &out->near_duplicates, &cap, out->nnear + 1, sizeof(struct id), e)) {
                         db_end(s);
                         return -1;
                 }
@@ -124,7 +124,7 @@ static int read_tasks(struct db *db, struct arena *a, struct asset *out, struct 
         bool ok = true, failed;
         int rc = -1;
 
-        out->tasks = arena_array(a, PURPOSE_COUNT, sizeof(*out->tasks));
+        out->tasks = arena_array(a, PURPOSE_COUNT, sizeof *out->tasks);
         while (s && (rc = db_step(db, s, e)) > 0) {
                 struct asset_task t = {.purpose = (enum task_purpose)col_int(s, 0),
                                        .state = (enum task_state)col_int(s, 1),
@@ -142,7 +142,7 @@ static int read_tasks(struct db *db, struct arena *a, struct asset *out, struct 
 }
 
 /* 1, 0 unknown or foreign, -1 */
-static int get(struct db *db, struct id id, const char *owner, struct arena *a, struct asset *out, struct err *e)
+static int asset_get(struct db *db, struct id id, const char *owner, struct arena *a, struct asset *out, struct err *e)
 {
         struct rows *s =
                 db_query(db, e, ASSET_SELECT "WHERE a.id = ?1 AND (?2 IS NULL OR a.owner = ?2)", "ut", &id, owner);
@@ -164,9 +164,9 @@ int catalog_asset_get(struct catalog *c, struct id id, const char *owner, struct
 
         if (!db)
                 return -1;
-        rc = get(db, id, owner, a, out, e);
+        rc = asset_get(db, id, owner, a, out, e);
         if (rc > 0)
-                rc = read_near(db, a, out, e) < 0 || read_tasks(db, a, out, e) < 0 ? -1 : 0;
+                rc = read_near(db, a, out, e) < 0 || read_tasks(db, a, out, e) ? -1 : 0;
         else if (rc == 0)
                 rc = err_set(e, ERR_NOT_FOUND, "no such asset");
         read_end(c, db, began);
@@ -181,14 +181,14 @@ int catalog_asset_get_many(struct catalog *c, const struct id *ids, size_t n, co
         int rc = 0;
 
         *found = 0;
-        *out = arena_array(a, n + 1, sizeof(**out));
+        *out = arena_array(a, n + 1, sizeof **out);
         if (!*out)
                 return err_oom(e);
         db = read_begin(c, e);
         if (!db)
                 return -1;
         for (size_t i = 0; i < n && rc >= 0; i++) {
-                rc = get(db, ids[i], owner, a, &(*out)[*found], e);
+                rc = asset_get(db, ids[i], owner, a, &(*out)[*found], e);
                 *found += rc > 0;
         }
         read_end(c, db, began);
@@ -219,7 +219,7 @@ int catalog_lineage(struct catalog *c, struct id asset, const char *owner, struc
                    : NULL;
         rc = s ? 0 : -1;
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e)) {
                         db_end(s);
                         rc = -1;
                         break;
@@ -271,15 +271,15 @@ static int move_to(struct tx *tx, struct row *r, const struct asset_args *g, str
         struct folder f;
         int64_t op;
 
-        if (!id_is_nil(to) && (folder_find(tx, to, r->owner, &f, e) < 0 || folder_touch(tx, to, e) < 0))
+        if (!id_is_nil(to) && (folder_find(tx, to, r->owner, &f, e) || folder_touch(tx, to, e)))
                 return -1;
-        if (operation_add(tx, r->owner, g->actor, "move", id_is_nil(to) ? NULL : &to, NULL, &op_id, &op, e) < 0 ||
-            operation_item(tx, op, r->n, &to, e) < 0 || row_place(tx, r, to, true, -1, e) < 0)
+        if (operation_add(tx, r->owner, g->actor, "move", id_is_nil(to) ? NULL : &to, NULL, &op_id, &op, e) ||
+            operation_item(tx, op, r->n, &to, e) || row_place(tx, r, to, true, -1, e) < 0)
                 return -1;
         if (id_is_nil(to))
-                snprintf(detail, sizeof(detail), "{\"cluster_id\":null}");
+                snprintf(detail, sizeof detail, "{\"cluster_id\":null}");
         else
-                snprintf(detail, sizeof(detail), "{\"cluster_id\":\"%s\"}", id_format(to, text));
+                snprintf(detail, sizeof detail, "{\"cluster_id\":\"%s\"}", id_format(to, text));
         if (g->operation)
                 *g->operation = op_id;
         return lineage_add(tx, r->n, "moved", g->actor, detail, e);
@@ -291,21 +291,21 @@ static int do_patch(struct tx *tx, void *arg, struct err *e)
         const struct asset_patch *p = g->patch;
         struct row r;
 
-        if ((p->set_cluster && lock_owner_of_asset(tx, g->id, e) < 0) || row_find(tx, g->id, g->owner, &r, e) < 0)
+        if ((p->set_cluster && lock_owner_of_asset(tx, g->id, e)) || row_find(tx, g->id, g->owner, &r, e))
                 return -1;
-        if (p->filename && rename_to(tx, &r, g, e) < 0)
+        if (p->filename && rename_to(tx, &r, g, e))
                 return -1;
         if (p->set_comments &&
-            (db_run(tx->db, e, "UPDATE asset SET comments = ? WHERE n = ?", "tl", p->comments, r.n) < 0 ||
-             lineage_add(tx, r.n, "commented", g->actor, NULL, e) < 0))
+            (db_run(tx->db, e, "UPDATE asset SET comments = ? WHERE n = ?", "tl", p->comments, r.n) ||
+             lineage_add(tx, r.n, "commented", g->actor, NULL, e)))
                 return -1;
-        if (p->set_tags && (tags_replace(tx, r.n, true, g->tags, p->ntags, e) < 0 ||
-                            lineage_add(tx, r.n, "tagged", g->actor, NULL, e) < 0))
+        if (p->set_tags &&
+            (tags_replace(tx, r.n, true, g->tags, p->ntags, e) || lineage_add(tx, r.n, "tagged", g->actor, NULL, e)))
                 return -1;
-        if (p->set_cluster && move_to(tx, &r, g, e) < 0)
+        if (p->set_cluster && move_to(tx, &r, g, e))
                 return -1;
-        if (db_run(tx->db, e, "UPDATE asset SET updated = ? WHERE n = ?", "ll", tx->now.us, r.n) < 0 ||
-            tx_mark(tx, KEPT_ASSET, r.id, e) < 0)
+        if (db_run(tx->db, e, "UPDATE asset SET updated = ? WHERE n = ?", "ll", tx->now.us, r.n) ||
+            tx_mark(tx, KEPT_ASSET, r.id, e))
                 return -1;
         return tx_text(tx, r.n, e);
 }
@@ -319,7 +319,7 @@ int catalog_asset_patch(struct catalog *c, struct id id, const char *owner, cons
 
         if (operation)
                 *operation = (struct id){{0}};
-        g.tags = a ? arena_array(a, p->ntags + 1, sizeof(*g.tags)) : NULL;
+        g.tags = a ? arena_array(a, p->ntags + 1, sizeof *g.tags) : NULL;
         g.fold = a && p->filename ? text_fold(a, p->filename) : NULL;
         if (!g.tags || (p->filename && !g.fold))
                 rc = err_oom(e);
@@ -336,7 +336,7 @@ static int set_trashed(struct tx *tx, struct asset_args *g, bool trashed, struct
 {
         struct row r;
 
-        if (lock_owner_of_asset(tx, g->id, e) < 0 || row_find(tx, g->id, g->owner, &r, e) < 0)
+        if (lock_owner_of_asset(tx, g->id, e) || row_find(tx, g->id, g->owner, &r, e))
                 return -1;
         if (r.trashed == trashed)
                 return 0;
@@ -390,7 +390,7 @@ static int tasks_drop(struct tx *tx, int64_t asset, struct err *e)
 
         if (db_int(tx->db, e, &waiting, "SELECT count(*) FROM task WHERE asset = ? AND purpose = 0 AND state IN (0, 1)",
                    "l", asset) < 0 ||
-            db_run(tx->db, e, "DELETE FROM task WHERE asset = ?", "l", asset) < 0)
+            db_run(tx->db, e, "DELETE FROM task WHERE asset = ?", "l", asset))
                 return -1;
         tx_waiting(tx, -waiting);
         return 0;
@@ -415,7 +415,7 @@ static int duplicates_pass_on(struct tx *tx, const struct row *r, struct err *e)
                      "huu", &r->sha256, &r->id, &next);
         rc = -1;
         while (s && (rc = db_step(tx->db, s, e)) > 0)
-                if (tx_mark(tx, KEPT_ASSET, col_id(s, 0), e) < 0) {
+                if (tx_mark(tx, KEPT_ASSET, col_id(s, 0), e)) {
                         db_end(s);
                         return -1;
                 }
@@ -427,13 +427,12 @@ static int purge_row(struct tx *tx, const struct row *r, const char *actor, stru
         if (!r->trashed && !id_is_nil(r->cluster) && folder_member(tx, r->cluster, r->n, -1, e) < 0)
                 return -1;
         if (counter_add(tx, r->owner, r->kind, r->trashed ? ASSET_STATUS_COUNT : (int)r->status, -1, -(int64_t)r->size,
-                        e) < 0 ||
-            job_count(tx, r->job, r->status, -1, e) < 0 || tasks_drop(tx, r->n, e) < 0 ||
-            lineage_add(tx, r->n, "purged", actor, NULL, e) < 0)
+                        e) ||
+            job_count(tx, r->job, r->status, -1, e) || tasks_drop(tx, r->n, e) ||
+            lineage_add(tx, r->n, "purged", actor, NULL, e))
                 return -1;
-        if (duplicates_pass_on(tx, r, e) < 0 || tx_mark(tx, KEPT_ASSET, r->id, e) < 0 ||
-            parts_words_leave(tx, r->n, e) || db_run(tx->db, e, "DELETE FROM asset WHERE n = ?", "l", r->n) < 0 ||
-            object_release(tx, &r->sha256, e) < 0 ||
+        if (duplicates_pass_on(tx, r, e) < 0 || tx_mark(tx, KEPT_ASSET, r->id, e) || parts_words_leave(tx, r->n, e) ||
+            db_run(tx->db, e, "DELETE FROM asset WHERE n = ?", "l", r->n) || object_release(tx, &r->sha256, e) ||
             tx_event(tx, (struct event){.kind = EVENT_VECTOR, .asset = r->n}, e) < 0)
                 return -1;
         return tx_text(tx, r->n, e);
@@ -445,8 +444,7 @@ static int do_purge(struct tx *tx, void *arg, struct err *e)
         struct row r;
         int64_t trashed = 0;
 
-        if (lock_owner_of_asset(tx, g->id, e) < 0 || tasks_lock(tx, g->id, e) < 0 ||
-            row_find(tx, g->id, g->owner, &r, e) < 0)
+        if (lock_owner_of_asset(tx, g->id, e) || tasks_lock(tx, g->id, e) || row_find(tx, g->id, g->owner, &r, e))
                 return -1;
         if (g->before.us && db_int(tx->db, e, &trashed, "SELECT trashed FROM asset WHERE n = ?", "l", r.n) < 0)
                 return -1;
@@ -491,9 +489,9 @@ static int do_undo(struct tx *tx, void *arg, struct err *e)
         int rc;
 
         while ((rc = next_of_job(tx, g->id, &one.id, e)) > 0)
-                if (do_purge(tx, &one, e) < 0)
+                if (do_purge(tx, &one, e))
                         return -1;
-        if (rc < 0 || db_run(tx->db, e, "DELETE FROM idempotency WHERE job = ?", "u", &g->id) < 0)
+        if (rc < 0 || db_run(tx->db, e, "DELETE FROM idempotency WHERE job = ?", "u", &g->id))
                 return -1;
         return db_run(tx->db, e, "DELETE FROM job WHERE id = ?", "u", &g->id);
 }
@@ -517,7 +515,7 @@ static int do_add(struct tx *tx, void *arg, struct err *e)
         struct row r;
         int rc;
 
-        if (tasks_lock(tx, g->id, e) < 0 || row_find(tx, g->id, g->owner, &r, e) < 0)
+        if (tasks_lock(tx, g->id, e) || row_find(tx, g->id, g->owner, &r, e))
                 return -1;
         rc = task_renew(tx, r.n, g->purpose, r.type, e);
         return rc > 0 ? err_set(e, ERR_CONFLICT, "a task for this asset is already in progress") : rc;
@@ -528,7 +526,7 @@ int catalog_task_add(struct catalog *c, struct id id, const char *owner, enum ta
         struct add_args g = {.id = id, .owner = owner, .purpose = p};
 
         assert(p > PURPOSE_ANALYSE && p < PURPOSE_COUNT);
-        if (fault_err(FAULT("task.add"), "task", e) < 0 || write_do(c, LANE_RESULT, do_add, &g, e) < 0)
+        if (fault_err(FAULT("task.add"), "task", e) || write_do(c, LANE_RESULT, do_add, &g, e) < 0)
                 return -1;
         return fault_err(FAULT("task.add.after"), "task", e);
 }
@@ -540,7 +538,7 @@ static int do_reprocess(struct tx *tx, void *arg, struct err *e)
         enum job_type type;
         int busy;
 
-        if (tasks_lock(tx, g->id, e) < 0 || row_find(tx, g->id, g->owner, &r, e) < 0)
+        if (tasks_lock(tx, g->id, e) || row_find(tx, g->id, g->owner, &r, e))
                 return -1;
         type = g->type ? *g->type : r.type;
         busy = task_renew(tx, r.n, PURPOSE_ANALYSE, type, e);
@@ -550,8 +548,8 @@ static int do_reprocess(struct tx *tx, void *arg, struct err *e)
             db_run(tx->db, e,
                    "UPDATE asset SET type = ?, stage = 'stored', error = NULL, error_code = NULL, note = NULL WHERE n "
                    "= ?",
-                   "il", (int)type, r.n) < 0 ||
-            row_set_status(tx, &r, ASSET_QUEUED, e) < 0)
+                   "il", (int)type, r.n) ||
+            row_set_status(tx, &r, ASSET_QUEUED, e))
                 return -1;
         return lineage_add(tx, r.n, "reprocessed", g->actor, NULL, e);
 }

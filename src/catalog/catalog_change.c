@@ -36,7 +36,7 @@ static int row_read(struct tx *tx, struct rows *s, struct row *out, struct err *
                 .size = col_u64(s, 11),
                 .sha256 = col_sha(s, 12),
         };
-        snprintf(out->owner, sizeof(out->owner), "%s", or_empty(col_str(s, 4)));
+        snprintf(out->owner, sizeof out->owner, "%s", or_empty(col_str(s, 4)));
         db_end(s);
         return 0;
 }
@@ -46,7 +46,7 @@ int row_find(struct tx *tx, struct id id, const char *owner, struct row *out, st
         struct rows *s =
                 db_query(tx->db, e, LOCKING(tx->db, ROW_COLUMNS "WHERE id = ?", "FOR NO KEY UPDATE"), "u", &id);
 
-        if (!s || row_read(tx, s, out, e) < 0)
+        if (!s || row_read(tx, s, out, e))
                 return -1;
         if (owner && strcmp(owner, out->owner) != 0)
                 return err_set(e, ERR_NOT_FOUND, "no such asset");
@@ -62,7 +62,7 @@ int row_load(struct tx *tx, int64_t n, struct row *out, struct err *e)
 
 /* ---- assets and tasks --------------------------------------------------------------- */
 
-static bool unsettled(enum asset_status s)
+static bool is_unsettled(enum asset_status s)
 {
         return s == ASSET_QUEUED || s == ASSET_PROCESSING;
 }
@@ -72,20 +72,19 @@ int row_set_status(struct tx *tx, struct row *r, enum asset_status to, struct er
         enum asset_status from = r->status;
         int64_t size = (int64_t)r->size;
 
-        if (db_run(tx->db, e, "UPDATE asset SET status = ?, updated = ? WHERE n = ?", "ill", (int)to, tx->now.us,
-                   r->n) < 0)
+        if (db_run(tx->db, e, "UPDATE asset SET status = ?, updated = ? WHERE n = ?", "ill", (int)to, tx->now.us, r->n))
                 return -1;
         r->status = to;
         /* A sidecar does not tell whether a task waits or is being worked on. */
-        if (!unsettled(from) || !unsettled(to))
-                if (tx_mark(tx, KEPT_ASSET, r->id, e) < 0)
+        if (!is_unsettled(from) || !is_unsettled(to))
+                if (tx_mark(tx, KEPT_ASSET, r->id, e))
                         return -1;
         if (from == to)
                 return 0;
-        if (!r->trashed && (counter_add(tx, r->owner, r->kind, (int)from, -1, -size, e) < 0 ||
-                            counter_add(tx, r->owner, r->kind, (int)to, 1, size, e) < 0))
+        if (!r->trashed && (counter_add(tx, r->owner, r->kind, (int)from, -1, -size, e) ||
+                            counter_add(tx, r->owner, r->kind, (int)to, 1, size, e)))
                 return -1;
-        if (job_count(tx, r->job, from, -1, e) < 0)
+        if (job_count(tx, r->job, from, -1, e))
                 return -1;
         return job_count(tx, r->job, to, 1, e);
 }
@@ -97,18 +96,17 @@ int row_set_trashed(struct tx *tx, struct row *r, bool trashed, struct err *e)
 
         assert(r->trashed != trashed);
         if (db_run(tx->db, e, "UPDATE asset SET trashed = ?, updated = ? WHERE n = ?", "lll",
-                   trashed ? tx->now.us : (int64_t)0, tx->now.us, r->n) < 0)
+                   trashed ? tx->now.us : (int64_t)0, tx->now.us, r->n))
                 return -1;
         r->trashed = trashed;
-        if (tx_mark(tx, KEPT_ASSET, r->id, e) < 0)
+        if (tx_mark(tx, KEPT_ASSET, r->id, e))
                 return -1;
-        if (counter_add(tx, r->owner, r->kind, off, -1, -size, e) < 0 ||
-            counter_add(tx, r->owner, r->kind, on, 1, size, e) < 0)
+        if (counter_add(tx, r->owner, r->kind, off, -1, -size, e) || counter_add(tx, r->owner, r->kind, on, 1, size, e))
                 return -1;
         return tx_event(tx, (struct event){.kind = EVENT_ROW, .asset = r->n}, e);
 }
 
-static bool waits(enum task_state s)
+static bool is_waiting(enum task_state s)
 {
         return s == TASK_READY || s == TASK_LEASED;
 }
@@ -125,7 +123,7 @@ int task_move(struct tx *tx, int64_t task, enum task_state from, enum task_state
                 return -1;
         assert(rc == 1); /* callers have read the state in this transaction */
         if (purpose == PURPOSE_ANALYSE)
-                tx_waiting(tx, (int)waits(to) - (int)waits(from));
+                tx_waiting(tx, (int)is_waiting(to) - (int)is_waiting(from));
         return 0;
 }
 
@@ -134,7 +132,7 @@ int task_add(struct tx *tx, int64_t asset, enum task_purpose p, enum job_type ty
         struct id id = id_new();
 
         if (db_run(tx->db, e, "INSERT INTO task (id, asset, purpose, type, state, run_after) VALUES (?, ?, ?, ?, 0, ?)",
-                   "uliil", &id, asset, (int)p, (int)type, tx->now.us) < 0)
+                   "uliil", &id, asset, (int)p, (int)type, tx->now.us))
                 return -1;
         if (p == PURPOSE_ANALYSE)
                 tx_waiting(tx, 1);
@@ -151,7 +149,7 @@ int task_renew(struct tx *tx, int64_t asset, enum task_purpose p, enum job_type 
                 return -1;
         if (under_way)
                 return 1;
-        if (db_run(tx->db, e, "DELETE FROM task WHERE asset = ? AND purpose = ?", "li", asset, (int)p) < 0)
+        if (db_run(tx->db, e, "DELETE FROM task WHERE asset = ? AND purpose = ?", "li", asset, (int)p))
                 return -1;
         return task_add(tx, asset, p, type, e);
 }
@@ -186,7 +184,7 @@ int tag_put(struct tx *tx, int64_t asset, const struct tag *t, struct err *e)
 
         if (!t->name || !*t->name)
                 return 0;
-        if (tag_number(tx, t->name, &tag, e) < 0)
+        if (tag_number(tx, t->name, &tag, e))
                 return -1;
         return db_run(tx->db, e,
                       "INSERT INTO asset_tag (asset, tag, source, confidence) VALUES (?, ?, ?, ?) ON CONFLICT "
@@ -198,11 +196,11 @@ int tag_put(struct tx *tx, int64_t asset, const struct tag *t, struct err *e)
 int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e)
 {
         if (db_run(tx->db, e, "DELETE FROM asset_tag WHERE asset = ? AND (source = 0) = (? <> 0)", "li", asset,
-                   (int)human) < 0)
+                   (int)human))
                 return -1;
         for (size_t i = 0; i < n; i++) {
                 assert((tags[i].source == TAG_HUMAN) == human);
-                if (tag_put(tx, asset, &tags[i], e) < 0)
+                if (tag_put(tx, asset, &tags[i], e))
                         return -1;
         }
         return 0;

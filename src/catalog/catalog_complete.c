@@ -55,7 +55,8 @@ static void put_values(struct buf *b, unsigned value, unsigned radius)
         }
 }
 
-static int probe(struct tx *tx, struct near_list *l, const char *owner, int band, const char *values, struct err *e)
+static int probe_values(struct tx *tx, struct near_list *l, const char *owner, int band, const char *values,
+                        struct err *e)
 {
         struct rows *s = db_query(tx->db, e,
                                   SQL(tx->db,
@@ -70,7 +71,7 @@ static int probe(struct tx *tx, struct near_list *l, const char *owner, int band
                 rc = db_step(tx->db, s, e);
                 if (rc <= 0)
                         return rc;
-                rc = near_take(tx, l, col_i64(s, 0), col_u64(s, 1), e) < 0 ? -1 : 1;
+                rc = near_take(tx, l, col_i64(s, 0), col_u64(s, 1), e) ? -1 : 1;
         }
         if (s)
                 db_end(s);
@@ -84,7 +85,7 @@ static int probe_band(struct tx *tx, struct near_list *l, const char *owner, int
 
         buf_init(&b, 4096);
         put_values(&b, (unsigned)(l->phash >> (16 * band) & 0xFFFF), radius);
-        rc = buf_failed(&b) ? err_oom(e) : probe(tx, l, owner, band, buf_str(&b), e);
+        rc = buf_failed(&b) ? err_oom(e) : probe_values(tx, l, owner, band, buf_str(&b), e);
         buf_done(&b);
         return rc;
 }
@@ -107,7 +108,7 @@ static int near_find(struct tx *tx, const struct row *r, uint64_t phash, bool tr
                 if (db_run(tx->db, e,
                            "INSERT INTO near_duplicate (asset, other, distance) VALUES (?1, ?2, ?3), (?2, ?1, ?3) "
                            "ON CONFLICT (asset, other) DO UPDATE SET distance = excluded.distance",
-                           "lli", r->n, l.found[i].asset, l.found[i].distance) < 0)
+                           "lli", r->n, l.found[i].asset, l.found[i].distance))
                         return -1;
         return 0;
 }
@@ -122,15 +123,15 @@ int near_again(struct tx *tx, const struct row *r, struct err *e)
 
 int phash_put(struct tx *tx, const struct row *r, uint64_t phash, bool trashed, struct err *e)
 {
-        if (db_run(tx->db, e, "UPDATE asset SET phash = ? WHERE n = ?", "ll", (int64_t)phash, r->n) < 0 ||
-            db_run(tx->db, e, "DELETE FROM phash_band WHERE asset = ?", "l", r->n) < 0 ||
-            db_run(tx->db, e, "DELETE FROM near_duplicate WHERE asset = ?", "l", r->n) < 0 ||
-            db_run(tx->db, e, "DELETE FROM near_duplicate WHERE other = ?", "l", r->n) < 0)
+        if (db_run(tx->db, e, "UPDATE asset SET phash = ? WHERE n = ?", "ll", (int64_t)phash, r->n) ||
+            db_run(tx->db, e, "DELETE FROM phash_band WHERE asset = ?", "l", r->n) ||
+            db_run(tx->db, e, "DELETE FROM near_duplicate WHERE asset = ?", "l", r->n) ||
+            db_run(tx->db, e, "DELETE FROM near_duplicate WHERE other = ?", "l", r->n))
                 return -1;
         for (int band = 0; band < 4; band++)
                 if (db_run(tx->db, e,
                            "INSERT INTO phash_band (owner, band, value, asset, phash) VALUES (?, ?, ?, ?, ?)", "tiill",
-                           r->owner, band, (int)(phash >> (16 * band) & 0xFFFF), r->n, (int64_t)phash) < 0)
+                           r->owner, band, (int)(phash >> (16 * band) & 0xFFFF), r->n, (int64_t)phash))
                         return -1;
         return catalog_of(tx)->phash_distance && (trashed || !r->trashed) ? near_find(tx, r, phash, trashed, e) : 0;
 }
@@ -197,23 +198,23 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
         struct held task;
         struct row row;
 
-        if (lock_places(tx, r, e) < 0 || placing_check(tx, r->task->owner, p, e) < 0 ||
-            lease_find(tx, r->task, &task, e) < 0 || row_load(tx, task.asset, &row, e) < 0)
+        if (lock_places(tx, r, e) < 0 || placing_check(tx, r->task->owner, p, e) || lease_find(tx, r->task, &task, e) ||
+            row_load(tx, task.asset, &row, e))
                 return -1;
         if (task.purpose != PURPOSE_ANALYSE)
                 return err_set(e, ERR_INTERNAL, "catalog: only an analysis is completed so");
         if (db_run(tx->db, e,
                    "UPDATE asset SET metadata = coalesce(?, metadata), stage = 'done', error = NULL, error_code = NULL "
                    "WHERE n = ?",
-                   "tl", r->metadata, row.n) < 0)
+                   "tl", r->metadata, row.n))
                 return -1;
-        if (r->step && step_keep(tx, &row.sha256, r->step, r->step_version, r->step_data, e) < 0)
+        if (r->step && step_keep(tx, &row.sha256, r->step, r->step_version, r->step_data, e))
                 return -1;
-        if (r->products && products_put(tx, &row.sha256, r->products, e) < 0)
+        if (r->products && products_put(tx, &row.sha256, r->products, e))
                 return -1;
-        if (r->has_phash && phash_put(tx, &row, r->phash, false, e) < 0)
+        if (r->has_phash && phash_put(tx, &row, r->phash, false, e))
                 return -1;
-        if (tags_replace(tx, row.n, false, r->tags, r->ntags, e) < 0)
+        if (tags_replace(tx, row.n, false, r->tags, r->ntags, e))
                 return -1;
         if (parts_put(tx, &row, &r->parts, e))
                 return -1;
@@ -222,8 +223,8 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
                 p = &keep;
         if (placement_apply(tx, row.owner, &row, p, "service", e) < 0)
                 return -1;
-        if (task_move(tx, task.n, TASK_LEASED, TASK_DONE, e) < 0 || row_set_status(tx, &row, ASSET_DONE, e) < 0 ||
-            lineage_add(tx, row.n, "processed", "service", NULL, e) < 0)
+        if (task_move(tx, task.n, TASK_LEASED, TASK_DONE, e) || row_set_status(tx, &row, ASSET_DONE, e) ||
+            lineage_add(tx, row.n, "processed", "service", NULL, e))
                 return -1;
         return tx_text(tx, row.n, e);
 }
@@ -245,10 +246,9 @@ int catalog_task_complete(struct catalog *c, const struct task_result *r, struct
                 void *arg;
         } pass = {.in = r};
 
-        if (result_check(r, e) < 0)
+        if (result_check(r, e))
                 return -1;
-        if (fault_err(FAULT("task.complete"), "result", e) < 0 ||
-            write_do(c, LANE_RESULT, do_complete, pass.arg, e) < 0)
+        if (fault_err(FAULT("task.complete"), "result", e) || write_do(c, LANE_RESULT, do_complete, pass.arg, e) < 0)
                 return -1;
         return fault_err(FAULT("task.complete.after"), "result", e);
 }

@@ -6,7 +6,7 @@
  */
 #include "catalog/catalog_rules.h"
 
-static int assets(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
+static int count_assets(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
 {
         struct rows *s = db_query(
                 db, e,
@@ -37,7 +37,7 @@ static int assets(struct db *db, const char *owner, struct catalog_counts *out, 
         "SELECT type, 0, 0, count(*), purpose FROM task WHERE state = 0 GROUP BY purpose, type UNION ALL "             \
         "SELECT type, 1, 0, count(*), purpose FROM task WHERE state = 1 GROUP BY purpose, type UNION ALL " dead
 
-static int tasks(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
+static int count_tasks(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
 {
         const char *all = SQL(
                 db,
@@ -68,7 +68,7 @@ static int tasks(struct db *db, const char *owner, struct catalog_counts *out, s
         return rc;
 }
 
-static int oldest(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
+static int find_oldest(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
 {
         int64_t now = wall_now().us, first;
         int rc = 0;
@@ -105,7 +105,7 @@ static int objects_of(struct db *db, const char *owner, struct catalog_counts *o
 
 #define UNSORTED(hint) "SELECT count(*) FROM asset " hint " WHERE cluster IS NULL AND kind = 0 AND trashed = 0"
 
-static int rest(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
+static int count_rest(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
 {
         int64_t clusters = 0, unsorted = 0, embeddings = 0;
 
@@ -146,8 +146,8 @@ int catalog_counts(struct catalog *c, const char *owner, struct catalog_counts *
         *out = (struct catalog_counts){0};
         if (!db)
                 return -1;
-        rc = assets(db, owner, out, e) < 0 || tasks(db, owner, out, e) < 0 || oldest(db, owner, out, e) < 0 ||
-                             rest(db, owner, out, e) < 0
+        rc = count_assets(db, owner, out, e) < 0 || count_tasks(db, owner, out, e) < 0 ||
+                             find_oldest(db, owner, out, e) || count_rest(db, owner, out, e)
                      ? -1
                      : 0;
         read_end(c, db, began);
@@ -173,7 +173,7 @@ int catalog_owners(struct catalog *c, struct arena *a, const char ***out, size_t
                 "owner",
                 "");
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e)) {
                         db_end(s);
                         rc = -1;
                         break;

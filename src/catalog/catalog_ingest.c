@@ -33,8 +33,8 @@ static int receipt_read(struct rows *s, struct arena *a, struct job_receipt *out
         *out = (struct job_receipt){.job_id = col_id(s, 1),
                                     .created = col_wall(s, 2),
                                     .replayed = true,
-                                    .nassets = ids / sizeof(*out->assets),
-                                    .nduplicates = dups / sizeof(*out->duplicates)};
+                                    .nassets = ids / sizeof *out->assets,
+                                    .nduplicates = dups / sizeof *out->duplicates};
         out->assets = arena_alloc(a, ids + 1);
         out->duplicates = arena_alloc(a, dups + 1);
         if (!out->assets || !out->duplicates)
@@ -47,7 +47,8 @@ static int receipt_read(struct rows *s, struct arena *a, struct job_receipt *out
 }
 
 /* 1 replayed, 0 unknown, -1 error or other content. */
-static int replay(struct db *db, const struct new_job *job, struct arena *a, struct job_receipt *out, struct err *e)
+static int replay_receipt(struct db *db, const struct new_job *job, struct arena *a, struct job_receipt *out,
+                          struct err *e)
 {
         struct rows *s = db_query(db, e,
                                   "SELECT hash, job, created, expires, assets, duplicates FROM idempotency "
@@ -65,7 +66,7 @@ static int replay(struct db *db, const struct new_job *job, struct arena *a, str
                 rc = err_set(e, ERR_CONFLICT, "the idempotency key was used with other content, by job %s",
                              id_format(out->job_id, text));
         } else {
-                rc = receipt_read(s, a, out, e) < 0 ? -1 : 1;
+                rc = receipt_read(s, a, out, e) ? -1 : 1;
         }
         db_end(s);
         return rc;
@@ -75,11 +76,11 @@ static int replay(struct db *db, const struct new_job *job, struct arena *a, str
         "DELETE FROM idempotency WHERE (owner, scope, key) IN "                                                        \
         "(SELECT owner, scope, key FROM idempotency WHERE expires <= ? LIMIT 20" lock ")"
 
-static int remember(struct tx *tx, const struct new_job *job, const struct job_receipt *r, struct err *e)
+static int remember_key(struct tx *tx, const struct new_job *job, const struct job_receipt *r, struct err *e)
 {
         /* What has expired goes a little at a time, with whoever comes. */
         if (db_run(tx->db, e, SQL(tx->db, EXPIRED_DELETE(""), EXPIRED_DELETE(" FOR UPDATE SKIP LOCKED")), "l",
-                   tx->now.us) < 0)
+                   tx->now.us))
                 return -1;
         return db_run(tx->db, e,
                       "INSERT INTO idempotency (owner, scope, key, hash, job, created, expires, assets, "
@@ -88,10 +89,10 @@ static int remember(struct tx *tx, const struct new_job *job, const struct job_r
                       "expires = excluded.expires, assets = excluded.assets, duplicates = excluded.duplicates",
                       "ttthullbb", job->owner, scope_of(job), job->idempotency_key, &job->content_hash, &job->id,
                       r->created.us, wall_add(tx->now, catalog_of(tx)->idempotency_ttl).us, r->assets,
-                      r->nassets * sizeof(*r->assets), r->duplicates, r->nduplicates * sizeof(*r->duplicates));
+                      r->nassets * sizeof *r->assets, r->duplicates, r->nduplicates * sizeof *r->duplicates);
 }
 
-static bool analysed(const struct new_asset *x)
+static bool is_analysed(const struct new_asset *x)
 {
         return x->purposes >> PURPOSE_ANALYSE & 1;
 }
@@ -102,7 +103,7 @@ static int add_job(struct tx *tx, const struct new_job *job, struct wall created
         enum job_status status;
 
         for (size_t i = 0; i < job->nassets; i++)
-                queued += analysed(&job->assets[i]);
+                queued += is_analysed(&job->assets[i]);
         status = queued == 0 ? JOBS_DONE : queued == (int64_t)job->nassets ? JOBS_QUEUED : JOBS_PROCESSING;
         return db_int(tx->db, e, n,
                       "INSERT INTO job (id, owner, comments, status, queued, processing, done, failed, created, "
@@ -127,8 +128,8 @@ static int add_folder(struct tx *tx, const struct new_job *job, struct id *out, 
                 return -1;
         if (rc > 0)
                 return folder_touch(tx, *out, e);
-        snprintf(f.owner, sizeof(f.owner), "%s", job->owner);
-        snprintf(f.name, sizeof(f.name), "%s", job->folder);
+        snprintf(f.owner, sizeof f.owner, "%s", job->owner);
+        snprintf(f.name, sizeof f.name, "%s", job->folder);
         *out = f.id;
         return folder_add(tx, &f, e);
 }
@@ -162,7 +163,7 @@ static int asset_insert(struct tx *tx, const struct ingest_args *g, size_t i, in
                       "?19) "
                       "RETURNING n",
                       "ulitiiittttthlltuiu", &f->id, job_n, (int)i, job->owner, (int)f->kind, (int)f->type,
-                      analysed(f) ? (int)ASSET_QUEUED : (int)ASSET_DONE, "stored", f->filename, g->fold[i],
+                      is_analysed(f) ? (int)ASSET_QUEUED : (int)ASSET_DONE, "stored", f->filename, g->fold[i],
                       f->content_type, job->comments, &f->sha256, (int64_t)f->size, g->out->created.us,
                       f->analysis_note, cluster, (int)(cluster != NULL), id_is_nil(*of) ? NULL : of) < 0
                        ? -1
@@ -174,16 +175,15 @@ static int add_asset(struct tx *tx, const struct ingest_args *g, size_t i, int64
 {
         const struct new_job *job = g->job;
         const struct new_asset *f = &job->assets[i];
-        int status = analysed(f) ? ASSET_QUEUED : ASSET_DONE;
+        int status = is_analysed(f) ? ASSET_QUEUED : ASSET_DONE;
         struct id of;
         int64_t n;
 
         /* Before duplicates are looked for: of two uploads of the same new bytes the second waits here for the first.
          */
-        if (object_acquire(tx, &f->sha256, f->size, &g->damaged[i], e) < 0 ||
-            find_duplicate(tx, job->owner, &f->sha256, &of, e) < 0 ||
-            asset_insert(tx, g, i, job_n, cluster, &of, &n, e) < 0 ||
-            counter_add(tx, job->owner, f->kind, status, 1, (int64_t)f->size, e) < 0)
+        if (object_acquire(tx, &f->sha256, f->size, &g->damaged[i], e) ||
+            find_duplicate(tx, job->owner, &f->sha256, &of, e) || asset_insert(tx, g, i, job_n, cluster, &of, &n, e) ||
+            counter_add(tx, job->owner, f->kind, status, 1, (int64_t)f->size, e))
                 return -1;
         if (!id_is_nil(of))
                 g->out->duplicates[g->out->nduplicates++] = (struct duplicate){.asset = f->id, .of = of};
@@ -191,12 +191,12 @@ static int add_asset(struct tx *tx, const struct ingest_args *g, size_t i, int64
         if (cluster && folder_member(tx, *cluster, n, 1, e) < 0)
                 return -1;
         for (enum task_purpose p = 0; p < PURPOSE_COUNT; p++)
-                if (f->purposes >> p & 1 && task_add(tx, n, p, f->type, e) < 0)
+                if (f->purposes >> p & 1 && task_add(tx, n, p, f->type, e))
                         return -1;
-        if (job->ntags && tags_replace(tx, n, true, tags, job->ntags, e) < 0)
+        if (job->ntags && tags_replace(tx, n, true, tags, job->ntags, e))
                 return -1;
-        if (lineage_add(tx, n, "accepted", *scope_of(job) ? scope_of(job) : "user", NULL, e) < 0 ||
-            tx_mark(tx, KEPT_ASSET, f->id, e) < 0)
+        if (lineage_add(tx, n, "accepted", *scope_of(job) ? scope_of(job) : "user", NULL, e) ||
+            tx_mark(tx, KEPT_ASSET, f->id, e))
                 return -1;
         return tx_text(tx, n, e);
 }
@@ -207,7 +207,7 @@ static int queue_check(struct tx *tx, const struct new_job *job, struct err *e)
         bool tasks = false;
 
         for (size_t i = 0; i < job->nassets; i++)
-                tasks |= analysed(&job->assets[i]);
+                tasks |= is_analysed(&job->assets[i]);
         if (!tasks || !max)
                 return 0;
         if (catalog_of(tx)->search->waiting(tx, &waiting, e) < 0)
@@ -226,7 +226,7 @@ static int lock_key(struct tx *tx, const struct new_job *job, struct err *e)
 
 static struct tag *human_tags(struct arena *a, const char *const *names, size_t n)
 {
-        struct tag *tags = arena_array(a, n + 1, sizeof(*tags));
+        struct tag *tags = arena_array(a, n + 1, sizeof *tags);
 
         for (size_t i = 0; tags && i < n; i++)
                 tags[i] = (struct tag){.name = names[i], .source = TAG_HUMAN, .confidence = 1};
@@ -241,11 +241,11 @@ static int do_ingest(struct tx *tx, void *arg, struct err *e)
         int64_t n;
         int rc;
 
-        if (job->idempotency_key && lock_key(tx, job, e) < 0)
+        if (job->idempotency_key && lock_key(tx, job, e))
                 return -1;
-        if (job->idempotency_key && (rc = replay(tx->db, job, g->arena, g->out, e)) != 0)
+        if (job->idempotency_key && (rc = replay_receipt(tx->db, job, g->arena, g->out, e)) != 0)
                 return rc < 0 ? -1 : 0;
-        if (queue_check(tx, job, e) < 0)
+        if (queue_check(tx, job, e))
                 return -1;
         *g->out = (struct job_receipt){.job_id = job->id,
                                        .created = job->created.us ? job->created : tx->now,
@@ -253,17 +253,17 @@ static int do_ingest(struct tx *tx, void *arg, struct err *e)
                                        .nassets = job->nassets,
                                        .duplicates = g->duplicates,
                                        .damaged = g->damaged};
-        if (add_job(tx, job, g->out->created, &n, e) < 0)
+        if (add_job(tx, job, g->out->created, &n, e))
                 return -1;
         if (job->folder && *job->folder) {
-                if (lock_owner(tx, job->owner, e) < 0 || add_folder(tx, job, &cluster, e) < 0)
+                if (lock_owner(tx, job->owner, e) || add_folder(tx, job, &cluster, e))
                         return -1;
                 in = &cluster;
         }
         for (size_t i = 0; i < job->nassets; i++)
-                if (add_asset(tx, g, i, n, in, g->tags, e) < 0)
+                if (add_asset(tx, g, i, n, in, g->tags, e))
                         return -1;
-        return job->idempotency_key ? remember(tx, job, g->out, e) : 0;
+        return job->idempotency_key ? remember_key(tx, job, g->out, e) : 0;
 }
 
 int catalog_ingest(struct catalog *c, const struct new_job *job, struct arena *a, struct job_receipt *out,
@@ -278,11 +278,11 @@ int catalog_ingest(struct catalog *c, const struct new_job *job, struct arena *a
                 return err_set(e, ERR_INVALID, "owner: 1 to 64 of A-Z a-z 0-9 . _ @ -, not beginning with a dot");
         if (job->folder && strlen(job->folder) > NAME_MAX_BYTES)
                 return err_set(e, ERR_INVALID, "folder: at most %d bytes", NAME_MAX_BYTES);
-        g.assets = arena_array(a, job->nassets, sizeof(*g.assets));
-        g.duplicates = arena_array(a, job->nassets, sizeof(*g.duplicates));
-        g.fold = arena_array(a, job->nassets, sizeof(*g.fold));
+        g.assets = arena_array(a, job->nassets, sizeof *g.assets);
+        g.duplicates = arena_array(a, job->nassets, sizeof *g.duplicates);
+        g.fold = arena_array(a, job->nassets, sizeof *g.fold);
         g.tags = human_tags(a, job->tags, job->ntags);
-        g.damaged = arena_array(a, job->nassets, sizeof(*g.damaged));
+        g.damaged = arena_array(a, job->nassets, sizeof *g.damaged);
         if (!g.assets || !g.duplicates || !g.fold || !g.tags || !g.damaged)
                 return err_oom(e);
         for (size_t i = 0; i < job->nassets; i++)
@@ -304,7 +304,7 @@ int catalog_idempotency_find(struct catalog *c, const struct new_job *job, struc
         db = read_begin(c, e);
         if (!db)
                 return -1;
-        rc = replay(db, job, a, out, e);
+        rc = replay_receipt(db, job, a, out, e);
         read_end(c, db, began);
         return rc;
 }

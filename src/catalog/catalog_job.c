@@ -51,7 +51,7 @@ static int job_assets(struct db *db, int64_t n, struct arena *a, struct job_view
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, &out->assets, &cap, out->nassets + 1, sizeof(*out->assets), e) < 0) {
+                if (arena_grow(a, &out->assets, &cap, out->nassets + 1, sizeof *out->assets, e)) {
                         db_end(s);
                         return -1;
                 }
@@ -229,8 +229,8 @@ int catalog_dlq_get(struct catalog *c, struct id job, const char *owner, struct 
         s = db_query(db, e, DEAD_SELECT(db, " AND j.id = ?1 AND (?2 IS NULL OR a.owner = ?2) ORDER BY a.position"),
                      "ut", &job, owner);
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0 || dead_read(db, s, a, &(*out)[*n], e) < 0 ||
-                    task_errors(db, col_i64(s, 14), a, &(*out)[*n].history, &(*out)[*n].nhistory, e) < 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e) || dead_read(db, s, a, &(*out)[*n], e) ||
+                    task_errors(db, col_i64(s, 14), a, &(*out)[*n].history, &(*out)[*n].nhistory, e)) {
                         db_end(s);
                         rc = -1;
                         break;
@@ -311,27 +311,27 @@ static int dlq_lineage(struct tx *tx, const struct held *t, const char *action, 
         return lineage_add(tx, t->asset, action, actor, t->purpose == PURPOSE_ANALYSE ? NULL : detail, e);
 }
 
-static int revive(struct tx *tx, const struct held *t, const char *actor, struct err *e)
+static int revive_task(struct tx *tx, const struct held *t, const char *actor, struct err *e)
 {
         struct row r;
 
-        if (task_move(tx, t->n, TASK_DEAD, TASK_READY, e) < 0 ||
+        if (task_move(tx, t->n, TASK_DEAD, TASK_READY, e) ||
             db_run(tx->db, e, "UPDATE task SET errors = 0, crashes = 0, run_after = ? WHERE n = ?", "ll", tx->now.us,
-                   t->n) < 0)
+                   t->n))
                 return -1;
         if (t->purpose == PURPOSE_ANALYSE &&
-            (db_run(tx->db, e, "UPDATE asset SET error = NULL, error_code = NULL WHERE n = ?", "l", t->asset) < 0 ||
-             row_load(tx, t->asset, &r, e) < 0 || row_set_status(tx, &r, ASSET_QUEUED, e) < 0))
+            (db_run(tx->db, e, "UPDATE asset SET error = NULL, error_code = NULL WHERE n = ?", "l", t->asset) ||
+             row_load(tx, t->asset, &r, e) || row_set_status(tx, &r, ASSET_QUEUED, e)))
                 return -1;
         return dlq_lineage(tx, t, "retried", actor, e);
 }
 
-static int discard(struct tx *tx, const struct held *t, const char *actor, struct err *e)
+static int discard_task(struct tx *tx, const struct held *t, const char *actor, struct err *e)
 {
         struct row r;
 
-        if (db_run(tx->db, e, "DELETE FROM task WHERE n = ?", "l", t->n) < 0 || row_load(tx, t->asset, &r, e) < 0 ||
-            tx_mark(tx, KEPT_ASSET, r.id, e) < 0)
+        if (db_run(tx->db, e, "DELETE FROM task WHERE n = ?", "l", t->n) || row_load(tx, t->asset, &r, e) ||
+            tx_mark(tx, KEPT_ASSET, r.id, e))
                 return -1;
         return dlq_lineage(tx, t, "discarded", actor, e);
 }
@@ -346,9 +346,9 @@ static int do_dlq(struct tx *tx, void *arg, struct err *e)
         g->more = true;
         while (mono_since(began).ns < dur_ms(20).ns && (rc = next_dead(tx, g, &t, e)) > 0) {
                 if (g->discard)
-                        rc = discard(tx, &t, g->which->actor, e);
+                        rc = discard_task(tx, &t, g->which->actor, e);
                 else
-                        rc = revive(tx, &t, g->which->actor, e);
+                        rc = revive_task(tx, &t, g->which->actor, e);
                 if (rc < 0)
                         return -1;
                 g->moved++;

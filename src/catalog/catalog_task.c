@@ -58,7 +58,7 @@ static int due_of(struct db *db, enum task_purpose p, uint32_t types, struct cla
 }
 
 /* What of the kinds is due. */
-static int due(struct db *db, uint64_t kinds, struct claim_args *g, struct err *e)
+static int types_due(struct db *db, uint64_t kinds, struct claim_args *g, struct err *e)
 {
         g->ndue = 0;
         for (enum task_purpose p = 0; p < PURPOSE_COUNT; p++) {
@@ -70,7 +70,7 @@ static int due(struct db *db, uint64_t kinds, struct claim_args *g, struct err *
 }
 
 /* What another worker has just locked is passed over, not waited for. 1, 0 none left, -1. */
-static int take(struct tx *tx, const struct due *d, int64_t *n, struct err *e)
+static int take_task(struct tx *tx, const struct due *d, int64_t *n, struct err *e)
 {
         return db_int(tx->db, e, n,
                       LOCKING(tx->db,
@@ -124,18 +124,18 @@ static int do_claim(struct tx *tx, void *arg, struct err *e)
 
         g->got = false;
         for (size_t i = 0; i < g->ndue && rc == 0; i++)
-                rc = take(tx, &g->due[i], &n, e);
+                rc = take_task(tx, &g->due[i], &n, e);
         if (rc <= 0)
                 return rc;
-        if (task_move(tx, n, TASK_READY, TASK_LEASED, e) < 0 ||
+        if (task_move(tx, n, TASK_READY, TASK_LEASED, e) ||
             db_run(tx->db, e,
                    "UPDATE task SET token = token + 1, deliveries = deliveries + 1, worker = ?, lease_until = ? WHERE "
                    "n = ?",
-                   "tll", g->worker, wall_add(tx->now, g->lease).us, n) < 0 ||
-            task_read(tx, n, g->arena, g->out, &asset, e) < 0)
+                   "tll", g->worker, wall_add(tx->now, g->lease).us, n) ||
+            task_read(tx, n, g->arena, g->out, &asset, e))
                 return -1;
         if (g->out->purpose == PURPOSE_ANALYSE &&
-            (row_load(tx, asset, &r, e) < 0 || row_set_status(tx, &r, ASSET_PROCESSING, e) < 0))
+            (row_load(tx, asset, &r, e) || row_set_status(tx, &r, ASSET_PROCESSING, e)))
                 return -1;
         g->got = true;
         return 0;
@@ -152,12 +152,12 @@ int catalog_task_claim(struct catalog *c, const char *worker, struct dur lease, 
         /* An idle pool of workers asks often: a read says "nothing" without beginning a write. */
         if (!db)
                 return -1;
-        rc = due(db, kinds, &g, e);
+        rc = types_due(db, kinds, &g, e);
         read_end(c, db, began);
         if (rc < 0 || g.ndue == 0)
                 return rc;
-        if (fault_err(FAULT("task.claim"), "claim", e) < 0 || write_do(c, LANE_RESULT, do_claim, &g, e) < 0 ||
-            (g.got && fault_err(FAULT("task.claim.after"), "claim", e) < 0))
+        if (fault_err(FAULT("task.claim"), "claim", e) || write_do(c, LANE_RESULT, do_claim, &g, e) < 0 ||
+            (g.got && fault_err(FAULT("task.claim.after"), "claim", e)))
                 return -1;
         return g.got;
 }
@@ -225,7 +225,7 @@ static int do_extend(struct tx *tx, void *arg, struct err *e)
         struct lease_args *g = arg;
 
         if (db_run(tx->db, e, "UPDATE task SET lease_until = ? WHERE id = ? AND token = ? AND state = 1", "lul",
-                   wall_add(tx->now, g->lease).us, &g->task->id, (int64_t)g->task->token) < 0)
+                   wall_add(tx->now, g->lease).us, &g->task->id, (int64_t)g->task->token))
                 return -1;
         /* Not counted as a refused write: a heartbeat may just have met its own task's end. */
         return db_changes(tx->db) > 0 ? 0 : err_set(e, ERR_STALE, "the lease is gone");
@@ -235,28 +235,28 @@ int catalog_task_extend(struct catalog *c, const struct task *t, struct dur leas
 {
         struct lease_args g = {.task = t, .lease = lease};
 
-        if (fault_err(FAULT("task.extend"), "heartbeat", e) < 0 || write_do(c, LANE_RESULT, do_extend, &g, e) < 0)
+        if (fault_err(FAULT("task.extend"), "heartbeat", e) || write_do(c, LANE_RESULT, do_extend, &g, e) < 0)
                 return -1;
         return fault_err(FAULT("task.extend.after"), "heartbeat", e);
 }
 
 /* The asset's status follows the task that analyses it, and no other. */
-static int follow(struct tx *tx, const struct held *t, enum asset_status to, struct err *e)
+static int follow_analysis(struct tx *tx, const struct held *t, enum asset_status to, struct err *e)
 {
         struct row r;
 
         if (t->purpose != PURPOSE_ANALYSE)
                 return 0;
-        return row_load(tx, t->asset, &r, e) < 0 ? -1 : row_set_status(tx, &r, to, e);
+        return row_load(tx, t->asset, &r, e) ? -1 : row_set_status(tx, &r, to, e);
 }
 
 /* Back to ready; the asset waits again. */
-static int back(struct tx *tx, const struct held *t, struct wall run_after, struct err *e)
+static int back_to_ready(struct tx *tx, const struct held *t, struct wall run_after, struct err *e)
 {
-        if (task_move(tx, t->n, TASK_LEASED, TASK_READY, e) < 0 ||
-            db_run(tx->db, e, "UPDATE task SET run_after = ?, worker = NULL WHERE n = ?", "ll", run_after.us, t->n) < 0)
+        if (task_move(tx, t->n, TASK_LEASED, TASK_READY, e) ||
+            db_run(tx->db, e, "UPDATE task SET run_after = ?, worker = NULL WHERE n = ?", "ll", run_after.us, t->n))
                 return -1;
-        return follow(tx, t, ASSET_QUEUED, e);
+        return follow_analysis(tx, t, ASSET_QUEUED, e);
 }
 
 static int do_release(struct tx *tx, void *arg, struct err *e)
@@ -268,7 +268,7 @@ static int do_release(struct tx *tx, void *arg, struct err *e)
 
         if (rc <= 0)
                 return rc; /* somebody has it already: just as well */
-        if (lease_find(tx, g->task, &t, e) < 0 || back(tx, &t, wall_add(tx->now, g->lease), e) < 0)
+        if (lease_find(tx, g->task, &t, e) || back_to_ready(tx, &t, wall_add(tx->now, g->lease), e))
                 return -1;
         return db_run(
                 tx->db, e,
@@ -280,7 +280,7 @@ int catalog_task_release(struct catalog *c, const struct task *t, struct dur del
 {
         struct lease_args g = {.task = t, .lease = delay};
 
-        if (fault_err(FAULT("task.release"), "handing back", e) < 0 || write_do(c, LANE_RESULT, do_release, &g, e) < 0)
+        if (fault_err(FAULT("task.release"), "handing back", e) || write_do(c, LANE_RESULT, do_release, &g, e) < 0)
                 return -1;
         return fault_err(FAULT("task.release.after"), "handing back", e);
 }
@@ -300,7 +300,7 @@ int task_errors(struct db *db, int64_t task, struct arena *a, struct task_error 
         *out = NULL;
         *n = 0;
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, out, &cap, *n + 1, sizeof(**out), e) < 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e)) {
                         db_end(s);
                         return -1;
                 }
@@ -328,9 +328,9 @@ int task_note(struct tx *tx, int64_t task, const struct task_error *f, struct er
 {
         if (db_run(tx->db, e,
                    "INSERT INTO task_error (task, at, stage, code, message, crash) VALUES (?, ?, ?, ?, ?, ?)", "llttti",
-                   task, f->at.us, f->stage, f->code, f->message, (int)f->crash) < 0 ||
+                   task, f->at.us, f->stage, f->code, f->message, (int)f->crash) ||
             db_run(tx->db, e, "UPDATE task SET errors = errors + ?, crashes = crashes + ? WHERE n = ?", "iil",
-                   (int)!f->crash, (int)f->crash, task) < 0)
+                   (int)!f->crash, (int)f->crash, task))
                 return -1;
         return db_run(tx->db, e,
                       SQL(tx->db,
@@ -392,11 +392,11 @@ static int tell_asset(struct tx *tx, const struct held *t, const struct task_fai
 
 static int task_failed(struct tx *tx, const struct held *t, const struct task_failure *f, struct err *e)
 {
-        if (note_failure(tx, t, f, e) < 0 || lineage_failure(tx, t, f, e) < 0 || tell_asset(tx, t, f, e) < 0)
+        if (note_failure(tx, t, f, e) || lineage_failure(tx, t, f, e) || tell_asset(tx, t, f, e))
                 return -1;
         if (!f->dead)
-                return back(tx, t, f->retry_at, e);
-        return task_move(tx, t->n, TASK_LEASED, TASK_DEAD, e) < 0 ? -1 : follow(tx, t, ASSET_FAILED, e);
+                return back_to_ready(tx, t, f->retry_at, e);
+        return task_move(tx, t->n, TASK_LEASED, TASK_DEAD, e) ? -1 : follow_analysis(tx, t, ASSET_FAILED, e);
 }
 
 struct fail_args {
@@ -409,14 +409,14 @@ static int do_fail(struct tx *tx, void *arg, struct err *e)
         struct fail_args *g = arg;
         struct held t;
 
-        return lease_find(tx, g->task, &t, e) < 0 ? -1 : task_failed(tx, &t, g->f, e);
+        return lease_find(tx, g->task, &t, e) ? -1 : task_failed(tx, &t, g->f, e);
 }
 
 int catalog_task_fail(struct catalog *c, const struct task *t, const struct task_failure *f, struct err *e)
 {
         struct fail_args g = {.task = t, .f = f};
 
-        if (fault_err(FAULT("task.fail"), "failure", e) < 0 || write_do(c, LANE_RESULT, do_fail, &g, e) < 0)
+        if (fault_err(FAULT("task.fail"), "failure", e) || write_do(c, LANE_RESULT, do_fail, &g, e) < 0)
                 return -1;
         return fault_err(FAULT("task.fail.after"), "failure", e);
 }
@@ -446,12 +446,12 @@ static int expire_one(struct tx *tx, unsigned max_crashes, struct err *e)
                 return rc;
         t = (struct held){.n = col_i64(s, 0), .asset = col_i64(s, 1), .purpose = (enum task_purpose)col_int(s, 2)};
         f.dead = (unsigned)col_int(s, 3) + 1 >= max_crashes;
-        snprintf(stage, sizeof(stage), "%s", or_empty(col_str(s, 4)));
+        snprintf(stage, sizeof stage, "%s", or_empty(col_str(s, 4)));
         db_end(s);
         if (t.purpose == PURPOSE_ANALYSE)
                 f.stage = stage;
         f.retry_at = tx->now;
-        return task_failed(tx, &t, &f, e) < 0 ? -1 : 1;
+        return task_failed(tx, &t, &f, e) ? -1 : 1;
 }
 
 static int do_expire(struct tx *tx, void *arg, struct err *e)
@@ -485,8 +485,8 @@ int catalog_task_expire(struct catalog *c, unsigned max_crashes, struct err *e)
                 read_end(c, db, began);
                 if (rc <= 0)
                         return rc < 0 ? -1 : moved;
-                if (fault_err(FAULT("task.expire"), "lease", e) < 0 || write_do(c, LANE_RESULT, do_expire, &g, e) < 0 ||
-                    fault_err(FAULT("task.expire.after"), "lease", e) < 0)
+                if (fault_err(FAULT("task.expire"), "lease", e) || write_do(c, LANE_RESULT, do_expire, &g, e) < 0 ||
+                    fault_err(FAULT("task.expire.after"), "lease", e))
                         return -1;
                 moved += g.moved;
                 if (g.moved == 0)

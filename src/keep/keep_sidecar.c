@@ -17,7 +17,7 @@ int keep_marks(struct catalog *c, const struct sidecar_mark *after, unsigned lim
                struct sidecar_mark **out, size_t *n, struct err *e)
 {
         struct mono began = mono_now();
-        struct db *db = batch_begin(c, limit, sizeof(**out), a, out, n, e);
+        struct db *db = batch_begin(c, limit, sizeof **out, a, out, n, e);
         struct rows *s;
         int rc = -1;
 
@@ -44,7 +44,7 @@ static int do_clear(struct tx *tx, void *arg, struct err *e)
 
         for (size_t i = 0; i < g->n; i++)
                 if (db_run(tx->db, e, "DELETE FROM sidecar_mark WHERE kind = ? AND id = ? AND change = ?", "iul",
-                           (int)g->marks[i].kind, &g->marks[i].id, g->marks[i].change) < 0)
+                           (int)g->marks[i].kind, &g->marks[i].id, g->marks[i].change))
                         return -1;
         return 0;
 }
@@ -86,7 +86,7 @@ static int do_all_folders(struct tx *tx, void *arg, struct err *e)
                    "INSERT INTO sidecar_mark (kind, id, at, change) SELECT 1, id, ?, ? FROM cluster WHERE true ORDER "
                    "BY "
                    "id ON CONFLICT (kind, id) DO UPDATE SET change = excluded.change",
-                   "ll", tx->now.us, mark_change()) < 0)
+                   "ll", tx->now.us, mark_change()))
                 return -1;
         return tx_mark(tx, KEPT_CATALOG, nil, e);
 }
@@ -165,14 +165,14 @@ static int read_vectors(struct db *db, int64_t n, struct arena *a, struct kept_a
 
         while (s && (rc = db_step(db, s, e)) > 0) {
                 uint32_t dim = (uint32_t)col_int(s, 1);
-                float *v = arena_array(a, dim, sizeof(*v));
-                if (!v || arena_grow(a, &out->vectors, &cap, out->nvectors + 1, sizeof(*out->vectors), e) < 0) {
+                float *v = arena_array(a, dim, sizeof *v);
+                if (!v || arena_grow(a, &out->vectors, &cap, out->nvectors + 1, sizeof *out->vectors, e)) {
                         db_end(s);
                         return err_oom(e);
                 }
-                if ((size_t)col_bytes(s, 2) != dim * sizeof(*v))
+                if ((size_t)col_bytes(s, 2) != dim * sizeof *v)
                         continue;
-                memcpy(v, col_blob(s, 2), dim * sizeof(*v));
+                memcpy(v, col_blob(s, 2), dim * sizeof *v);
                 out->vectors[out->nvectors++] =
                         (struct kept_vector){.model = col_text(a, s, 0, &ok), .dim = dim, .v = v};
         }
@@ -190,7 +190,7 @@ static int read_lineage(struct db *db, int64_t n, struct arena *a, struct kept_a
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, &out->lineage, &cap, out->nlineage + 1, sizeof(*out->lineage), e) < 0) {
+                if (arena_grow(a, &out->lineage, &cap, out->nlineage + 1, sizeof *out->lineage, e)) {
                         db_end(s);
                         return -1;
                 }
@@ -213,7 +213,7 @@ static int read_dead(struct db *db, int64_t n, struct arena *a, struct kept_asse
 
         if (rc <= 0)
                 return rc;
-        out->dead = arena_alloc(a, sizeof(*out->dead));
+        out->dead = arena_alloc(a, sizeof *out->dead);
         if (!out->dead) {
                 db_end(s);
                 return err_oom(e);
@@ -237,8 +237,8 @@ static int read_asset(struct db *db, struct id id, struct arena *a, struct kept_
         n = col_i64(s, 0);
         rc = asset_read(db, s, a, &out->asset, e);
         db_end(s);
-        if (rc < 0 || read_rest(db, n, a, out, e) < 0 || read_vectors(db, n, a, out, e) < 0 ||
-            read_lineage(db, n, a, out, e) < 0)
+        if (rc < 0 || read_rest(db, n, a, out, e) < 0 || read_vectors(db, n, a, out, e) ||
+            read_lineage(db, n, a, out, e))
                 return -1;
         return out->asset.status == ASSET_FAILED ? read_dead(db, n, a, out, e) : 0;
 }
@@ -292,7 +292,7 @@ static int read_aliases(struct db *db, struct id id, struct arena *a, struct kep
         int rc = -1;
 
         while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, &out->aliases, &cap, out->naliases + 1, sizeof(*out->aliases), e) < 0) {
+                if (arena_grow(a, &out->aliases, &cap, out->naliases + 1, sizeof *out->aliases, e)) {
                         db_end(s);
                         return -1;
                 }

@@ -20,9 +20,9 @@ static int hook_finish(struct tx *tx, struct err *e)
 {
         int64_t waiting = work_of(tx)->waiting;
 
-        if (text_flush(tx, e) < 0 || mark_flush(tx, e) < 0)
+        if (text_flush(tx, e) || mark_flush(tx, e))
                 return -1;
-        if (waiting && counter_add(tx, "", COUNTER_WAITING, 0, waiting, 0, e) < 0)
+        if (waiting && counter_add(tx, "", COUNTER_WAITING, 0, waiting, 0, e))
                 return -1;
         return count_flush(tx, e);
 }
@@ -91,7 +91,7 @@ static const struct search_engine pg_search = {
 
 int catalog_postgres_open(const struct catalog_opts *opts, struct catalog **out, struct err *e)
 {
-        struct pg_catalog *c = mem_calloc(1, sizeof(*c));
+        struct pg_catalog *c = mem_calloc(1, sizeof *c);
         struct pg_opts database = {.url = opts->url,
                                    .password = opts->db_password,
                                    .pool_size = opts->db_pool_size,

@@ -42,7 +42,7 @@ static void *loader_main(void *arg)
 
 static int loader_start(struct sqlite_catalog *c, struct err *e)
 {
-        if (thread_start(&c->loader, "catalog-loader", loader_main, c) < 0)
+        if (thread_start(&c->loader, "catalog-loader", loader_main, c))
                 return err_set(e, ERR_OOM, "catalog: cannot start the loader thread");
         c->loader_runs = true;
         return 0;
@@ -66,7 +66,7 @@ static int hook_opened(void *owner, struct db *db, struct err *e)
 {
         struct sqlite_catalog *c = owner;
 
-        if (cursor_secret_load(&c->base, db, e) < 0 ||
+        if (cursor_secret_load(&c->base, db, e) ||
             db_int(db, e, &c->waiting,
                    "SELECT (SELECT count(*) FROM task WHERE state = 0 AND purpose = 0) + (SELECT count(*) FROM task "
                    "WHERE state = 1 AND purpose = 0)",
@@ -122,7 +122,7 @@ static int hook_finish(struct tx *tx, struct err *e)
         struct sqlite_work *w = sqlite_work_of(tx);
 
         words_leave(w);
-        if (text_flush(tx, e) < 0 || mark_flush(tx, e) < 0)
+        if (text_flush(tx, e) || mark_flush(tx, e))
                 return -1;
         for (size_t i = 0; i < w->nevents; i++)
                 if (w->events[i].kind == EVENT_VECTOR)
@@ -177,7 +177,7 @@ static int sqlite_event(struct tx *tx, struct event ev, struct err *e)
 {
         struct sqlite_work *w = sqlite_work_of(tx);
 
-        if (mem_grow((void **)&w->events, &w->events_cap, w->nevents + 1, sizeof(*w->events)) < 0)
+        if (mem_grow((void **)&w->events, &w->events_cap, w->nevents + 1, sizeof *w->events))
                 return err_oom(e);
         w->events[w->nevents++] = ev;
         return 0;
@@ -253,7 +253,7 @@ static char *vector_dir_of(const char *data_path)
         return dir;
 }
 
-static int start(struct sqlite_catalog *c, const struct catalog_opts *opts, struct err *e)
+static int start_catalog(struct sqlite_catalog *c, const struct catalog_opts *opts, struct err *e)
 {
         const struct sqlite_opts database = {.path = opts->url + strlen("sqlite://"),
                                              .min_free = opts->min_free,
@@ -265,14 +265,14 @@ static int start(struct sqlite_catalog *c, const struct catalog_opts *opts, stru
 
         if (!c->vector_dir)
                 return err_oom(e);
-        if (dir_make(c->vector_dir, e) < 0 || sqlite_database_open(&database, &c->base.database, e) < 0)
+        if (dir_make(c->vector_dir, e) || sqlite_database_open(&database, &c->base.database, e))
                 return -1;
         return loader_start(c, e);
 }
 
 int catalog_sqlite_open(const struct catalog_opts *opts, struct catalog **out, struct err *e)
 {
-        struct sqlite_catalog *c = mem_calloc(1, sizeof(*c));
+        struct sqlite_catalog *c = mem_calloc(1, sizeof *c);
 
         if (!c)
                 return err_oom(e);
@@ -280,11 +280,11 @@ int catalog_sqlite_open(const struct catalog_opts *opts, struct catalog **out, s
         lock_init(&c->llock, "catalog loader", RANK_CATALOG_INDEX);
         cond_init(&c->lcond);
         c->vector_dir = vector_dir_of(opts->data_path);
-        if (start(c, opts, e) < 0) {
+        if (start_catalog(c, opts, e)) {
                 sqlite_close(&c->base);
                 return -1;
         }
-        if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && helper_open("catalog-scan", &c->helper) < 0)
+        if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && helper_open("catalog-scan", &c->helper))
                 c->helper = NULL; /* then each scans alone */
         *out = &c->base;
         return 0;

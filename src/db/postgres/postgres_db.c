@@ -71,7 +71,7 @@ int pg_fail(struct db *base, PGresult *res, struct err *e)
         char what[160];
         int rc;
 
-        snprintf(what, sizeof(what), "%s", text ? text : "no answer");
+        snprintf(what, sizeof what, "%s", text ? text : "no answer");
         db->again = state && state_is(state, met);
         if (PQstatus(db->h) == CONNECTION_BAD || (state && state_is(state, gone)))
                 rc = connection_lost(db, e);
@@ -102,7 +102,7 @@ static void no_notice(void *arg, const PGresult *res)
 }
 
 /* libpq's message names host and user but no password; of its lines one is enough. */
-static int refused(struct pg_conn *db, struct err *e)
+static int connect_refused(struct pg_conn *db, struct err *e)
 {
         const char *text = PQerrorMessage(db->h);
         int n = (int)strcspn(text, "\n");
@@ -125,16 +125,16 @@ struct pg_conn *pg_connect(const struct pg_login *login, struct err *e)
                                     NULL};
         const char *const values[] = {login->url, PG_PROGRAM, "UTF8",          "30", "10", "3",
                                       "30000",    seconds,    login->password, NULL};
-        struct pg_conn *db = mem_calloc(1, sizeof(*db));
+        struct pg_conn *db = mem_calloc(1, sizeof *db);
 
         if (!db) {
                 err_oom(e);
                 return NULL;
         }
-        snprintf(seconds, sizeof(seconds), "%lld", (long long)(login->timeout.ns / 1000000000 + 2));
+        snprintf(seconds, sizeof seconds, "%lld", (long long)(login->timeout.ns / 1000000000 + 2));
         db->h = PQconnectdbParams(keys, values, 1);
         if (PQstatus(db->h) != CONNECTION_OK) {
-                refused(db, e);
+                connect_refused(db, e);
         } else {
                 PQsetNoticeReceiver(db->h, no_notice, NULL);
                 db->base.driver = &pg_driver;
@@ -182,7 +182,7 @@ static uint64_t big_endian(uint64_t v)
         return (uint64_t)htonl((uint32_t)v) << 32 | htonl((uint32_t)(v >> 32));
 }
 
-static void param(struct params *p, Oid type, const void *value, size_t n)
+static void add_param(struct params *p, Oid type, const void *value, size_t n)
 {
         p->types[p->n] = type;
         p->values[p->n] = value;
@@ -194,7 +194,7 @@ static void param(struct params *p, Oid type, const void *value, size_t n)
 static void param_int(struct params *p, int64_t v)
 {
         p->numbers[p->n] = big_endian((uint64_t)v);
-        param(p, OID_INT8, &p->numbers[p->n], 8);
+        add_param(p, OID_INT8, &p->numbers[p->n], 8);
 }
 
 /* pgvector's wire form: dimension, a zero, the numbers. */
@@ -203,21 +203,21 @@ static bool param_vector(struct params *p, const float *v, size_t n)
         uint16_t head[2] = {htons((uint16_t)n), 0};
 
         if (!v) {
-                param(p, OID_UNKNOWN, NULL, 0);
+                add_param(p, OID_UNKNOWN, NULL, 0);
                 return true;
         }
         assert(!p->vector);
-        p->vector = mem_alloc(sizeof(head) + n * 4);
+        p->vector = mem_alloc(sizeof head + n * 4);
         if (!p->vector)
                 return false;
-        memcpy(p->vector, head, sizeof(head));
+        memcpy(p->vector, head, sizeof head);
         for (size_t i = 0; i < n; i++) {
                 uint32_t bits;
                 memcpy(&bits, &v[i], 4);
                 bits = htonl(bits);
-                memcpy(p->vector + sizeof(head) + i * 4, &bits, 4);
+                memcpy(p->vector + sizeof head + i * 4, &bits, 4);
         }
-        param(p, OID_UNKNOWN, p->vector, sizeof(head) + n * 4);
+        add_param(p, OID_UNKNOWN, p->vector, sizeof head + n * 4);
         return true;
 }
 
@@ -233,7 +233,7 @@ static bool param_next(struct params *p, char type, va_list *ap)
         case 'i':
                 narrow = htonl((uint32_t)va_arg(*ap, int));
                 memcpy(&p->numbers[p->n], &narrow, 4);
-                param(p, OID_INT4, &p->numbers[p->n], 4);
+                add_param(p, OID_INT4, &p->numbers[p->n], 4);
                 return true;
         case 'l':
                 param_int(p, va_arg(*ap, int64_t));
@@ -242,21 +242,21 @@ static bool param_next(struct params *p, char type, va_list *ap)
                 d = va_arg(*ap, double);
                 memcpy(&p->numbers[p->n], &d, 8);
                 p->numbers[p->n] = big_endian(p->numbers[p->n]);
-                param(p, OID_FLOAT8, &p->numbers[p->n], 8);
+                add_param(p, OID_FLOAT8, &p->numbers[p->n], 8);
                 return true;
         case 't':
-                param(p, OID_TEXT, va_arg(*ap, const char *), 0);
+                add_param(p, OID_TEXT, va_arg(*ap, const char *), 0);
                 return true;
         case 'u':
-                param(p, OID_UUID, va_arg(*ap, const struct id *), sizeof(struct id));
+                add_param(p, OID_UUID, va_arg(*ap, const struct id *), sizeof(struct id));
                 return true;
         case 'h':
-                param(p, OID_BYTEA, va_arg(*ap, const struct sha256 *), sizeof(struct sha256));
+                add_param(p, OID_BYTEA, va_arg(*ap, const struct sha256 *), sizeof(struct sha256));
                 return true;
         case 'b':
                 v = va_arg(*ap, const void *);
                 n = va_arg(*ap, size_t);
-                param(p, OID_BYTEA, n ? v : "", n);
+                add_param(p, OID_BYTEA, n ? v : "", n);
                 return true;
         case 'f':
                 v = va_arg(*ap, const float *);
@@ -280,14 +280,15 @@ static void put_sql(struct buf *out, const char *sql)
 
 /* ---- statements --------------------------------------------------------------------------- */
 
-static bool succeeded(const PGresult *res)
+static bool has_succeeded(const PGresult *res)
 {
         ExecStatusType st = PQresultStatus(res);
 
         return st == PGRES_TUPLES_OK || st == PGRES_COMMAND_OK;
 }
 
-static int prepare(struct pg_conn *db, struct pg_slot *slot, const char *name, const struct params *p, struct err *e)
+static int prepare_slot(struct pg_conn *db, struct pg_slot *slot, const char *name, const struct params *p,
+                        struct err *e)
 {
         struct buf b;
         PGresult *res = NULL;
@@ -299,7 +300,7 @@ static int prepare(struct pg_conn *db, struct pg_slot *slot, const char *name, c
                 rc = err_oom(e);
         } else {
                 res = PQprepare(db->h, name, buf_str(&b), p->n, p->types);
-                if (succeeded(res)) {
+                if (has_succeeded(res)) {
                         slot->prepared = true;
                         PQclear(res);
                 } else {
@@ -338,7 +339,7 @@ static void count_changes(struct pg_conn *db, PGresult *res)
         db->changes = span_u64(span_of(PQcmdTuples(res)), &n) ? (int64_t)n : 0;
 }
 
-static struct rows *query(struct db *base, struct err *e, const char *sql, const char *fmt, va_list *ap)
+static struct rows *pg_query(struct db *base, struct err *e, const char *sql, const char *fmt, va_list *ap)
 {
         struct pg_conn *db = pg_of(base);
         struct params p = {.n = 0};
@@ -352,14 +353,14 @@ static struct rows *query(struct db *base, struct err *e, const char *sql, const
                 return NULL;
         }
         slot = slot_of(db, sql);
-        snprintf(name, sizeof(name), "s%zu", (size_t)(slot - db->slots));
+        snprintf(name, sizeof name, "s%zu", (size_t)(slot - db->slots));
         for (const char *f = fmt; *f && ok; f++)
                 ok = param_next(&p, *f, ap);
         if (!ok) {
                 err_oom(e);
-        } else if (slot->prepared || prepare(db, slot, name, &p, e) == 0) {
+        } else if (slot->prepared || prepare_slot(db, slot, name, &p, e) == 0) {
                 res = PQexecPrepared(db->h, name, p.n, p.values, p.lengths, p.formats, 1);
-                if (!succeeded(res)) {
+                if (!has_succeeded(res)) {
                         pg_fail(&db->base, res, e);
                         res = NULL;
                 }
@@ -381,11 +382,11 @@ static bool bind_params(struct params *p, const struct bind *binds, size_t n)
                 if (b->type == 'l')
                         param_int(p, b->l);
                 else if (b->type == 't')
-                        param(p, OID_TEXT, b->p, 0);
+                        add_param(p, OID_TEXT, b->p, 0);
                 else if (b->type == 'u')
-                        param(p, OID_UUID, b->p, sizeof(struct id));
+                        add_param(p, OID_UUID, b->p, sizeof(struct id));
                 else if (b->type == 'h')
-                        param(p, OID_BYTEA, b->p, sizeof(struct sha256));
+                        add_param(p, OID_BYTEA, b->p, sizeof(struct sha256));
                 else if (!param_vector(p, b->p, (size_t)b->l))
                         return false;
         }
@@ -396,7 +397,7 @@ static struct rows *query_binds(struct db *base, const char *sql, const struct b
 {
         struct pg_conn *db = pg_of(base);
         struct params p = {.n = 0};
-        struct pg_rows *s = mem_calloc(1, sizeof(*s));
+        struct pg_rows *s = mem_calloc(1, sizeof *s);
         struct buf b;
 
         buf_init(&b, SQL_MAX);
@@ -407,7 +408,7 @@ static struct rows *query_binds(struct db *base, const char *sql, const struct b
                 s->base.driver = &pg_driver;
                 s->row = -1;
                 s->res = PQexecParams(db->h, buf_str(&b), p.n, p.types, p.values, p.lengths, p.formats, 1);
-                if (!succeeded(s->res)) {
+                if (!has_succeeded(s->res)) {
                         pg_fail(base, s->res, e);
                         s->res = NULL;
                 }
@@ -420,7 +421,7 @@ static struct rows *query_binds(struct db *base, const char *sql, const struct b
         return NULL;
 }
 
-static void end(struct rows *rows)
+static void pg_end(struct rows *rows)
 {
         struct pg_rows *s = (struct pg_rows *)rows;
 
@@ -431,11 +432,11 @@ static void end(struct rows *rows)
 static void free_rows(struct rows *rows)
 {
         assert(!((struct pg_rows *)rows)->cached);
-        end(rows);
+        pg_end(rows);
         mem_free(rows);
 }
 
-static int step(struct db *db, struct rows *rows, struct err *e)
+static int pg_step(struct db *db, struct rows *rows, struct err *e)
 {
         struct pg_rows *s = (struct pg_rows *)rows;
 
@@ -446,11 +447,11 @@ static int step(struct db *db, struct rows *rows, struct err *e)
                 return 1;
         }
         if (s->cached)
-                end(rows);
+                pg_end(rows);
         return 0;
 }
 
-static int64_t changes(struct db *db)
+static int64_t pg_changes(struct db *db)
 {
         return pg_of(db)->changes;
 }
@@ -459,7 +460,7 @@ int pg_exec(struct db *db, const char *sql, struct err *e)
 {
         PGresult *res = PQexec(pg_of(db)->h, sql);
 
-        if (!succeeded(res))
+        if (!has_succeeded(res))
                 return pg_fail(db, res, e);
         PQclear(res);
         return 0;
@@ -471,7 +472,7 @@ int pg_word(struct db *db, const char *sql, char *out, size_t max, struct err *e
         int n;
 
         out[0] = '\0';
-        if (!succeeded(res))
+        if (!has_succeeded(res))
                 return pg_fail(db, res, e);
         n = PQntuples(res);
         if (n > 0)
@@ -481,12 +482,12 @@ int pg_word(struct db *db, const char *sql, char *out, size_t max, struct err *e
 }
 
 static const struct driver pg_driver = {
-        .query = query,
+        .query = pg_query,
         .query_binds = query_binds,
         .rows_free = free_rows,
-        .step = step,
-        .end = end,
-        .changes = changes,
+        .step = pg_step,
+        .end = pg_end,
+        .changes = pg_changes,
         .col_null = pg_col_null,
         .col_i64 = pg_col_i64,
         .col_f64 = pg_col_f64,

@@ -23,13 +23,13 @@ static int check_server(struct db *db, struct err *e)
         if (PQserverVersion(pg_of(db)->h) < SERVER_MIN)
                 return err_set(e, ERR_UNSUPPORTED, "DATABASE_URL: PostgreSQL %d is too old: 14 or newer is needed",
                                PQserverVersion(pg_of(db)->h) / 10000);
-        if (pg_word(db, "SHOW fsync", word, sizeof(word), e) < 0)
+        if (pg_word(db, "SHOW fsync", word, sizeof word, e) < 0)
                 return -1;
         if (strcmp(word, "on") != 0)
                 return err_set(e, ERR_UNSUPPORTED,
                                "DATABASE_URL: the server runs with fsync = off and loses data at a crash: set fsync = "
                                "on in postgresql.conf and restart it");
-        if (pg_word(db, "SHOW server_encoding", word, sizeof(word), e) < 0)
+        if (pg_word(db, "SHOW server_encoding", word, sizeof word, e) < 0)
                 return -1;
         if (strcmp(word, "UTF8") != 0)
                 return err_set(e, ERR_UNSUPPORTED,
@@ -52,7 +52,7 @@ static void await_result(PGconn *h, struct migration_run *r)
                 poll(&p, 1, TICK_MS);
                 if (migration_tick(r) && !cancelled) {
                         PGcancel *ask = PQgetCancel(h);
-                        cancelled = ask && PQcancel(ask, why, sizeof(why));
+                        cancelled = ask && PQcancel(ask, why, sizeof why);
                         PQfreeCancel(ask);
                 }
                 if (!PQconsumeInput(h))
@@ -60,7 +60,7 @@ static void await_result(PGconn *h, struct migration_run *r)
         }
 }
 
-static bool failed(const PGresult *res)
+static bool has_failed(const PGresult *res)
 {
         ExecStatusType st = PQresultStatus(res);
 
@@ -76,7 +76,7 @@ static int exec_watched(struct db *db, const char *sql, struct migration_run *r,
                 return pg_fail(db, NULL, e);
         while (await_result(h, r), (res = PQgetResult(h))) {
                 r->at.statement++;
-                if (failed(res) && !bad)
+                if (has_failed(res) && !bad)
                         bad = res;
                 else
                         PQclear(res);
@@ -88,18 +88,18 @@ static int exec_watched(struct db *db, const char *sql, struct migration_run *r,
 
 /* ---- migrations -------------------------------------------------------------------------- */
 
-static int apply(struct db *db, const struct db_migration *m, struct migration_run *r, struct err *e)
+static int apply_migration(struct db *db, const struct db_migration *m, struct migration_run *r, struct err *e)
 {
         struct err why, ignored;
 
-        if (pg_exec(db, "BEGIN", e) < 0)
+        if (pg_exec(db, "BEGIN", e))
                 return -1;
         if (fault_err(FAULT("catalog.migrate"), "fault", &why) == 0 && exec_watched(db, m->sql, r, &why) == 0 &&
             db_run(db, &why, "INSERT INTO schema_version (version, name, at) VALUES (?, ?, " DB_NOW ")", "it",
                    m->version, m->name) == 0)
-                return pg_exec(db, "COMMIT", e) < 0 ? -1 : fault_err(FAULT("catalog.migrated"), "migration", e);
+                return pg_exec(db, "COMMIT", e) ? -1 : fault_err(FAULT("catalog.migrated"), "migration", e);
         migration_failed(r, &why, e);
-        if (pg_exec(db, "ROLLBACK", &ignored) < 0)
+        if (pg_exec(db, "ROLLBACK", &ignored))
                 pg_of(db)->broken = true;
         return -1;
 }
@@ -130,7 +130,7 @@ static int apply_shared(struct db *db, const struct db_migration *m, struct migr
 {
         bool new = r->at.from == 0; /* nobody can be at work on it */
 
-        return m->alone && !new &&await_others(db, r, e) ? -1 : apply(db, m, r, e);
+        return m->alone && !new &&await_others(db, r, e) ? -1 : apply_migration(db, m, r, e);
 }
 
 /* Another instance may be at a migration that takes long. */
@@ -150,8 +150,8 @@ int pg_tables_make(struct db *db, const struct pg_tables *tables, struct err *e)
         struct err ignored;
         int rc = 0;
 
-        if (check_server(db, e) < 0 || pg_exec(db, "SET statement_timeout = 0; SET lock_timeout = 0", e) < 0 ||
-            take_turn(db, tables->watch, e) < 0)
+        if (check_server(db, e) || pg_exec(db, "SET statement_timeout = 0; SET lock_timeout = 0", e) ||
+            take_turn(db, tables->watch, e))
                 return -1;
         if (tables->need)
                 rc = tables->need(db, e);
@@ -161,9 +161,9 @@ int pg_tables_make(struct db *db, const struct pg_tables *tables, struct err *e)
                              "NULL, at bigint NOT NULL)",
                              e);
         if (rc == 0)
-                rc = migrations_run(db, tables->migrations, tables->version, tables->shared ? apply_shared : apply,
-                                    tables->watch, e);
-        if (!pg_of(db)->broken && pg_exec(db, "SELECT pg_advisory_unlock(" MIGRATION_LOCK ")", &ignored) < 0)
+                rc = migrations_run(db, tables->migrations, tables->version,
+                                    tables->shared ? apply_shared : apply_migration, tables->watch, e);
+        if (!pg_of(db)->broken && pg_exec(db, "SELECT pg_advisory_unlock(" MIGRATION_LOCK ")", &ignored))
                 pg_of(db)->broken = true;
         return rc;
 }

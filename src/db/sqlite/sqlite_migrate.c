@@ -15,7 +15,7 @@
 #define TICK_STEPS 20000 /* of SQLite's machine: a millisecond or two */
 #define TICK_MS    25
 
-static int exec(struct db *db, const char *sql, struct err *e)
+static int exec_sql(struct db *db, const char *sql, struct err *e)
 {
         int rc = sqlite3_exec(conn_of(db)->h, sql, NULL, NULL, NULL);
 
@@ -44,7 +44,7 @@ static int begin_watched(struct db *db, struct migration_run *r, struct err *e)
 
         migration_wait(&waiting, WAITS_FOR_LOCK);
         sqlite3_busy_handler(conn_of(db)->h, on_busy, &waiting);
-        rc = exec(db, "BEGIN IMMEDIATE", &why);
+        rc = exec_sql(db, "BEGIN IMMEDIATE", &why);
         sqlite3_busy_timeout(conn_of(db)->h, DB_BUSY_MS);
         return rc ? migration_failed(&waiting, &why, e) : 0;
 }
@@ -69,12 +69,12 @@ static int run_statements(struct db *db, const char *sql, struct migration_run *
         return rc == SQLITE_OK || rc == SQLITE_DONE ? 0 : -1;
 }
 
-static int apply(struct db *db, const struct db_migration *m, struct migration_run *r, struct err *e)
+static int apply_migration(struct db *db, const struct db_migration *m, struct migration_run *r, struct err *e)
 {
         struct err why;
         int rc;
 
-        if (fault_err(FAULT("catalog.migrate"), "migration", e) < 0)
+        if (fault_err(FAULT("catalog.migrate"), "migration", e))
                 return -1;
         sqlite3_progress_handler(conn_of(db)->h, TICK_STEPS, on_progress, r);
         rc = run_statements(db, m->sql, r, &why);
@@ -93,7 +93,7 @@ static int apply_locked(struct db *db, const struct db_migration *m, struct migr
         if (begin_watched(db, r, e))
                 return -1;
         if (db_int(db, e, &version, "SELECT max(version) FROM schema_version", "") >= 0 &&
-            (version >= m->version || apply(db, m, r, e) == 0) && exec(db, "COMMIT", e) == 0)
+            (version >= m->version || apply_migration(db, m, r, e) == 0) && exec_sql(db, "COMMIT", e) == 0)
                 return fault_err(FAULT("catalog.migrated"), "migration", e);
         sqlite3_exec(conn_of(db)->h, "ROLLBACK", NULL, NULL, NULL);
         return -1;
@@ -101,10 +101,10 @@ static int apply_locked(struct db *db, const struct db_migration *m, struct migr
 
 int sqlite_migrate(struct db *db, const struct db_migration *list, const struct migration_watch *watch, struct err *e)
 {
-        if (exec(db,
-                 "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, name TEXT NOT NULL, "
-                 "at INTEGER NOT NULL) STRICT",
-                 e) < 0)
+        if (exec_sql(db,
+                     "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, name TEXT NOT NULL, "
+                     "at INTEGER NOT NULL) STRICT",
+                     e))
                 return -1;
         return migrations_run(db, list, 0, apply_locked, watch, e);
 }
@@ -131,13 +131,13 @@ static int open_to_look(struct conn *db, const char *path, struct err *e)
         struct buf uri;
         int rc;
 
-        if (access(path, F_OK) != 0)
+        if (access(path, F_OK))
                 return err_set(e, ERR_NOT_FOUND, "there is no catalog at %.160s", path);
-        snprintf(wal, sizeof(wal), "%s-wal", path);
+        snprintf(wal, sizeof wal, "%s-wal", path);
         buf_init(&uri, 16384);
         buf_puts(&uri, "file:");
         put_path(&uri, path);
-        if (stat(wal, &st) != 0 || st.st_size == 0)
+        if (stat(wal, &st) || st.st_size == 0)
                 buf_puts(&uri, "?immutable=1");
         rc = buf_failed(&uri) ? SQLITE_NOMEM
                               : sqlite3_open_v2(buf_str(&uri), &db->h,

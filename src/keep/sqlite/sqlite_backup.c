@@ -27,7 +27,7 @@ static int open_source(struct conn *db, const char *path, struct err *e)
 {
         int rc;
 
-        if (access(path, F_OK) != 0)
+        if (access(path, F_OK))
                 return err_errno(e, errno, "there is no catalog at %.160s", path);
         rc = sqlite3_open_v2(path, &db->h, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
         conn_adopt(db, db->h);
@@ -168,11 +168,11 @@ static int check_whole(struct conn *db, const struct keep_backup_opts *o, struct
 
         if (o->progress)
                 o->progress(o->ctx, "checking the catalog", 0, 0);
-        if (first_word(db, "PRAGMA integrity_check(1)", word, sizeof(word), &why) < 0)
+        if (first_word(db, "PRAGMA integrity_check(1)", word, sizeof word, &why) < 0)
                 return err_set(e, ERR_CORRUPT, "the catalog is damaged: %s", why.msg);
         if (strcmp(word, "ok") != 0)
                 return err_set(e, ERR_CORRUPT, "the catalog is damaged: %s", word);
-        switch (first_word(db, "PRAGMA foreign_key_check", word, sizeof(word), e)) {
+        switch (first_word(db, "PRAGMA foreign_key_check", word, sizeof word, e)) {
         case 0:
                 return 0;
         case 1:
@@ -190,14 +190,14 @@ static const char sidecars_sql[] = "INSERT OR IGNORE INTO sidecar_mark (kind, id
                                    "FROM api_key HAVING count(*) > "
                                    "0";
 
-static int settle(struct conn *db, const struct keep_backup_opts *o, struct err *e)
+static int settle_copy(struct conn *db, const struct keep_backup_opts *o, struct err *e)
 {
         int rc = sqlite3_exec(db->h, settle_sql, NULL, NULL, NULL), sidecars;
         char word[8];
 
         if (rc != SQLITE_OK)
                 return db_error(db, rc, e);
-        sidecars = first_word(db, "SELECT 1 FROM sqlite_schema WHERE name = 'sidecar_mark'", word, sizeof(word), e);
+        sidecars = first_word(db, "SELECT 1 FROM sqlite_schema WHERE name = 'sidecar_mark'", word, sizeof word, e);
         if (sidecars > 0)
                 rc = sqlite3_exec(db->h, sidecars_sql, NULL, NULL, NULL);
         if (rc != SQLITE_OK)
@@ -207,7 +207,7 @@ static int settle(struct conn *db, const struct keep_backup_opts *o, struct err 
 
 /* ---- what is in it ------------------------------------------------------------------------- */
 
-static int count(struct conn *db, struct keep_backup *out, struct err *e)
+static int count_rows(struct conn *db, struct keep_backup *out, struct err *e)
 {
         sqlite3_stmt *q = NULL;
         char word[8];
@@ -231,9 +231,9 @@ static int count(struct conn *db, struct keep_backup *out, struct err *e)
         sqlite3_finalize(q);
         if (rc != SQLITE_ROW)
                 return db_error(db, rc, e);
-        if (first_word(db, "SELECT 1 FROM sqlite_schema WHERE name = 'api_key'", word, sizeof(word), e) <= 0)
+        if (first_word(db, "SELECT 1 FROM sqlite_schema WHERE name = 'api_key'", word, sizeof word, e) <= 0)
                 return 0; /* the table came later */
-        if (first_word(db, "SELECT count(*) FROM api_key", word, sizeof(word), e) < 0)
+        if (first_word(db, "SELECT count(*) FROM api_key", word, sizeof word, e) < 0)
                 return -1;
         return span_u64(span_of(word), &out->keys) ? 0 : err_set(e, ERR_INTERNAL, "catalog: too many keys");
 }
@@ -248,8 +248,8 @@ static int tell_objects(struct conn *db, const char *sql, keep_backup_object_fn 
                 rc = sqlite3_step(q);
                 if (rc != SQLITE_ROW)
                         break;
-                assert(sqlite3_column_bytes(q, 0) == (int)sizeof(o.key)); /* by a CHECK of the table */
-                memcpy(&o.key, sqlite3_column_blob(q, 0), sizeof(o.key));
+                assert(sqlite3_column_bytes(q, 0) == (int)sizeof o.key); /* by a CHECK of the table */
+                memcpy(&o.key, sqlite3_column_blob(q, 0), sizeof o.key);
                 o.size = (uint64_t)sqlite3_column_int64(q, 1);
                 o.products = (const char *)sqlite3_column_text(q, 2);
                 o.orphan = !o.products;
@@ -269,7 +269,7 @@ static int tell_objects(struct conn *db, const char *sql, keep_backup_object_fn 
 static int tell_wanted(struct conn *db, const struct keep_backup_opts *o, struct err *e)
 {
         char word[8];
-        int rc = first_word(db, "SELECT 1 FROM pragma_table_info('object') WHERE name = 'products'", word, sizeof(word),
+        int rc = first_word(db, "SELECT 1 FROM pragma_table_info('object') WHERE name = 'products'", word, sizeof word,
                             e);
 
         if (rc < 0)
@@ -280,29 +280,28 @@ static int tell_wanted(struct conn *db, const struct keep_backup_opts *o, struct
                             o->object, o->ctx, e);
 }
 
-static int take(struct conn *from, struct conn *to, const struct keep_backup_opts *o, const char *path,
-                struct keep_backup *out, struct err *e)
+static int take_backup(struct conn *from, struct conn *to, const struct keep_backup_opts *o, const char *path,
+                       struct keep_backup *out, struct err *e)
 {
         int rc;
 
-        if (open_source(from, path_of(o->url), e) < 0)
+        if (open_source(from, path_of(o->url), e))
                 return -1;
         rc = sqlite3_exec(from->h, "BEGIN", NULL, NULL, NULL);
         if (rc != SQLITE_OK)
                 return db_error(from, rc, e);
         out->taken = wall_now();
-        if (read_version(from, path_of(o->url), out, e) < 0 || make_copy(to, path, e) < 0 ||
-            copy_pages(from, to, o, e) < 0)
+        if (read_version(from, path_of(o->url), out, e) || make_copy(to, path, e) || copy_pages(from, to, o, e))
                 return -1;
         conn_close(from); /* the log of the live catalog can be used again from here on */
-        return settle(to, o, e) < 0 || count(to, out, e) < 0 || tell_wanted(to, o, e) < 0 ? -1 : 0;
+        return settle_copy(to, o, e) || count_rows(to, out, e) || tell_wanted(to, o, e) < 0 ? -1 : 0;
 }
 
 static int sync_file(const char *path, struct err *e)
 {
         int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
 
-        if (fd < 0 || fsync(fd) < 0)
+        if (fd < 0 || fsync(fd))
                 rc = err_errno(e, errno, "cannot sync %.160s", path);
         fd_close(&fd);
         return rc;
@@ -310,14 +309,14 @@ static int sync_file(const char *path, struct err *e)
 
 int sqlite_backup_take(const struct keep_backup_opts *o, const char *dir, struct keep_backup *out, struct err *e)
 {
-        struct conn *from = mem_calloc(1, sizeof(*from)), *to = mem_calloc(1, sizeof(*to));
+        struct conn *from = mem_calloc(1, sizeof *from), *to = mem_calloc(1, sizeof *to);
         char path[4096];
         int rc = -1;
 
         out->engine = "sqlite";
-        snprintf(path, sizeof(path), "%s/" KEEP_BACKUP_FILE, dir);
+        snprintf(path, sizeof path, "%s/" KEEP_BACKUP_FILE, dir);
         if (from && to)
-                rc = take(from, to, o, path, out, e);
+                rc = take_backup(from, to, o, path, out, e);
         else
                 err_oom(e);
         if (from)
@@ -333,7 +332,7 @@ int sqlite_backup_take(const struct keep_backup_opts *o, const char *dir, struct
 
 int sqlite_backup_refers(const char *url, const struct sha256 *keys, size_t n, bool *yes, struct err *e)
 {
-        struct conn *db = mem_calloc(1, sizeof(*db));
+        struct conn *db = mem_calloc(1, sizeof *db);
         int64_t one;
         int rc = db ? open_source(db, path_of(url), e) : err_oom(e);
 
@@ -349,11 +348,11 @@ int sqlite_backup_refers(const char *url, const struct sha256 *keys, size_t n, b
 
 int sqlite_backup_objects(const char *dir, keep_backup_object_fn *fn, void *ctx, struct err *e)
 {
-        struct conn *db = mem_calloc(1, sizeof(*db));
+        struct conn *db = mem_calloc(1, sizeof *db);
         char path[4096];
         int rc;
 
-        snprintf(path, sizeof(path), "%s/" KEEP_BACKUP_FILE, dir);
+        snprintf(path, sizeof path, "%s/" KEEP_BACKUP_FILE, dir);
         rc = db ? open_source(db, path, e) : err_oom(e);
         if (rc == 0)
                 rc = tell_objects(db, "SELECT sha256, size, '' FROM object ORDER BY sha256", fn, ctx, e);
@@ -366,7 +365,7 @@ int sqlite_backup_objects(const char *dir, keep_backup_object_fn *fn, void *ctx,
 /* ---- putting it back ---------------------------------------------------------------------------- */
 
 /* NULL: nothing is there. */
-static const char *leftover(const char *path, char *name, size_t max)
+static const char *find_leftover(const char *path, char *name, size_t max)
 {
         static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
 
@@ -383,7 +382,7 @@ static int is_this(const char *path, const struct keep_restore_opts *o, bool *sa
         struct sha256 hash;
         uint64_t size;
 
-        if (keep_backup_hash(path, &hash, &size, e) < 0)
+        if (keep_backup_hash(path, &hash, &size, e))
                 return -1;
         *same = sha256_eq(hash, o->backup->tables[0].hash);
         return 0;
@@ -397,11 +396,11 @@ int sqlite_restore_look(const struct keep_restore_opts *o, enum keep_restore_sta
 
         if (o->backup->schema_version > newest_version())
                 return backup_too_new(o->backup, newest_version(), e);
-        there = leftover(path, name, sizeof(name));
+        there = find_leftover(path, name, sizeof name);
         *out = there ? RESTORE_DONE : RESTORE_EMPTY;
         if (!there)
                 return 0;
-        if (strcmp(there, path) == 0 && is_this(path, o, &same, e) < 0)
+        if (strcmp(there, path) == 0 && is_this(path, o, &same, e))
                 return -1;
         return same ? 0
                     : err_set(e, ERR_CONFLICT, "%.180s is there: a backup is only restored where no catalog is", there);
@@ -419,7 +418,7 @@ static int copy_file(const char *from, const char *to, struct sha256 *hash, stru
                 err_errno(e, errno, "cannot make %.160s", to);
         else
                 rc = backup_copy_fd(in, out, hash, e);
-        if (rc == 0 && fsync(out) < 0)
+        if (rc == 0 && fsync(out))
                 rc = err_errno(e, errno, "cannot sync %.160s", to);
         fd_close(&in);
         fd_close(&out);
@@ -431,7 +430,7 @@ static int sync_parent(const char *path, struct err *e)
         char folder[4096];
         char *slash;
 
-        snprintf(folder, sizeof(folder), "%s", path);
+        snprintf(folder, sizeof folder, "%s", path);
         slash = strrchr(folder, '/');
         if (!slash)
                 return dir_sync(".", e);
@@ -447,23 +446,23 @@ int sqlite_restore(const struct keep_restore_opts *o, struct err *e)
         struct sha256 hash;
         int rc;
 
-        if (sqlite_restore_look(o, &found, e) < 0)
+        if (sqlite_restore_look(o, &found, e))
                 return -1;
         if (found == RESTORE_DONE)
                 return 0;
         rc = FAULT("restore.catalog");
-        snprintf(from, sizeof(from), "%s/" KEEP_BACKUP_FILE, o->dir);
-        snprintf(to, sizeof(to), "%s.restoring", path);
+        snprintf(from, sizeof from, "%s/" KEEP_BACKUP_FILE, o->dir);
+        snprintf(to, sizeof to, "%s.restoring", path);
         if (rc)
                 return err_errno(e, rc, "cannot restore the catalog");
         if (o->progress)
                 o->progress(o->ctx, "putting the catalog in place", 0, 0);
-        if (copy_file(from, to, &hash, e) < 0)
+        if (copy_file(from, to, &hash, e))
                 return -1;
         if (!sha256_eq(hash, o->backup->tables[0].hash))
                 return err_set(e, ERR_CORRUPT, "%.160s changed while it was copied", from);
-        if (renameat2(AT_FDCWD, to, AT_FDCWD, path, RENAME_NOREPLACE) < 0 &&
-            ((errno != EINVAL && errno != ENOSYS) || access(path, F_OK) == 0 || rename(to, path) < 0))
+        if (renameat2(AT_FDCWD, to, AT_FDCWD, path, RENAME_NOREPLACE) &&
+            ((errno != EINVAL && errno != ENOSYS) || access(path, F_OK) == 0 || rename(to, path)))
                 return err_errno(e, errno, "cannot name %.160s", path);
         return sync_parent(path, e);
 }

@@ -47,8 +47,8 @@ static int do_words(struct tx *tx, void *arg, struct err *e)
         struct words *w = arg;
 
         if (w->rebuild)
-                return db_run(tx->db, e, "INSERT INTO asset_fts (asset_fts) VALUES ('rebuild')",
-                              "") || db_run(tx->db, e, "INSERT INTO name_fts (name_fts) VALUES ('rebuild')", "") < 0 ||
+                return db_run(tx->db, e, "INSERT INTO asset_fts (asset_fts) VALUES ('rebuild')", "") ||
+                                       db_run(tx->db, e, "INSERT INTO name_fts (name_fts) VALUES ('rebuild')", "") ||
                                        sqlite_parts_again(tx, e)
                                ? -1
                                : 0;
