@@ -227,7 +227,14 @@ static int start_workers(struct app *a, struct err *e)
                 return 0;
         struct worker_opts wo = {.catalog = a->catalog,
                                  .queue = a->queue,
-                                 .threads = (unsigned)a->c->worker_threads,
+                                 .lanes = {{.name = "analyse",
+                                            .purposes = 1u << PURPOSE_ANALYSE,
+                                            .threads = (unsigned)a->c->worker_threads,
+                                            .idle = trim_when_idle},
+                                           {.name = "enrich",
+                                            .purposes = 1u << PURPOSE_ENRICH,
+                                            .threads = (unsigned)a->c->enrich_workers}},
+                                 .nlanes = 2,
                                  .lease = a->c->task_lease,
                                  .max_errors = (unsigned)a->c->task_max_errors,
                                  .max_crashes = 3,
@@ -235,11 +242,10 @@ static int start_workers(struct app *a, struct err *e)
                                  .backoff_max = dur_s(300),
                                  .defer = dur_s(15),
                                  .reconcile_every = dur_s(5),
-                                 .ctx = a->ingest,
-                                 .idle = trim_when_idle};
+                                 .ctx = a->ingest};
         for (int job = 0; job < JOB_TYPE_COUNT; job++)
                 if (ingest_understands((enum job_type)job))
-                        wo.handlers[job] = ingest_handle;
+                        wo.handlers[PURPOSE_ANALYSE][job] = ingest_handle;
         return worker_pool_start(&wo, &a->workers, e);
 }
 

@@ -90,6 +90,21 @@ static const char *probe_storage(void *ctx, struct buf *out)
         return finish_probe(&j, status, st.note);
 }
 
+static void put_lanes(struct json_out *j, const struct worker_state *st)
+{
+        json_key(j, "lanes");
+        json_arr(j);
+        for (size_t i = 0; i < st->nlanes; i++) {
+                json_obj(j);
+                json_kv_str(j, "name", st->lanes[i].name);
+                json_kv_int(j, "configured", st->lanes[i].configured);
+                json_kv_int(j, "active", st->lanes[i].active);
+                json_kv_int(j, "busy", st->lanes[i].busy);
+                json_end(j);
+        }
+        json_end(j);
+}
+
 static const char *probe_workers(void *ctx, struct buf *out)
 {
         struct app *a = ctx;
@@ -103,6 +118,8 @@ static const char *probe_workers(void *ctx, struct buf *out)
         json_kv_int(&j, "active", st.active);
         json_kv_int(&j, "busy", st.busy);
         json_kv_int(&j, "restarts", (int64_t)st.restarts);
+        if (st.nlanes > 1)
+                put_lanes(&j, &st);
         bool well = st.active == st.configured;
         return finish_probe(&j, well ? "healthy" : "degraded",
                             st.configured ? "" : "WORKER_THREADS=0: this instance serves only the API");

@@ -381,7 +381,7 @@ int ingest_commit(struct ingest_request *r, struct arena *a, struct job_receipt 
         for (size_t i = 0; i < r->nfiles; i++)
                 tasks += assets[i].purposes >> PURPOSE_ANALYSE & 1;
         if (tasks && !out->replayed)
-                queue_wake(r->ing->o.queue, tasks);
+                queue_wake(r->ing->o.queue, PURPOSE_ANALYSE, tasks);
         return 0;
 }
 

@@ -133,7 +133,7 @@ int ingest_reprocess(struct ingest *ing, struct id id, const char *owner, const 
         if (!rc)
                 rc = catalog_asset_reprocess(ing->o.catalog, id, owner, &p->job, actor, e);
         if (!rc)
-                queue_wake(ing->o.queue, 1);
+                queue_wake(ing->o.queue, PURPOSE_ANALYSE, 1);
         arena_free(a);
         return rc;
 }

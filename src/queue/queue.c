@@ -36,20 +36,20 @@ void queue_state(struct queue *q, struct queue_state *out)
                 q->ops->state(q, out);
 }
 
-void queue_wake(struct queue *q, unsigned n)
+void queue_wake(struct queue *q, enum task_purpose p, unsigned n)
 {
         if (n > 0)
-                q->ops->wake(q, n);
+                q->ops->wake(q, p, n);
 }
 
-bool queue_wait(struct queue *q, struct mono deadline)
+bool queue_wait(struct queue *q, uint32_t purposes, struct mono deadline)
 {
-        return q->ops->wait(q, deadline);
+        return q->ops->wait(q, purposes, deadline);
 }
 
 void queue_interrupt(struct queue *q)
 {
-        q->ops->interrupt(q);
+        queue_wakes_interrupt(&q->wakes);
 }
 
 enum limit_outcome queue_spend(struct queue *q, struct limit_charge *charges, size_t n, bool owed)

@@ -7,7 +7,7 @@
 #ifndef FA_QUEUE_H
 #define FA_QUEUE_H
 
-#include "base/base.h"
+#include "model/model.h"
 
 struct queue;
 
@@ -27,12 +27,13 @@ struct queue_state {
 };
 void queue_state(struct queue *q, struct queue_state *out);
 
-/* n tasks became ready: wakes up to n waiters, those of this process first. Never blocks on work or a network. */
-void queue_wake(struct queue *q, unsigned n);
-/* Wait for a wake-up or the deadline. True when woken (each wake is given to one waiter; wakes without a waiter are
- * kept, at most one per waiter that could come: saturating count). Where they are kept elsewhere, having one takes a
- * moment. */
-bool queue_wait(struct queue *q, struct mono deadline);
+/* n tasks of a purpose became ready: wakes up to n waiters for it, those of this process first. Never blocks on work or
+ * a network. */
+void queue_wake(struct queue *q, enum task_purpose p, unsigned n);
+/* Wait for a wake-up of one of the purposes (bits 1 << task_purpose) or the deadline. True when woken: each wake-up is
+ * given to one waiter for its purpose; those without are kept, up to a limit. Where they are kept elsewhere, having one
+ * takes a moment. */
+bool queue_wait(struct queue *q, uint32_t purposes, struct mono deadline);
 /* All waiters return at once, now and in future: shutdown. */
 void queue_interrupt(struct queue *q);
 

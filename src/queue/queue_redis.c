@@ -7,7 +7,6 @@
  * Without Redis it is a queue inside one process.
  */
 #include "queue/queue_redis_priv.h"
-#include "queue/queue_wakes_priv.h"
 
 #include "log/log.h"
 
@@ -26,23 +25,28 @@
 #define BACKOFF_MS  50
 #define BACKOFF_MAX 5000
 
-enum side { READER, WRITER, SIDES };
+struct redis_queue;
+
+/* A thread with a connection of its own. Fields up to call are under the lock of the wakes. */
+struct side {
+        struct redis_queue *q;
+        enum task_purpose purpose; /* of a reader */
+        bool started, tried, up, closing;
+        int reading;      /* socket of a read that blocks; -1 */
+        struct cond call; /* reader: somebody waits in vain; writer: something to publish; both: closing */
+        pthread_t thread;
+};
 
 struct redis_queue {
-        struct queue base;
+        struct queue base; /* its lock is the lock of all below but the consumer */
         struct queue_redis_address address;
         char consumer[160];
-        struct lock lock; /* of all below but the threads */
-        struct queue_wakes wakes;
-        struct cond hungry;  /* reader: somebody waits in vain; closing */
-        struct cond outbox;  /* writer: something to publish; closing */
-        struct cond settled; /* opening: a side has tried */
-        unsigned outgoing;   /* to be published */
-        bool tried[SIDES], up[SIDES], closing[SIDES];
-        bool told_up, told_down; /* what the log said last */
-        int reading;             /* socket of a read that blocks; -1 */
+        struct side readers[PURPOSE_COUNT]; /* of another purpose than ANALYSE: from the first wait for it */
+        struct side writer;
+        struct cond settled;              /* opening: a side has tried */
+        unsigned outgoing[PURPOSE_COUNT]; /* to be published */
+        bool told_up, told_down;          /* what the log said last */
         char note[240];
-        pthread_t reader, writer;
         struct queue_redis_till till; /* has a lock of its own */
 };
 
@@ -50,7 +54,6 @@ static queue_open_fn redis_open;
 static queue_close_fn redis_close;
 static queue_wake_fn redis_wake;
 static queue_wait_fn redis_wait;
-static queue_interrupt_fn redis_interrupt;
 static queue_state_fn redis_state;
 static queue_spend_fn redis_spend;
 
@@ -60,32 +63,40 @@ const struct queue_ops queue_redis_ops = {
         .close = redis_close,
         .wake = redis_wake,
         .wait = redis_wait,
-        .interrupt = redis_interrupt,
         .state = redis_state,
         .spend = redis_spend,
 };
 
 /* ---- the count: all of this with the lock ------------------------------------------------- */
 
+static unsigned add_up_to(unsigned a, unsigned b, unsigned most)
+{
+        if (a >= most)
+                return a;
+        return b < most - a ? a + b : most;
+}
+
 static bool is_connected(const struct redis_queue *q)
 {
-        return q->up[READER] && q->up[WRITER];
+        bool up = q->writer.up;
+
+        for (enum task_purpose p = 0; p < PURPOSE_COUNT; p++)
+                up &= q->readers[p].up || !q->readers[p].started;
+        return up;
 }
 
 /* To those who wait here, the rest to the others; all of it here when there is no way to them. */
-static void spread_wakes(struct redis_queue *q, unsigned n)
+static void spread_wakes(struct redis_queue *q, enum task_purpose p, unsigned n)
 {
-        unsigned here = n < queue_wakes_wanted(&q->wakes) ? n : queue_wakes_wanted(&q->wakes);
+        unsigned idle = queue_wakes_idle(&q->base.wakes, p);
+        unsigned here = n < idle && is_connected(q) ? n : is_connected(q) ? idle : n;
 
-        lock_assert_held(&q->lock);
-        if (!is_connected(q))
-                here = n;
         if (here > 0)
-                queue_wakes_give(&q->wakes, here);
+                queue_wakes_give(&q->base.wakes, p, here);
         if (here == n)
                 return;
-        q->outgoing = queue_add_up_to(q->outgoing, n - here, QUEUE_REDIS_COUNT);
-        cond_signal(&q->outbox);
+        q->outgoing[p] = add_up_to(q->outgoing[p], n - here, QUEUE_REDIS_COUNT);
+        cond_signal(&q->writer.call);
 }
 
 /* ---- up and down ---------------------------------------------------------------------------- */
@@ -104,65 +115,69 @@ static void log_connection(struct redis_queue *q)
         }
 }
 
-static void set_up(struct redis_queue *q, enum side side, const struct queue_redis_link *l, const struct err *why)
+static void set_up(struct side *side, const struct queue_redis_link *l, const struct err *why)
 {
-        lock_take(&q->lock);
-        q->tried[side] = true;
-        q->up[side] = l->c != NULL;
+        struct redis_queue *q = side->q;
+
+        lock_take(&q->base.wakes.lock);
+        side->tried = true;
+        side->up = l->c != NULL;
         if (is_connected(q))
                 q->note[0] = '\0';
-        else if (why && !q->closing[side])
+        else if (why && !side->closing)
                 snprintf(q->note, sizeof q->note, "%s", why->msg);
-        if (side == WRITER && !l->c && q->outgoing > 0) {
-                queue_wakes_give(&q->wakes, q->outgoing);
-                q->outgoing = 0;
+        for (enum task_purpose p = 0; p < PURPOSE_COUNT && side == &q->writer && !l->c; p++) {
+                queue_wakes_give(&q->base.wakes, p, q->outgoing[p]);
+                q->outgoing[p] = 0;
         }
         log_connection(q);
         cond_signal(&q->settled);
-        lock_drop(&q->lock);
+        lock_drop(&q->base.wakes.lock);
 }
 
-static void hang_up(struct redis_queue *q, enum side side, struct queue_redis_link *l, const struct err *why)
+static void hang_up(struct side *side, struct queue_redis_link *l, const struct err *why)
 {
         struct queue_redis_link none = {.c = NULL};
 
-        set_up(q, side, &none, why);
+        set_up(side, &none, why);
         queue_redis_disconnect(l);
 }
 
 /* Full jitter. False when the queue closes. */
-static bool pause_after(struct redis_queue *q, enum side side, unsigned failures)
+static bool pause_after(struct side *side, unsigned failures)
 {
+        struct lock *lock = &side->q->base.wakes.lock;
         int64_t most = failures < 8 ? (int64_t)BACKOFF_MS << failures : BACKOFF_MAX;
         struct mono until;
         bool go_on;
 
         most = most < BACKOFF_MAX ? most : BACKOFF_MAX;
         until = mono_add(mono_now(), dur_ms(10 + (int64_t)(random_u64() % (uint64_t)most)));
-        lock_take(&q->lock);
-        while (!q->closing[side] && cond_wait_until(side == READER ? &q->hungry : &q->outbox, &q->lock, until))
+        lock_take(lock);
+        while (!side->closing && cond_wait_until(&side->call, lock, until))
                 ;
-        go_on = !q->closing[side];
-        lock_drop(&q->lock);
+        go_on = !side->closing;
+        lock_drop(lock);
         return go_on;
 }
 
 /* ---- reader ---------------------------------------------------------------------------------- */
 
 /* For the time of a blocking read, the socket by which closing may cut it short. False when closing already. */
-static bool set_reading(struct redis_queue *q, int fd)
+static bool set_reading(struct side *side, int fd)
 {
+        struct lock *lock = &side->q->base.wakes.lock;
         bool go_on;
 
-        lock_take(&q->lock);
-        q->reading = fd;
-        go_on = !q->closing[READER];
-        lock_drop(&q->lock);
+        lock_take(lock);
+        side->reading = fd;
+        go_on = !side->closing;
+        lock_drop(lock);
         return go_on;
 }
 
 /* Acknowledged only when it was passed on: a crash between makes it twice, not never. */
-static int take_batch(struct redis_queue *q, struct queue_redis_link *l, unsigned block_ms, struct queue_redis_batch *b,
+static int take_batch(struct side *side, struct queue_redis_link *l, unsigned block_ms, struct queue_redis_batch *b,
                       struct err *e)
 {
         int rc = 0;
@@ -170,73 +185,74 @@ static int take_batch(struct redis_queue *q, struct queue_redis_link *l, unsigne
         b->wakes = b->entries = 0;
         if (block_ms == 0)
                 rc = queue_redis_read(l, 0, b, e);
-        else if (set_reading(q, l->c->fd))
+        else if (set_reading(side, l->c->fd))
                 rc = queue_redis_read(l, block_ms, b, e);
         if (block_ms > 0)
-                set_reading(q, -1);
+                set_reading(side, -1);
         if (rc < 0)
                 return -1;
         if (b->wakes > 0) {
-                lock_take(&q->lock);
-                spread_wakes(q, b->wakes);
-                lock_drop(&q->lock);
+                lock_take(&side->q->base.wakes.lock);
+                spread_wakes(side->q, side->purpose, b->wakes);
+                lock_drop(&side->q->base.wakes.lock);
         }
         return queue_redis_ack(l, b, e);
 }
 
-static int take_own(struct redis_queue *q, struct queue_redis_link *l, struct queue_redis_batch *b, struct err *e)
+static int take_own(struct side *side, struct queue_redis_link *l, struct queue_redis_batch *b, struct err *e)
 {
         do {
-                if (take_batch(q, l, 0, b, e))
+                if (take_batch(side, l, 0, b, e))
                         return -1;
         } while (b->entries > 0);
         return 0;
 }
 
-static int tidy_stream(struct redis_queue *q, struct queue_redis_link *l, struct queue_redis_batch *b, struct err *e)
+static int tidy_stream(struct side *side, struct queue_redis_link *l, struct queue_redis_batch *b, struct err *e)
 {
         int claimed = queue_redis_claim(l, STALE_MS, e);
 
-        if (claimed < 0 || (claimed > 0 && take_own(q, l, b, e)))
+        if (claimed < 0 || (claimed > 0 && take_own(side, l, b, e)))
                 return -1;
         return queue_redis_trim(l, e);
 }
 
 /* Until somebody waits in vain or the time has come. False when closing. */
-static bool rest_until(struct redis_queue *q, struct mono until, bool *wanted)
+static bool rest_until(struct side *side, struct mono until, bool *wanted)
 {
+        struct queue_wakes *w = &side->q->base.wakes;
         bool go_on;
 
-        lock_take(&q->lock);
-        while (!q->closing[READER] && queue_wakes_wanted(&q->wakes) == 0 &&
-               cond_wait_until(&q->hungry, &q->lock, until))
+        lock_take(&w->lock);
+        while (!side->closing && queue_wakes_idle(w, side->purpose) == 0 &&
+               cond_wait_until(&side->call, &w->lock, until))
                 ;
-        *wanted = queue_wakes_wanted(&q->wakes) > 0;
-        go_on = !q->closing[READER];
-        lock_drop(&q->lock);
+        *wanted = queue_wakes_idle(w, side->purpose) > 0;
+        go_on = !side->closing;
+        lock_drop(&w->lock);
         return go_on;
 }
 
 /* Serves while the connection lasts; 0 when the queue closes. */
-static int read_on(struct redis_queue *q, struct queue_redis_link *l, unsigned *failures, struct err *e)
+static int read_on(struct side *side, struct queue_redis_link *l, unsigned *failures, struct err *e)
 {
         struct mono tidy_at = mono_now();
         struct queue_redis_batch b;
         unsigned since_trim = 0;
         bool wanted;
 
-        if (take_own(q, l, &b, e))
+        if (take_own(side, l, &b, e))
                 return -1;
-        while (rest_until(q, tidy_at, &wanted)) {
+        while (rest_until(side, tidy_at, &wanted)) {
                 if (mono_reached(tidy_at)) {
-                        if (tidy_stream(q, l, &b, e) < 0)
+                        if (tidy_stream(side, l, &b, e) < 0)
                                 return -1;
                         tidy_at = mono_add(mono_now(), dur_ms(TIDY_MS));
                         *failures = 0;
                 }
                 if (!wanted)
                         continue;
-                if (take_batch(q, l, BLOCK_MS, &b, e))
+                if (take_batch(side, l, BLOCK_MS, &b, e))
                         return -1;
                 since_trim += b.entries;
                 if (since_trim >= TRIM_AFTER) {
@@ -250,17 +266,24 @@ static int read_on(struct redis_queue *q, struct queue_redis_link *l, unsigned *
 
 /* ---- writer ---------------------------------------------------------------------------------- */
 
-/* What is to be published, all at once; 0 when the queue closes and nothing is left. */
-static unsigned take_outgoing(struct redis_queue *q)
+/* What is to be published of one purpose, all at once; 0 when the queue closes and nothing is left. */
+static unsigned take_outgoing(struct redis_queue *q, enum task_purpose *p)
 {
-        unsigned n;
+        unsigned n = 0;
 
-        lock_take(&q->lock);
-        while (!q->closing[WRITER] && q->outgoing == 0)
-                cond_wait(&q->outbox, &q->lock);
-        n = q->outgoing;
-        q->outgoing = 0;
-        lock_drop(&q->lock);
+        lock_take(&q->base.wakes.lock);
+        for (;;) {
+                for (*p = 0; *p < PURPOSE_COUNT && n == 0; ++*p) {
+                        n = q->outgoing[*p];
+                        q->outgoing[*p] = 0;
+                        if (n > 0)
+                                break;
+                }
+                if (n > 0 || q->writer.closing)
+                        break;
+                cond_wait(&q->writer.call, &q->base.wakes.lock);
+        }
+        lock_drop(&q->base.wakes.lock);
         return n;
 }
 
@@ -273,15 +296,15 @@ static int publish_wakes(struct queue_redis_link *l, unsigned n, struct err *e)
         return queue_redis_connect(l, e) ? -1 : queue_redis_add(l, n, e);
 }
 
-static int write_on(struct redis_queue *q, struct queue_redis_link *l, unsigned *failures, struct err *e)
+static int write_on(struct side *side, struct queue_redis_link *l, unsigned *failures, struct err *e)
 {
         unsigned n;
 
-        while ((n = take_outgoing(q)) > 0) {
+        while ((n = take_outgoing(side->q, &l->purpose)) > 0) {
                 if (publish_wakes(l, n, e)) {
-                        lock_take(&q->lock);
-                        queue_wakes_give(&q->wakes, n);
-                        lock_drop(&q->lock);
+                        lock_take(&side->q->base.wakes.lock);
+                        queue_wakes_give(&side->q->base.wakes, l->purpose, n);
+                        lock_drop(&side->q->base.wakes.lock);
                         return -1;
                 }
                 *failures = 0;
@@ -291,47 +314,60 @@ static int write_on(struct redis_queue *q, struct queue_redis_link *l, unsigned 
 
 /* ---- both --------------------------------------------------------------------------------------- */
 
-typedef int use_fn(struct redis_queue *q, struct queue_redis_link *l, unsigned *failures, struct err *e);
+typedef int use_fn(struct side *side, struct queue_redis_link *l, unsigned *failures, struct err *e);
 
 /* Connects, and again when what it is used for fails, until the side closes. */
-static void side_run(struct redis_queue *q, enum side side, use_fn *use)
+static void run_side(struct side *side, use_fn *use)
 {
-        struct queue_redis_link l = {.to = &q->address, .consumer = q->consumer};
+        struct redis_queue *q = side->q;
+        struct queue_redis_link l = {.to = &q->address, .consumer = q->consumer, .purpose = side->purpose};
         unsigned failures = 0;
         struct err e = {0};
 
         do {
                 int rc = queue_redis_connect(&l, &e);
                 if (rc == 0) {
-                        set_up(q, side, &l, NULL);
-                        rc = use(q, &l, &failures, &e);
+                        set_up(side, &l, NULL);
+                        rc = use(side, &l, &failures, &e);
                 }
-                hang_up(q, side, &l, rc < 0 ? &e : NULL);
-        } while (pause_after(q, side, failures++));
+                hang_up(side, &l, rc < 0 ? &e : NULL);
+        } while (pause_after(side, failures++));
 }
 
-static void *reader_run(void *q)
+static void *reader_run(void *side)
 {
-        side_run(q, READER, read_on);
+        run_side(side, read_on);
         return NULL;
 }
 
-static void *writer_run(void *q)
+static void *writer_run(void *side)
 {
-        side_run(q, WRITER, write_on);
+        run_side(side, write_on);
         return NULL;
+}
+
+/* With the lock. */
+static int start_side(struct side *side, const char *name, void *(*run)(void *))
+{
+        side->started = thread_start(&side->thread, name, run, side) == 0;
+        return side->started ? 0 : -1;
 }
 
 /* ---- the door ---------------------------------------------------------------------------------- */
 
+static void init_side(struct redis_queue *q, struct side *side, enum task_purpose p)
+{
+        *side = (struct side){.q = q, .purpose = p, .reading = -1};
+        cond_init(&side->call);
+}
+
 static void init_queue(struct redis_queue *q)
 {
         q->base.ops = &queue_redis_ops;
-        q->reading = -1;
-        lock_init(&q->lock, "queue", RANK_QUEUE);
-        queue_wakes_init(&q->wakes);
-        cond_init(&q->hungry);
-        cond_init(&q->outbox);
+        queue_wakes_init(&q->base.wakes);
+        for (enum task_purpose p = 0; p < PURPOSE_COUNT; p++)
+                init_side(q, &q->readers[p], p);
+        init_side(q, &q->writer, PURPOSE_ANALYSE);
         cond_init(&q->settled);
         queue_redis_till_init(&q->till, &q->address);
 }
@@ -339,11 +375,11 @@ static void init_queue(struct redis_queue *q)
 static void free_queue(struct redis_queue *q)
 {
         queue_redis_till_done(&q->till);
-        queue_wakes_done(&q->wakes);
-        cond_done(&q->hungry);
-        cond_done(&q->outbox);
+        for (enum task_purpose p = 0; p < PURPOSE_COUNT; p++)
+                cond_done(&q->readers[p].call);
+        cond_done(&q->writer.call);
         cond_done(&q->settled);
-        lock_done(&q->lock);
+        queue_wakes_done(&q->base.wakes);
         mem_free(q);
 }
 
@@ -354,16 +390,28 @@ static void name_consumer(struct redis_queue *q, const char *instance)
         snprintf(q->consumer, sizeof q->consumer, "%s", instance && *instance ? instance : id_format(id_new(), id));
 }
 
-/* A read that waits is cut short. The reader goes first: what it had still to pass on is then published. */
-static void end_side(struct redis_queue *q, enum side side)
+/* A read that waits is cut short. */
+static void end_side(struct side *side)
 {
-        lock_take(&q->lock);
-        q->closing[side] = true;
-        if (side == READER && q->reading >= 0)
-                shutdown(q->reading, SHUT_RDWR);
-        cond_signal(side == READER ? &q->hungry : &q->outbox);
-        lock_drop(&q->lock);
-        pthread_join(side == READER ? q->reader : q->writer, NULL);
+        struct lock *lock = &side->q->base.wakes.lock;
+
+        if (!side->started)
+                return;
+        lock_take(lock);
+        side->closing = true;
+        if (side->reading >= 0)
+                shutdown(side->reading, SHUT_RDWR);
+        cond_signal(&side->call);
+        lock_drop(lock);
+        pthread_join(side->thread, NULL);
+}
+
+/* The readers go first: what they had still to pass on is then published. */
+static void end_sides(struct redis_queue *q)
+{
+        for (enum task_purpose p = 0; p < PURPOSE_COUNT; p++)
+                end_side(&q->readers[p]);
+        end_side(&q->writer);
 }
 
 /* A start with a healthy Redis is a start with a healthy queue; an absent one is not waited for. */
@@ -371,15 +419,17 @@ static void wait_for_first_try(struct redis_queue *q)
 {
         struct mono until = mono_add(mono_now(), dur_ms(OPEN_MS));
 
-        lock_take(&q->lock);
-        while (!(q->tried[READER] && q->tried[WRITER]) && cond_wait_until(&q->settled, &q->lock, until))
+        lock_take(&q->base.wakes.lock);
+        while (!(q->readers[PURPOSE_ANALYSE].tried && q->writer.tried) &&
+               cond_wait_until(&q->settled, &q->base.wakes.lock, until))
                 ;
-        lock_drop(&q->lock);
+        lock_drop(&q->base.wakes.lock);
 }
 
 static int redis_open(const struct queue_opts *opts, struct queue **out, struct err *e)
 {
         struct redis_queue *q = mem_calloc(1, sizeof *q);
+        bool failed;
 
         if (!q)
                 return err_oom(e);
@@ -389,12 +439,12 @@ static int redis_open(const struct queue_opts *opts, struct queue **out, struct 
         }
         init_queue(q);
         name_consumer(q, opts->instance);
-        if (thread_start(&q->reader, "queue-read", reader_run, q)) {
-                free_queue(q);
-                return err_set(e, ERR_UNAVAILABLE, "a thread of the queue cannot be started");
-        }
-        if (thread_start(&q->writer, "queue-write", writer_run, q)) {
-                end_side(q, READER);
+        lock_take(&q->base.wakes.lock);
+        failed = start_side(&q->readers[PURPOSE_ANALYSE], "queue-read", reader_run) ||
+                 start_side(&q->writer, "queue-write", writer_run);
+        lock_drop(&q->base.wakes.lock);
+        if (failed) {
+                end_sides(q);
                 free_queue(q);
                 return err_set(e, ERR_UNAVAILABLE, "a thread of the queue cannot be started");
         }
@@ -407,58 +457,64 @@ static void redis_close(struct queue *base)
 {
         struct redis_queue *q = (struct redis_queue *)base;
 
-        end_side(q, READER);
-        end_side(q, WRITER);
+        end_sides(q);
         free_queue(q);
 }
 
-static void redis_wake(struct queue *base, unsigned n)
+static void redis_wake(struct queue *base, enum task_purpose p, unsigned n)
 {
         struct redis_queue *q = (struct redis_queue *)base;
 
-        lock_take(&q->lock);
-        spread_wakes(q, n);
-        lock_drop(&q->lock);
+        lock_take(&base->wakes.lock);
+        spread_wakes(q, p, n);
+        lock_drop(&base->wakes.lock);
 }
 
-static bool redis_wait(struct queue *base, struct mono deadline)
+/* What waits to be published is for whoever comes to wait here; else the readers look for some. Without a thread to
+ * read there is still the reconciler. */
+static void seek_wake(struct redis_queue *q, const struct queue_waiter *x)
+{
+        for (enum task_purpose p = 0; p < PURPOSE_COUNT && !x->woken; p++) {
+                struct side *reader = &q->readers[p];
+                if (!(x->purposes >> p & 1))
+                        continue;
+                if (queue_wakes_idle(&q->base.wakes, p) > 0 && q->outgoing[p] > 0) {
+                        q->outgoing[p]--;
+                        queue_wakes_give(&q->base.wakes, p, 1);
+                } else if (reader->started) {
+                        cond_signal(&reader->call);
+                } else if (start_side(reader, "queue-read", reader_run)) {
+                        log_warning(LOGGER, "no thread to read wake-ups (%s): tasks are found by looking",
+                                    task_purpose_name(p));
+                }
+        }
+}
+
+static bool redis_wait(struct queue *base, uint32_t purposes, struct mono deadline)
 {
         struct redis_queue *q = (struct redis_queue *)base;
+        struct queue_waiter x;
         bool woken;
 
-        lock_take(&q->lock);
-        queue_wakes_enter(&q->wakes);
-        if (queue_wakes_wanted(&q->wakes) > 0 && q->outgoing > 0) {
-                q->outgoing--;
-                queue_wakes_give(&q->wakes, 1);
-        } else if (queue_wakes_wanted(&q->wakes) > 0) {
-                cond_signal(&q->hungry);
-        }
-        woken = queue_wakes_wait(&q->wakes, &q->lock, deadline);
-        lock_drop(&q->lock);
+        lock_take(&base->wakes.lock);
+        queue_wakes_enter(&base->wakes, &x, purposes);
+        seek_wake(q, &x);
+        woken = queue_wakes_leave(&base->wakes, &x, deadline);
+        lock_drop(&base->wakes.lock);
         return woken;
-}
-
-static void redis_interrupt(struct queue *base)
-{
-        struct redis_queue *q = (struct redis_queue *)base;
-
-        lock_take(&q->lock);
-        queue_wakes_interrupt(&q->wakes);
-        lock_drop(&q->lock);
 }
 
 static void redis_state(struct queue *base, struct queue_state *out)
 {
         struct redis_queue *q = (struct redis_queue *)base;
 
-        lock_take(&q->lock);
+        lock_take(&q->base.wakes.lock);
         out->connected = is_connected(q);
         snprintf(out->note, sizeof out->note, "%s%s", q->note,
                  out->connected ? ""
                  : *q->note     ? "; wake-ups stay in this process"
                                 : "connecting to Redis");
-        lock_drop(&q->lock);
+        lock_drop(&q->base.wakes.lock);
 }
 
 /* What the two threads know spares requests from finding it out. */
@@ -467,8 +523,8 @@ static enum limit_outcome redis_spend(struct queue *base, struct limit_charge *c
         struct redis_queue *q = (struct redis_queue *)base;
         bool up;
 
-        lock_take(&q->lock);
+        lock_take(&q->base.wakes.lock);
         up = is_connected(q);
-        lock_drop(&q->lock);
+        lock_drop(&q->base.wakes.lock);
         return up ? queue_redis_spend(&q->till, charges, n, owed) : LIMIT_UNREACHABLE;
 }

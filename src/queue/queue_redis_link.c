@@ -11,8 +11,17 @@
 #include <string.h>
 
 /* Installations that share a Redis take different databases. */
-#define STREAM "file-allocator:wake"
-#define GROUP  "workers"
+#define GROUP "workers"
+
+/* One of each purpose; the first bears the name that earlier versions know. */
+static const char *stream_of(const struct queue_redis_link *l)
+{
+        static const char *const names[PURPOSE_COUNT] = {"file-allocator:wake", "file-allocator:wake:enrich",
+                                                         "file-allocator:wake:embed", "file-allocator:wake:transcribe",
+                                                         "file-allocator:wake:text"};
+
+        return names[l->purpose];
+}
 
 #define STRING_OF(x) #x
 #define NUMBER_OF(x) STRING_OF(x)
@@ -39,7 +48,7 @@ static int make_group(struct queue_redis_link *l, struct err *e)
         int rc = 0;
 
         errno = 0;
-        r = redisCommand(l->c, "XGROUP CREATE " STREAM " " GROUP " 0 MKSTREAM");
+        r = redisCommand(l->c, "XGROUP CREATE %s " GROUP " 0 MKSTREAM", stream_of(l));
         if (!r)
                 return link_broken(l, e);
         if (r->type == REDIS_REPLY_ERROR && !is_error(r, "BUSYGROUP"))
@@ -143,9 +152,10 @@ int queue_redis_add(struct queue_redis_link *l, unsigned wakes, struct err *e)
 
         snprintf(n, sizeof n, "%u", wakes);
         /* The cap is met only while nobody waits: the oldest are then as good as none. */
-        return tell_redis(
-                l, (const char *[]){"XADD", STREAM, "MAXLEN", "=", NUMBER_OF(QUEUE_REDIS_ENTRIES), "*", "n", n, NULL},
-                e);
+        return tell_redis(l,
+                          (const char *[]){"XADD", stream_of(l), "MAXLEN", "=", NUMBER_OF(QUEUE_REDIS_ENTRIES), "*",
+                                           "n", n, NULL},
+                          e);
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -191,7 +201,7 @@ int queue_redis_read(struct queue_redis_link *l, unsigned block_ms, struct queue
                 argv[n++] = block;
         }
         argv[n++] = "STREAMS";
-        argv[n++] = STREAM;
+        argv[n++] = stream_of(l);
         argv[n++] = block_ms > 0 ? ">" : "0";
         rc = queue_redis_ask(l, argv, &r, e);
         if (rc <= 0)
@@ -206,7 +216,7 @@ int queue_redis_read(struct queue_redis_link *l, unsigned block_ms, struct queue
 
 int queue_redis_ack(struct queue_redis_link *l, const struct queue_redis_batch *b, struct err *e)
 {
-        const char *argv[ARGS_MAX] = {"XACK", STREAM, GROUP};
+        const char *argv[ARGS_MAX] = {"XACK", stream_of(l), GROUP};
 
         if (b->entries == 0)
                 return 0;
@@ -229,7 +239,7 @@ int queue_redis_claim(struct queue_redis_link *l, unsigned idle_ms, struct err *
         snprintf(idle, sizeof idle, "%u", idle_ms);
         /* Only the ids: what was deleted meanwhile has no more, and reading our own tells the rest. */
         rc = queue_redis_ask(l,
-                             (const char *[]){"XAUTOCLAIM", STREAM, GROUP, l->consumer, idle, "0-0", "COUNT",
+                             (const char *[]){"XAUTOCLAIM", stream_of(l), GROUP, l->consumer, idle, "0-0", "COUNT",
                                               NUMBER_OF(QUEUE_REDIS_ENTRIES), "JUSTID", NULL},
                              &r, e);
         if (rc <= 0)
@@ -251,7 +261,7 @@ int queue_redis_trim(struct queue_redis_link *l, struct err *e)
         int rc;
 
         memcpy(least, l->last, sizeof least);
-        rc = queue_redis_ask(l, (const char *[]){"XPENDING", STREAM, GROUP, NULL}, &r, e);
+        rc = queue_redis_ask(l, (const char *[]){"XPENDING", stream_of(l), GROUP, NULL}, &r, e);
         if (rc <= 0)
                 return rc;
         /* [how many, least id, greatest id, consumers] */
@@ -261,5 +271,5 @@ int queue_redis_trim(struct queue_redis_link *l, struct err *e)
         freeReplyObject(r);
         if (!least[0])
                 return 0;
-        return tell_redis(l, (const char *[]){"XTRIM", STREAM, "MINID", "=", least, NULL}, e);
+        return tell_redis(l, (const char *[]){"XTRIM", stream_of(l), "MINID", "=", least, NULL}, e);
 }

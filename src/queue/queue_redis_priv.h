@@ -33,7 +33,8 @@ int queue_redis_parse(const char *url, struct queue_redis_address *out, struct e
 /* One connection; one thread at a time. Every call ends within 1 s (connecting) or 2 s (anything else), or limit_ms. */
 struct queue_redis_link {
         const struct queue_redis_address *to;
-        const char *consumer;      /* NULL: not for the stream */
+        const char *consumer;      /* NULL: not for the streams */
+        enum task_purpose purpose; /* whose stream the commands below are for */
         unsigned limit_ms;         /* 0: as above */
         redisContext *c;           /* NULL: not connected */
         char last[QUEUE_REDIS_ID]; /* read and acknowledged last: all before it has been delivered */

@@ -1,68 +1,95 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hard thing is the count of wake-ups that nobody waited for: with too few
- * a task waits until the reconciler looks, with too many idle workers ask the
- * catalog in vain; so the count saturates.
+ * Who waits for wake-ups in this process, and those nobody waited for. The
+ * hard thing is that a wake-up must reach one who can use it: so it is handed
+ * to one waiter of its purpose, longest waiting first, and to nobody else. What
+ * is kept saturates: too few and a task lies until the reconciler looks, too
+ * many and idle workers ask the catalog in vain.
  */
-#include "queue/queue_wakes_priv.h"
+#include "queue/queue_priv.h"
 
-/* Kept for waiters that are still on their way. A pool with more threads than this finds the rest by claiming on. */
+/* Kept of each purpose for waiters on their way. A pool with more threads than this finds the rest by claiming on. */
 #define KEPT_MAX 64
 
 void queue_wakes_init(struct queue_wakes *w)
 {
-        *w = (struct queue_wakes){0};
-        cond_init(&w->woken);
+        lock_init(&w->lock, "queue", RANK_QUEUE);
 }
 
 void queue_wakes_done(struct queue_wakes *w)
 {
-        assert(w->waiters == 0);
-        cond_done(&w->woken);
+        assert(!w->first);
+        lock_done(&w->lock);
 }
 
-unsigned queue_add_up_to(unsigned a, unsigned b, unsigned most)
+static bool waits_for(const struct queue_waiter *x, enum task_purpose p)
 {
-        if (a >= most)
-                return a;
-        return b < most - a ? a + b : most;
+        return !x->woken && x->purposes >> p & 1;
 }
 
-void queue_wakes_give(struct queue_wakes *w, unsigned n)
+unsigned queue_wakes_idle(const struct queue_wakes *w, enum task_purpose p)
 {
-        w->pending = queue_add_up_to(w->pending, n, w->waiters > KEPT_MAX ? w->waiters : KEPT_MAX);
-        if (n >= w->waiters)
-                cond_broadcast(&w->woken);
-        else
-                for (unsigned i = 0; i < n; i++)
-                        cond_signal(&w->woken);
+        unsigned n = 0;
+
+        for (const struct queue_waiter *x = w->first; x; x = x->next)
+                n += waits_for(x, p);
+        return n;
 }
 
-unsigned queue_wakes_wanted(const struct queue_wakes *w)
+void queue_wakes_give(struct queue_wakes *w, enum task_purpose p, unsigned n)
 {
-        return w->waiters > w->pending ? w->waiters - w->pending : 0;
+        unsigned room = KEPT_MAX - w->kept[p];
+
+        lock_assert_held(&w->lock);
+        for (struct queue_waiter *x = w->first; x && n > 0; x = x->next)
+                if (waits_for(x, p)) {
+                        x->woken = true;
+                        cond_signal(&x->called);
+                        n--;
+                }
+        w->kept[p] += n < room ? n : room;
 }
 
-void queue_wakes_enter(struct queue_wakes *w)
+static bool take_kept(struct queue_wakes *w, uint32_t purposes)
 {
-        w->waiters++;
+        for (enum task_purpose p = 0; p < PURPOSE_COUNT; p++)
+                if (purposes >> p & 1 && w->kept[p] > 0) {
+                        w->kept[p]--;
+                        return true;
+                }
+        return false;
 }
 
-bool queue_wakes_wait(struct queue_wakes *w, struct lock *lock, struct mono deadline)
+void queue_wakes_enter(struct queue_wakes *w, struct queue_waiter *x, uint32_t purposes)
 {
-        bool taken;
+        struct queue_waiter **last = &w->first;
 
-        while (w->pending == 0 && !w->interrupted && cond_wait_until(&w->woken, lock, deadline))
+        lock_assert_held(&w->lock);
+        *x = (struct queue_waiter){.purposes = purposes, .woken = take_kept(w, purposes)};
+        cond_init(&x->called);
+        while (*last)
+                last = &(*last)->next;
+        *last = x;
+}
+
+bool queue_wakes_leave(struct queue_wakes *w, struct queue_waiter *x, struct mono deadline)
+{
+        struct queue_waiter **at = &w->first;
+
+        while (!x->woken && !w->interrupted && cond_wait_until(&x->called, &w->lock, deadline))
                 ;
-        w->waiters--;
-        taken = w->pending > 0 && !w->interrupted;
-        if (taken)
-                w->pending--;
-        return taken;
+        while (*at != x)
+                at = &(*at)->next;
+        *at = x->next;
+        cond_done(&x->called);
+        return x->woken && !w->interrupted;
 }
 
 void queue_wakes_interrupt(struct queue_wakes *w)
 {
+        lock_take(&w->lock);
         w->interrupted = true;
-        cond_broadcast(&w->woken);
+        for (struct queue_waiter *x = w->first; x; x = x->next)
+                cond_signal(&x->called);
+        lock_drop(&w->lock);
 }

@@ -16,19 +16,42 @@
 
 static void check_opts(const struct worker_opts *o)
 {
-        assert(o->catalog && o->queue && o->threads > 0);
+        uint32_t taken = 0;
+
+        assert(o->catalog && o->queue && o->nlanes > 0 && o->nlanes <= WORKER_LANES_MAX);
+        for (size_t i = 0; i < o->nlanes; i++) {
+                assert(o->lanes[i].name && !(taken & o->lanes[i].purposes));
+                taken |= o->lanes[i].purposes;
+        }
         assert(o->lease.ns > 0 && o->reconcile_every.ns > 0 && o->max_errors > 0 && o->max_crashes > 0);
+}
+
+static void init_lane(struct worker_pool *p, struct lane *lane, const struct worker_lane *o)
+{
+        *lane = (struct lane){.opts = o};
+        for (enum task_purpose purpose = 0; purpose < PURPOSE_COUNT; purpose++)
+                for (enum job_type t = 0; t < JOB_TYPE_COUNT; t++)
+                        if (o->purposes >> purpose & 1 && p->opts.handlers[purpose][t])
+                                lane->kinds |= TASK_KIND(purpose, t);
+        if (lane->kinds)
+                lane->threads = o->threads;
+        if (o->per_minute)
+                lane->every = (struct dur){dur_s(60).ns / o->per_minute};
+        p->threads += lane->threads;
 }
 
 static struct worker_pool *pool_new(const struct worker_opts *opts)
 {
         struct worker_pool *p = mem_calloc(1, sizeof *p);
         char id[ID_TEXT_LEN];
+        unsigned n = 0;
 
         if (!p)
                 return NULL;
         p->opts = *opts;
-        p->slots = mem_calloc(opts->threads, sizeof p->slots[0]);
+        for (size_t i = 0; i < opts->nlanes; i++)
+                init_lane(p, &p->lanes[i], &p->opts.lanes[i]);
+        p->slots = mem_calloc(p->threads + 1, sizeof p->slots[0]);
         if (!p->slots) {
                 mem_free(p);
                 return NULL;
@@ -38,14 +61,13 @@ static struct worker_pool *pool_new(const struct worker_opts *opts)
         cond_init(&p->beat);
         cond_init(&p->look);
         id_format(id_new(), id);
-        for (unsigned i = 0; i < opts->threads; i++) {
-                p->slots[i].pool = p;
-                p->slots[i].index = i;
-                snprintf(p->slots[i].name, sizeof p->slots[i].name, "%s/%u", id, i);
-        }
-        for (unsigned t = 0; t < JOB_TYPE_COUNT; t++)
-                if (opts->handlers[t])
-                        p->types |= 1u << t;
+        for (size_t i = 0; i < opts->nlanes; i++)
+                for (unsigned k = 0; k < p->lanes[i].threads; k++, n++) {
+                        p->slots[n].pool = p;
+                        p->slots[n].lane = &p->lanes[i];
+                        p->slots[n].index = n;
+                        snprintf(p->slots[n].name, sizeof p->slots[n].name, "%s/%u", id, n);
+                }
         return p;
 }
 
@@ -59,7 +81,7 @@ int worker_pool_start(const struct worker_opts *opts, struct worker_pool **out, 
                 return err_oom(e);
         p->has_beat = thread_start(&p->beat_thread, "heartbeat", worker_beat_run, p) == 0;
         p->has_look = p->has_beat && thread_start(&p->look_thread, "reconciler", worker_look_run, p) == 0;
-        while (p->has_look && p->started < opts->threads) {
+        while (p->has_look && p->started < p->threads) {
                 struct worker_slot *s = &p->slots[p->started];
                 char name[16];
                 snprintf(name, sizeof name, "worker-%u", s->index);
@@ -67,11 +89,10 @@ int worker_pool_start(const struct worker_opts *opts, struct worker_pool **out, 
                         break;
                 p->started++;
         }
-        if (p->started < opts->threads) {
-                unsigned started = p->started;
+        if (!p->has_look || p->started < p->threads) {
+                unsigned started = p->started, wanted = p->threads;
                 worker_pool_stop(p, mono_now());
-                return err_set(e, ERR_UNAVAILABLE, "only %u of %u worker threads could be started", started,
-                               opts->threads);
+                return err_set(e, ERR_UNAVAILABLE, "only %u of %u worker threads could be started", started, wanted);
         }
         *out = p;
         return 0;
@@ -84,19 +105,27 @@ int worker_pool_start(const struct worker_opts *opts, struct worker_pool **out, 
  * queue may outlive this pool. Another pool's waiter may take the wake-up, so
  * it is given again until nobody of ours waits. Called with the lock.
  */
+static void wake_lane(struct worker_pool *p, const struct lane *lane)
+{
+        enum task_purpose any = (enum task_purpose)__builtin_ctz(lane->opts->purposes);
+
+        while (lane->waiting > 0) {
+                unsigned n = lane->waiting;
+                lock_drop(&p->lock);
+                queue_wake(p->opts.queue, any, n);
+                lock_take(&p->lock);
+                if (lane->waiting > 0)
+                        cond_wait_until(&p->changed, &p->lock, mono_add(mono_now(), dur_ms(20)));
+        }
+}
+
 static void wake_all(struct worker_pool *p)
 {
         p->stopping = true;
         cond_broadcast(&p->changed);
         cond_broadcast(&p->look);
-        while (p->waiting > 0) {
-                unsigned n = p->waiting;
-                lock_drop(&p->lock);
-                queue_wake(p->opts.queue, n);
-                lock_take(&p->lock);
-                if (p->waiting > 0)
-                        cond_wait_until(&p->changed, &p->lock, mono_add(mono_now(), dur_ms(20)));
-        }
+        for (size_t i = 0; i < p->opts.nlanes; i++)
+                wake_lane(p, &p->lanes[i]);
 }
 
 /* Called with the lock. */
@@ -111,7 +140,7 @@ static void cancel_held(struct worker_pool *p)
 {
         p->hurry = true;
         cond_broadcast(&p->changed);
-        for (unsigned i = 0; i < p->opts.threads; i++) {
+        for (unsigned i = 0; i < p->threads; i++) {
                 struct worker_slot *s = &p->slots[i];
                 if (s->held) {
                         s->drained = true;
@@ -123,7 +152,7 @@ static void cancel_held(struct worker_pool *p)
 /* Their handlers run on, but the token is void: what they still write is refused. */
 static void hand_back_held(struct worker_pool *p)
 {
-        for (unsigned i = 0; i < p->opts.threads; i++) {
+        for (unsigned i = 0; i < p->threads; i++) {
                 struct worker_slot *s = &p->slots[i];
                 struct err e;
                 struct task t;
@@ -175,6 +204,12 @@ void worker_pool_stop(struct worker_pool *p, struct mono deadline)
 void worker_pool_state(struct worker_pool *p, struct worker_state *out)
 {
         lock_take(&p->lock);
-        *out = (struct worker_state){.configured = p->opts.threads, .active = p->active, .busy = p->busy};
+        *out = (struct worker_state){.configured = p->threads, .active = p->active, .busy = p->busy};
+        for (size_t i = 0; i < p->opts.nlanes; i++) {
+                const struct lane *l = &p->lanes[i];
+                if (l->threads)
+                        out->lanes[out->nlanes++] = (struct worker_lane_state){
+                                .name = l->opts->name, .configured = l->threads, .active = l->active, .busy = l->busy};
+        }
         lock_drop(&p->lock);
 }

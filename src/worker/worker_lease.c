@@ -75,7 +75,7 @@ void *worker_beat_run(void *arg)
                 ending = p->ending;
                 lock_drop(&p->lock);
                 next = mono_add(mono_now(), third);
-                for (unsigned i = 0; i < p->opts.threads && !ending; i++)
+                for (unsigned i = 0; i < p->threads && !ending; i++)
                         extend_lease(p, &p->slots[i]);
         }
         return NULL;
@@ -96,20 +96,37 @@ void worker_look_by(struct worker_pool *p, struct wall t)
         lock_drop(&p->lock);
 }
 
+/* Wakes a lane for what is ready of one purpose; *next becomes the time when more will be, if that is earlier. */
+static int wake_for_purpose(struct worker_pool *p, const struct lane *lane, enum task_purpose purpose,
+                            struct wall *next, struct err *e)
+{
+        uint64_t ready = 0, mine = (TASK_KIND(purpose + 1, 0) - TASK_KIND(purpose, 0)) & lane->kinds;
+        struct wall at = {0};
+
+        if (!mine || !lane->threads)
+                return 0;
+        if (catalog_task_ready(p->opts.catalog, mine, &ready, &at, e))
+                return -1;
+        if (ready > 0)
+                queue_wake(p->opts.queue, purpose, ready < lane->threads ? (unsigned)ready : lane->threads);
+        if (at.us && (!next->us || at.us < next->us))
+                *next = at;
+        return 0;
+}
+
 /* Wakes workers for what is ready; returns when to look again. */
 static struct dur wake_for_ready(struct worker_pool *p, struct dur interval)
 {
         struct wall next = {0};
-        uint64_t ready = 0;
         struct dur in;
         struct err e;
 
-        if (catalog_task_ready(p->opts.catalog, p->types, &ready, &next, &e)) {
-                log_warning(LOGGER, "cannot ask for ready tasks: %s", e.msg);
-                return interval;
-        }
-        if (ready > 0)
-                queue_wake(p->opts.queue, ready < p->opts.threads ? (unsigned)ready : p->opts.threads);
+        for (size_t i = 0; i < p->opts.nlanes; i++)
+                for (enum task_purpose purpose = 0; purpose < PURPOSE_COUNT; purpose++)
+                        if (wake_for_purpose(p, &p->lanes[i], purpose, &next, &e)) {
+                                log_warning(LOGGER, "cannot ask for ready tasks: %s", e.msg);
+                                return interval;
+                        }
         if (next.us == 0)
                 return interval;
         in = (struct dur){(next.us - wall_now().us) * 1000 + 1000000}; /* a millisecond late rather than early */

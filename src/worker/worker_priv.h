@@ -12,6 +12,7 @@
 /* One thread and the task it holds. Fields from held on are under the pool's lock. */
 struct worker_slot {
         struct worker_pool *pool;
+        struct lane *lane;
         unsigned index;
         pthread_t thread;
         char name[56]; /* as the catalog knows it */
@@ -21,11 +22,26 @@ struct worker_slot {
         bool drained;        /* cancelled by a shutdown, not by its own fault */
         struct task task;    /* without its strings, which die with the run */
         struct mono expires; /* of the lease, at the earliest */
+        struct mono turn;    /* lane's next, as this slot's turn left it */
+};
+
+/* What follows threads is under the pool's lock. */
+struct lane {
+        const struct worker_lane *opts;
+        uint64_t kinds;   /* of tasks that have a handler */
+        unsigned threads; /* 0 when there are none */
+        struct dur every; /* between two tasks begun; 0: no limit */
+        struct mono next; /* when the next one may */
+        unsigned active;  /* threads running */
+        unsigned busy;    /* with a task */
+        unsigned waiting; /* inside queue_wait */
+        bool worked;      /* a task ran since the lane last went idle */
 };
 
 struct worker_pool {
         struct worker_opts opts;
-        uint32_t types; /* bit per type that has a handler */
+        struct lane lanes[WORKER_LANES_MAX];
+        unsigned threads; /* of all lanes */
         struct lock lock;
         struct cond changed; /* stopping, hurry, a task ended, a waiter gone */
         struct cond beat;    /* wakes the heartbeat: stopping */
@@ -33,11 +49,9 @@ struct worker_pool {
         bool stopping;       /* claim nothing more */
         bool hurry;          /* the grace is over: no more tries to record a failure */
         bool ending;         /* heartbeat and reconciler end too */
-        bool worked;         /* a task ran since the pool last went idle */
         unsigned started;    /* threads to join */
         unsigned active;     /* threads running */
         unsigned busy;       /* with a task */
-        unsigned waiting;    /* inside queue_wait */
         struct mono due;     /* a retry known to become ready then; 0 none */
         bool has_beat, has_look;
         pthread_t beat_thread, look_thread;

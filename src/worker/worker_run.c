@@ -58,7 +58,8 @@ static bool hold_task(struct worker_slot *s, const struct task *t, struct mono c
         s->lost = s->drained = false;
         atomic_store(&s->cancelled, false);
         p->busy++;
-        p->worked = true;
+        s->lane->busy++;
+        s->lane->worked = true;
         metrics_set(METRIC_BUSY_WORKERS, p->busy);
         lock_drop(&p->lock);
         return held;
@@ -88,6 +89,7 @@ static void finish_task(struct worker_slot *s)
 
         lock_take(&p->lock);
         p->busy--;
+        s->lane->busy--;
         metrics_set(METRIC_BUSY_WORKERS, p->busy);
         cond_broadcast(&p->changed);
         lock_drop(&p->lock);
@@ -149,14 +151,17 @@ static int record_failure(struct worker_pool *p, const struct task *t, const str
 static void tell_failure(const struct task *t, const struct task_failure *f, double seconds)
 {
         const struct log_field fields[] = {
-                LOG_STR("job_type", job_type_name(t->type)), LOG_STR("stage", f->stage),
-                LOG_STR("error", err_name(f->code)),         LOG_NUM("errors", t->errors + !f->crash),
-                LOG_NUM("crashes", t->crashes + f->crash),   LOG_NUM("seconds", seconds),
+                LOG_STR("job_type", task_label(t->purpose, t->type)),
+                LOG_STR("stage", f->stage),
+                LOG_STR("error", err_name(f->code)),
+                LOG_NUM("errors", t->errors + !f->crash),
+                LOG_NUM("crashes", t->crashes + f->crash),
+                LOG_NUM("seconds", seconds),
         };
 
         log_write(LOG_WARNING, LOGGER, fields, COUNT_OF(fields), "task failed, %s: %s",
                   f->dead ? "given up" : "will be retried", f->reason);
-        metrics_add(METRIC_JOBS_PROCESSED, 1, job_type_name(t->type), f->dead ? "failure" : "retry");
+        metrics_add(METRIC_JOBS_PROCESSED, 1, task_label(t->purpose, t->type), f->dead ? "failure" : "retry");
 }
 
 static void file_failure(struct worker_pool *p, const struct task *t, const char *stage, const struct err *why,
@@ -201,11 +206,11 @@ static void settle_task(struct worker_slot *s, const struct task *t, const struc
         struct outcome o = let_go(s);
 
         if (rc == 0) {
-                const struct log_field fields[] = {LOG_STR("job_type", job_type_name(t->type)),
+                const struct log_field fields[] = {LOG_STR("job_type", task_label(t->purpose, t->type)),
                                                    LOG_NUM("deliveries", t->deliveries), LOG_NUM("seconds", seconds)};
                 log_write(LOG_INFO, LOGGER, fields, COUNT_OF(fields), "task done");
-                metrics_add(METRIC_JOBS_PROCESSED, 1, job_type_name(t->type), "success");
-                metrics_observe(METRIC_JOB_DURATION, seconds, job_type_name(t->type));
+                metrics_add(METRIC_JOBS_PROCESSED, 1, task_label(t->purpose, t->type), "success");
+                metrics_observe(METRIC_JOB_DURATION, seconds, task_label(t->purpose, t->type));
         } else if (e->code == ERR_STALE || o.lost) {
                 log_info(LOGGER, "lease lost, nothing written: %s", e->msg);
         } else if (o.drained && !is_permanent(e->code)) {
@@ -228,7 +233,7 @@ static void run_task(struct worker_slot *s, const struct task *t, struct arena *
         id_format(t->job_id, ctx->job_id);
         id_format(t->asset_id, ctx->asset_id);
         if (hold_task(s, t, claimed)) {
-                rc = p->opts.handlers[t->type](p->opts.ctx, &run, &e);
+                rc = p->opts.handlers[t->purpose][t->type](p->opts.ctx, &run, &e);
                 settle_task(s, t, &run, rc, &e, dur_seconds(mono_since(claimed)));
         } else {
                 hand_back(p, t, (struct dur){0}, "the service ends");
@@ -249,7 +254,7 @@ static int claim_and_run(struct worker_slot *s, struct err *e)
 
         if (!a)
                 return err_oom(e);
-        rc = catalog_task_claim(p->opts.catalog, s->name, p->opts.lease, p->types, a, &t, e);
+        rc = catalog_task_claim(p->opts.catalog, s->name, p->opts.lease, s->lane->kinds, a, &t, e);
         if (rc > 0)
                 run_task(s, &t, a, now);
         arena_free(a);
@@ -267,10 +272,11 @@ static void rest_awhile(struct worker_pool *p, struct dur d)
         lock_drop(&p->lock);
 }
 
-/* The last one to find nothing tells that the pool is idle. */
+/* The last one to find nothing tells that its lane is idle. */
 static void wait_for_work(struct worker_slot *s)
 {
         struct worker_pool *p = s->pool;
+        struct lane *lane = s->lane;
         struct mono deadline = mono_add(mono_now(), dur_s(QUEUE_WAIT));
         bool idle, woken;
 
@@ -279,16 +285,16 @@ static void wait_for_work(struct worker_slot *s)
                 lock_drop(&p->lock);
                 return;
         }
-        p->waiting++;
-        idle = p->worked && p->waiting == p->opts.threads;
+        lane->waiting++;
+        idle = lane->worked && lane->waiting == lane->threads;
         if (idle)
-                p->worked = false;
+                lane->worked = false;
         lock_drop(&p->lock);
-        if (idle && p->opts.idle)
-                p->opts.idle(p->opts.ctx);
-        woken = queue_wait(p->opts.queue, deadline);
+        if (idle && lane->opts->idle)
+                lane->opts->idle(p->opts.ctx);
+        woken = queue_wait(p->opts.queue, lane->opts->purposes, deadline);
         lock_take(&p->lock);
-        p->waiting--;
+        lane->waiting--;
         cond_broadcast(&p->changed);
         lock_drop(&p->lock);
         /* A queue that was interrupted no longer waits: do not spin on it. */
@@ -296,20 +302,49 @@ static void wait_for_work(struct worker_slot *s)
                 rest_awhile(p, dur_ms(500));
 }
 
-static bool is_stopping(struct worker_pool *p)
-{
-        bool yes;
+/* ---- the lane's pace ---------------------------------------------------------------------- */
 
-        lock_take(&p->lock);
-        yes = p->stopping;
-        lock_drop(&p->lock);
-        return yes;
+bool worker_turn(struct mono *next, struct dur every, struct mono now)
+{
+        if (every.ns == 0)
+                return true;
+        if (now.ns < next->ns)
+                return false;
+        *next = mono_add(now, every);
+        return true;
 }
 
-static void count_active(struct worker_pool *p, int by)
+/* Waits until the lane may begin another task, and counts it. False when the pool stops. */
+static bool take_turn(struct worker_slot *s)
 {
+        struct worker_pool *p = s->pool;
+        struct lane *lane = s->lane;
+        bool mine = false;
+
+        lock_take(&p->lock);
+        while (!p->stopping && !(mine = worker_turn(&lane->next, lane->every, mono_now())))
+                cond_wait_until(&p->changed, &p->lock, lane->next);
+        s->turn = lane->next;
+        lock_drop(&p->lock);
+        return mine;
+}
+
+/* There was no task to begin. */
+static void give_turn_back(struct worker_slot *s)
+{
+        lock_take(&s->pool->lock);
+        if (s->lane->next.ns == s->turn.ns) /* else another thread's turn came meanwhile */
+                s->lane->next = (struct mono){0};
+        lock_drop(&s->pool->lock);
+}
+
+static void count_active(struct worker_slot *s, int by)
+{
+        struct worker_pool *p = s->pool;
+
         lock_take(&p->lock);
         p->active = (unsigned)((int)p->active + by);
+        s->lane->active = (unsigned)((int)s->lane->active + by);
         metrics_set(METRIC_ACTIVE_WORKERS, p->active);
         cond_broadcast(&p->changed);
         lock_drop(&p->lock);
@@ -322,10 +357,13 @@ void *worker_slot_run(void *arg)
         unsigned failures = 0;
 
         thread_stand_back();
-        count_active(p, 1);
-        while (!is_stopping(p)) {
+        count_active(s, 1);
+        while (take_turn(s)) {
                 struct err e;
                 int rc = claim_and_run(s, &e);
+
+                if (rc <= 0)
+                        give_turn_back(s);
                 if (rc < 0) {
                         if (failures == 0)
                                 log_warning(LOGGER, "cannot claim a task, trying again: %s", e.msg);
@@ -336,6 +374,6 @@ void *worker_slot_run(void *arg)
                 if (rc == 0)
                         wait_for_work(s);
         }
-        count_active(p, -1);
+        count_active(s, -1);
         return NULL;
 }

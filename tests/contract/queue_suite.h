@@ -14,6 +14,9 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#define ANALYSE (1U << PURPOSE_ANALYSE)
+#define ENRICH  (1U << PURPOSE_ENRICH)
+
 struct fixture {
         struct queue *q;
 };
@@ -55,7 +58,7 @@ static void *wait_once(void *arg)
 {
         struct waiter *w = arg;
 
-        if (queue_wait(w->q, in_ms(w->ms)))
+        if (queue_wait(w->q, ANALYSE, in_ms(w->ms)))
                 atomic_fetch_add(w->woken, 1);
         atomic_fetch_add(w->returned, 1);
         return NULL;
@@ -87,21 +90,21 @@ static void a_wait_without_a_wake_ends_at_its_deadline(void **state)
         struct fixture *f = *state;
         struct mono began = mono_now();
 
-        assert_false(queue_wait(f->q, in_ms(30)));
+        assert_false(queue_wait(f->q, ANALYSE, in_ms(30)));
         assert_true(mono_since(began).ns >= dur_ms(29).ns);
-        assert_false(queue_wait(f->q, (struct mono){0}));
-        queue_wake(f->q, 0);
-        assert_false(queue_wait(f->q, in_ms(5)));
+        assert_false(queue_wait(f->q, ANALYSE, (struct mono){0}));
+        queue_wake(f->q, PURPOSE_ANALYSE, 0);
+        assert_false(queue_wait(f->q, ANALYSE, in_ms(5)));
 }
 
 static void a_wake_before_the_wait_is_kept(void **state)
 {
         struct fixture *f = *state;
 
-        queue_wake(f->q, 2);
-        assert_true(queue_wait(f->q, in_ms(5000)));
-        assert_true(queue_wait(f->q, in_ms(5000)));
-        assert_false(queue_wait(f->q, in_ms(5)));
+        queue_wake(f->q, PURPOSE_ANALYSE, 2);
+        assert_true(queue_wait(f->q, ANALYSE, in_ms(5000)));
+        assert_true(queue_wait(f->q, ANALYSE, in_ms(5000)));
+        assert_false(queue_wait(f->q, ANALYSE, in_ms(5)));
 }
 
 static void kept_wakes_saturate(void **state)
@@ -109,10 +112,10 @@ static void kept_wakes_saturate(void **state)
         struct fixture *f = *state;
         unsigned kept = 0;
 
-        queue_wake(f->q, 3);
-        queue_wake(f->q, 1000000);
-        queue_wake(f->q, ~0u);
-        while (kept < 100000 && queue_wait(f->q, in_ms(300)))
+        queue_wake(f->q, PURPOSE_ANALYSE, 3);
+        queue_wake(f->q, PURPOSE_ANALYSE, 1000000);
+        queue_wake(f->q, PURPOSE_ANALYSE, ~0u);
+        while (kept < 100000 && queue_wait(f->q, ANALYSE, in_ms(300)))
                 kept++;
         assert_in_range(kept, 3, 1000);
 }
@@ -125,14 +128,14 @@ static void n_wakes_wake_n_of_many(void **state)
 
         start(w, 8, f->q, 20000, &woken, &returned);
         sleep_for(dur_ms(20));
-        queue_wake(f->q, 3);
+        queue_wake(f->q, PURPOSE_ANALYSE, 3);
         reach(&woken, 3);
         sleep_for(dur_ms(30));
         assert_int_equal(atomic_load(&returned), 3);
-        queue_wake(f->q, 5);
+        queue_wake(f->q, PURPOSE_ANALYSE, 5);
         reach(&woken, 8);
         join(w, 8);
-        assert_false(queue_wait(f->q, in_ms(5)));
+        assert_false(queue_wait(f->q, ANALYSE, in_ms(5)));
 }
 
 static void an_interrupt_ends_all_waits_now_and_later(void **state)
@@ -147,8 +150,8 @@ static void an_interrupt_ends_all_waits_now_and_later(void **state)
         reach(&returned, 8);
         join(w, 8);
         assert_int_equal(atomic_load(&woken), 0);
-        queue_wake(f->q, 1);
-        assert_false(queue_wait(f->q, in_ms(20000)));
+        queue_wake(f->q, PURPOSE_ANALYSE, 1);
+        assert_false(queue_wait(f->q, ANALYSE, in_ms(20000)));
 }
 
 struct stream {
@@ -167,7 +170,7 @@ static void *drain(void *arg)
                 if (left > 0 && atomic_compare_exchange_strong(s->work, &left, left - 1))
                         atomic_fetch_add(s->done, 1);
                 else if (left <= 0)
-                        queue_wait(s->q, in_ms(20));
+                        queue_wait(s->q, ANALYSE, in_ms(20));
         }
         return NULL;
 }
@@ -183,11 +186,79 @@ static void work_announced_is_work_found(void **state)
                 assert_int_equal(thread_start(&t[i], "drain", drain, &s), 0);
         for (int i = 0; i < s.total; i++) {
                 atomic_fetch_add(&work, 1);
-                queue_wake(f->q, 1);
+                queue_wake(f->q, PURPOSE_ANALYSE, 1);
         }
         for (size_t i = 0; i < COUNT_OF(t); i++)
                 pthread_join(t[i], NULL);
         assert_int_equal(done, s.total);
+}
+
+/* ---- lanes: who waits for one purpose and who waits for another ------------------------------- */
+
+struct lane {
+        struct queue *q;
+        uint32_t purposes;
+        pthread_t t;
+        atomic_bool stop;
+        atomic_int heard;
+};
+
+static void *lane_run(void *arg)
+{
+        struct lane *l = arg;
+
+        while (!atomic_load(&l->stop))
+                if (queue_wait(l->q, l->purposes, in_ms(500)))
+                        atomic_fetch_add(&l->heard, 1);
+        return NULL;
+}
+
+static void lane_start(struct lane *l, struct queue *q, uint32_t purposes)
+{
+        *l = (struct lane){.q = q, .purposes = purposes};
+        assert_int_equal(thread_start(&l->t, "lane", lane_run, l), 0);
+}
+
+static int lane_end(struct lane *l)
+{
+        atomic_store(&l->stop, true);
+        pthread_join(l->t, NULL);
+        return atomic_load(&l->heard);
+}
+
+/* One idle beside another, each is woken for its own, every time. */
+static void an_idle_lane_swallows_no_others_wake(void **state)
+{
+        struct fixture *f = *state;
+        struct lane analyse, enrich, text;
+
+        lane_start(&analyse, f->q, ANALYSE);
+        lane_start(&text, f->q, 1U << PURPOSE_TEXT | 1U << PURPOSE_EMBED);
+        lane_start(&enrich, f->q, ENRICH);
+        for (int i = 1; i <= 1000; i++) {
+                queue_wake(f->q, PURPOSE_ENRICH, 1);
+                reach(&enrich.heard, i);
+        }
+        for (int i = 1; i <= 100; i++) {
+                queue_wake(f->q, i % 2 ? PURPOSE_TEXT : PURPOSE_EMBED, 1);
+                reach(&text.heard, i);
+        }
+        assert_int_equal(lane_end(&analyse), 0);
+        assert_int_equal(lane_end(&text), 100);
+        assert_int_equal(lane_end(&enrich), 1000);
+}
+
+static void a_kept_wake_waits_for_its_own_purpose(void **state)
+{
+        struct fixture *f = *state;
+
+        queue_wake(f->q, PURPOSE_ENRICH, 1);
+        queue_wake(f->q, PURPOSE_ANALYSE, 1);
+        assert_false(queue_wait(f->q, 1U << PURPOSE_TEXT, in_ms(50)));
+        assert_true(queue_wait(f->q, ANALYSE, in_ms(5000)));
+        assert_false(queue_wait(f->q, ANALYSE, in_ms(50)));
+        assert_true(queue_wait(f->q, ENRICH | ANALYSE, in_ms(5000)));
+        assert_false(queue_wait(f->q, ENRICH | ANALYSE, in_ms(50)));
 }
 
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -201,6 +272,8 @@ static int run_suite(const char *name)
                 EACH(n_wakes_wake_n_of_many),
                 EACH(an_interrupt_ends_all_waits_now_and_later),
                 EACH(work_announced_is_work_found),
+                EACH(an_idle_lane_swallows_no_others_wake),
+                EACH(a_kept_wake_waits_for_its_own_purpose),
         };
 
         return cmocka_run_group_tests_name(name, suite, NULL, NULL);

@@ -37,12 +37,12 @@ static void a_kept_wake_is_given_even_to_one_who_is_late(void **state)
         unsigned kept = 0;
 
         (void)state;
-        queue_wake(q, 2);
-        assert_true(queue_wait(q, in_ms(5000)));
-        assert_true(queue_wait(q, (struct mono){0}));
-        assert_false(queue_wait(q, (struct mono){0}));
-        queue_wake(q, 1000000);
-        while (kept < 100000 && queue_wait(q, (struct mono){0}))
+        queue_wake(q, PURPOSE_ANALYSE, 2);
+        assert_true(queue_wait(q, ANALYSE, in_ms(5000)));
+        assert_true(queue_wait(q, ANALYSE, (struct mono){0}));
+        assert_false(queue_wait(q, ANALYSE, (struct mono){0}));
+        queue_wake(q, PURPOSE_ANALYSE, 1000000);
+        while (kept < 100000 && queue_wait(q, ANALYSE, (struct mono){0}))
                 kept++;
         assert_in_range(kept, 3, 1000);
         queue_close(q);

@@ -69,7 +69,7 @@ static void *listen_on(void *arg)
         struct listener *l = arg;
 
         while (!atomic_load(&l->stop))
-                if (queue_wait(l->q, in_ms(500)))
+                if (queue_wait(l->q, ANALYSE, in_ms(500)))
                         atomic_fetch_add(&l->heard, 1);
         return NULL;
 }
@@ -167,6 +167,32 @@ static void passwords_databases_and_sockets_are_used(void **state)
 
 /* ---- several instances ------------------------------------------------------------------------------ */
 
+/* Every wake-up comes from another instance: it travels with its purpose. */
+static void lanes_of_another_instance_hear_their_own(void **state)
+{
+        struct queue *here, *there;
+        struct lane analyse, enrich;
+
+        (void)state;
+        command("FLUSHALL");
+        here = open_at(url, "here");
+        there = open_at(url, "there");
+        lane_start(&analyse, there, ANALYSE);
+        lane_start(&enrich, there, ENRICH);
+        for (int i = 1; i <= 300; i++) {
+                queue_wake(here, PURPOSE_ENRICH, 1);
+                reach(&enrich.heard, i);
+        }
+        for (int i = 1; i <= 50; i++) {
+                queue_wake(here, PURPOSE_ANALYSE, 1);
+                reach(&analyse.heard, i);
+        }
+        assert_int_equal(lane_end(&analyse), 50);
+        assert_int_equal(lane_end(&enrich), 300);
+        queue_close(here);
+        queue_close(there);
+}
+
 static void a_wake_reaches_the_one_who_waits_elsewhere_once(void **state)
 {
         struct queue *a, *b, *api;
@@ -179,11 +205,11 @@ static void a_wake_reaches_the_one_who_waits_elsewhere_once(void **state)
         api = open_at(url, "api"); /* nobody ever waits there: it must not take what others can use */
         listen_start(&at_b, b);
         for (int i = 0; i < 20; i++) {
-                queue_wake(i % 2 ? a : api, 1);
+                queue_wake(i % 2 ? a : api, PURPOSE_ANALYSE, 1);
                 hears_within(&at_b, i, 5000);
         }
         sleep_for(dur_ms(100));
-        assert_false(queue_wait(a, in_ms(50)));
+        assert_false(queue_wait(a, ANALYSE, in_ms(50)));
         assert_int_equal(listen_end(&at_b), 20);
         queue_close(a);
         queue_close(b);
@@ -200,9 +226,9 @@ static void who_is_busy_leaves_wakes_to_who_is_idle(void **state)
         a = open_at(url, "a");
         b = open_at(url, "b");
         /* a's reader now waits in Redis, ahead of b's, for a thread that has gone. */
-        assert_false(queue_wait(a, in_ms(50)));
+        assert_false(queue_wait(a, ANALYSE, in_ms(50)));
         listen_start(&at_b, b);
-        queue_wake(a, 1);
+        queue_wake(a, PURPOSE_ANALYSE, 1);
         hears_within(&at_b, 0, 5000);
         assert_int_equal(listen_end(&at_b), 1);
         queue_close(a);
@@ -223,7 +249,7 @@ static void many_wakes_wake_all_waiters_of_all(void **state)
         start(wb, 3, b, 20000, &woken, &returned);
         start(wc, 3, c, 20000, &woken, &returned);
         sleep_for(dur_ms(50));
-        queue_wake(a, 100);
+        queue_wake(a, PURPOSE_ANALYSE, 100);
         reach(&woken, 6);
         join(wb, 3);
         join(wc, 3);
@@ -245,15 +271,15 @@ static void an_emptied_redis_goes_on(void **state)
         b = open_at(url, "b");
         listen_start(&at_b, b);
         for (int i = 0; i < 3; i++) {
-                queue_wake(a, 1);
+                queue_wake(a, PURPOSE_ANALYSE, 1);
                 hears_within(&at_b, i, 5000);
                 assert_int_equal(command("FLUSHALL"), 0);
         }
         assert_int_equal(listen_end(&at_b), 3);
         /* With nobody waiting, too. */
         assert_int_equal(command("FLUSHALL"), 0);
-        queue_wake(a, 1);
-        assert_true(queue_wait(b, in_ms(5000)));
+        queue_wake(a, PURPOSE_ANALYSE, 1);
+        assert_true(queue_wait(b, ANALYSE, in_ms(5000)));
         queue_close(a);
         queue_close(b);
 }
@@ -273,12 +299,12 @@ static void a_killed_redis_that_comes_back_goes_on(void **state)
         await_state(b, false);
         queue_state(b, &st);
         assert_non_null(strstr(st.note, "127.0.0.1"));
-        queue_wake(b, 1);
+        queue_wake(b, PURPOSE_ANALYSE, 1);
         hears_within(&at_b, 0, 1000);
         start_server(NULL, NULL);
         await_state(a, true);
         await_state(b, true);
-        queue_wake(a, 1);
+        queue_wake(a, PURPOSE_ANALYSE, 1);
         hears_within(&at_b, 1, 5000);
         assert_int_equal(listen_end(&at_b), 2);
         queue_close(a);
@@ -299,14 +325,14 @@ static void without_redis_wakes_stay_here(void **state)
         queue_state(q, &st);
         assert_false(st.connected);
         assert_true(st.note[0] != '\0');
-        queue_wake(q, 2);
-        assert_true(queue_wait(q, (struct mono){0}));
-        assert_true(queue_wait(q, (struct mono){0}));
-        assert_false(queue_wait(q, in_ms(5)));
+        queue_wake(q, PURPOSE_ANALYSE, 2);
+        assert_true(queue_wait(q, ANALYSE, (struct mono){0}));
+        assert_true(queue_wait(q, ANALYSE, (struct mono){0}));
+        assert_false(queue_wait(q, ANALYSE, in_ms(5)));
         start(w, 4, q, 20000, &woken, &returned);
         sleep_for(dur_ms(20));
         began = mono_now();
-        queue_wake(q, 4);
+        queue_wake(q, PURPOSE_ANALYSE, 4);
         assert_true(mono_since(began).ns < dur_ms(1500).ns); /* a command may take 2 s */
         reach(&woken, 4);
         join(w, 4);
@@ -327,9 +353,9 @@ static void a_frozen_redis_holds_up_nobody(void **state)
         q = open_at(url, "one");
         kill(server, SIGSTOP);
         began = mono_now();
-        queue_wake(q, 1);
+        queue_wake(q, PURPOSE_ANALYSE, 1);
         assert_true(mono_since(began).ns < dur_ms(1500).ns); /* a command may take 2 s */
-        assert_true(queue_wait(q, in_ms(15000)));            /* it is given here when the command has timed out */
+        assert_true(queue_wait(q, ANALYSE, in_ms(15000)));   /* it is given here when the command has timed out */
         await_state(q, false);
         queue_state(q, &st);
         kill(server, SIGCONT);
@@ -354,8 +380,8 @@ static void what_a_dead_reader_took_is_taken_over(void **state)
         command("FLUSHALL");
         q = open_at(url, "one");
         die_reading("dead", 2);
-        assert_true(queue_wait(q, in_ms(15000)));
-        assert_true(queue_wait(q, in_ms(5000)));
+        assert_true(queue_wait(q, ANALYSE, in_ms(15000)));
+        assert_true(queue_wait(q, ANALYSE, in_ms(5000)));
         queue_close(q);
         await(0, "XPENDING " STREAM " workers - + 10");
 }
@@ -374,7 +400,7 @@ static void ones_own_is_taken_at_the_start(void **state)
                 die_reading("one", 1);
                 began = mono_now();
                 q = open_at(url, "one");
-                before_it_is_stale = queue_wait(q, in_ms(2500)) && mono_since(began).ns < dur_ms(2800).ns;
+                before_it_is_stale = queue_wait(q, ANALYSE, in_ms(2500)) && mono_since(began).ns < dur_ms(2800).ns;
                 queue_close(q);
                 await(0, "XPENDING " STREAM " workers - + 10");
         }
@@ -393,7 +419,7 @@ static void the_stream_stays_short(void **state)
         listen_start(&at_b[0], b);
         listen_start(&at_b[1], b);
         for (int i = 0; i < 10000; i++) {
-                queue_wake(a, 1);
+                queue_wake(a, PURPOSE_ANALYSE, 1);
                 if (i % 1000 == 0)
                         assert_in_range(command("XLEN " STREAM), 0, 128);
         }
@@ -403,7 +429,7 @@ static void the_stream_stays_short(void **state)
         queue_close(b);
         /* Nobody waits anywhere. */
         for (int i = 0; i < 500; i++) {
-                queue_wake(a, 1);
+                queue_wake(a, PURPOSE_ANALYSE, 1);
                 sleep_for(dur_ms(1));
         }
         sleep_for(dur_ms(100));
@@ -437,11 +463,11 @@ static void nonsense_in_the_stream_is_passed_over(void **state)
         command("FLUSHALL");
         q = open_at(url, "one");
         command("XADD " STREAM " * n lots");
-        assert_true(queue_wait(q, in_ms(5000)));
+        assert_true(queue_wait(q, ANALYSE, in_ms(5000)));
         command("XADD " STREAM " * n 0");
-        assert_false(queue_wait(q, in_ms(200)));
-        queue_wake(q, 1);
-        assert_true(queue_wait(q, in_ms(5000)));
+        assert_false(queue_wait(q, ANALYSE, in_ms(200)));
+        queue_wake(q, PURPOSE_ANALYSE, 1);
+        assert_true(queue_wait(q, ANALYSE, in_ms(5000)));
         queue_close(q);
         command("DEL " STREAM);
         command("SET " STREAM " word");
@@ -457,6 +483,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_malformed_url_is_refused_without_repeating_it),
                 cmocka_unit_test(passwords_databases_and_sockets_are_used),
+                cmocka_unit_test(lanes_of_another_instance_hear_their_own),
                 cmocka_unit_test(a_wake_reaches_the_one_who_waits_elsewhere_once),
                 cmocka_unit_test(who_is_busy_leaves_wakes_to_who_is_idle),
                 cmocka_unit_test(many_wakes_wake_all_waiters_of_all),

@@ -84,7 +84,7 @@ static void each_task_is_done_exactly_once(void **state)
         double before = metrics_get(METRIC_JOBS_PROCESSED, "image", "success");
 
         (void)state;
-        w.opts.threads = 8;
+        w.opts.lanes[0].threads = 8;
         start();
         ingest(MOST);
         reach_end(MOST, 0);
@@ -193,7 +193,7 @@ static void types_without_a_handler_are_left_alone(void **state)
         w.opts.reconcile_every = dur_ms(20);
         start();
         ingest_type(2, JOB_VIDEO);
-        queue_wake(w.q, 2);
+        queue_wake(w.q, PURPOSE_ANALYSE, 2);
         sleep_for(dur_ms(100));
         v = job();
         assert_int_equal(v.queued, 2);
@@ -213,7 +213,7 @@ static void an_idle_pool_costs_nothing(void **state)
         double before;
 
         (void)state;
-        w.opts.threads = 8;
+        w.opts.lanes[0].threads = 8;
         ingest_type(1, JOB_VIDEO); /* ready, but nobody's */
         start();
         sleep_for(dur_ms(100));

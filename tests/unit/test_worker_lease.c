@@ -82,7 +82,7 @@ static void a_lost_lease_writes_nothing(void **state)
         ingest(1);
         reach(&w.runs, 1);
         for (int i = 0; i < 3000 && atomic_load(&w.runs) < 2; i++) {
-                queue_wake(w.q, 1);
+                queue_wake(w.q, PURPOSE_ANALYSE, 1);
                 sleep_for(dur_ms(1));
         }
         reach_end(1, 0);
@@ -148,7 +148,7 @@ static void a_stop_hands_back_what_does_not_finish(void **state)
         assert_handed_back();
         w.handle = do_it;
         start(); /* the queue serves the next pool as well */
-        queue_wake(w.q, 1);
+        queue_wake(w.q, PURPOSE_ANALYSE, 1);
         reach_end(1, 0);
 }
 

@@ -103,7 +103,8 @@ static inline int set_up(void **state)
         w.opts = (struct worker_opts){
                 .catalog = w.c,
                 .queue = w.q,
-                .threads = 2,
+                .lanes = {{.name = "analyse", .purposes = 1u << PURPOSE_ANALYSE, .threads = 2, .idle = went_idle}},
+                .nlanes = 1,
                 .lease = dur_s(60),
                 .max_errors = 5,
                 .max_crashes = 3,
@@ -111,8 +112,7 @@ static inline int set_up(void **state)
                 .backoff_max = dur_ms(20),
                 .defer = dur_ms(20),
                 .reconcile_every = dur_s(5),
-                .handlers = {[JOB_IMAGE] = handle},
-                .idle = went_idle,
+                .handlers = {[PURPOSE_ANALYSE] = {[JOB_IMAGE] = handle}},
         };
         return 0;
 }
@@ -164,7 +164,7 @@ static inline void ingest_type(unsigned n, enum job_type type)
 static inline void ingest(unsigned n)
 {
         ingest_type(n, JOB_IMAGE);
-        queue_wake(w.q, n);
+        queue_wake(w.q, PURPOSE_ANALYSE, n);
 }
 
 static inline void start(void)
