@@ -299,8 +299,8 @@ static int do_patch(struct tx *tx, void *arg, struct err *e)
             (db_run(tx->db, e, "UPDATE asset SET comments = ? WHERE n = ?", "tl", p->comments, r.n) ||
              lineage_add(tx, r.n, "commented", g->actor, NULL, e)))
                 return -1;
-        if (p->set_tags &&
-            (tags_replace(tx, r.n, true, g->tags, p->ntags, e) || lineage_add(tx, r.n, "tagged", g->actor, NULL, e)))
+        if (p->set_tags && (tags_replace(tx, r.n, 1u << TAG_HUMAN, g->tags, p->ntags, e) ||
+                            lineage_add(tx, r.n, "tagged", g->actor, NULL, e)))
                 return -1;
         if (p->set_cluster && move_to(tx, &r, g, e))
                 return -1;

@@ -193,13 +193,13 @@ int tag_put(struct tx *tx, int64_t asset, const struct tag *t, struct err *e)
                       "llid", asset, tag, (int)t->source, (double)t->confidence);
 }
 
-int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e)
+int tags_replace(struct tx *tx, int64_t asset, uint32_t sources, const struct tag *tags, size_t n, struct err *e)
 {
-        if (db_run(tx->db, e, "DELETE FROM asset_tag WHERE asset = ? AND (source = 0) = (? <> 0)", "li", asset,
-                   (int)human))
+        if (db_run(tx->db, e, "DELETE FROM asset_tag WHERE asset = ? AND (? >> source) & 1 = 1", "li", asset,
+                   (int)sources))
                 return -1;
         for (size_t i = 0; i < n; i++) {
-                assert((tags[i].source == TAG_HUMAN) == human);
+                assert(sources >> tags[i].source & 1);
                 if (tag_put(tx, asset, &tags[i], e))
                         return -1;
         }

@@ -5,6 +5,8 @@
  */
 #include "catalog/catalog_place_rules.h"
 
+#include <stdio.h>
+
 #define NEAR_MAX     50
 #define PHASH_RADIUS 2 /* the furthest probing goes: distances up to 11 */
 
@@ -176,6 +178,9 @@ int catalog_step_get(struct catalog *c, struct sha256 object, const char *owner,
         return rc;
 }
 
+/* What an analysis says of tags: what it said before goes, what others said stays. */
+#define ANALYSIS_TAGS (1u << TAG_ZERO_SHOT | 1u << TAG_EXIF)
+
 /* ---- all of it -------------------------------------------------------------------------- */
 
 /* The owner is locked before the task and the asset, as all who place do; nothing to place, nothing to lock. */
@@ -214,7 +219,7 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (r->has_phash && phash_put(tx, &row, r->phash, false, e))
                 return -1;
-        if (tags_replace(tx, row.n, false, r->tags, r->ntags, e))
+        if (tags_replace(tx, row.n, ANALYSIS_TAGS, r->tags, r->ntags, e))
                 return -1;
         if (parts_put(tx, &row, &r->parts, e))
                 return -1;
@@ -234,8 +239,9 @@ static int result_check(const struct task_result *r, struct err *e)
         if (r->products && !products_valid(span_of(r->products)))
                 return err_set(e, ERR_INVALID, "products: '%.80s' is not a list of names", r->products);
         for (size_t i = 0; i < r->ntags; i++)
-                if (r->tags[i].source == TAG_HUMAN)
-                        return err_set(e, ERR_INVALID, "a worker's tag cannot be a person's");
+                if (!(ANALYSIS_TAGS >> r->tags[i].source & 1))
+                        return err_set(e, ERR_INVALID, "an analysis has no tags of source %s",
+                                       tag_source_name(r->tags[i].source));
         return part_list_check(&r->parts, e);
 }
 
@@ -251,4 +257,60 @@ int catalog_task_complete(struct catalog *c, const struct task_result *r, struct
         if (fault_err(FAULT("task.complete"), "result", e) || write_do(c, LANE_RESULT, do_complete, pass.arg, e) < 0)
                 return -1;
         return fault_err(FAULT("task.complete.after"), "result", e);
+}
+
+/* ---- the other purposes ------------------------------------------------------------------ */
+
+static int do_finish(struct tx *tx, void *arg, struct err *e)
+{
+        const struct task_finding *r = arg;
+        struct held task;
+        struct row row;
+        char detail[64];
+
+        /* Vectors change the sums of the folder: its owner is locked before the task, as all who place do. */
+        if ((r->parts.n && lock_owner_of_asset(tx, r->task->asset_id, e)) || lease_find(tx, r->task, &task, e) ||
+            row_load(tx, task.asset, &row, e))
+                return -1;
+        if (task.purpose == PURPOSE_ANALYSE)
+                return err_set(e, ERR_INTERNAL, "catalog: an analysis is completed, not finished");
+        if (r->has_tags && tags_replace(tx, row.n, 1u << r->source, r->tags, r->ntags, e))
+                return -1;
+        if (r->products && products_put(tx, &row.sha256, r->products, e))
+                return -1;
+        if (parts_put(tx, &row, &r->parts, e))
+                return -1;
+        snprintf(detail, sizeof detail, "{\"purpose\":\"%s\"}", task_purpose_name(task.purpose));
+        if (db_run(tx->db, e, "UPDATE asset SET updated = ? WHERE n = ?", "ll", tx->now.us, row.n) ||
+            task_move(tx, task.n, TASK_LEASED, TASK_DONE, e) ||
+            lineage_add(tx, row.n, "processed", "service", detail, e) || tx_mark(tx, KEPT_ASSET, row.id, e))
+                return -1;
+        return tx_text(tx, row.n, e);
+}
+
+static int finding_check(const struct task_finding *r, struct err *e)
+{
+        if (r->source == TAG_HUMAN)
+                return err_set(e, ERR_INVALID, "a worker's tag cannot be a person's");
+        for (size_t i = 0; i < r->ntags; i++)
+                if (r->tags[i].source != r->source)
+                        return err_set(e, ERR_INVALID, "a tag of source %s among those of %s",
+                                       tag_source_name(r->tags[i].source), tag_source_name(r->source));
+        if (r->products && !products_valid(span_of(r->products)))
+                return err_set(e, ERR_INVALID, "products: '%.80s' is not a list of names", r->products);
+        return part_list_check(&r->parts, e);
+}
+
+int catalog_task_finish(struct catalog *c, const struct task_finding *r, struct err *e)
+{
+        union {
+                const struct task_finding *in;
+                void *arg;
+        } pass = {.in = r};
+
+        if (finding_check(r, e))
+                return -1;
+        if (fault_err(FAULT("task.finish"), "result", e) < 0 || write_do(c, LANE_RESULT, do_finish, pass.arg, e))
+                return -1;
+        return fault_err(FAULT("task.finish.after"), "result", e);
 }

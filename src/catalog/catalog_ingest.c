@@ -193,7 +193,7 @@ static int add_asset(struct tx *tx, const struct ingest_args *g, size_t i, int64
         for (enum task_purpose p = 0; p < PURPOSE_COUNT; p++)
                 if (f->purposes >> p & 1 && task_add(tx, n, p, f->type, e))
                         return -1;
-        if (job->ntags && tags_replace(tx, n, true, tags, job->ntags, e))
+        if (job->ntags && tags_replace(tx, n, 1u << TAG_HUMAN, tags, job->ntags, e))
                 return -1;
         if (lineage_add(tx, n, "accepted", *scope_of(job) ? scope_of(job) : "user", NULL, e) ||
             tx_mark(tx, KEPT_ASSET, f->id, e))

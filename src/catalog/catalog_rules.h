@@ -164,8 +164,9 @@ int task_add(struct tx *tx, int64_t asset, enum task_purpose p, enum job_type ty
 int task_renew(struct tx *tx, int64_t asset, enum task_purpose p, enum job_type type, struct err *e) MUST_CHECK;
 int lineage_add(struct tx *tx, int64_t asset, const char *action, const char *actor, const char *detail,
                 struct err *e) MUST_CHECK;
-/* Human tags are replaced when human, else all the others. */
-int tags_replace(struct tx *tx, int64_t asset, bool human, const struct tag *tags, size_t n, struct err *e) MUST_CHECK;
+/* In place of all that these sources (bits 1 << tag_source) said before; the tags are of no other. */
+int tags_replace(struct tx *tx, int64_t asset, uint32_t sources, const struct tag *tags, size_t n,
+                 struct err *e) MUST_CHECK;
 /* After one of its assets is gone: from now on it is unreferenced, if it is. (catalog_object.c) */
 int object_release(struct tx *tx, const struct sha256 *h, struct err *e) MUST_CHECK;
 /* What catalog_parts_put refuses as ERR_INVALID. (catalog_part.c) */

@@ -48,7 +48,7 @@ struct task_result {
         const char *metadata; /* JSON object text */
         bool has_phash;
         uint64_t phash;
-        const struct tag *tags; /* replaces all tags of non-human sources */
+        const struct tag *tags; /* zero-shot and exif: in place of all that these sources said before */
         size_t ntags;
         struct part_list parts;
         struct placement placement;
@@ -64,6 +64,22 @@ struct task_result {
  * was taken); nothing was written: place again. ERR_STALE: the lease is gone.
  */
 int catalog_task_complete(struct catalog *c, const struct task_result *r, struct err *e) MUST_CHECK;
+
+/*
+ * What a task of another purpose than ANALYSE has found. It replaces what its
+ * source said before, and nothing that others say.
+ */
+struct task_finding {
+        const struct task *task;
+        enum tag_source source; /* not HUMAN; of all the tags */
+        bool has_tags;          /* false: it says nothing of tags, and those of its source stay */
+        const struct tag *tags;
+        size_t ntags;
+        struct part_list parts; /* vectors and texts */
+        const char *products;   /* what the storage now holds of the object; NULL: as before */
+};
+/* The task is done; the asset's status stays as it is. ERR_INVALID; ERR_STALE: the lease is gone. */
+int catalog_task_finish(struct catalog *c, const struct task_finding *r, struct err *e) MUST_CHECK;
 
 /*
  * What a completed task left of a step on an object: 1 found, 0 not, -1 error. Only an owner with a second asset of

@@ -49,10 +49,21 @@ static inline struct id ingest(struct fix *f, const char *owner, struct new_asse
         return x.id;
 }
 
+static inline void enrich(struct fix *f, struct id id)
+{
+        static const struct tag cat = {"cat", TAG_VLM, 0.9f};
+        struct task t;
+        struct task_finding r = {.task = &t, .source = TAG_VLM, .has_tags = true, .tags = &cat, .ntags = 1};
+
+        OK(catalog_task_add(f->c, id, NULL, PURPOSE_ENRICH, &f->e));
+        assert_int_equal(
+                catalog_task_claim(f->c, "w", dur_s(60), TASK_KIND(PURPOSE_ENRICH, JOB_IMAGE), f->a, &t, &f->e), 1);
+        OK(catalog_task_finish(f->c, &r, &f->e));
+}
+
 static inline void complete(struct fix *f, unsigned seed, struct placement p)
 {
-        static const struct tag tags[] = {
-                {"cat", TAG_VLM, 0.9f}, {"cat", TAG_ZERO_SHOT, 0.4f}, {"2024", TAG_EXIF, 0.25f}};
+        static const struct tag tags[] = {{"cat", TAG_ZERO_SHOT, 0.4f}, {"2024", TAG_EXIF, 0.25f}};
         struct task t = claim(f);
         float v[DIM];
         struct task_result r = {.task = &t,
@@ -71,6 +82,7 @@ static inline void complete(struct fix *f, unsigned seed, struct placement p)
         if (seed % 2) /* numbers that are subnormal in half precision, and ties */
                 v[0] = 0x1.002p-16f, v[1] = 0x1.8p-25f, v[2] = -0x1.002p-3f;
         OK(catalog_task_complete(f->c, &r, &f->e));
+        enrich(f, t.asset_id);
 }
 
 static inline void break_task(struct fix *f, bool dead, const char *reason)

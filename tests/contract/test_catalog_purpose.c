@@ -245,6 +245,134 @@ static void a_task_is_added_whole_or_not_at_all(void **state)
         expect(f, id, "queued", 0);
 }
 
+/* ---- what it found ------------------------------------------------------------------------------ */
+
+static const struct tag *tag_named(const struct asset *x, const char *name, enum tag_source source)
+{
+        for (size_t i = 0; i < x->ntags; i++)
+                if (x->tags[i].source == source && strcmp(x->tags[i].name, name) == 0)
+                        return &x->tags[i];
+        return NULL;
+}
+
+static int find_tag(struct fix *f, const char *name)
+{
+        struct tag t = {name, TAG_VLM, 0.75f};
+        struct task task = claim_enrich(f);
+
+        return catalog_task_finish(
+                f->c,
+                &(struct task_finding){.task = &task, .source = TAG_VLM, .has_tags = true, .tags = &t, .ntags = 1},
+                &f->e);
+}
+
+static void analyse_again(struct fix *f, struct id id, const char *name)
+{
+        struct tag t = {name, TAG_ZERO_SHOT, 0.5f};
+        struct task task;
+
+        OK(catalog_asset_reprocess(f->c, id, NULL, NULL, "user", &f->e));
+        task = claim(f);
+        OK(catalog_task_complete(
+                f->c,
+                &(struct task_result){
+                        .task = &task, .metadata = "{}", .tags = &t, .ntags = 1, .placement = {.kind = PLACE_KEEP}},
+                &f->e));
+}
+
+static void a_source_replaces_what_it_said_and_nothing_else(void **state)
+{
+        static const char *const mine[] = {"holiday"};
+        struct fix *f = *state;
+        struct id id = put_done(f, "ann", "a.jpg", NULL);
+        struct asset_patch patch = {.set_tags = true, .tags = mine, .ntags = 1};
+        struct text_match m[4];
+        struct asset x;
+        size_t n;
+
+        OK(catalog_asset_patch(f->c, id, NULL, &patch, "user", NULL, &f->e));
+        analyse_again(f, id, "dog");
+        add(f, id, PURPOSE_ENRICH);
+        OK(find_tag(f, "beagle"));
+        expect(f, id, "done", 0);
+        analyse_again(f, id, "cat");
+        x = get(f, id);
+        assert_int_equal(x.ntags, 3);
+        assert_non_null(tag_named(&x, "holiday", TAG_HUMAN));
+        assert_non_null(tag_named(&x, "beagle", TAG_VLM));
+        assert_non_null(tag_named(&x, "cat", TAG_ZERO_SHOT));
+        add(f, id, PURPOSE_ENRICH);
+        OK(find_tag(f, "pug"));
+        x = get(f, id);
+        assert_int_equal(x.ntags, 3);
+        assert_non_null(tag_named(&x, "pug", TAG_VLM));
+        OK(catalog_text_search(f->c, "pug", NULL, 4, m, &n, &f->e));
+        assert_int_equal(n, 1);
+        OK(catalog_text_search(f->c, "beagle", NULL, 4, m, &n, &f->e));
+        assert_int_equal(n, 0);
+}
+
+static void a_finding_is_fenced_and_checked(void **state)
+{
+        struct fix *f = *state;
+        struct id id = put_done(f, "ann", "a.jpg", NULL);
+        struct tag t = {"cat", TAG_ZERO_SHOT, 1};
+        struct task old, task;
+        struct task_finding r = {.task = &task, .source = TAG_VLM, .has_tags = true, .tags = &t, .ntags = 1};
+
+        add(f, id, PURPOSE_ENRICH);
+        old = task = claim_enrich(f);
+        FAILS(ERR_INVALID, catalog_task_finish(f->c, &r, &f->e));
+        r.source = TAG_HUMAN;
+        FAILS(ERR_INVALID, catalog_task_finish(f->c, &r, &f->e));
+        r.source = t.source = TAG_VLM;
+        FAILS(ERR_INVALID,
+              catalog_task_complete(f->c, &(struct task_result){.task = &task, .tags = &t, .ntags = 1}, &f->e));
+        FAILS(ERR_INTERNAL, catalog_task_complete(f->c, &(struct task_result){.task = &task}, &f->e));
+        OK(catalog_task_release(f->c, &task, dur_ms(0), &f->e));
+        FAILS(ERR_STALE, catalog_task_finish(f->c, &r, &f->e));
+        task = claim_enrich(f);
+        setenv("FILE_ALLOCATOR_FAULT", "task.finish=eio", 1);
+        fault_init();
+        assert_int_equal(catalog_task_finish(f->c, &r, &f->e), -1);
+        assert_int_equal(get(f, id).ntags, 0);
+        setenv("FILE_ALLOCATOR_FAULT", "task.finish.after=eio", 1);
+        fault_init();
+        assert_int_equal(catalog_task_finish(f->c, &r, &f->e), -1);
+        unsetenv("FILE_ALLOCATOR_FAULT");
+        fault_init();
+        assert_int_equal(get(f, id).ntags, 1);
+        expect(f, id, "done", 0);
+        FAILS(ERR_STALE, catalog_task_finish(f->c, &r, &f->e));
+        r.task = &old;
+        FAILS(ERR_STALE, catalog_task_finish(f->c, &r, &f->e));
+}
+
+/* Also into the sum of the folder that it is in. */
+static void a_vector_of_a_finding_is_searched(void **state)
+{
+        struct fix *f = *state;
+        struct id id = put_done(f, "ann", "a.jpg", NULL);
+        struct vector_match m[4];
+        struct part_room room;
+        struct task task;
+        float v[DIM];
+        size_t n;
+
+        fix_warm(f, MODEL);
+        unit_vector(3, v);
+        add(f, id, PURPOSE_ENRICH);
+        task = claim_enrich(f);
+        OK(catalog_task_finish(f->c,
+                               &(struct task_finding){.task = &task,
+                                                      .source = TAG_VLM,
+                                                      .parts = part_list_whole(&room, MODEL, v, DIM)},
+                               &f->e));
+        OK(catalog_vector_search(f->c, MODEL, v, NULL, 4, m, &n, &f->e));
+        assert_int_equal(n, 1);
+        assert_true(id_eq(m[0].asset, id));
+}
+
 /* ---- whatever happens ------------------------------------------------------------------------ */
 
 static uint64_t dice;
@@ -344,6 +472,9 @@ int main(void)
                 T(the_queues_limit_counts_analyses),
                 T(a_new_analysis_goes_beside_it),
                 T(a_task_is_added_whole_or_not_at_all),
+                T(a_source_replaces_what_it_said_and_nothing_else),
+                T(a_finding_is_fenced_and_checked),
+                T(a_vector_of_a_finding_is_searched),
                 T(whatever_happens_an_asset_follows_its_analysis),
         };
 

@@ -57,6 +57,8 @@ export const points = {
   "task.fail.after": { ops: ["broken"] },
   "task.release": { ops: ["leave"] },
   "task.release.after": { ops: ["leave"] },
+  "task.finish": { elsewhere: "tests/contract/test_catalog_purpose.c" },
+  "task.finish.after": { elsewhere: "tests/contract/test_catalog_purpose.c" },
   "task.add": { elsewhere: "tests/contract/test_catalog_purpose.c" },
   "task.add.after": { elsewhere: "tests/contract/test_catalog_purpose.c" },
   "task.expire": { ops: ["expired"] },
