@@ -290,13 +290,3 @@ const struct table catalog_tables[] = {
         LOCAL(write_mark, "id", NULL, TABLE_TRIED, POSTGRES, "tells what became of a commit without an answer"),
         {.name = NULL},
 };
-
-const struct table_foreign catalog_tables_foreign[] = {
-        {"schema_version", IN_BOTH, "the migrations' own"},
-        {"sqlite_sequence", IN_SQLITE, "SQLite's own"},
-        {"asset_fts*", IN_SQLITE, "an index of asset_text, kept with it"},
-        {"name_fts*", IN_SQLITE, "an index of asset_text, kept with it"},
-        {"part_fts*", IN_SQLITE, "an index of part, kept with it"},
-        {"catalog_copy*", IN_POSTGRES, "how far a copy into this database is"},
-        {NULL, IN_BOTH, NULL},
-};

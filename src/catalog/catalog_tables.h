@@ -54,12 +54,4 @@ struct table {
 };
 extern const struct table catalog_tables[]; /* each after those it refers to; name NULL ends them */
 
-/* What stands in a database beside them and is not the catalog's. A name that ends in * is the beginning of one. */
-struct table_foreign {
-        const char *name;
-        enum table_engine engines;
-        const char *why;
-};
-extern const struct table_foreign catalog_tables_foreign[];
-
 #endif

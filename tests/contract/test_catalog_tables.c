@@ -12,6 +12,19 @@
 #define SQLITE (strcmp(ENGINE, "sqlite") == 0)
 #define HERE   (SQLITE ? IN_SQLITE : IN_POSTGRES)
 
+/* What stands in a database beside the catalog's tables. */
+static const struct {
+        const char *name; /* one that ends in * is the beginning of several */
+        enum table_engine engines;
+        const char *why;
+} foreign[] = {
+        {"schema_version", IN_BOTH, "the migrations' own"},
+        {"sqlite_sequence", IN_SQLITE, "SQLite's own"},
+        {"asset_fts*", IN_SQLITE, "an index of asset_text, kept with it"},
+        {"name_fts*", IN_SQLITE, "an index of asset_text, kept with it"},
+        {"part_fts*", IN_SQLITE, "an index of part, kept with it"},
+};
+
 /* ---- what the database says ---------------------------------------------------------------- */
 
 /* Rows of up to four texts. */
@@ -69,8 +82,8 @@ static const struct table_column *find_column(const struct table *t, const char 
 
 static bool is_foreign(const char *name)
 {
-        for (const struct table_foreign *x = catalog_tables_foreign; x->name; x++)
-                if ((x->engines & HERE) && fnmatch(x->name, name, 0) == 0)
+        for (size_t i = 0; i < COUNT_OF(foreign); i++)
+                if ((foreign[i].engines & HERE) && fnmatch(foreign[i].name, name, 0) == 0)
                         return true;
         return false;
 }
@@ -288,8 +301,6 @@ static void the_descriptions_fit_each_other(void **state)
                 check_key(t);
                 check_owner(t);
         }
-        for (const struct table_foreign *x = catalog_tables_foreign; x->name; x++)
-                assert_non_null(x->why);
 }
 
 /* "-- touches: asset, task" became a query for the plan. */
