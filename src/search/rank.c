@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Merges two lists by reciprocal rank fusion (Cormack, Clarke & Büttcher, SIGIR 2009, k = 60), which needs no common
- * scale of cosine and bm25. The hard thing is that pages must not shift: every order here ends in the id.
+ * Merges lists by reciprocal rank fusion (Cormack, Clarke & Büttcher, SIGIR 2009, k = 60), which needs no common
+ * scale of cosines and bm25. The hard thing is that pages must not shift: every order here ends in the id.
  */
 #include "search_priv.h"
 
@@ -11,29 +11,16 @@
 
 #define RRF_K 60
 
-float rrf_score(size_t vector_rank, size_t text_rank)
+float rrf_score(size_t rank)
 {
-        double s = 0;
-        if (vector_rank)
-                s += 1.0 / (double)(RRF_K + vector_rank);
-        if (text_rank)
-                s += 1.0 / (double)(RRF_K + text_rank);
-        return (float)s;
+        return (float)(1.0 / (double)(RRF_K + rank));
 }
 
-static int by_cosine(const void *a, const void *b)
+static int by_order(const void *a, const void *b)
 {
-        const struct vector_match *x = a, *y = b;
-        if (x->cosine < y->cosine || x->cosine > y->cosine)
-                return x->cosine > y->cosine ? -1 : 1;
-        return id_cmp(x->asset, y->asset);
-}
-
-static int by_rank(const void *a, const void *b)
-{
-        const struct text_match *x = a, *y = b;
-        if (x->rank < y->rank || x->rank > y->rank)
-                return x->rank < y->rank ? -1 : 1;
+        const struct found *x = a, *y = b;
+        if (x->order < y->order || x->order > y->order)
+                return x->order > y->order ? -1 : 1;
         return id_cmp(x->asset, y->asset);
 }
 
@@ -44,47 +31,74 @@ static int by_score(const void *a, const void *b)
                 return x->score > y->score ? -1 : 1;
         if (x->found_by_vector != y->found_by_vector)
                 return x->found_by_vector ? -1 : 1;
+        if (x->similarity < y->similarity || x->similarity > y->similarity)
+                return x->similarity > y->similarity ? -1 : 1;
         if (x->cosine < y->cosine || x->cosine > y->cosine)
                 return x->cosine > y->cosine ? -1 : 1;
         return id_cmp(x->asset, y->asset);
 }
 
-int rank_fuse(struct vector_match *v, size_t nv, struct text_match *t, size_t nt, struct ranked *out, size_t *n,
-              struct err *e)
+static void show_part(struct ranked *r, const struct found *x)
+{
+        r->part = x->part;
+        r->part_kind = x->part_kind;
+}
+
+static void take_vector(struct ranked *r, const struct found *x)
+{
+        if (r->found_by_vector && x->similarity <= r->similarity)
+                return;
+        r->found_by_vector = true;
+        r->similarity = x->similarity;
+        r->cosine = x->order;
+        if (!r->words_in_part)
+                show_part(r, x);
+}
+
+static void take_words(struct ranked *r, const struct found *x, enum list_kind kind)
+{
+        r->found_by_text = true;
+        r->in_filename |= x->in_filename;
+        r->in_tags |= x->in_tags;
+        r->in_text |= x->in_text;
+        if (kind == LIST_PARTS && !r->words_in_part) {
+                r->words_in_part = true;
+                show_part(r, x);
+        }
+}
+
+static int take_list(const struct search_list *l, struct idmap *row, struct ranked *out, size_t *nout)
+{
+        for (size_t i = 0; i < l->n; i++) {
+                const struct found *x = &l->found[i];
+                uint32_t at;
+                if (!idmap_get(row, x->asset, &at)) {
+                        at = (uint32_t)*nout;
+                        if (idmap_put(row, x->asset, at))
+                                return -1;
+                        out[(*nout)++] = (struct ranked){.asset = x->asset};
+                }
+                out[at].score += rrf_score(i + 1);
+                if (l->kind == LIST_VECTORS)
+                        take_vector(&out[at], x);
+                else
+                        take_words(&out[at], x, l->kind);
+        }
+        return 0;
+}
+
+int rank_fuse(struct search_list *lists, size_t n, struct ranked *out, size_t *nout, struct err *e)
 {
         struct idmap *row = idmap_new();
-        int rc = -1;
-        uint32_t at;
-        *n = 0;
-        if (!row)
-                return err_oom(e);
-        if (nv)
-                qsort(v, nv, sizeof *v, by_cosine);
-        if (nt)
-                qsort(t, nt, sizeof *t, by_rank);
-        for (size_t i = 0; i < nv; i++) {
-                if (idmap_put(row, v[i].asset, (uint32_t)*n))
-                        goto out;
-                out[(*n)++] = (struct ranked){.asset = v[i].asset,
-                                              .found_by_vector = true,
-                                              .cosine = v[i].cosine,
-                                              .score = rrf_score(i + 1, 0)};
+        int rc = row ? 0 : -1;
+        *nout = 0;
+        for (size_t i = 0; i < n && rc == 0; i++) {
+                if (lists[i].n)
+                        qsort(lists[i].found, lists[i].n, sizeof *lists[i].found, by_order);
+                rc = take_list(&lists[i], row, out, nout);
         }
-        for (size_t i = 0; i < nt; i++) {
-                if (!idmap_get(row, t[i].asset, &at)) {
-                        at = (uint32_t)(*n)++;
-                        out[at] = (struct ranked){.asset = t[i].asset};
-                }
-                out[at].score += rrf_score(0, i + 1);
-                out[at].found_by_text = true;
-                out[at].in_filename = t[i].in_filename;
-                out[at].in_tags = t[i].in_tags;
-                out[at].in_text = t[i].in_text;
-        }
-        if (*n)
-                qsort(out, *n, sizeof *out, by_score);
-        rc = 0;
-out:
+        if (rc == 0 && *nout)
+                qsort(out, *nout, sizeof *out, by_score);
         idmap_free(row);
         return rc ? err_oom(e) : 0;
 }

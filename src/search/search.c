@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Search: words to vectors and to full text, one fused list, each hit with its
+ * Search: words to vectors and to full text, several lists fused into one, each hit with its
  * reasons. The hard thing is honesty about the number shown: a vector match has
  * its calibrated similarity, and a match of words needs a place on that scale.
  *
@@ -10,7 +10,7 @@
  *   0.70–0.90   the query is a tag that a model gave, by its confidence
  *   0.80        all words found, some of them in the file name
  *   0.70        … in the tags
- *   0.60        … in description or comments only
+ *   0.60        … in description or comments only, or in the text of a part
  * Words are exact evidence, so none of these is cut off by the threshold, which
  * is about vectors. The number says how it matched; the order is the fused rank.
  */
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define CACHE_ENTRIES 256
+#define LISTS_MAX     4
 
 struct search {
         struct search_opts opts;
@@ -35,11 +36,9 @@ struct run {
         const struct search_query *q;
         struct span text;
         struct mono start;
-        bool text_calibration; /* which of the model's two scales */
         struct arena *a, *tmp;
-        struct vector_match *v;
-        struct text_match *t;
-        size_t nv, nt;
+        struct search_list lists[LISTS_MAX];
+        size_t nlists;
         const struct id *leave_out;
 };
 
@@ -76,13 +75,40 @@ static int in_time(const struct run *r, struct err *e)
         return 0;
 }
 
-static float similarity_of(const struct run *r, float cosine)
+/* ---- the lists ----------------------------------------------------------------------- */
+
+static struct search_list *list_add(struct run *r, const struct search_list *l, struct err *e)
 {
-        const struct embed *m = r->s->opts.embed;
-        return r->text_calibration ? embed_similarity_text(m, cosine) : embed_similarity_image(m, cosine);
+        struct search_list *at = &r->lists[r->nlists];
+        if (r->nlists == LISTS_MAX) {
+                err_set(e, ERR_INTERNAL, "search: too many lists");
+                return NULL;
+        }
+        *at = *l;
+        if (list_begin(at, r->tmp, e))
+                return NULL;
+        r->nlists++;
+        return at;
 }
 
-/* ---- the two lists ------------------------------------------------------------------- */
+/* The vectors of the model, near to v, which may be filled in later. */
+static struct search_list *vectors_add(struct run *r, const float *v,
+                                       float (*similarity)(const struct embed *m, float cosine), struct err *e)
+{
+        return list_add(r,
+                        &(struct search_list){.kind = LIST_VECTORS,
+                                              .model = r->s->opts.embed,
+                                              .vector = v,
+                                              .similarity = similarity,
+                                              .threshold = r->q->threshold,
+                                              .leave_out = r->leave_out},
+                        e);
+}
+
+static int list_read(struct run *r, struct search_list *l, struct err *e)
+{
+        return list_ask(l, r->s->opts.catalog, &r->q->filter, e) ? -1 : in_time(r, e);
+}
 
 static int query_vector(struct run *r, float *v, struct err *e)
 {
@@ -99,65 +125,42 @@ static int query_vector(struct run *r, float *v, struct err *e)
         return 0;
 }
 
-/* The nearest k, cut off where the similarity shown would fall below the threshold. */
-static int vector_read(struct run *r, const float *v, size_t k, struct err *e)
-{
-        size_t n = 0, kept = 0;
-        if (catalog_vector_search(r->s->opts.catalog, embed_model_id(r->s->opts.embed), v, &r->q->filter, k, r->v, &n,
-                                  e))
-                return -1;
-        for (size_t i = 0; i < n; i++)
-                if (similarity_of(r, r->v[i].cosine) >= r->q->threshold)
-                        r->v[kept++] = r->v[i];
-        r->nv = kept;
-        return in_time(r, e);
-}
-
-static int vector_list(struct run *r, const float *v, struct err *e)
-{
-        size_t extra = r->leave_out != NULL, kept = 0;
-        r->v = arena_array(r->tmp, SEARCH_DEPTH + extra, sizeof *r->v);
-        if (!r->v)
-                return err_oom(e);
-        if (vector_read(r, v, SEARCH_DEPTH + extra, e))
-                return -1;
-        for (size_t i = 0; i < r->nv; i++)
-                if (!r->leave_out || !id_eq(*r->leave_out, r->v[i].asset))
-                        r->v[kept++] = r->v[i];
-        r->nv = kept;
-        return 0;
-}
-
-/* Builds the list of word matches; may run on another thread. */
+/* The lists of words, which may be read on another thread. */
 struct words {
         struct run *r;
-        const char *text;
+        struct search_list *lists[2];
         int rc;
         struct err err;
 };
 
 static int words_begin(struct run *r, struct words *w, struct err *e)
 {
-        *w = (struct words){.r = r, .text = arena_strndup(r->tmp, r->text)};
-        r->t = arena_array(r->tmp, SEARCH_DEPTH, sizeof *r->t);
-        return w->text && r->t ? 0 : err_oom(e);
+        static const enum list_kind kinds[COUNT_OF(w->lists)] = {LIST_FIELDS, LIST_PARTS};
+        const char *text = arena_strndup(r->tmp, r->text);
+        *w = (struct words){.r = r};
+        if (!text)
+                return err_oom(e);
+        for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+                w->lists[i] = list_add(r, &(struct search_list){.kind = kinds[i], .text = text}, e);
+                if (!w->lists[i])
+                        return -1;
+        }
+        return 0;
 }
 
-/* Changes nothing in the run except its list. */
+/* Changes nothing in the run except its lists. */
 static void words_read(void *arg)
 {
         struct words *w = arg;
-        struct run *r = w->r;
-        w->rc = catalog_text_search(r->s->opts.catalog, w->text, &r->q->filter, SEARCH_DEPTH, r->t, &r->nt, &w->err);
+        for (size_t i = 0; i < COUNT_OF(w->lists) && !w->rc; i++)
+                w->rc = list_read(w->r, w->lists[i], &w->err);
 }
 
-static int words_end(struct words *w, struct err *e)
+static int words_end(const struct words *w, struct err *e)
 {
-        if (!w->rc)
-                return in_time(w->r, e);
-        if (e)
+        if (w->rc && e)
                 *e = w->err;
-        return -1;
+        return w->rc ? -1 : 0;
 }
 
 /* ---- hits -------------------------------------------------------------------------------- */
@@ -167,7 +170,7 @@ static void hit_fill(const struct run *r, const struct ranked *x, struct asset *
         float by_text = x->found_by_text ? text_similarity(r->text, asset, x) : -1;
         *hit = (struct search_hit){.asset = asset, .vector = -1, .score = x->score};
         if (x->found_by_vector)
-                hit->vector = similarity_of(r, x->cosine);
+                hit->vector = x->similarity;
         hit->similarity = hit->vector > by_text ? hit->vector : by_text;
         hit->filename = x->in_filename;
         hit->tags = x->in_tags;
@@ -197,11 +200,14 @@ static int page_fill(struct run *r, const struct ranked *x, size_t n, struct sea
 
 static int fill_answer(struct run *r, struct search_result *out, struct err *e)
 {
-        size_t n = 0, first = r->q->offset, count;
-        struct ranked *all = arena_array(r->tmp, r->nv + r->nt + 1, sizeof *all);
+        size_t n = 1, first = r->q->offset, count;
+        struct ranked *all;
+        for (size_t i = 0; i < r->nlists; i++)
+                n += r->lists[i].n;
+        all = arena_array(r->tmp, n, sizeof *all);
         if (!all)
                 return err_oom(e);
-        if (rank_fuse(r->v, r->nv, r->t, r->nt, all, &n, e))
+        if (rank_fuse(r->lists, r->nlists, all, &n, e))
                 return -1;
         if (n > SEARCH_DEPTH)
                 n = SEARCH_DEPTH;
@@ -237,16 +243,13 @@ static int run_end(struct run *r, const char *type, int rc)
 }
 
 /* After the start a hybrid search may lack vectors for a while: words still find. */
-static int meaning_list(struct run *r, struct search_result *out, struct err *e)
+static int meaning_read(struct run *r, struct search_list *l, float *v, struct search_result *out, struct err *e)
 {
-        float *v = arena_array(r->tmp, embed_dim(r->s->opts.embed), sizeof *v);
         struct err why = {0};
-        if (!v)
-                return err_oom(e);
-        if (!query_vector(r, v, &why) && !vector_list(r, v, &why))
+        if (!query_vector(r, v, &why) && !list_read(r, l, &why))
                 return 0;
         if (r->q->mode == SEARCH_HYBRID && why.code == ERR_UNAVAILABLE) {
-                r->nv = 0;
+                l->n = 0;
                 out->warming = true;
                 return 0;
         }
@@ -255,14 +258,29 @@ static int meaning_list(struct run *r, struct search_result *out, struct err *e)
         return -1;
 }
 
-/* The two parts are independent, so words are looked up while the model runs if a core is free. */
-static int both_lists(struct run *r, struct search_result *out, struct err *e)
+static int meaning_only(struct run *r, struct search_result *out, struct err *e)
 {
+        float *v = arena_array(r->tmp, embed_dim(r->s->opts.embed), sizeof *v);
+        struct search_list *l;
+        if (!v)
+                return err_oom(e);
+        l = vectors_add(r, v, embed_similarity_text, e);
+        return l ? meaning_read(r, l, v, out, e) : -1;
+}
+
+/* The two parts are independent, so words are looked up while the model runs if a core is free. */
+static int meaning_and_words(struct run *r, struct search_result *out, struct err *e)
+{
+        float *v = arena_array(r->tmp, embed_dim(r->s->opts.embed), sizeof *v);
+        struct search_list *l;
         struct words w;
-        if (words_begin(r, &w, e))
+        if (!v)
+                return err_oom(e);
+        l = vectors_add(r, v, embed_similarity_text, e);
+        if (!l || words_begin(r, &w, e))
                 return -1;
         bool lent = helper_lend(r->s->helper, words_read, &w);
-        int rc = meaning_list(r, out, e);
+        int rc = meaning_read(r, l, v, out, e);
         bool read = lent && helper_end(r->s->helper);
         if (rc)
                 return -1;
@@ -271,7 +289,7 @@ static int both_lists(struct run *r, struct search_result *out, struct err *e)
         return words_end(&w, e);
 }
 
-static int words_list(struct run *r, struct err *e)
+static int words_only(struct run *r, struct err *e)
 {
         struct words w;
         if (words_begin(r, &w, e))
@@ -286,13 +304,12 @@ static int text_run(struct run *r, struct search_result *out, struct err *e)
         int rc;
         if (!r->text.n)
                 return err_set(e, ERR_INVALID, "query: it is empty; say what to look for");
-        r->text_calibration = true;
         if (mode == SEARCH_VECTOR)
-                rc = meaning_list(r, out, e);
+                rc = meaning_only(r, out, e);
         else if (mode == SEARCH_TEXT || query_is_name(r->text))
-                rc = words_list(r, e);
+                rc = words_only(r, e);
         else
-                rc = both_lists(r, out, e);
+                rc = meaning_and_words(r, out, e);
         return rc ? -1 : fill_answer(r, out, e);
 }
 
@@ -307,6 +324,12 @@ int search_text(struct search *s, const struct search_query *q, struct arena *a,
         if (!rc)
                 rc = text_run(&r, out, e);
         return run_end(&r, types[q->mode], rc);
+}
+
+static int near_run(struct run *r, const float *v, struct search_result *out, struct err *e)
+{
+        struct search_list *l = vectors_add(r, v, embed_similarity_image, e);
+        return l && !list_read(r, l, e) ? fill_answer(r, out, e) : -1;
 }
 
 /* An asset without a vector (a document, a picture still waiting) resembles nothing: an empty answer, no error. */
@@ -326,7 +349,7 @@ static int similar_run(struct run *r, struct search_result *out, struct err *e)
                         *e = why;
                 return -1;
         }
-        return vector_list(r, v, e) ? -1 : fill_answer(r, out, e);
+        return near_run(r, v, out, e);
 }
 
 int search_similar(struct search *s, struct id asset, const struct search_query *q, struct arena *a,
@@ -346,8 +369,6 @@ int search_vector(struct search *s, const float *v, const struct search_query *q
         struct run r;
         int rc = run_begin(&r, s, q, a, out, e);
         if (!rc)
-                rc = vector_list(&r, v, e);
-        if (!rc)
-                rc = fill_answer(&r, out, e);
+                rc = near_run(&r, v, out, e);
         return run_end(&r, "image", rc);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by the files of src/search only: ranking as pure functions, and the cache of query vectors. */
+/* Shared by the files of src/search only: lists, ranking as pure functions, and the cache of query vectors. */
 #ifndef FA_SEARCH_PRIV_H
 #define FA_SEARCH_PRIV_H
 
@@ -7,7 +7,7 @@
 #include "embed/embed.h"
 #include "search/search.h"
 
-/* ---- ranking (pure) --------------------------------------------------------------- */
+/* ---- lists -------------------------------------------------------------------------- */
 
 /*
  * How deep a list is read: never dependent on the page asked for, so pages do not shift as one goes on. Totals
@@ -15,22 +15,64 @@
  */
 #define SEARCH_DEPTH 1000
 
+enum list_kind {
+        LIST_VECTORS, /* the nearest of one model */
+        LIST_FIELDS,  /* full text of names, tags, descriptions and comments */
+        LIST_PARTS    /* full text of parts: chunks, pages … */
+};
+
+/* What a list answers for one asset. */
+struct found {
+        struct id asset;
+        int64_t part; /* 0: of no part in particular */
+        enum part_kind part_kind;
+        float order; /* larger is better, and comparable in this list only: the cosine, or less the rank of words */
+        float similarity; /* of LIST_VECTORS: 0..1, calibrated, so comparable between models */
+        bool in_filename, in_tags, in_text;
+};
+
+/* One question to the catalog and its answer. A search asks any number of them. */
+struct search_list {
+        enum list_kind kind;
+        /* LIST_VECTORS: whose vectors, the one to be near to, and which of the model's two scales applies */
+        const struct embed *model;
+        const float *vector;
+        float (*similarity)(const struct embed *m, float cosine);
+        float threshold;            /* similarity below which there is no match */
+        const struct id *leave_out; /* NULL: none */
+        /* the others: what to look for */
+        const char *text;
+        /* the answer, one an asset, in any order */
+        struct found *found;
+        size_t n;
+        void *room; /* for the catalog's own matches */
+};
+
+/* Makes room for the answer, so that asking needs no arena and may happen on another thread. */
+int list_begin(struct search_list *l, struct arena *a, struct err *e) MUST_CHECK;
+int list_ask(struct search_list *l, struct catalog *c, const struct asset_filter *f, struct err *e) MUST_CHECK;
+
+/* ---- ranking (pure) --------------------------------------------------------------- */
+
 struct ranked {
         struct id asset;
         bool found_by_vector, found_by_text;
         bool in_filename, in_tags, in_text;
-        float cosine; /* when found by vector */
-        float score;  /* fused */
+        bool words_in_part;       /* the part has them */
+        float cosine, similarity; /* when found by vector: of the list to which it is most similar */
+        float score;              /* fused */
+        /* The part to show: the best that has the words, else the nearest. 0: none, the words are the asset's own. */
+        int64_t part;
+        enum part_kind part_kind;
 };
 
-/* Σ 1/(60 + rank), ranks from 1; 0 stands for "not in this list". */
-float rrf_score(size_t vector_rank, size_t text_rank);
+/* 1/(60 + rank), ranks from 1. */
+float rrf_score(size_t rank);
 /*
- * The lists come in any order and are sorted here (cosine down, rank up, ids up).
- * out has room for nv + nt. Equal scores: found by vector first, the nearer, the lower id.
+ * Fuses n lists. Each is sorted here (order down, ids up) and must have an asset once. out has room for all that they
+ * found; *nout are left, one an asset. Equal scores: found by vector first, the nearer, the lower id.
  */
-int rank_fuse(struct vector_match *v, size_t nv, struct text_match *t, size_t nt, struct ranked *out, size_t *n,
-              struct err *e) MUST_CHECK;
+int rank_fuse(struct search_list *lists, size_t n, struct ranked *out, size_t *nout, struct err *e) MUST_CHECK;
 
 /* What a text match is worth on the scale of similarities; see search.c. q is the trimmed query. */
 float text_similarity(struct span q, const struct asset *x, const struct ranked *r);

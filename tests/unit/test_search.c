@@ -241,6 +241,59 @@ static void without_a_vector_nothing_is_similar(void **state)
         assert_int_equal(r.n, 0);
 }
 
+/* A document without a vector of its whole; its texts are chunks, two to a page. */
+static struct id document_of(const char *owner, const char *filename, const char *const *texts, uint32_t n)
+{
+        struct id id = ingest((struct upload){.owner = owner, .name = filename});
+        struct new_part *parts = arena_array(a, n, sizeof *parts);
+        finish(NULL, NULL, 0, 0);
+        for (uint32_t i = 0; i < n; i++)
+                parts[i] = (struct new_part){.kind = PART_CHUNK, .position = i, .page = i / 2 + 1, .text = texts[i]};
+        const struct part_list list = {.parts = parts, .n = n, .replaces = 1u << PART_CHUNK};
+        OK(catalog_parts_put(catalog, id, owner, &list, &e));
+        return id;
+}
+
+static void texts_of_parts_are_found(void **state)
+{
+        (void)state;
+        struct id doc = document_of("ann", "annual.pdf", (const char *[]){"the heron waits", "a heron flies off"}, 2);
+        struct id other = document_of("bob", "heron.pdf", (const char *[]){"nothing of the kind"}, 1);
+        struct search_result r = ask((struct search_query){.text = "HERON", .mode = SEARCH_TEXT});
+        assert_int_equal(r.n, 2);
+        assert_int_equal(r.total, 2);
+        for (size_t i = 0; i < 2; i++) {
+                bool is_doc = id_eq(r.hits[i].asset->id, doc);
+                assert_true(is_doc || id_eq(r.hits[i].asset->id, other));
+                assert_int_equal(r.hits[i].text, is_doc);
+                assert_int_equal(r.hits[i].filename, !is_doc);
+                assert_float_equal(r.hits[i].similarity, is_doc ? 0.6 : 1, 1e-6);
+                assert_true(r.hits[i].vector < 0);
+        }
+        r = ask((struct search_query){.text = "heron", .filter = {.owner = "ann"}});
+        assert_int_equal(r.n, 1);
+        assert_true(id_eq(r.hits[0].asset->id, doc) && r.hits[0].text);
+        r = ask((struct search_query){.text = "heron", .filter = {.kinds = 1u << KIND_DOCUMENT}});
+        assert_int_equal(r.n, 0); /* what ingest makes is media */
+        r = ask((struct search_query){.text = "flies", .mode = SEARCH_VECTOR});
+        assert_int_equal(r.n, 0);
+        r = ask((struct search_query){.text = "waits flies"}); /* all words in one part */
+        assert_int_equal(r.n, 0);
+}
+
+/* A file whose name and text both have the words is found by two lists, so it comes before those with one. */
+static void name_and_text_add_up(void **state)
+{
+        (void)state;
+        document_of(NULL, "heron one.pdf", (const char *[]){"of storks"}, 1);
+        document_of(NULL, "two.pdf", (const char *[]){"a heron"}, 1);
+        struct id both = document_of(NULL, "three heron.pdf", (const char *[]){"storks, and a heron too"}, 1);
+        struct search_result r = ask((struct search_query){.text = "heron"});
+        assert_int_equal(r.n, 3);
+        assert_true(id_eq(r.hits[0].asset->id, both));
+        assert_true(r.hits[0].filename && r.hits[0].text);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -256,6 +309,8 @@ int main(void)
                 T(by_example_leaves_the_example_out),
                 T(before_vectors_are_there_words_answer),
                 T(without_a_vector_nothing_is_similar),
+                T(texts_of_parts_are_found),
+                T(name_and_text_add_up),
         };
         return cmocka_run_group_tests(tests, model_open, model_close);
 }

@@ -20,26 +20,26 @@ static struct id nth(uint8_t i)
 static void scores_are_reciprocal_ranks(void **state)
 {
         (void)state;
-        assert_float_equal(rrf_score(1, 0), 1.0 / 61, 1e-7);
-        assert_float_equal(rrf_score(0, 3), 1.0 / 63, 1e-7);
-        assert_float_equal(rrf_score(2, 2), 2.0 / 62, 1e-7);
-        assert_float_equal(rrf_score(0, 0), 0, 1e-9);
+        assert_float_equal(rrf_score(1), 1.0 / 61, 1e-7);
+        assert_float_equal(rrf_score(3), 1.0 / 63, 1e-7);
 }
 
 static void found_both_ways_comes_first(void **state)
 {
         (void)state;
-        struct vector_match v[] = {{.asset = nth(1), .cosine = 0.5f},
-                                   {.asset = nth(2), .cosine = 0.9f},
-                                   {.asset = nth(3), .cosine = 0.7f}};
-        struct text_match t[] = {{.asset = nth(4), .rank = -1, .in_filename = true},
-                                 {.asset = nth(3), .rank = -3, .in_tags = true}};
+        struct found v[] = {
+                {.asset = nth(1), .order = 0.5f}, {.asset = nth(2), .order = 0.9f}, {.asset = nth(3), .order = 0.7f}};
+        struct found t[] = {{.asset = nth(4), .order = 1, .in_filename = true},
+                            {.asset = nth(3), .order = 3, .in_tags = true}};
+        struct search_list lists[] = {{.kind = LIST_VECTORS, .found = v, .n = 3},
+                                      {.kind = LIST_FIELDS, .found = t, .n = 2}};
         struct ranked out[5];
         struct err e = {0};
         size_t n;
-        assert_int_equal(rank_fuse(v, 3, t, 2, out, &n, &e), 0);
+        assert_int_equal(rank_fuse(lists, 2, out, &n, &e), 0);
         assert_int_equal(n, 4);
         assert_true(id_eq(out[0].asset, nth(3)));
+        assert_float_equal(out[0].score, 1.0 / 62 + 1.0 / 61, 1e-7);
         assert_true(out[0].found_by_vector && out[0].found_by_text && out[0].in_tags && !out[0].in_filename);
         assert_true(id_eq(out[1].asset, nth(2)));
         assert_true(id_eq(out[2].asset, nth(4)));
@@ -51,18 +51,67 @@ static void equals_are_ordered_by_id_whatever_the_input_order(void **state)
 {
         (void)state;
         for (int turn = 0; turn < 2; turn++) {
-                struct vector_match v[2] = {{.asset = nth((uint8_t)(turn ? 2 : 1)), .cosine = 0.5f},
-                                            {.asset = nth((uint8_t)(turn ? 1 : 2)), .cosine = 0.5f}};
-                struct text_match t[2] = {{.asset = nth((uint8_t)(turn ? 4 : 3))},
-                                          {.asset = nth((uint8_t)(turn ? 3 : 4))}};
+                struct found v[2] = {{.asset = nth((uint8_t)(turn ? 2 : 1)), .order = 0.5f},
+                                     {.asset = nth((uint8_t)(turn ? 1 : 2)), .order = 0.5f}};
+                struct found t[2] = {{.asset = nth((uint8_t)(turn ? 4 : 3))}, {.asset = nth((uint8_t)(turn ? 3 : 4))}};
+                struct search_list lists[] = {{.kind = LIST_VECTORS, .found = v, .n = 2},
+                                              {.kind = LIST_FIELDS, .found = t, .n = 2}};
                 struct ranked out[4];
                 struct err e = {0};
                 size_t n;
-                assert_int_equal(rank_fuse(v, 2, t, 2, out, &n, &e), 0);
+                assert_int_equal(rank_fuse(lists, 2, out, &n, &e), 0);
                 const uint8_t want[4] = {1, 3, 2, 4};
                 for (size_t i = 0; i < 4; i++)
                         assert_true(id_eq(out[i].asset, nth(want[i])));
         }
+}
+
+/* Two models, the fields, and the texts of parts. */
+static void any_number_of_lists_is_fused(void **state)
+{
+        (void)state;
+        struct found a[] = {{nth(1), 11, PART_WHOLE, 0.30f, 0.9f, false, false, false},
+                            {nth(2), 21, PART_WHOLE, 0.20f, 0.6f, false, false, false}};
+        struct found b[] = {{nth(2), 22, PART_CHUNK, 0.90f, 0.8f, false, false, false},
+                            {nth(3), 32, PART_CHUNK, 0.80f, 0.7f, false, false, false}};
+        struct found t[] = {{nth(4), 0, PART_WHOLE, 5, 0, false, true, false},
+                            {nth(3), 0, PART_WHOLE, 4, 0, true, false, false}};
+        struct found p[] = {{nth(5), 54, PART_PAGE, 9, 0, false, false, true},
+                            {nth(3), 34, PART_CHUNK, 8, 0, false, false, true}};
+        struct search_list lists[] = {{.kind = LIST_VECTORS, .found = a, .n = 2},
+                                      {.kind = LIST_VECTORS, .found = b, .n = 2},
+                                      {.kind = LIST_FIELDS, .found = t, .n = 2},
+                                      {.kind = LIST_PARTS, .found = p, .n = 2}};
+        const uint8_t want[] = {3, 2, 1, 4, 5};
+        const int64_t parts[] = {34, 22, 11, 0, 54}; /* words before vectors, the more similar before the other */
+        struct ranked out[8];
+        struct err e = {0};
+        size_t n;
+        assert_int_equal(rank_fuse(lists, COUNT_OF(lists), out, &n, &e), 0);
+        assert_int_equal(n, COUNT_OF(want));
+        for (size_t i = 0; i < n; i++) {
+                assert_true(id_eq(out[i].asset, nth(want[i])));
+                assert_int_equal(out[i].part, parts[i]);
+                assert_int_equal(out[i].words_in_part, want[i] == 3 || want[i] == 5);
+        }
+        assert_float_equal(out[0].score, 3.0 / 62, 1e-7);
+        assert_true(out[0].in_filename && out[0].in_text && out[0].found_by_vector && out[0].found_by_text);
+        assert_float_equal(out[1].similarity, 0.8, 1e-6);
+        assert_float_equal(out[1].cosine, 0.9, 1e-6);
+        assert_true(out[4].in_text && !out[4].found_by_vector && out[4].part_kind == PART_PAGE);
+}
+
+static void no_lists_are_an_empty_answer(void **state)
+{
+        (void)state;
+        struct search_list empty = {.kind = LIST_PARTS};
+        struct ranked out[1];
+        struct err e = {0};
+        size_t n = 7;
+        assert_int_equal(rank_fuse(NULL, 0, out, &n, &e), 0);
+        assert_int_equal(n, 0);
+        assert_int_equal(rank_fuse(&empty, 1, out, &n, &e), 0);
+        assert_int_equal(n, 0);
 }
 
 static void the_scale_follows_how_it_matched(void **state)
@@ -138,6 +187,8 @@ int main(void)
                 cmocka_unit_test(scores_are_reciprocal_ranks),
                 cmocka_unit_test(found_both_ways_comes_first),
                 cmocka_unit_test(equals_are_ordered_by_id_whatever_the_input_order),
+                cmocka_unit_test(any_number_of_lists_is_fused),
+                cmocka_unit_test(no_lists_are_an_empty_answer),
                 cmocka_unit_test(the_scale_follows_how_it_matched),
                 cmocka_unit_test(names_are_told_from_meanings),
                 cmocka_unit_test(the_cache_forgets_the_least_recently_used),
