@@ -8,8 +8,8 @@
  */
 #include "catalog/catalog.h"
 #include "catalog/catalog_asset.h"
-#include "catalog/catalog_counts.h"
-#include "catalog/catalog_folder.h"
+#include "jobs/counts.h"
+#include "folders/folders.h"
 #include "catalog/catalog_ingest.h"
 #include "catalog/catalog_part.h"
 #include "catalog/catalog_place.h"

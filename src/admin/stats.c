@@ -8,7 +8,7 @@
 
 #include "admin/admin_priv.h"
 #include "catalog/catalog.h"
-#include "catalog/catalog_counts.h"
+#include "jobs/counts.h"
 #include "keep/keep.h"
 #include "json/json.h"
 #include "log/log.h"

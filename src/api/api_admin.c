@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "api/api_priv.h"
-#include "catalog/catalog_counts.h"
-#include "catalog/catalog_job.h"
+#include "jobs/counts.h"
+#include "jobs/jobs.h"
 
 static void view_dead(struct json_out *j, const struct dead_task *d)
 {

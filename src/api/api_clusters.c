@@ -7,7 +7,7 @@
 
 #include "api/api_priv.h"
 #include "catalog/catalog_asset.h"
-#include "catalog/catalog_folder.h"
+#include "folders/folders.h"
 
 /* Replies 308 to the survivor of a merge, or the error. */
 static void reply_gone(struct http_request *r, struct id survivor, const struct err *e)

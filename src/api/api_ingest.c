@@ -5,7 +5,7 @@
 
 #include "api/api_priv.h"
 #include "catalog/catalog_ingest.h"
-#include "catalog/catalog_job.h"
+#include "jobs/jobs.h"
 #include "metrics/metrics.h"
 
 struct upload {

@@ -4,7 +4,7 @@
 
 #include "admin/admin.h"
 #include "api/api.h"
-#include "catalog/catalog_job.h"
+#include "jobs/jobs.h"
 #include "http/http.h"
 #include "ingest/ingest.h"
 #include "json/json.h"

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "api/api_priv.h"
-#include "catalog/catalog_job.h"
+#include "jobs/jobs.h"
 
 #define ANSWER_MAX (32u << 20)
 

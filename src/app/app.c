@@ -15,7 +15,7 @@
 
 #include "admin/backup.h"
 #include "catalog/catalog.h"
-#include "catalog/catalog_counts.h"
+#include "jobs/counts.h"
 #include "keep/keep_rebuild.h"
 #include "app/app_priv.h"
 #include "log/log.h"

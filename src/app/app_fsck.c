@@ -2,7 +2,7 @@
 /* The check of an installation: which other processes may be running, and how each part is opened. */
 #include "app/app_fsck.h"
 #include "catalog/catalog.h"
-#include "catalog/catalog_counts.h"
+#include "jobs/counts.h"
 
 #include <errno.h>
 #include <stdio.h>

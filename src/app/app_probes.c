@@ -5,7 +5,7 @@
 
 #include "app/app_priv.h"
 #include "catalog/catalog.h"
-#include "catalog/catalog_counts.h"
+#include "jobs/counts.h"
 #include "json/json.h"
 #include "keep/keep.h"
 

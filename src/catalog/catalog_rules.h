@@ -9,10 +9,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/catalog_asset.h"
-#include "catalog/catalog_counts.h"
-#include "catalog/catalog_folder.h"
 #include "catalog/catalog_ingest.h"
-#include "catalog/catalog_job.h"
 #include "catalog/catalog_migrate.h"
 #include "catalog/catalog_search.h"
 #include "catalog/catalog_task.h"
@@ -223,5 +220,8 @@ int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct
         "CASE WHEN a.metadata IS NULL THEN '' ELSE (SELECT o.products FROM object o WHERE o.sha256 = a.sha256) END "   \
         "FROM asset a JOIN job j ON j.n = a.job LEFT JOIN cluster c ON c.id = a.cluster "
 row_read_fn asset_read; /* into a struct asset */
+
+/* The number and dimension of a model in use; ERR_UNAVAILABLE when it is none. */
+int model_in_use(struct catalog *c, const char *id, int64_t *model, uint32_t *dim, struct err *e) MUST_CHECK;
 
 #endif

@@ -216,3 +216,8 @@ int catalog_part_search(struct catalog *c, const char *text, const struct asset_
         arena_free(a);
         return rc;
 }
+
+int model_in_use(struct catalog *c, const char *id, int64_t *model, uint32_t *dim, struct err *e)
+{
+        return c->search->model(c, id, model, dim, e);
+}

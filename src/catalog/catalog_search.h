@@ -45,4 +45,15 @@ struct part_match {
 int catalog_part_search(struct catalog *c, const char *text, const struct asset_filter *f, size_t k,
                         struct part_match *out, size_t *n, struct err *e) MUST_CHECK;
 
+struct prototype_match {
+        struct id cluster;
+        const char *name; /* in the arena */
+        float cosine;
+        float threshold; /* similarity */
+        uint64_t count;
+};
+/* The k nearest prototypes of the owner's folders that are not locked, best first. */
+int catalog_prototype_search(struct catalog *c, const char *model_id, const char *owner, const float *q, size_t k,
+                             struct arena *a, struct prototype_match *out, size_t *n, struct err *e) MUST_CHECK;
+
 #endif

@@ -8,7 +8,6 @@
 #define FA_KEEP_SIDECAR_H
 
 #include "catalog/catalog_asset.h"
-#include "catalog/catalog_job.h"
 #include "catalog/catalog_upkeep.h"
 
 /* ---- marks --------------------------------------------------------------------------- */

@@ -177,3 +177,11 @@ bool products_valid(struct span list)
         }
         return true;
 }
+
+const char *job_status_name(enum job_status s)
+{
+        static const char *const names[JOBS_STATUS_COUNT] = {"queued", "processing", "done", "failed", "partial"};
+
+        assert((unsigned)s < COUNT_OF(names));
+        return names[s];
+}

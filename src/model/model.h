@@ -43,6 +43,17 @@ static_assert(PURPOSE_COUNT * JOB_TYPE_COUNT <= 64, "a set of tasks is one numbe
 /* The types among the tasks of a purpose, bits 1 << job_type. */
 uint32_t task_kind_types(uint64_t set, enum task_purpose p);
 
+/* How a job is. queued: none begun; failed: all failed; partial: all ended, some failed. */
+enum job_status { JOBS_QUEUED, JOBS_PROCESSING, JOBS_DONE, JOBS_FAILED, JOBS_PARTIAL, JOBS_STATUS_COUNT };
+const char *job_status_name(enum job_status s);
+
+struct task_error { /* of a task that failed, once */
+        const char *stage, *code, *message;
+        struct wall at;
+        bool crash;
+};
+#define TASK_ERRORS_MAX 200 /* kept of one task */
+
 /* Legal moves of a task; the one function that changes state asserts this. */
 bool task_may_move(enum task_state from, enum task_state to);
 

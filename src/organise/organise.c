@@ -6,7 +6,7 @@
  * dogs found one folder; two owners may share a stripe, which costs waiting only.
  */
 #include "organise_priv.h"
-#include "catalog/catalog_counts.h"
+#include "jobs/counts.h"
 #include "catalog/catalog_part.h"
 #include "catalog/catalog_place.h"
 #include "catalog/catalog_task.h"

@@ -8,7 +8,7 @@
  */
 #include "cluster/cluster.h"
 #include "catalog/catalog_asset.h"
-#include "catalog/catalog_folder.h"
+#include "folders/folders.h"
 #include "catalog/catalog_place.h"
 #include "catalog/catalog_search.h"
 #include "organise_priv.h"

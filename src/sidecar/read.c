@@ -5,7 +5,7 @@
  */
 #include "sidecar/sidecar_priv.h"
 #include "catalog/catalog_asset.h"
-#include "catalog/catalog_job.h"
+#include "jobs/jobs.h"
 
 #include <stdio.h>
 #include <string.h>

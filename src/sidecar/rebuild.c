@@ -5,7 +5,7 @@
  * at a time; each page is one transaction with the notes that it is done.
  */
 #include "sidecar/sidecar_priv.h"
-#include "catalog/catalog_counts.h"
+#include "jobs/counts.h"
 #include "keep/keep_rebuild.h"
 
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * why it cannot be opened. Many in one process, since there are thousands.
  */
 #include "catalog/catalog.h"
-#include "catalog/catalog_counts.h"
+#include "jobs/counts.h"
 #include "metrics/metrics.h"
 #include "storage/storage.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The periodic pass: what it merges, places and renames, what it must leave alone, and the dry run. */
 #include "test_organise_world.h"
-#include "catalog/catalog_folder.h"
+#include "folders/folders.h"
 #include "catalog/catalog_place.h"
 
 static struct arena *a;

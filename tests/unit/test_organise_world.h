@@ -20,7 +20,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/catalog_asset.h"
-#include "catalog/catalog_folder.h"
+#include "folders/folders.h"
 #include "catalog/catalog_ingest.h"
 #include "catalog/catalog_part.h"
 #include "catalog/catalog_task.h"

@@ -7,7 +7,7 @@
 #include "catalog/catalog.h"
 #include "catalog/catalog_asset.h"
 #include "catalog/catalog_ingest.h"
-#include "catalog/catalog_job.h"
+#include "jobs/jobs.h"
 #include "contract/sidecar_help.h"
 #include "sidecar/sidecar.h"
 

@@ -4,8 +4,8 @@
  * effects exactly once, whatever handlers do and however they are woken.
  */
 #include "unit/worker_world.h"
-#include "catalog/catalog_counts.h"
-#include "catalog/catalog_job.h"
+#include "jobs/counts.h"
+#include "jobs/jobs.h"
 
 #include <time.h>
 

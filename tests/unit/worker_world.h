@@ -8,7 +8,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/catalog_ingest.h"
-#include "catalog/catalog_job.h"
+#include "jobs/jobs.h"
 #include "catalog/catalog_task.h"
 #include "queue/queue.h"
 #include "worker/worker.h"

@@ -84,8 +84,6 @@ __typeof__(catalog_vector_search) sqlite_vector_search;
 __typeof__(catalog_prototype_search) sqlite_prototype_search;
 int sqlite_text_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                        struct text_match *out, size_t *n, struct err *e) MUST_CHECK;
-/* The functions own_rank and part_rank for this connection. */
-sqlite_functions_fn rank_register;
 
 /* ---- the index in memory (sqlite_index.c) ------------------------------------------------ */
 

@@ -32,6 +32,8 @@ static inline struct conn *conn_of(struct db *db)
 enum conn_kind { CONN_READER, CONN_WRITER };
 /* Functions of our own that statements use, for each new connection. A result code of SQLite. */
 typedef int sqlite_functions_fn(sqlite3 *h);
+/* The functions own_rank and part_rank: how well a text answers words, whatever other texts there are. */
+sqlite_functions_fn rank_register;
 int conn_open(struct conn *db, const char *path, enum conn_kind kind, sqlite_functions_fn *functions,
               struct err *e) MUST_CHECK;
 /* A handle that the caller has opened in its own way becomes a connection, which closes it. */

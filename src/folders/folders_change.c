@@ -3,6 +3,7 @@
  * What is done to folders. A folder has an id for life: a merge leaves its id
  * behind as an alias, and the members and sums move as wholes, not one by one.
  */
+#include "folders/folders.h"
 #include "catalog/catalog_place_rules.h"
 
 #include <stdio.h>

@@ -3,6 +3,7 @@
  * Jobs as users see them, and the dead-letter queue. A job's progress is kept
  * on its row by whoever changes an asset's status, so lists never count.
  */
+#include "jobs/jobs.h"
 #include "catalog/catalog_rules.h"
 
 #include <stdio.h>
@@ -10,14 +11,6 @@
 #define JOB_SELECT                                                                                                     \
         "SELECT j.id, j.owner, j.status, j.queued, j.processing, j.done, j.failed, j.created, j.updated, "             \
         "j.completed, j.n FROM job j "
-
-const char *job_status_name(enum job_status s)
-{
-        static const char *const names[JOBS_STATUS_COUNT] = {"queued", "processing", "done", "failed", "partial"};
-
-        assert((unsigned)s < COUNT_OF(names));
-        return names[s];
-}
 
 static int job_read(struct db *db, struct rows *s, struct arena *a, void *at, struct err *e)
 {

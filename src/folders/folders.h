@@ -1,22 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folders, which the catalog calls clusters: prototypes, lists, what a person or a pass of the organiser changes. */
-#ifndef FA_CATALOG_FOLDER_H
-#define FA_CATALOG_FOLDER_H
+/* Folders, which the catalog calls clusters: lists, and what a person or a pass of the organiser changes. */
+#ifndef FA_FOLDERS_H
+#define FA_FOLDERS_H
 
 #include "model/model.h"
 
 struct catalog;
-
-struct prototype_match {
-        struct id cluster;
-        const char *name; /* in the arena */
-        float cosine;
-        float threshold; /* similarity */
-        uint64_t count;
-};
-/* The k nearest prototypes of the owner's folders that are not locked, best first. */
-int catalog_prototype_search(struct catalog *c, const char *model_id, const char *owner, const float *q, size_t k,
-                             struct arena *a, struct prototype_match *out, size_t *n, struct err *e) MUST_CHECK;
 
 struct cluster_filter {
         const char *owner; /* NULL any */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How many there are of everything. */
-#ifndef FA_CATALOG_COUNTS_H
-#define FA_CATALOG_COUNTS_H
+#ifndef FA_JOBS_COUNTS_H
+#define FA_JOBS_COUNTS_H
 
 #include "model/model.h"
 

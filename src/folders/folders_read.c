@@ -4,7 +4,8 @@
  * carry. The cover is the newest living picture, the last one of an upload of
  * several; it is looked up, not kept.
  */
-#include "catalog/catalog_engine_priv.h"
+#include "folders/folders.h"
+#include "catalog/catalog_rules.h"
 
 #define CLUSTER_SELECT                                                                                                 \
         "SELECT c.id, c.owner, c.name, c.status, c.threshold, c.locked, c.touched, c.named, c.count, "                 \
@@ -156,7 +157,7 @@ int catalog_cluster_snapshot(struct catalog *c, const char *model_id, const char
         *out = NULL;
         *prototypes = NULL;
         *n = 0;
-        if (c->search->model(c, model_id, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
+        if (model_in_use(c, model_id, &model, &dim, e) < 0 || !(db = read_begin(c, e)))
                 return -1;
         s = db_query(
                 db, e,
@@ -213,6 +214,36 @@ int catalog_cluster_tags(struct catalog *c, struct id cluster, size_t max, struc
                 (*out)[(*n)++] = (struct tag_count){.name = col_text(a, s, 0, &ok),
                                                     .members = col_u64(s, 1),
                                                     .mean_confidence = (float)col_f64(s, 2)};
+        }
+        read_end(c, db, began);
+        return rc < 0 ? -1 : ok ? 0 : err_oom(e);
+}
+
+int catalog_owners(struct catalog *c, struct arena *a, const char ***out, size_t *n, struct err *e)
+{
+        struct mono began = mono_now();
+        struct db *db = read_begin(c, e);
+        struct rows *s;
+        size_t cap = 0;
+        bool ok = true;
+        int rc = -1;
+
+        *out = NULL;
+        *n = 0;
+        if (!db)
+                return -1;
+        s = db_query(
+                db, e,
+                "SELECT owner FROM counter WHERE kind = 0 AND status < 4 GROUP BY owner HAVING sum(count) > 0 ORDER BY "
+                "owner",
+                "");
+        while (s && (rc = db_step(db, s, e)) > 0) {
+                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e)) {
+                        db_end(s);
+                        rc = -1;
+                        break;
+                }
+                (*out)[(*n)++] = col_text(a, s, 0, &ok);
         }
         read_end(c, db, began);
         return rc < 0 ? -1 : ok ? 0 : err_oom(e);

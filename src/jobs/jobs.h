@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jobs as users see them, and the dead-letter queue. */
-#ifndef FA_CATALOG_JOB_H
-#define FA_CATALOG_JOB_H
+#ifndef FA_JOBS_H
+#define FA_JOBS_H
 
 #include "model/model.h"
 
 struct catalog;
-
-enum job_status { JOBS_QUEUED, JOBS_PROCESSING, JOBS_DONE, JOBS_FAILED, JOBS_PARTIAL, JOBS_STATUS_COUNT };
-const char *job_status_name(enum job_status s);
 
 struct job_view {
         struct id id;
@@ -33,14 +30,9 @@ struct dead_task {
         const char *filename, *owner, *stage, *error, *code;
         unsigned errors, crashes, deliveries;
         struct wall first_failed, last_failed;
-        struct task_error {
-                const char *stage, *code, *message;
-                struct wall at;
-                bool crash;
-        } * history; /* the newest TASK_ERRORS_MAX, oldest first; only from catalog_dlq_get */
+        struct task_error *history; /* the newest TASK_ERRORS_MAX, oldest first; only from catalog_dlq_get */
         size_t nhistory;
 };
-#define TASK_ERRORS_MAX 200
 /* stage, owner NULL: any. total counts all that match. */
 int catalog_dlq_list(struct catalog *c, const char *owner, const char *stage, unsigned limit, const char *cursor,
                      struct arena *a, struct dead_task **out, size_t *n, uint64_t *total, const char **next,

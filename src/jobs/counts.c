@@ -4,6 +4,7 @@
  * so what grows with the catalog comes from counters kept up to date by the
  * writer; only what is bounded by the backlog is counted.
  */
+#include "jobs/counts.h"
 #include "catalog/catalog_rules.h"
 
 static int count_assets(struct db *db, const char *owner, struct catalog_counts *out, struct err *e)
@@ -152,34 +153,4 @@ int catalog_counts(struct catalog *c, const char *owner, struct catalog_counts *
                      : 0;
         read_end(c, db, began);
         return rc;
-}
-
-int catalog_owners(struct catalog *c, struct arena *a, const char ***out, size_t *n, struct err *e)
-{
-        struct mono began = mono_now();
-        struct db *db = read_begin(c, e);
-        struct rows *s;
-        size_t cap = 0;
-        bool ok = true;
-        int rc = -1;
-
-        *out = NULL;
-        *n = 0;
-        if (!db)
-                return -1;
-        s = db_query(
-                db, e,
-                "SELECT owner FROM counter WHERE kind = 0 AND status < 4 GROUP BY owner HAVING sum(count) > 0 ORDER BY "
-                "owner",
-                "");
-        while (s && (rc = db_step(db, s, e)) > 0) {
-                if (arena_grow(a, out, &cap, *n + 1, sizeof **out, e)) {
-                        db_end(s);
-                        rc = -1;
-                        break;
-                }
-                (*out)[(*n)++] = col_text(a, s, 0, &ok);
-        }
-        read_end(c, db, began);
-        return rc < 0 ? -1 : ok ? 0 : err_oom(e);
 }

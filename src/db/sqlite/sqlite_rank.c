@@ -6,7 +6,7 @@
  * of somebody's hits would change with what others upload. Every hit holds all
  * the words that were asked for, so rarity would say little anyway.
  */
-#include "catalog/sqlite/sqlite_priv.h"
+#include "db/sqlite/sqlite.h"
 
 #define K1        1.2
 #define B         0.75
