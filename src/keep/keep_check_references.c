@@ -5,7 +5,7 @@
  * row tells of a damage outside the program; and some are held by nobody else.
  */
 #include "keep/keep_check_priv.h"
-#include "catalog/catalog_tables.h"
+#include "keep/keep_catalog_tables.h"
 
 #include <stdio.h>
 

@@ -5,7 +5,7 @@
  * remembers that hash, and who comes again must bring the same.
  */
 #include "keep/keep_copy_priv.h"
-#include "catalog/catalog_tables.h"
+#include "keep/keep_catalog_tables.h"
 
 #include <stdio.h>
 #include <string.h>

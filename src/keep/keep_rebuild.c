@@ -7,7 +7,7 @@
  */
 #include "keep/keep_rebuild.h"
 #include "catalog/catalog_place_rules.h"
-#include "catalog/catalog_tables.h"
+#include "keep/keep_catalog_tables.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tables' descriptions as a copy and a backup need them. */
 #include "keep/keep_copy_priv.h"
-#include "catalog/catalog_tables.h"
+#include "keep/keep_catalog_tables.h"
 
 #include <stdio.h>
 

@@ -23,4 +23,7 @@ char *text_fts_query(struct arena *a, const char *text, const char *op, const ch
 /* Whether any of the words begins a word of the text; both folded. words is put back as it was. */
 bool text_has_any(const char *folded, char *words);
 
+/* The next word of well-formed UTF-8 from *s on, which moves behind it; of a long word the first 128 bytes. */
+bool text_word_next(const char **s, struct span *out);
+
 #endif

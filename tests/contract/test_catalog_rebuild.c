@@ -2,7 +2,7 @@
 /* What is kept of an asset and a folder, and a catalog made again out of it. */
 #include "contract/sidecar_world.h"
 #include "catalog/catalog_rules.h"
-#include "catalog/catalog_tables.h"
+#include "keep/keep_catalog_tables.h"
 #include "keep/keep_rebuild.h"
 
 /* ---- a catalog made again ----------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
 /* Each reference that a table's description names leads to nothing once: it is told, and mended as described. */
 #include "contract/fsck_world.h"
 
-#include "catalog/catalog_tables.h"
+#include "keep/keep_catalog_tables.h"
 
 /* A row, at least, in each table that refers to another. */
 static const char rest_sql[] =

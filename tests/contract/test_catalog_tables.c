@@ -4,7 +4,7 @@
 #include "contract/catalog_suite.h"
 
 #include "catalog/catalog_rules.h"
-#include "catalog/catalog_tables.h"
+#include "keep/keep_catalog_tables.h"
 #include "keep/keep_backup.h"
 
 #include <fnmatch.h>

@@ -8,8 +8,7 @@
 #include "catalog/postgres/postgres_priv.h"
 #include "json/json.h"
 
-#define WORD_MAX   128 /* bytes of a word that count */
-#define WORDS_MAX  32  /* of a search */
+#define WORDS_MAX  32 /* of a search */
 #define PART_MAX   100000
 #define VECTOR_MAX (512 * 1024) /* bytes of words indexed of one asset; a tsvector holds a megabyte */
 #define SCORED_MAX 5000
@@ -18,54 +17,6 @@
 #define PART_VECTOR_MAX (1000 * 1000)
 
 /* ---- words ---------------------------------------------------------------------------- */
-
-/* Length of the character at p, and whether words end at it. */
-static size_t char_at(const unsigned char *p, bool *apart)
-{
-        uint32_t c = p[0];
-        size_t n = 1;
-
-        if (c < 0x80) {
-                *apart = !((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'));
-                return 1;
-        }
-        if (c >= 0xF0) {
-                *apart = false;
-                n = 4;
-        } else if (c >= 0xE0) {
-                c = (c & 0x0FU) << 12 | (p[1] & 0x3FU) << 6 | (p[2] & 0x3FU);
-                /* General punctuation, CJK punctuation, variation selectors, full-width punctuation. */
-                *apart = (c >= 0x2000 && c <= 0x206F) || (c >= 0x3000 && c <= 0x303F) || (c >= 0xFE00 && c <= 0xFE0F) ||
-                         (c >= 0xFF00 && c <= 0xFF0F);
-                n = 3;
-        } else {
-                c = (c & 0x1FU) << 6 | (p[1] & 0x3FU);
-                *apart = c <= 0xBF && c != 0xAA && c != 0xB5 && c != 0xBA;
-                n = 2;
-        }
-        return n;
-}
-
-/* The next word of well-formed UTF-8, cut to WORD_MAX bytes. */
-static bool word_next(const char **s, struct span *out)
-{
-        const char *p = *s;
-        bool apart = true;
-        size_t n = 0;
-
-        while (*p && (n = char_at((const unsigned char *)p, &apart), apart))
-                p += n;
-        *out = (struct span){p, 0};
-        if (!*p)
-                return false;
-        while (*p && (n = char_at((const unsigned char *)p, &apart), !apart)) {
-                p += n;
-                if ((size_t)(p - out->p) <= WORD_MAX)
-                        out->n = (size_t)(p - out->p);
-        }
-        *s = p;
-        return true;
-}
 
 static bool is_ascii(const char *s)
 {
@@ -109,7 +60,7 @@ static void put_words(struct buf *b, const char *text, char weight, unsigned *at
 {
         struct span w;
 
-        while (b->n < max && word_next(&text, &w))
+        while (b->n < max && text_word_next(&text, &w))
                 buf_printf(b, "'%.*s':%u%c ", (int)w.n, w.p, (*at)++, weight);
         *at += 10; /* no phrase goes over from one part to the next */
 }
@@ -305,7 +256,7 @@ static char *query_of(struct arena *a, const char *text)
         char *out;
 
         buf_init(&b, 16 * 1024);
-        for (unsigned n = 0; n < WORDS_MAX && word_next(&text, &w); n++) {
+        for (unsigned n = 0; n < WORDS_MAX && text_word_next(&text, &w); n++) {
                 if (after)
                         buf_puts(&b, blank_between(after, w.p) ? ":* & " : " <-> ");
                 buf_printf(&b, "'%.*s'", (int)w.n, w.p);

@@ -6,7 +6,7 @@
  */
 #include "keep/keep_backup_priv.h"
 #include "keep/keep_copy_priv.h"
-#include "catalog/catalog_tables.h"
+#include "keep/keep_catalog_tables.h"
 #include "keep/postgres/postgres_copy_priv.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
  * knows exactly where to go on.
  */
 #include "keep/keep_copy_priv.h"
-#include "catalog/catalog_tables.h"
+#include "keep/keep_catalog_tables.h"
 #include "keep/postgres/postgres_copy_priv.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * Whether a database may be the target of a copy.
  */
 #include "keep/keep_copy_priv.h"
-#include "catalog/catalog_tables.h"
+#include "keep/keep_catalog_tables.h"
 #include "keep/postgres/postgres_copy_priv.h"
 
 #include <stdio.h>

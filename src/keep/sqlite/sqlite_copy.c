@@ -6,7 +6,7 @@
  * read in one transaction on a connection that cannot write.
  */
 #include "keep/keep_copy_priv.h"
-#include "catalog/catalog_tables.h"
+#include "keep/keep_catalog_tables.h"
 #include "catalog/sqlite/sqlite.h"
 #include "vector/vector.h"
 

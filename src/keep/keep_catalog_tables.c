@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "catalog/catalog_tables.h"
+#include "keep/keep_catalog_tables.h"
 
 #include <stddef.h>
 

@@ -5,8 +5,8 @@
  * checked or rebuilt. A new table or column is one row in catalog_tables.c; a
  * test compares the rows with the tables that the migrations make.
  */
-#ifndef FA_CATALOG_TABLES_H
-#define FA_CATALOG_TABLES_H
+#ifndef FA_KEEP_CATALOG_TABLES_H
+#define FA_KEEP_CATALOG_TABLES_H
 
 enum table_engine { IN_SQLITE = 1, IN_POSTGRES = 2, IN_BOTH = 3 };
 
