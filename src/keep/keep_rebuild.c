@@ -406,12 +406,27 @@ static int put_lineage(struct tx *tx, int64_t n, const struct kept_asset *k, str
         return 0;
 }
 
-/* Queued again, or back in the dead-letter queue with its history. */
+/* A file that was analysed: only such has metadata of its own. */
+static bool was_analysed(const struct kept_asset *k)
+{
+        return k->asset.status == ASSET_DONE && k->asset.metadata && !k->asset.analysis_note;
+}
+
+static int put_history(struct tx *tx, int64_t task, const struct kept_dead *dead, struct err *e)
+{
+        for (size_t i = 0; i < dead->nhistory; i++)
+                if (task_note(tx, task, &dead->history[i], e) < 0)
+                        return -1;
+        return db_run(tx->db, e, "UPDATE task SET deliveries = ?, errors = ?, crashes = ? WHERE n = ?", "iiil",
+                      (int)dead->deliveries, (int)dead->errors, (int)dead->crashes, task);
+}
+
+/* The task of its analysis: waiting again, done, or back in the dead-letter queue with its history. */
 static int put_task(struct tx *tx, const struct row *r, const struct kept_asset *k, struct err *e)
 {
         int64_t task;
 
-        if (r->status != ASSET_QUEUED && !k->dead)
+        if (r->status != ASSET_QUEUED && !k->dead && !was_analysed(k))
                 return 0;
         if (task_add(tx, r->n, PURPOSE_ANALYSE, r->type, e) < 0)
                 return -1;
@@ -420,13 +435,9 @@ static int put_task(struct tx *tx, const struct row *r, const struct kept_asset 
         if (db_int(tx->db, e, &task, "SELECT n FROM task WHERE asset = ?", "l", r->n) <= 0 ||
             task_move(tx, task, TASK_READY, TASK_LEASED, e) < 0)
                 return -1;
-        for (size_t i = 0; i < k->dead->nhistory; i++)
-                if (task_note(tx, task, &k->dead->history[i], e) < 0)
-                        return -1;
-        if (db_run(tx->db, e, "UPDATE task SET deliveries = ?, errors = ?, crashes = ? WHERE n = ?", "iiil",
-                   (int)k->dead->deliveries, (int)k->dead->errors, (int)k->dead->crashes, task) < 0)
+        if (k->dead && put_history(tx, task, k->dead, e) < 0)
                 return -1;
-        return task_move(tx, task, TASK_LEASED, TASK_DEAD, e);
+        return task_move(tx, task, TASK_LEASED, k->dead ? TASK_DEAD : TASK_DONE, e);
 }
 
 static int put_asset(struct tx *tx, const struct kept_asset *k, const char *fold, struct err *e)
