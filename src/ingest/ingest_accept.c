@@ -288,8 +288,8 @@ static struct new_job job_of(struct ingest_request *r, struct new_asset *assets)
 }
 
 /* Bytes that are being removed at this moment can be referred to in a moment. */
-static int refer(struct ingest_request *r, const struct new_job *job, struct arena *a, struct job_receipt *out,
-                 struct err *e)
+static int add_job_retrying(struct ingest_request *r, const struct new_job *job, struct arena *a,
+                            struct job_receipt *out, struct err *e)
 {
         for (int tried = 0;; tried++) {
                 if (catalog_ingest(r->ing->o.catalog, job, a, out, e) == 0)
@@ -303,7 +303,7 @@ static int refer(struct ingest_request *r, const struct new_job *job, struct are
 }
 
 /* From here on nobody removes the objects; somebody may have between their commit and the catalog's transaction. */
-static int hold(struct ingest_request *r, const struct job_receipt *out, struct err *e)
+static int ensure_objects(struct ingest_request *r, const struct job_receipt *out, struct err *e)
 {
         for (size_t i = 0; i < r->nfiles; i++) {
                 bool damaged = out->damaged && out->damaged[i];
@@ -317,7 +317,7 @@ static int hold(struct ingest_request *r, const struct job_receipt *out, struct 
 
 /* The answer of an earlier request, which may have ended between its transaction and its look at the bytes. What was
  * deleted since stays so. */
-static int hold_replayed(struct ingest_request *r, const struct job_receipt *out, struct arena *a, struct err *e)
+static int ensure_replayed(struct ingest_request *r, const struct job_receipt *out, struct arena *a, struct err *e)
 {
         struct asset *left;
         size_t n;
@@ -328,15 +328,15 @@ static int hold_replayed(struct ingest_request *r, const struct job_receipt *out
                 return 0;
         if (catalog_asset_get_many(r->ing->o.catalog, out->assets, out->nassets, NULL, a, &left, &n, e))
                 return -1;
-        return n == out->nassets ? hold(r, out, e) : 0;
+        return n == out->nassets ? ensure_objects(r, out, e) : 0;
 }
 
 /*
  * Names first, then the catalog, then a look: a crash before the second leaves an object nobody refers to, one before
  * the third at worst an asset that nobody was told of.
  */
-static int keep(struct ingest_request *r, const struct new_job *job, struct arena *a, struct job_receipt *out,
-                struct err *e)
+static int keep_upload(struct ingest_request *r, const struct new_job *job, struct arena *a, struct job_receipt *out,
+                       struct err *e)
 {
         struct err why;
         for (size_t i = 0; i < r->nfiles; i++)
@@ -345,12 +345,12 @@ static int keep(struct ingest_request *r, const struct new_job *job, struct aren
         int fault = FAULT("ingest.committed");
         if (fault)
                 return err_errno(e, fault, "cannot accept");
-        if (refer(r, job, a, out, e))
+        if (add_job_retrying(r, job, a, out, e))
                 return -1;
         if (out->replayed)
-                return hold_replayed(r, out, a, e);
+                return ensure_replayed(r, out, a, e);
         fault = FAULT("ingest.referred");
-        if (fault || hold(r, out, e)) {
+        if (fault || ensure_objects(r, out, e)) {
                 if (fault)
                         err_errno(e, fault, "cannot accept");
                 if (catalog_ingest_undo(r->ing->o.catalog, job->id, &why))
@@ -373,9 +373,9 @@ int ingest_commit(struct ingest_request *r, struct arena *a, struct job_receipt 
                 /* A repeat writes nothing. */
                 int found = catalog_idempotency_find(r->ing->o.catalog, &job, a, out, e);
                 if (found)
-                        return found < 0 ? -1 : hold_replayed(r, out, a, e);
+                        return found < 0 ? -1 : ensure_replayed(r, out, a, e);
         }
-        if (keep(r, &job, a, out, e))
+        if (keep_upload(r, &job, a, out, e))
                 return -1;
         unsigned tasks = 0;
         for (size_t i = 0; i < r->nfiles; i++)

@@ -53,13 +53,13 @@ static int mend_without_task(struct tx *tx, const struct key *k, struct err *e)
         int64_t waits = 0;
         struct row r;
 
-        if (row_load(tx, k->n, &r, e) < 0 ||
+        if (row_load(tx, k->n, &r, e) ||
             db_int(tx->db, e, &waits, "SELECT count(*) FROM task WHERE asset = ? AND purpose = 0 AND state IN (0, 1)",
                    "l", k->n) < 0)
                 return -1;
         if (waits || (r.status != ASSET_QUEUED && r.status != ASSET_PROCESSING))
                 return 0;
-        if (task_renew(tx, k->n, PURPOSE_ANALYSE, r.type, e) < 0 || set_status(tx, k->n, ASSET_QUEUED, e) < 0)
+        if (task_renew(tx, k->n, PURPOSE_ANALYSE, r.type, e) < 0 || set_status(tx, k->n, ASSET_QUEUED, e))
                 return -1;
         return lineage_add(tx, k->n, "reprocessed", "fsck", NULL, e);
 }
@@ -117,7 +117,7 @@ static int mend_job(struct tx *tx, const struct key *k, struct err *e)
             db_run(tx->db, e,
                    "UPDATE job SET queued = " JOB_SUM(0) ", processing = " JOB_SUM(1) ", done = " JOB_SUM(
                            2) ", failed = " JOB_SUM(3) " WHERE n = ?",
-                   "l", k->n) < 0)
+                   "l", k->n))
                 return -1;
         return job_count(tx, k->n, ASSET_DONE, 0, e); /* its state follows at the end of the write */
 }
@@ -142,8 +142,8 @@ static_assert(ASSET_STATUS_COUNT == 4 && COUNTER_OBJECTS == -1 && COUNTER_WAITIN
 static int mend_counters(struct tx *tx, const struct key *k, struct err *e)
 {
         (void)k;
-        if (db_run(tx->db, e, SQL(tx->db, NULL, "LOCK TABLE counter IN EXCLUSIVE MODE"), "") < 0 ||
-            db_run(tx->db, e, "DELETE FROM counter", "") < 0)
+        if (db_run(tx->db, e, SQL(tx->db, NULL, "LOCK TABLE counter IN EXCLUSIVE MODE"), "") ||
+            db_run(tx->db, e, "DELETE FROM counter", ""))
                 return -1;
         return db_run(
                 tx->db, e,
@@ -266,7 +266,7 @@ void check_tell(struct check_run *run, const char *format, ...)
         if (!run->o->tell)
                 return;
         va_start(ap, format);
-        vsnprintf(text, sizeof(text), format, ap);
+        vsnprintf(text, sizeof text, format, ap);
         va_end(ap);
         run->o->tell(run->o->ctx, run->r->name, text);
 }
@@ -298,8 +298,8 @@ static struct key key_of(const struct rows *s)
         return (struct key){.n = col_i64(s, 0), .sha256 = col_sha(s, 1)};
 }
 
-static int find(struct check_run *run, const struct check *k, const char *sql, struct key **keys, size_t *n,
-                struct err *e)
+static int find_wrong(struct check_run *run, const struct check *k, const char *sql, struct key **keys, size_t *n,
+                      struct err *e)
 {
         struct mono began = mono_now();
         struct db *db = read_begin(run->c, e);
@@ -314,7 +314,7 @@ static int find(struct check_run *run, const struct check *k, const char *sql, s
                 tell_row(run, k, s);
                 if (!run->o->repair || !k->mend || *n == KEYS_CAP)
                         continue;
-                if (mem_grow((void **)keys, &cap, *n + 1, sizeof(**keys)) < 0) {
+                if (mem_grow((void **)keys, &cap, *n + 1, sizeof **keys)) {
                         db_end(s);
                         rc = err_oom(e);
                         break;
@@ -341,7 +341,7 @@ static int do_slice(struct tx *tx, void *arg, struct err *e)
         return 0;
 }
 
-static int mend(struct check_run *run, const struct check *k, const struct key *keys, size_t n, struct err *e)
+static int mend_found(struct check_run *run, const struct check *k, const struct key *keys, size_t n, struct err *e)
 {
         size_t step = k->together ? 1 : SLICE;
 
@@ -364,7 +364,7 @@ static int query_check(struct check_run *run, const struct check *k, struct err 
         int rc = 0;
 
         if (sql)
-                rc = find(run, k, sql, &keys, &n, e) < 0 || mend(run, k, keys, n, e) < 0 ? -1 : 0;
+                rc = find_wrong(run, k, sql, &keys, &n, e) || mend_found(run, k, keys, n, e) ? -1 : 0;
         mem_free(keys);
         return rc;
 }

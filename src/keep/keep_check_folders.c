@@ -96,7 +96,7 @@ static int sum_fits(struct db *db, const struct folder_row *f, int64_t model, st
         size_t dim = 0;
         int rc;
 
-        if (add_up(db, f, model, sum, &count, e) < 0)
+        if (add_up(db, f, model, sum, &count, e))
                 return -1;
         s = db_query(db, e, "SELECT count, sum FROM cluster_prototype WHERE cluster = ? AND model = ?", "ul", &f->id,
                      model);
@@ -127,7 +127,7 @@ static int look_at(struct check_run *run, struct db *db, const struct folder_row
                            (long long)members, id_format(f->id, id));
                 return 0;
         }
-        if (models_of(db, f, models, &n, e) < 0)
+        if (models_of(db, f, models, &n, e))
                 return -1;
         for (size_t i = 0; i < n; i++) {
                 int rc = sum_fits(db, f, models[i], e);
@@ -153,7 +153,7 @@ static int do_mend(struct tx *tx, void *arg, struct err *e)
         while ((rc = db_int(tx->db, e, &n,
                             "SELECT n FROM asset WHERE cluster = ? AND trashed = 0 AND n > ? ORDER BY n LIMIT 1", "ul",
                             &f->id, after)) > 0) {
-                if (folder_member(tx, f->id, n, 1, e) < 0)
+                if (folder_member(tx, f->id, n, 1, e))
                         return -1;
                 after = n;
         }

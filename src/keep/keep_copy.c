@@ -44,7 +44,7 @@ struct keep_copy {
         uint64_t done;  /* of the step at hand */
 };
 
-static void tell(struct keep_copy *c, const char *what, uint64_t total)
+static void report_progress(struct keep_copy *c, const char *what, uint64_t total)
 {
         if (c->opts.progress)
                 c->opts.progress(c->opts.ctx, what, c->done, total);
@@ -53,7 +53,7 @@ static void tell(struct keep_copy *c, const char *what, uint64_t total)
 static void count_row(struct keep_copy *c, const char *what)
 {
         if (++c->done % TELL_ROWS == 0)
-                tell(c, what, c->total);
+                report_progress(c, what, c->total);
 }
 
 /* ---- reading the source ---------------------------------------------------------------- */
@@ -69,7 +69,7 @@ static int hash_table(struct keep_copy *c, size_t i, struct buf *b, struct err *
         int rc;
 
         t->name = c->is[i].name;
-        if (copy_source_table(c->source, &c->is[i], 0, e) < 0)
+        if (copy_source_table(c->source, &c->is[i], 0, e))
                 return -1;
         hash_span(c->sha, COPY_HEADER);
         while ((rc = copy_source_row(c->source, b, e)) > 0) {
@@ -97,20 +97,20 @@ static int hash_source(struct keep_copy *c, struct err *e)
 }
 
 /* One hash over what all tables hold. */
-static struct sha256 fingerprint(struct keep_copy *c)
+static struct sha256 fingerprint_source(struct keep_copy *c)
 {
         for (size_t i = 0; i < c->n; i++) {
                 sha256_update(c->sha, c->tables[i].name, strlen(c->tables[i].name) + 1);
-                sha256_update(c->sha, &c->tables[i].hash, sizeof(c->tables[i].hash));
+                sha256_update(c->sha, &c->tables[i].hash, sizeof c->tables[i].hash);
         }
         return sha256_final(c->sha);
 }
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
-static int recognise(struct keep_copy *c, const struct copy_found *found, struct err *e)
+static int recognise_copy(struct keep_copy *c, const struct copy_found *found, struct err *e)
 {
-        struct sha256 source = fingerprint(c);
+        struct sha256 source = fingerprint_source(c);
 
         c->state = found->finished ? COPY_FINISHED : found->begun ? COPY_BEGUN : COPY_NEW;
         if (!found->begun)
@@ -128,7 +128,7 @@ static int recognise(struct keep_copy *c, const struct copy_found *found, struct
 
 int keep_copy_open(const struct keep_copy_opts *opts, struct keep_copy **out, struct err *e)
 {
-        struct keep_copy *c = mem_calloc(1, sizeof(*c));
+        struct keep_copy *c = mem_calloc(1, sizeof *c);
         struct copy_found found;
 
         if (!c)
@@ -143,7 +143,7 @@ int keep_copy_open(const struct keep_copy_opts *opts, struct keep_copy **out, st
         } else if (copy_source_open(opts->from, &c->source, e) == 0 &&
                    copy_target_open(opts->to, opts->password, &c->target, e) == 0 &&
                    copy_target_look(c->target, &found, e) == 0 && hash_source(c, e) == 0 &&
-                   recognise(c, &found, e) == 0) {
+                   recognise_copy(c, &found, e) == 0) {
                 *out = c;
                 return 0;
         }
@@ -175,7 +175,7 @@ static int copy_batch(struct keep_copy *c, const struct copy_table *t, uint64_t 
         size_t bytes = 0;
         int rc;
 
-        if (copy_target_batch(c->target, t, e) < 0)
+        if (copy_target_batch(c->target, t, e))
                 return -1;
         while ((rc = copy_source_row(c->source, b, e)) > 0) {
                 ++*rows;
@@ -183,13 +183,13 @@ static int copy_batch(struct keep_copy *c, const struct copy_table *t, uint64_t 
                 if (b->n < PIECE && bytes + b->n < c->opts.batch_bytes)
                         continue;
                 bytes += b->n;
-                if (copy_target_put(c->target, buf_span(b), e) < 0)
+                if (copy_target_put(c->target, buf_span(b), e))
                         return -1;
                 buf_reset(b);
                 if (bytes >= c->opts.batch_bytes)
                         break;
         }
-        if (rc < 0 || copy_target_put(c->target, buf_span(b), e) < 0 || copy_target_commit(c->target, t, *rows, e) < 0)
+        if (rc < 0 || copy_target_put(c->target, buf_span(b), e) || copy_target_commit(c->target, t, *rows, e))
                 return -1;
         buf_reset(b);
         return rc;
@@ -201,12 +201,12 @@ static int copy_table(struct keep_copy *c, size_t i, struct buf *b, struct err *
         uint64_t rows;
         int rc = 1;
 
-        if (copy_target_copied(c->target, t, &rows, e) < 0)
+        if (copy_target_copied(c->target, t, &rows, e))
                 return -1;
         c->done += rows;
         if (rows >= c->tables[i].rows)
                 return 0;
-        if (copy_source_table(c->source, t, rows, e) < 0)
+        if (copy_source_table(c->source, t, rows, e))
                 return -1;
         while (rc > 0)
                 rc = copy_batch(c, t, &rows, b, e);
@@ -221,8 +221,8 @@ static int index_words(struct keep_copy *c, struct err *e)
                 if (strcmp(c->is[i].name, "asset") == 0)
                         assets = c->tables[i].rows;
         for (c->done = 0; made > 0; c->done += made) {
-                tell(c, "indexing words", assets);
-                if (copy_target_text(c->target, TEXTS, &made, e) < 0)
+                report_progress(c, "indexing words", assets);
+                if (copy_target_text(c->target, TEXTS, &made, e))
                         return -1;
         }
         return 0;
@@ -230,7 +230,7 @@ static int index_words(struct keep_copy *c, struct err *e)
 
 int keep_copy_load(struct keep_copy *c, struct err *e)
 {
-        struct sha256 source = fingerprint(c);
+        struct sha256 source = fingerprint_source(c);
         struct buf b;
         int rc;
 
@@ -242,7 +242,7 @@ int keep_copy_load(struct keep_copy *c, struct err *e)
         for (size_t i = 0; i < c->n && rc == 0; i++)
                 rc = copy_table(c, i, &b, e);
         buf_done(&b);
-        return rc < 0 || index_words(c, e) < 0 || copy_target_settle(c->target, e) < 0 ? -1 : 0;
+        return rc < 0 || index_words(c, e) || copy_target_settle(c->target, e) ? -1 : 0;
 }
 
 /* ---- proof --------------------------------------------------------------------------------------- */
@@ -271,12 +271,12 @@ static int put_group(struct groups *g, const char *owner, const char *status, st
                         return 0;
                 }
         }
-        if (mem_grow((void **)&c->groups, &c->groups_cap, c->ngroups + 1, sizeof(*c->groups)) < 0)
+        if (mem_grow((void **)&c->groups, &c->groups_cap, c->ngroups + 1, sizeof *c->groups))
                 return err_oom(e);
         p = &c->groups[c->ngroups++];
         *p = (struct keep_copy_group){.what = g->what};
-        snprintf(p->owner, sizeof(p->owner), "%s", owner);
-        snprintf(p->status, sizeof(p->status), "%s", status);
+        snprintf(p->owner, sizeof p->owner, "%s", owner);
+        snprintf(p->status, sizeof p->status, "%s", status);
         *out = p;
         return 0;
 }
@@ -286,7 +286,7 @@ static int source_group(void *ctx, const char *owner, const char *status, uint64
         struct groups *g = ctx;
         struct keep_copy_group *p;
 
-        if (put_group(g, owner, status, &p, e) < 0)
+        if (put_group(g, owner, status, &p, e))
                 return -1;
         p->count = count;
         p->bytes = bytes;
@@ -298,7 +298,7 @@ static int target_group(void *ctx, const char *owner, const char *status, uint64
         struct groups *g = ctx;
         struct keep_copy_group *p;
 
-        if (put_group(g, owner, status, &p, e) < 0)
+        if (put_group(g, owner, status, &p, e))
                 return -1;
         p->target_count = count;
         p->target_bytes = bytes;
@@ -323,13 +323,13 @@ int keep_copy_verify(struct keep_copy *c, bool *equal, struct err *e)
         c->done = 0;
         for (size_t i = 0; i < c->n; i++) {
                 struct keep_copy_table *t = &c->tables[i];
-                tell(c, "comparing", c->total);
-                if (copy_target_read(c->target, &c->is[i], hash_piece, c->sha, &t->target_rows, e) < 0)
+                report_progress(c, "comparing", c->total);
+                if (copy_target_read(c->target, &c->is[i], hash_piece, c->sha, &t->target_rows, e))
                         return -1;
                 t->target_hash = sha256_final(c->sha);
                 c->done += t->target_rows;
         }
-        if (compare_groups(c, e) < 0)
+        if (compare_groups(c, e))
                 return -1;
         *equal = true;
         for (size_t i = 0; i < c->n; i++)

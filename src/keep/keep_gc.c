@@ -73,7 +73,7 @@ static int do_begin(struct tx *tx, void *arg, struct err *e)
         int64_t until = wall_add(tx->now, g->lease).us;
         size_t kept = 0;
 
-        if (find_candidates(tx, g, e) < 0)
+        if (find_candidates(tx, g, e))
                 return -1;
         for (size_t i = 0; i < g->n; i++) {
                 if (db_run(tx->db, e,

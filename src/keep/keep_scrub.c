@@ -62,7 +62,7 @@ int keep_scrub_state(struct catalog *c, struct scrub_state *out, struct err *e)
         *out = (struct scrub_state){0};
         if (!db)
                 return -1;
-        rc = read_pass(db, out, e) || read_objects(db, out, e) < 0 ? -1 : 0;
+        rc = read_pass(db, out, e) || read_objects(db, out, e) ? -1 : 0;
         read_end(c, db, began);
         return rc;
 }

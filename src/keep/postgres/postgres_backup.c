@@ -22,7 +22,7 @@
         "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;"                \
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
-static struct pg_conn *login(const char *url, const char *password, struct err *e)
+static struct pg_conn *login_source(const char *url, const char *password, struct err *e)
 {
         char *plain = pg_plain_url(url);
         const struct pg_login l = {
@@ -47,7 +47,7 @@ static int read_version(struct db *db, struct keep_backup *out, struct err *e)
 
         for (const struct db_migration *m = catalog_migrations_postgres; m->version; m++)
                 newest = m->version;
-        if (pg_word(db, "SELECT to_regclass('schema_version') IS NOT NULL", word, sizeof(word), e) < 0)
+        if (pg_word(db, "SELECT to_regclass('schema_version') IS NOT NULL", word, sizeof word, e) < 0)
                 return -1;
         if (*word != 't')
                 return err_set(e, ERR_NOT_FOUND, "database %.80s holds no catalog", PQdb(pg_of(db)->h));
@@ -97,7 +97,7 @@ struct sink {
         struct err e;
 };
 
-static void flush(struct sink *k)
+static void flush_sink(struct sink *k)
 {
         int fault = FAULT("backup.catalog");
 
@@ -116,7 +116,7 @@ static void put_piece(void *ctx, struct span piece)
         if (buf_failed(&k->held) && k->rc == 0)
                 k->rc = err_oom(&k->e);
         else if (k->held.n >= (size_t)256 << 10)
-                flush(k);
+                flush_sink(k);
         if (++k->rows % 1000 == 0 && k->o->progress)
                 k->o->progress(k->o->ctx, "copying the catalog", k->rows, 0);
 }
@@ -128,22 +128,22 @@ static int copy_table(struct copy_target *t, const struct copy_table *table, str
         char path[4096];
         int rc;
 
-        assert(out->ntables <= KEEP_BACKUP_TABLES && strlen(table->columns) < sizeof(b->columns));
-        snprintf(b->name, sizeof(b->name), "%s", table->name);
-        snprintf(b->columns, sizeof(b->columns), "%s", table->columns);
-        snprintf(b->order, sizeof(b->order), "%s", table->order);
-        snprintf(path, sizeof(path), "%s/%s" KEEP_BACKUP_SUFFIX, dir, table->name);
+        assert(out->ntables <= KEEP_BACKUP_TABLES && strlen(table->columns) < sizeof b->columns);
+        snprintf(b->name, sizeof b->name, "%s", table->name);
+        snprintf(b->columns, sizeof b->columns, "%s", table->columns);
+        snprintf(b->order, sizeof b->order, "%s", table->order);
+        snprintf(path, sizeof path, "%s/%s" KEEP_BACKUP_SUFFIX, dir, table->name);
         k->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (k->fd < 0)
                 return err_errno(e, errno, "cannot make %.160s", path);
         rc = copy_target_read(t, table, put_piece, k, &b->rows, e);
         if (rc == 0)
-                flush(k);
+                flush_sink(k);
         if (rc == 0 && k->rc < 0) {
                 *e = k->e;
                 rc = -1;
         }
-        if (rc == 0 && fsync(k->fd) < 0)
+        if (rc == 0 && fsync(k->fd))
                 rc = err_errno(e, errno, "cannot sync %.160s", path);
         fd_close(&k->fd);
         return rc;
@@ -166,11 +166,11 @@ static int copy_tables_out(struct copy_target *t, const struct keep_backup_opts 
 
 /* ---- objects ---------------------------------------------------------------------------------- */
 
-static uint64_t number(const PGresult *res, int row, int column)
+static uint64_t binary_number(const PGresult *res, int row, int column)
 {
         uint64_t v;
 
-        memcpy(&v, PQgetvalue(res, row, column), sizeof(v));
+        memcpy(&v, PQgetvalue(res, row, column), sizeof v);
         return __builtin_bswap64(v);
 }
 
@@ -179,8 +179,8 @@ static int tell_some(PGresult *res, const struct keep_backup_opts *o, struct err
         int rc = 0, n = PQntuples(res);
 
         for (int i = 0; i < n && rc == 0; i++) {
-                struct keep_backup_object one = {.size = number(res, i, 1), .orphan = PQgetisnull(res, i, 2)};
-                memcpy(&one.key, PQgetvalue(res, i, 0), sizeof(one.key));
+                struct keep_backup_object one = {.size = binary_number(res, i, 1), .orphan = PQgetisnull(res, i, 2)};
+                memcpy(&one.key, PQgetvalue(res, i, 0), sizeof one.key);
                 one.products = PQgetvalue(res, i, 2); /* of NULL it is "" */
                 rc = o->object(o->ctx, &one, e);
         }
@@ -195,7 +195,7 @@ static int tell_objects(struct db *db, const struct keep_backup_opts *o, struct 
         if (pg_exec(db,
                     "DECLARE objects NO SCROLL CURSOR FOR SELECT " BACKUP_OBJECT_COLUMNS
                     " FROM object o ORDER BY o.sha256",
-                    e) < 0)
+                    e))
                 return -1;
         while (n > 0) {
                 PGresult *res =
@@ -207,30 +207,30 @@ static int tell_objects(struct db *db, const struct keep_backup_opts *o, struct 
         return n;
 }
 
-static int take(struct copy_target *t, const struct keep_backup_opts *o, const char *dir, struct keep_backup *out,
-                struct err *e)
+static int take_backup(struct copy_target *t, const struct keep_backup_opts *o, const char *dir,
+                       struct keep_backup *out, struct err *e)
 {
         struct db *db = t->db;
 
-        if (pg_exec(db, SNAPSHOT, e) < 0)
+        if (pg_exec(db, SNAPSHOT, e))
                 return -1;
         out->taken = wall_now(); /* the next statement fixes what is seen */
-        if (read_version(db, out, e) < 0 || pg_copy_check(db, e) < 0 || copy_tables_out(t, o, dir, out, e) < 0 ||
-            read_counts(db, out, e) < 0 || tell_objects(db, o, e) < 0)
+        if (read_version(db, out, e) || pg_copy_check(db, e) || copy_tables_out(t, o, dir, out, e) ||
+            read_counts(db, out, e) || tell_objects(db, o, e))
                 return -1;
         return pg_exec(db, "COMMIT", e);
 }
 
 int pg_backup_take(const struct keep_backup_opts *o, const char *dir, struct keep_backup *out, struct err *e)
 {
-        struct copy_target t = {.conn = login(o->url, o->password, e)};
+        struct copy_target t = {.conn = login_source(o->url, o->password, e)};
         int rc;
 
         out->engine = "postgresql";
         if (!t.conn)
                 return -1;
         t.db = &t.conn->base;
-        rc = take(&t, o, dir, out, e);
+        rc = take_backup(&t, o, dir, out, e);
         pg_disconnect(t.conn);
         return rc;
 }
@@ -238,7 +238,7 @@ int pg_backup_take(const struct keep_backup_opts *o, const char *dir, struct kee
 int pg_backup_refers(const char *url, const char *password, const struct sha256 *keys, size_t n, bool *yes,
                      struct err *e)
 {
-        struct pg_conn *conn = login(url, password, e);
+        struct pg_conn *conn = login_source(url, password, e);
         int64_t one;
         int rc = conn ? 0 : -1;
 

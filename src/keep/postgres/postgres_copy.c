@@ -32,11 +32,11 @@ static int forget_trial(struct copy_target *t, struct err *e)
         return 0;
 }
 
-static int remember(struct copy_target *t, int64_t origin, const struct sha256 *source, struct err *e)
+static int remember_origin(struct copy_target *t, int64_t origin, const struct sha256 *source, struct err *e)
 {
-        if (pg_exec(t->db, begin_sql, e) < 0 || forget_trial(t, e) ||
+        if (pg_exec(t->db, begin_sql, e) || forget_trial(t, e) ||
             db_run(t->db, e, "INSERT INTO catalog_copy (origin, source, begun) VALUES (?, ?, " DB_NOW ")", "lh", origin,
-                   source) < 0)
+                   source))
                 return -1;
         return pg_exec(t->db, "COMMIT", e);
 }
@@ -45,9 +45,9 @@ int copy_target_begin(struct copy_target *t, int version, int64_t origin, const 
 {
         struct copy_found found;
 
-        if (pg_migrate_to(t->db, version, e) < 0 || copy_target_look(t, &found, e) < 0)
+        if (pg_migrate_to(t->db, version, e) || copy_target_look(t, &found, e))
                 return -1;
-        return found.begun ? 0 : remember(t, origin, source, e);
+        return found.begun ? 0 : remember_origin(t, origin, source, e);
 }
 
 int copy_target_copied(struct copy_target *t, const struct copy_table *table, uint64_t *rows, struct err *e)
@@ -63,7 +63,7 @@ int copy_target_copied(struct copy_target *t, const struct copy_table *table, ui
 /* ---- batches ---------------------------------------------------------------------------------- */
 
 /* In the server's own words: they name the column, and mostly the value. */
-static int refused(struct copy_target *t, const struct copy_table *table, PGresult *res, struct err *e)
+static int copy_refused(struct copy_target *t, const struct copy_table *table, PGresult *res, struct err *e)
 {
         const char *text = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
         const char *detail = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL) : NULL;
@@ -71,7 +71,7 @@ static int refused(struct copy_target *t, const struct copy_table *table, PGresu
         struct err why;
 
         if (text)
-                snprintf(words, sizeof(words), "%s%s%s", text, detail ? ": " : "", or_empty(detail));
+                snprintf(words, sizeof words, "%s%s%s", text, detail ? ": " : "", or_empty(detail));
         pg_fail(t->db, res, &why);
         return err_set(e, why.code, "the table %s: %s", table->name, t->conn->broken || !*words ? why.msg : words);
 }
@@ -81,12 +81,12 @@ int copy_target_batch(struct copy_target *t, const struct copy_table *table, str
         char sql[1024];
         PGresult *res;
 
-        if (pg_exec(t->db, "BEGIN", e) < 0)
+        if (pg_exec(t->db, "BEGIN", e))
                 return -1;
-        snprintf(sql, sizeof(sql), "COPY %s (%s) FROM STDIN (FORMAT binary)", table->name, table->columns);
+        snprintf(sql, sizeof sql, "COPY %s (%s) FROM STDIN (FORMAT binary)", table->name, table->columns);
         res = PQexec(t->conn->h, sql);
         if (PQresultStatus(res) != PGRES_COPY_IN)
-                return refused(t, table, res, e);
+                return copy_refused(t, table, res, e);
         PQclear(res);
         return copy_target_put(t, COPY_HEADER, e);
 }
@@ -105,19 +105,19 @@ int copy_target_commit(struct copy_target *t, const struct copy_table *table, ui
 
         if (fault)
                 return err_errno(e, fault, "the table %s", table->name);
-        if (copy_target_put(t, COPY_TRAILER, e) < 0)
+        if (copy_target_put(t, COPY_TRAILER, e))
                 return -1;
         if (PQputCopyEnd(t->conn->h, NULL) != 1)
                 return pg_fail(t->db, PQgetResult(t->conn->h), e);
         res = PQgetResult(t->conn->h);
         if (PQresultStatus(res) != PGRES_COMMAND_OK)
-                return refused(t, table, res, e);
+                return copy_refused(t, table, res, e);
         PQclear(res);
         PQclear(PQgetResult(t->conn->h)); /* NULL: the command is over */
         if (db_run(t->db, e,
                    "INSERT INTO catalog_copy_table (name, copied) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET "
                    "copied = excluded.copied",
-                   "tl", table->name, (int64_t)rows) < 0)
+                   "tl", table->name, (int64_t)rows))
                 return -1;
         return pg_exec(t->db, "COMMIT", e);
 }
@@ -150,13 +150,13 @@ static int part_words(struct copy_target *t, unsigned max, uint64_t *made, struc
 
 int copy_target_text(struct copy_target *t, unsigned n, uint64_t *made, struct err *e)
 {
-        int64_t *assets = mem_alloc(n * sizeof(*assets));
+        int64_t *assets = mem_alloc(n * sizeof *assets);
         int rc;
 
         *made = 0;
         if (!assets)
                 return err_oom(e);
-        rc = pg_exec(t->db, "BEGIN", e) < 0 ? -1 : next_assets(t, n, assets, made, e);
+        rc = pg_exec(t->db, "BEGIN", e) ? -1 : next_assets(t, n, assets, made, e);
         for (uint64_t i = 0; i < *made && rc == 0; i++) {
                 struct arena *a = arena_new(16 << 20);
                 rc = a ? pg_text_put(t->db, assets[i], a, e) : err_oom(e);
@@ -195,7 +195,7 @@ static const char sequences_sql[] =
 
 int copy_target_settle(struct copy_target *t, struct err *e)
 {
-        return pg_exec(t->db, counters_sql, e) < 0 ? -1 : pg_exec(t->db, sequences_sql, e);
+        return pg_exec(t->db, counters_sql, e) ? -1 : pg_exec(t->db, sequences_sql, e);
 }
 
 int copy_target_finish(struct copy_target *t, struct err *e)
@@ -210,7 +210,7 @@ static int copied_out(struct copy_target *t, const struct copy_table *table, uin
         PGresult *res = PQgetResult(t->conn->h);
 
         if (PQresultStatus(res) != PGRES_COMMAND_OK || !span_u64(span_of(PQcmdTuples(res)), rows))
-                return refused(t, table, res, e);
+                return copy_refused(t, table, res, e);
         PQclear(res);
         PQclear(PQgetResult(t->conn->h)); /* NULL: the command is over */
         return 0;
@@ -223,11 +223,11 @@ int copy_target_read(struct copy_target *t, const struct copy_table *table, copy
         PGresult *res;
         int n;
 
-        snprintf(sql, sizeof(sql), "COPY (SELECT %s FROM %s ORDER BY %s) TO STDOUT (FORMAT binary)", table->columns,
+        snprintf(sql, sizeof sql, "COPY (SELECT %s FROM %s ORDER BY %s) TO STDOUT (FORMAT binary)", table->columns,
                  table->name, table->order);
         res = PQexec(t->conn->h, sql);
         if (PQresultStatus(res) != PGRES_COPY_OUT)
-                return refused(t, table, res, e);
+                return copy_refused(t, table, res, e);
         PQclear(res);
         while ((n = PQgetCopyData(t->conn->h, &piece, 0)) > 0) {
                 fn(ctx, (struct span){piece, (size_t)n});
@@ -236,7 +236,7 @@ int copy_target_read(struct copy_target *t, const struct copy_table *table, copy
         return n == -1 ? copied_out(t, table, rows, e) : pg_fail(t->db, PQgetResult(t->conn->h), e);
 }
 
-static uint64_t number(const PGresult *res, int row, int column)
+static uint64_t text_number(const PGresult *res, int row, int column)
 {
         uint64_t n = 0;
 
@@ -251,7 +251,8 @@ int copy_target_groups(struct copy_target *t, const char *sql, copy_group_fn *fn
         if (PQresultStatus(res) != PGRES_TUPLES_OK)
                 return pg_fail(t->db, res, e);
         for (int i = 0; i < PQntuples(res) && rc == 0; i++)
-                rc = fn(ctx, PQgetvalue(res, i, 0), PQgetvalue(res, i, 1), number(res, i, 2), number(res, i, 3), e);
+                rc = fn(ctx, PQgetvalue(res, i, 0), PQgetvalue(res, i, 1), text_number(res, i, 2),
+                        text_number(res, i, 3), e);
         PQclear(res);
         return rc;
 }

@@ -18,11 +18,11 @@
 #define TRIES 60
 #define REST  dur_ms(50)
 
-static int lock(struct db *db, struct err *e)
+static int lock_target(struct db *db, struct err *e)
 {
         int64_t mine = 0;
 
-        if (pg_exec(db, COPY_SESSION, e) < 0)
+        if (pg_exec(db, COPY_SESSION, e))
                 return -1;
         for (int i = 0; !mine; i++) {
                 if (i == TRIES)
@@ -37,7 +37,7 @@ static int lock(struct db *db, struct err *e)
 
 int copy_target_open(const char *url, const char *password, struct copy_target **out, struct err *e)
 {
-        struct copy_target *t = mem_calloc(1, sizeof(*t));
+        struct copy_target *t = mem_calloc(1, sizeof *t);
         char *plain = pg_plain_url(url);
         const struct pg_login login = {
                 .url = plain, .password = password && *password ? password : NULL, .timeout = dur_s(SECONDS)};
@@ -50,7 +50,7 @@ int copy_target_open(const char *url, const char *password, struct copy_target *
         mem_free(plain);
         if (t && t->conn)
                 t->db = &t->conn->base;
-        if (t && t->db && lock(t->db, e) == 0) {
+        if (t && t->db && lock_target(t->db, e) == 0) {
                 *out = t;
                 return 0;
         }
@@ -94,9 +94,9 @@ static int expect_empty(struct db *db, struct err *e)
                         rc = pg_table_exists(db, t->name, e);
                 if (rc == 0)
                         continue;
-                snprintf(sql, sizeof(sql), "SELECT 1 FROM %s LIMIT 1", t->name);
+                snprintf(sql, sizeof sql, "SELECT 1 FROM %s LIMIT 1", t->name);
                 if (rc > 0)
-                        rc = pg_word(db, sql, word, sizeof(word), e);
+                        rc = pg_word(db, sql, word, sizeof word, e);
                 if (rc > 0)
                         return err_set(e, ERR_CONFLICT,
                                        "database %.60s holds rows of a table \"%s\" that no copy began: an empty "
@@ -114,11 +114,11 @@ int copy_target_look(struct copy_target *t, struct copy_found *out, struct err *
 
         *out = (struct copy_found){0};
         rc = pg_table_exists(t->db, "catalog_copy", e);
-        if (rc < 0 || (rc > 0 && pg_copy_found(t->db, out, e) < 0))
+        if (rc < 0 || (rc > 0 && pg_copy_found(t->db, out, e)))
                 return -1;
         if (out->finished)
                 return 0;
-        if (no_server(t->db, e) < 0)
+        if (no_server(t->db, e))
                 return -1;
         return out->begun ? 0 : expect_empty(t->db, e);
 }

@@ -32,14 +32,14 @@ static int newest_version(void)
         return newest;
 }
 
-static void tell(struct load *l, const char *what)
+static void report_progress(struct load *l, const char *what)
 {
         if (l->o->progress)
                 l->o->progress(l->o->ctx, what, l->done, l->total);
 }
 
 /* One hash over what all tables hold: names this backup in the target. */
-static int fingerprint(const struct keep_backup *b, struct sha256 *out, struct err *e)
+static int fingerprint_backup(const struct keep_backup *b, struct sha256 *out, struct err *e)
 {
         struct sha256_ctx *sha = sha256_new();
 
@@ -47,14 +47,14 @@ static int fingerprint(const struct keep_backup *b, struct sha256 *out, struct e
                 return err_oom(e);
         for (size_t i = 0; i < b->ntables; i++) {
                 sha256_update(sha, b->tables[i].name, strlen(b->tables[i].name) + 1);
-                sha256_update(sha, &b->tables[i].hash, sizeof(b->tables[i].hash));
+                sha256_update(sha, &b->tables[i].hash, sizeof b->tables[i].hash);
         }
         *out = sha256_final(sha);
         sha256_free(sha);
         return 0;
 }
 
-static struct copy_table described(const struct keep_backup_table *b)
+static struct copy_table as_copy_table(const struct keep_backup_table *b)
 {
         struct copy_table t = {.name = b->name, .order = b->order};
 
@@ -72,17 +72,18 @@ static int version_there(struct db *db, int *out, struct err *e)
         uint64_t n = 0;
 
         *out = 0;
-        if (pg_word(db, "SELECT to_regclass('schema_version') IS NOT NULL", word, sizeof(word), e) < 0)
+        if (pg_word(db, "SELECT to_regclass('schema_version') IS NOT NULL", word, sizeof word, e) < 0)
                 return -1;
         if (*word != 't')
                 return 0;
-        if (pg_word(db, "SELECT coalesce(max(version), 0) FROM schema_version", word, sizeof(word), e) < 0)
+        if (pg_word(db, "SELECT coalesce(max(version), 0) FROM schema_version", word, sizeof word, e) < 0)
                 return -1;
         *out = span_u64(span_of(word), &n) ? (int)n : 0;
         return 0;
 }
 
-static int look(struct copy_target *t, const struct keep_backup *b, enum keep_restore_state *out, struct err *e)
+static int look_at_target(struct copy_target *t, const struct keep_backup *b, enum keep_restore_state *out,
+                          struct err *e)
 {
         struct copy_found found;
         struct sha256 source;
@@ -90,8 +91,7 @@ static int look(struct copy_target *t, const struct keep_backup *b, enum keep_re
 
         if (b->schema_version > newest_version())
                 return backup_too_new(b, newest_version(), e);
-        if (copy_target_look(t, &found, e) < 0 || fingerprint(b, &source, e) < 0 ||
-            version_there(t->db, &version, e) < 0)
+        if (copy_target_look(t, &found, e) || fingerprint_backup(b, &source, e) || version_there(t->db, &version, e))
                 return -1;
         if (found.begun && (found.origin != b->origin || !sha256_eq(found.source, source)))
                 return err_set(e, ERR_CONFLICT, "database %.80s holds %s from something else: an empty one is needed",
@@ -111,7 +111,7 @@ int pg_restore_look(const struct keep_restore_opts *o, enum keep_restore_state *
         int rc = copy_target_open(o->url, o->password, &t, e);
 
         if (rc == 0)
-                rc = look(t, o->backup, out, e);
+                rc = look_at_target(t, o->backup, out, e);
         copy_target_close(t);
         return rc;
 }
@@ -125,22 +125,22 @@ static int load_batch(struct load *l, const struct copy_table *t, struct copy_fi
         size_t limit = l->o->batch_bytes ? l->o->batch_bytes : BATCH_BYTES, bytes = 0;
         int rc;
 
-        if (copy_target_batch(l->t, t, e) < 0)
+        if (copy_target_batch(l->t, t, e))
                 return -1;
         while ((rc = copy_file_row(f, b, e)) > 0) {
                 ++*rows;
                 if (++l->done % 1000 == 0)
-                        tell(l, "restoring the catalog");
+                        report_progress(l, "restoring the catalog");
                 if (b->n < PIECE && bytes + b->n < limit)
                         continue;
                 bytes += b->n;
-                if (copy_target_put(l->t, buf_span(b), e) < 0)
+                if (copy_target_put(l->t, buf_span(b), e))
                         return -1;
                 buf_reset(b);
                 if (bytes >= limit)
                         break;
         }
-        if (rc < 0 || copy_target_put(l->t, buf_span(b), e) < 0 || copy_target_commit(l->t, t, *rows, e) < 0)
+        if (rc < 0 || copy_target_put(l->t, buf_span(b), e) || copy_target_commit(l->t, t, *rows, e))
                 return -1;
         buf_reset(b);
         return rc;
@@ -158,20 +158,20 @@ static int skip_rows(struct load *l, struct copy_file *f, uint64_t n, struct buf
 
 static int load_table(struct load *l, const struct keep_backup_table *is, struct buf *b, struct err *e)
 {
-        const struct copy_table t = described(is);
+        const struct copy_table t = as_copy_table(is);
         struct copy_file *f = NULL;
         char path[4096];
         uint64_t rows;
         int rc;
 
-        if (copy_target_copied(l->t, &t, &rows, e) < 0)
+        if (copy_target_copied(l->t, &t, &rows, e))
                 return -1;
         if (rows >= is->rows) {
                 l->done += rows;
                 return 0;
         }
-        snprintf(path, sizeof(path), "%s/%s" KEEP_BACKUP_SUFFIX, l->o->dir, is->name);
-        rc = copy_file_open(path, &f, e) < 0 || skip_rows(l, f, rows, b, e) < 0 ? -1 : 1;
+        snprintf(path, sizeof path, "%s/%s" KEEP_BACKUP_SUFFIX, l->o->dir, is->name);
+        rc = copy_file_open(path, &f, e) || skip_rows(l, f, rows, b, e) ? -1 : 1;
         while (rc > 0)
                 rc = load_batch(l, &t, f, &rows, b, e);
         copy_file_close(f);
@@ -183,7 +183,7 @@ static void hash_piece(void *ctx, struct span piece)
         sha256_update(ctx, piece.p, piece.n);
 }
 
-static int compare(struct load *l, struct err *e)
+static int compare_tables(struct load *l, struct err *e)
 {
         const struct keep_backup *b = l->o->backup;
         struct sha256_ctx *sha = sha256_new();
@@ -192,8 +192,8 @@ static int compare(struct load *l, struct err *e)
 
         l->done = 0;
         for (size_t i = 0; i < b->ntables && rc == 0; i++) {
-                const struct copy_table t = described(&b->tables[i]);
-                tell(l, "comparing the catalog");
+                const struct copy_table t = as_copy_table(&b->tables[i]);
+                report_progress(l, "comparing the catalog");
                 rc = copy_target_read(l->t, &t, hash_piece, sha, &rows, e);
                 if (rc == 0 && !sha256_eq(sha256_final(sha), b->tables[i].hash))
                         rc = err_set(e, ERR_CORRUPT,
@@ -204,12 +204,12 @@ static int compare(struct load *l, struct err *e)
         return rc;
 }
 
-static int load(struct load *l, struct err *e)
+static int load_tables(struct load *l, struct err *e)
 {
         const struct keep_backup *b = l->o->backup;
         struct sha256 source;
         struct buf row;
-        int rc = fingerprint(b, &source, e);
+        int rc = fingerprint_backup(b, &source, e);
 
         if (rc == 0)
                 rc = copy_target_begin(l->t, b->schema_version, b->origin, &source, e);
@@ -217,7 +217,7 @@ static int load(struct load *l, struct err *e)
         for (size_t i = 0; i < b->ntables && rc == 0; i++)
                 rc = load_table(l, &b->tables[i], &row, e);
         buf_done(&row);
-        if (rc < 0 || compare(l, e) < 0)
+        if (rc < 0 || compare_tables(l, e))
                 return -1;
         return db_run(l->t->db, e, "INSERT INTO catalog_copy_table (name, copied) VALUES ('" VERIFIED "', 1)", "");
 }
@@ -237,29 +237,29 @@ static int index_words(struct load *l, struct err *e)
         uint64_t made = 1;
 
         for (l->done = 0, l->total = l->o->backup->files + l->o->backup->trash; made > 0; l->done += made) {
-                tell(l, "indexing words");
-                if (copy_target_text(l->t, TEXTS, &made, e) < 0)
+                report_progress(l, "indexing words");
+                if (copy_target_text(l->t, TEXTS, &made, e))
                         return -1;
         }
         return 0;
 }
 
-static int restore(struct load *l, struct err *e)
+static int restore_catalog(struct load *l, struct err *e)
 {
         static const struct copy_table mark = {.name = VERIFIED};
         enum keep_restore_state state;
         uint64_t verified = 0;
 
-        if (look(l->t, l->o->backup, &state, e) < 0)
+        if (look_at_target(l->t, l->o->backup, &state, e))
                 return -1;
         if (state == RESTORE_DONE)
                 return 0;
-        if (state == RESTORE_BEGUN && copy_target_copied(l->t, &mark, &verified, e) < 0)
+        if (state == RESTORE_BEGUN && copy_target_copied(l->t, &mark, &verified, e))
                 return -1;
-        if (!verified && load(l, e) < 0)
+        if (!verified && load_tables(l, e))
                 return -1;
-        if (pg_migrate(l->t->db, NULL, e) < 0 || index_words(l, e) < 0 || pg_exec(l->t->db, leases_sql, e) < 0 ||
-            copy_target_settle(l->t, e) < 0)
+        if (pg_migrate(l->t->db, NULL, e) || index_words(l, e) || pg_exec(l->t->db, leases_sql, e) ||
+            copy_target_settle(l->t, e))
                 return -1;
         return copy_target_finish(l->t, e);
 }
@@ -272,7 +272,7 @@ int pg_restore(const struct keep_restore_opts *o, struct err *e)
         for (size_t i = 0; i < o->backup->ntables; i++)
                 l.total += o->backup->tables[i].rows;
         if (rc == 0)
-                rc = restore(&l, e);
+                rc = restore_catalog(&l, e);
         copy_target_close(l.t);
         return rc;
 }

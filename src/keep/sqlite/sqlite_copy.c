@@ -159,13 +159,13 @@ static int open_file(struct copy_source *s, const char *path, struct err *e)
 {
         int rc = sqlite3_open_v2(path, &s->db.h, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
 
-        if (rc == SQLITE_CANTOPEN && access(path, F_OK) != 0)
+        if (rc == SQLITE_CANTOPEN && access(path, F_OK))
                 return err_set(e, ERR_NOT_FOUND, "there is no catalog at %.160s", path);
         if (rc == SQLITE_OK)
                 rc = sqlite3_extended_result_codes(s->db.h, 1);
         if (rc != SQLITE_OK)
                 return db_error(&s->db, rc, e);
-        if (check_schema(s, path, e) < 0)
+        if (check_schema(s, path, e))
                 return -1;
         rc = sqlite3_exec(s->db.h, begin_sql, NULL, NULL, NULL);
         return rc == SQLITE_OK ? make_views(s, e) : db_error(&s->db, rc, e);
@@ -173,11 +173,11 @@ static int open_file(struct copy_source *s, const char *path, struct err *e)
 
 int copy_source_open(const char *path, struct copy_source **out, struct err *e)
 {
-        struct copy_source *s = mem_calloc(1, sizeof(*s));
+        struct copy_source *s = mem_calloc(1, sizeof *s);
 
         if (!s)
                 return err_oom(e);
-        if (open_file(s, path, e) < 0) {
+        if (open_file(s, path, e)) {
                 copy_source_close(s);
                 return -1;
         }
@@ -210,13 +210,13 @@ uint64_t copy_source_mended(const struct copy_source *s)
 static void put_u16(struct buf *b, uint16_t v)
 {
         v = htons(v);
-        buf_put(b, &v, sizeof(v));
+        buf_put(b, &v, sizeof v);
 }
 
 static void put_u32(struct buf *b, uint32_t v)
 {
         v = htonl(v);
-        buf_put(b, &v, sizeof(v));
+        buf_put(b, &v, sizeof v);
 }
 
 static void put_u64(struct buf *b, uint64_t v)
@@ -229,7 +229,7 @@ static void put_float(struct buf *b, float f)
 {
         uint32_t bits;
 
-        memcpy(&bits, &f, sizeof(bits));
+        memcpy(&bits, &f, sizeof bits);
         put_u32(b, bits);
 }
 
@@ -239,7 +239,7 @@ static uint16_t half_of(float f)
         uint32_t bits, sign, kept, rest, tie;
         unsigned shift = 13;
 
-        memcpy(&bits, &f, sizeof(bits));
+        memcpy(&bits, &f, sizeof bits);
         sign = bits >> 16 & 0x8000;
         bits &= 0x7FFFFFFF;
         if (bits >= 0x47800000) /* 2^16 and more, infinity */
@@ -288,7 +288,7 @@ static void put_text(struct copy_source *s, struct buf *b, struct span text)
         s->mended += mended;
         if (!buf_failed(b)) {
                 uint32_t length = htonl((uint32_t)(b->n - length_at - 4));
-                memcpy(b->p + length_at, &length, sizeof(length));
+                memcpy(b->p + length_at, &length, sizeof length);
         }
 }
 
@@ -363,7 +363,7 @@ static bool put_field(struct copy_source *s, struct buf *b, int i, char type)
                 return true;
         case 'd':
                 d = sqlite3_column_double(s->rows, i);
-                memcpy(&bits, &d, sizeof(bits));
+                memcpy(&bits, &d, sizeof bits);
                 put_u32(b, 8);
                 put_u64(b, bits);
                 return true;
@@ -377,7 +377,7 @@ static bool put_field(struct copy_source *s, struct buf *b, int i, char type)
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-static int prepare(struct copy_source *s, const char *sql, sqlite3_stmt **out, struct err *e)
+static int prepare_stmt(struct copy_source *s, const char *sql, sqlite3_stmt **out, struct err *e)
 {
         int rc = sqlite3_prepare_v2(s->db.h, sql, -1, out, NULL);
 
@@ -387,14 +387,14 @@ static int prepare(struct copy_source *s, const char *sql, sqlite3_stmt **out, s
 int copy_source_table(struct copy_source *s, const struct copy_table *t, uint64_t skip, struct err *e)
 {
         char sql[1024];
-        int n = snprintf(sql, sizeof(sql), "SELECT %s FROM %s ORDER BY %s LIMIT -1 OFFSET %llu", t->columns, t->name,
+        int n = snprintf(sql, sizeof sql, "SELECT %s FROM %s ORDER BY %s LIMIT -1 OFFSET %llu", t->columns, t->name,
                          t->order, (unsigned long long)skip);
 
-        assert(n > 0 && (size_t)n < sizeof(sql));
+        assert(n > 0 && (size_t)n < sizeof sql);
         sqlite3_finalize(s->rows);
         s->rows = NULL;
         s->table = t;
-        if (prepare(s, sql, &s->rows, e) < 0)
+        if (prepare_stmt(s, sql, &s->rows, e))
                 return -1;
         assert(sqlite3_column_count(s->rows) == (int)strlen(t->types));
         return 0;
@@ -423,7 +423,7 @@ int copy_source_row(struct copy_source *s, struct buf *out, struct err *e)
 int copy_source_groups(struct copy_source *s, const char *sql, copy_group_fn *fn, void *ctx, struct err *e)
 {
         sqlite3_stmt *q = NULL;
-        int rc = prepare(s, sql, &q, e);
+        int rc = prepare_stmt(s, sql, &q, e);
 
         while (rc == 0 && (rc = sqlite3_step(q)) == SQLITE_ROW)
                 rc = fn(ctx, (const char *)sqlite3_column_text(q, 0), (const char *)sqlite3_column_text(q, 1),
@@ -439,12 +439,12 @@ int copy_source_object(struct copy_source *s, struct sha256 *object, uint64_t *s
 {
         int rc;
 
-        if (!s->objects && prepare(s, "SELECT sha256, size, products FROM object ORDER BY sha256", &s->objects, e) < 0)
+        if (!s->objects && prepare_stmt(s, "SELECT sha256, size, products FROM object ORDER BY sha256", &s->objects, e))
                 return -1;
         rc = sqlite3_step(s->objects);
         if (rc == SQLITE_ROW) {
-                assert(sqlite3_column_bytes(s->objects, 0) == (int)sizeof(*object)); /* by a CHECK of the table */
-                memcpy(object, sqlite3_column_blob(s->objects, 0), sizeof(*object));
+                assert(sqlite3_column_bytes(s->objects, 0) == (int)sizeof *object); /* by a CHECK of the table */
+                memcpy(object, sqlite3_column_blob(s->objects, 0), sizeof *object);
                 *size = (uint64_t)sqlite3_column_int64(s->objects, 1);
                 snprintf(products, room, "%s", (const char *)sqlite3_column_text(s->objects, 2));
                 return 1;
