@@ -181,10 +181,12 @@ static void hit_fill(const struct run *r, const struct ranked *x, struct asset *
 static int page_fill(struct run *r, const struct ranked *x, size_t n, struct search_result *out, struct err *e)
 {
         struct id *ids = arena_array(r->tmp, n + 1, sizeof *ids);
+        const struct ranked **shown = arena_array(r->tmp, n + 1, sizeof *shown);
+        const char *query = arena_strndup(r->tmp, r->text);
         struct asset *assets;
         size_t found, at = 0;
         out->hits = arena_array(r->a, n + 1, sizeof *out->hits);
-        if (!ids || !out->hits)
+        if (!ids || !shown || !query || !out->hits)
                 return err_oom(e);
         for (size_t i = 0; i < n; i++)
                 ids[i] = x[i].asset;
@@ -192,10 +194,13 @@ static int page_fill(struct run *r, const struct ranked *x, size_t n, struct sea
                 return 0;
         if (catalog_asset_get_many(r->s->opts.catalog, ids, n, r->q->filter.owner, r->a, &assets, &found, e))
                 return -1;
-        for (size_t i = 0; i < n && at < found; i++)
-                if (id_eq(assets[at].id, x[i].asset))
-                        hit_fill(r, &x[i], &assets[at++], &out->hits[out->n++]);
-        return 0;
+        for (size_t i = 0; i < n && at < found; i++) {
+                if (!id_eq(assets[at].id, x[i].asset))
+                        continue;
+                shown[out->n] = &x[i];
+                hit_fill(r, &x[i], &assets[at++], &out->hits[out->n++]);
+        }
+        return parts_show(r->s->opts.catalog, shown, out->n, query, r->a, out->hits, e);
 }
 
 static int fill_answer(struct run *r, struct search_result *out, struct err *e)

@@ -35,6 +35,11 @@ struct search_hit {
         float vector;     /* calibrated similarity, < 0: not found by vector */
         bool text, tags, filename;
         float score; /* fused */
+        /* The part to show: the best that has the words, else the nearest. */
+        enum part_kind part;
+        int64_t time_us;     /* of a frame */
+        uint32_t page;       /* of a page or chunk, from 1 on; 0: none */
+        const char *snippet; /* HTML, from the part's text, with the words in <mark>; NULL: it has none */
 };
 struct search_result {
         struct search_hit *hits;

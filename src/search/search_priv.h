@@ -79,6 +79,25 @@ float text_similarity(struct span q, const struct asset *x, const struct ranked 
 /* "IMG_2041.jpg", "DSC00012", "png": what is looked for is a name, and vectors would only guess. */
 bool query_is_name(struct span q);
 
+/* ---- snippets (pure) ----------------------------------------------------------------- */
+
+#define SNIPPET_CHARS 240  /* of the text */
+#define SNIPPET_BYTES 4096 /* of the snippet: 240 characters as entities, 120 marks */
+
+/*
+ * At most SNIPPET_CHARS characters of the text around the words of the query that it has, as HTML: words that begin
+ * with one of the query's stand in <mark>, everything else is escaped, blanks and controls are one space, and "…"
+ * stands for text left out. Words compare folded (text_fold). Without a match the beginning; "" for a text of blanks
+ * or one that is no UTF-8. NULL on OOM.
+ */
+char *snippet_make(struct arena *a, const char *text, const char *query) MUST_CHECK;
+
+/* ---- what is shown ------------------------------------------------------------------- */
+
+/* Fills in the hits' parts and snippets; x are the same hits as they were ranked. query "": nothing is marked. */
+int parts_show(struct catalog *c, const struct ranked *const *x, size_t n, const char *query, struct arena *a,
+               struct search_hit *hits, struct err *e) MUST_CHECK;
+
 /* ---- query vectors -------------------------------------------------------------------- */
 
 struct query_cache;

@@ -102,6 +102,26 @@ char *text_fold(struct arena *a, const char *s)
         return out;
 }
 
+bool text_begins(struct span text, struct span folded)
+{
+        while (folded.n) {
+                uint32_t c, d;
+                if (!text.n)
+                        return false;
+                size_t nc = text_next(text.p, &c), nd = text_next(folded.p, &d);
+                if (fold_char(c) != d)
+                        return false;
+                text = (struct span){text.p + nc, text.n - nc};
+                folded = (struct span){folded.p + nd, folded.n - nd};
+        }
+        return true;
+}
+
+size_t text_next(const char *p, uint32_t *c)
+{
+        return next_char((const unsigned char *)p, c);
+}
+
 size_t text_chars(const char *s)
 {
         size_t n = 0;

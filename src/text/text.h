@@ -11,7 +11,11 @@
 
 /* Simple case folding of well-formed UTF-8. NULL on OOM. */
 char *text_fold(struct arena *a, const char *s) MUST_CHECK;
+/* Whether the text, folded, begins with the word, which is folded already. Both well-formed UTF-8. */
+bool text_begins(struct span text, struct span folded);
 size_t text_chars(const char *s); /* code points */
+/* The code point at p, of well-formed UTF-8 and not at its end; its length in bytes. */
+size_t text_next(const char *p, uint32_t *c);
 /* A file name for indexing: itself, then its pieces where letters, digits and cases meet ("IMG1234" adds "IMG 1234").
  */
 char *text_name_words(struct arena *a, const char *name) MUST_CHECK;

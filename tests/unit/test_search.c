@@ -273,6 +273,9 @@ static void texts_of_parts_are_found(void **state)
         r = ask((struct search_query){.text = "heron", .filter = {.owner = "ann"}});
         assert_int_equal(r.n, 1);
         assert_true(id_eq(r.hits[0].asset->id, doc) && r.hits[0].text);
+        assert_int_equal(r.hits[0].part, PART_CHUNK);
+        assert_int_equal(r.hits[0].page, 1);
+        assert_non_null(strstr(r.hits[0].snippet, "<mark>heron</mark>"));
         r = ask((struct search_query){.text = "heron", .filter = {.kinds = 1u << KIND_DOCUMENT}});
         assert_int_equal(r.n, 0); /* what ingest makes is media */
         r = ask((struct search_query){.text = "flies", .mode = SEARCH_VECTOR});
@@ -294,6 +297,70 @@ static void name_and_text_add_up(void **state)
         assert_true(r.hits[0].filename && r.hits[0].text);
 }
 
+/* The hits of a page are read in batches, each of which may be 100,000 characters long. */
+static void the_best_part_is_shown(void **state)
+{
+        enum { DOCUMENTS = 20 };
+        (void)state;
+        char *text = arena_alloc(a, PART_TEXT_MAX + 1);
+        char tail[40];
+        for (size_t i = 0; i < PART_TEXT_MAX; i++)
+                text[i] = i % 5 == 4 ? ' ' : 'w';
+        text[PART_TEXT_MAX] = '\0';
+        for (size_t i = 0; i < DOCUMENTS; i++) {
+                snprintf(tail, sizeof tail, " <b>heron no%zu", i);
+                memcpy(text + PART_TEXT_MAX - strlen(tail), tail, strlen(tail));
+                document_of(NULL, "long.pdf", (const char *[]){"storks", "storks", text, "storks"}, 4);
+        }
+        photo_of(NULL, "dog.jpg", "cathedral", 0.6f);
+        struct search_result r = ask((struct search_query){.text = "heron", .limit = 50});
+        assert_int_equal(r.n, DOCUMENTS);
+        for (size_t i = 0; i < r.n; i++) {
+                assert_int_equal(r.hits[i].part, PART_CHUNK);
+                assert_int_equal(r.hits[i].page, 2);
+                assert_non_null(strstr(r.hits[i].snippet, " &lt;b&gt;<mark>heron</mark> no"));
+                for (size_t j = 0; j < i; j++)
+                        assert_string_not_equal(r.hits[j].snippet, r.hits[i].snippet);
+        }
+        r = ask((struct search_query){.text = "dog"});
+        assert_int_equal(r.n, 1);
+        assert_true(r.hits[0].part == PART_WHOLE && r.hits[0].page == 0 && !r.hits[0].snippet);
+}
+
+/* A part found by its vector is shown where it is; its text has no mark where the words are others. */
+static void a_near_part_says_where(void **state)
+{
+        (void)state;
+        float v[DIM];
+        struct id film = ingest((struct upload){.name = "film.mp4"}), doc;
+        finish(NULL, NULL, 0, 0);
+        OK(embed_text(model, SPAN("dog"), v, &e));
+        const struct part_vector vector = {embed_model_id(model), v, DIM};
+        struct new_part part = {.kind = PART_FRAME, .time_us = 12500000, .vectors = &vector, .nvectors = 1};
+        struct part_list list = {.parts = &part, .n = 1, .replaces = 1u << PART_FRAME};
+        OK(catalog_parts_put(catalog, film, NULL, &list, &e));
+        struct search_result r = ask((struct search_query){.text = "dog"});
+        assert_int_equal(r.n, 1);
+        assert_true(id_eq(r.hits[0].asset->id, film) && r.hits[0].vector > 0.9f);
+        assert_true(r.hits[0].part == PART_FRAME && r.hits[0].time_us == 12500000 && !r.hits[0].snippet);
+        doc = ingest((struct upload){.name = "hounds.pdf"});
+        finish(NULL, NULL, 0, 0);
+        part = (struct new_part){
+                .kind = PART_PAGE, .page = 7, .text = "Of hounds & men", .vectors = &vector, .nvectors = 1};
+        list.replaces = 1u << PART_PAGE;
+        OK(catalog_parts_put(catalog, doc, NULL, &list, &e));
+        r = ask((struct search_query){.text = "dog", .mode = SEARCH_VECTOR});
+        assert_int_equal(r.n, 2);
+        const struct search_hit *hit = &r.hits[id_eq(r.hits[0].asset->id, doc) ? 0 : 1];
+        assert_true(hit->part == PART_PAGE && hit->page == 7 && !hit->text);
+        assert_string_equal(hit->snippet, "Of hounds &amp; men");
+        const struct search_query like = {.limit = 10, .threshold = 0.9f};
+        OK(search_vector(searcher, v, &like, a, &r, &e));
+        assert_int_equal(r.n, 2);
+        hit = &r.hits[id_eq(r.hits[0].asset->id, doc) ? 0 : 1];
+        assert_string_equal(hit->snippet, "Of hounds &amp; men");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -311,6 +378,8 @@ int main(void)
                 T(without_a_vector_nothing_is_similar),
                 T(texts_of_parts_are_found),
                 T(name_and_text_add_up),
+                T(the_best_part_is_shown),
+                T(a_near_part_says_where),
         };
         return cmocka_run_group_tests(tests, model_open, model_close);
 }
