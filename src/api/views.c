@@ -289,6 +289,24 @@ void view_job(struct json_out *j, const struct job_view *v, bool with_assets)
         json_end(j);
 }
 
+static void view_part(struct json_out *j, const struct search_hit *h)
+{
+        json_key(j, "part");
+        json_obj(j);
+        json_kv_str(j, "kind", part_kind_name(h->part));
+        json_key(j, "time");
+        if (h->part == PART_FRAME)
+                json_put_fixed(j, (double)h->time_us / 1e6, 3);
+        else
+                json_put_null(j);
+        json_key(j, "page");
+        if (h->page)
+                json_put_int(j, h->page);
+        else
+                json_put_null(j);
+        json_end(j);
+}
+
 static void view_hit(struct http_request *r, struct json_out *j, const struct search_hit *h)
 {
         const struct asset *a = h->asset;
@@ -311,7 +329,8 @@ static void view_hit(struct http_request *r, struct json_out *j, const struct se
         json_kv_bool(j, "tags", h->tags);
         json_kv_bool(j, "filename", h->filename);
         json_end(j);
-        json_kv_null(j, "snippet");
+        json_kv_str(j, "snippet", h->snippet);
+        view_part(j, h);
         view_asset_refs(j, a);
         json_key(j, "thumbnail");
         if (*a->products) {
@@ -325,7 +344,6 @@ static void view_hit(struct http_request *r, struct json_out *j, const struct se
         json_kv_str(j, "content_type", a->content_type);
         json_kv_int(j, "size_bytes", (int64_t)a->size);
         json_kv_wall(j, "created_at", a->created);
-        json_kv_null(j, "frame");
         json_end(j);
 }
 

@@ -63,7 +63,9 @@ test("the main routes answer as promised", async () => {
   await call("delete", `${v1}/objects/{id}`, { values: { id } });
   await call("get", `${v1}/trash`);
   await call("post", `${v1}/objects/{id}/restore`, { values: { id } });
-  assert.ok((await call("get", `${v1}/search`, { query: "?query=bird" })).body.results.length > 0);
+  const hits = (await call("get", `${v1}/search`, { query: "?query=bird" })).body.results;
+  assert.ok(hits.length > 0);
+  for (const { part, snippet } of hits) assert.deepEqual({ part, snippet }, { part: { kind: "whole", time: null, page: null }, snippet: null });
   assert.equal((await call("post", `${v1}/search`, { body: { query: "bird", limit: 3, filters: { owner: "ann", type: "media" } } })).status, 200);
   const probe = new FormData();
   probe.append("file", new Blob([fs.readFileSync(path.join(photos, fs.readdirSync(photos).find((f) => /coffee/.test(f))))]), "q.jpg");
