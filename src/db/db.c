@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The database interface: what is the same for every engine, and the way to the engine for the rest. */
+/* The database interface: what is the same for both engines, and the dispatch to the engine for the rest. */
 #include "db/db_engine_priv.h"
 
 /* ---- statements --------------------------------------------------------------------- */

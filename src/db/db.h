@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The small database interface that all SQL of the program is written on:
- * statements, columns and transactions, the same for both engines. It knows no
- * table but the two of its own bookkeeping, schema_version and write_mark. SQL
- * that both engines take stands once; where they differ, SQL() holds both texts
- * side by side. What a transaction gathers for its end is its owner's, see
- * db_hooks.h.
+ * The database interface that all SQL of the program uses: statements, columns and transactions, the same for both
+ * engines. It knows only the two tables of its own bookkeeping, schema_version and write_mark. SQL that both engines
+ * accept is written once; where they differ, SQL() holds both texts side by side. What a transaction collects for its
+ * end belongs to the database's owner, see db_hooks.h.
  */
 #ifndef FA_DB_H
 #define FA_DB_H
@@ -22,58 +20,63 @@ enum dialect { DIALECT_SQLITE, DIALECT_POSTGRES };
 struct db { /* a connection inside a transaction, used by one thread at a time; first member of an engine's own */
         const struct driver *driver;
         enum dialect dialect;
-        struct wall now; /* when the transaction began: in a write by the engine's clock, in a read by ours */
-        unsigned shard;  /* of what is counted in several rows */
+        struct wall now; /* when the transaction began: the engine's clock in a write, this process's in a read */
+        unsigned shard;  /* which of several rows of a sharded counter this connection adds to */
 };
 
-struct rows { /* what a statement answers; first member of an engine's own */
+struct rows { /* the result of a statement; first member of an engine's own */
         const struct driver *driver;
 };
 
-/* The text for this connection's engine. NULL: the engine needs nothing done there, and db_run does nothing. */
+/*
+ * The text for this connection's engine. NULL: that engine has nothing to do, and db_run returns 0 without running
+ * anything.
+ */
 #define SQL(db, sqlite, postgres) ((db)->dialect == DIALECT_SQLITE ? (sqlite) : (postgres))
-/* Rows that are read in order to be changed are locked where there is more than one writer. */
+/* Rows that are read to be changed are locked on the engine that has more than one writer. */
 #define LOCKING(db, text, lock) SQL(db, text, text " " lock)
 
 /* PostgreSQL's clock in microseconds; in one transaction always the same. */
 #define DB_NOW "(extract(epoch FROM now()) * 1000000)::bigint"
-/* The text, a macro of the time to compare with, of a read by the engine's clock; ?1 is bound to db->now. */
+/*
+ * text is a macro that takes the current time as SQL; a read compares with the engine's own clock where it has one,
+ * else with ?1, which is bound to db->now.
+ */
 #define BY_CLOCK(db, text) SQL(db, text("?1"), text(DB_NOW))
 
 /* ---- statements --------------------------------------------------------------------- */
 
 /*
- * A statement, kept prepared under the address of its text: text is a literal.
- * Parameters ? or ?N are bound by fmt, one letter an argument: i int, l int64_t,
- * d double, t const char * (NULL → NULL), u const struct id * (NULL → NULL),
- * h const struct sha256 *, b const void * and size_t; PostgreSQL only: f const
- * float * (NULL → NULL) and size_t, to be cast by ?::vector. The values must
- * outlive the steps. NULL on error.
+ * Starts a statement. It is cached as prepared under the address of its text, so sql must be a string literal. fmt
+ * gives one letter for each parameter ? or ?N: i int, l int64_t, d double, t const char * (NULL → NULL), u const
+ * struct id * (NULL → NULL), h const struct sha256 *, b const void * and size_t; PostgreSQL only: f const float *
+ * (NULL → NULL) and size_t, for a parameter written ?::vector. The values must stay valid until the last step.
+ * Returns NULL on error.
  */
 struct rows *db_query(struct db *db, struct err *e, const char *sql, const char *fmt, ...) MUST_CHECK;
-/* 1 a row, 0 the end, -1 error; the statement is free again after the latter two. */
+/* Returns 1 for a row, 0 at the end, -1 on error; after 0 and -1 the statement has been freed. */
 int db_step(struct db *db, struct rows *s, struct err *e) MUST_CHECK;
-/* Free a statement before its end. */
+/* Frees a statement that has not been stepped to its end. */
 void db_end(struct rows *s);
-/* Query and run to the end. 0 or -1; db_changes tells how many rows. */
+/* Runs a statement to its end. Returns 0 or -1; db_changes then gives the number of rows it changed. */
 int db_run(struct db *db, struct err *e, const char *sql, const char *fmt, ...) MUST_CHECK;
 int64_t db_changes(struct db *db);
-/* Query for one row with one number: 1, 0 no row, -1. NULL counts as no row. */
+/* Reads one number from one row: returns 1, 0 when there is no row or the value is NULL, -1 on error. */
 int db_int(struct db *db, struct err *e, int64_t *out, const char *sql, const char *fmt, ...) MUST_CHECK;
 
-/* Columns of the row that was stepped to; text and bytes live as long as it. */
+/* Columns of the current row. Text and bytes are valid as long as the row. */
 bool col_null(const struct rows *s, int i);
 int64_t col_i64(const struct rows *s, int i);
 double col_f64(const struct rows *s, int i);
-const char *col_str(const struct rows *s, int i); /* NULL for NULL, or without memory */
+const char *col_str(const struct rows *s, int i); /* NULL for SQL NULL, or when memory is short */
 const void *col_blob(const struct rows *s, int i);
-int col_bytes(const struct rows *s, int i); /* of a text or blob */
+int col_bytes(const struct rows *s, int i); /* length in bytes of a text or blob */
 int col_int(const struct rows *s, int i);
 uint64_t col_u64(const struct rows *s, int i);
 struct wall col_wall(const struct rows *s, int i);
 struct id col_id(const struct rows *s, int i);
 struct sha256 col_sha(const struct rows *s, int i);
-/* Copy a text into the arena; NULL stays NULL. *ok becomes false on OOM. */
+/* Copies a text into the arena; NULL stays NULL. *ok becomes false when memory is short. */
 const char *col_text(struct arena *a, const struct rows *s, int i, bool *ok);
 
 static inline const char *or_empty(const char *s)
@@ -85,13 +88,13 @@ static inline const char *or_empty(const char *s)
 
 #define SQL_MAX   16384
 #define BINDS_MAX 64
-struct sql { /* values are bound, never spliced */
+struct sql { /* a statement built from parts; values are bound, never spliced into the text */
         struct db *db;
         struct arena *arena;
         struct buf text;
         struct bind {
-                char type; /* as db_query's letters: l, t, u, h, f */
-                int64_t l; /* f: how many */
+                char type; /* the letters of db_query: l, t, u, h, f */
+                int64_t l; /* f: number of elements */
                 const void *p;
         } binds[BINDS_MAX];
         size_t n;
@@ -105,48 +108,49 @@ void sql_text(struct sql *q, const char *text, const char *v);
 void sql_id(struct sql *q, const char *text, const struct id *v);
 void sql_sha(struct sql *q, const char *text, const struct sha256 *v);
 void sql_vector(struct sql *q, const char *text, const float *v, size_t dim); /* PostgreSQL only */
-/* " AND a.kind IN (0,2)": literally, so that the planner knows how many rows they leave. */
+/* Appends " AND a.kind IN (0,2)" with literal numbers, so that the planner can estimate how many rows remain. */
 void sql_set(struct sql *q, const char *column, uint32_t bits);
-/* Run; the caller frees the rows. NULL on error. */
+/* Runs the statement; the caller frees the result with rows_free. Returns NULL on error. */
 struct rows *sql_run(struct sql *q, struct err *e) MUST_CHECK;
 void rows_free(struct rows *s); /* NULL is fine */
 
 /* ---- transactions --------------------------------------------------------------------- */
 
-/* A connection inside a read transaction: all its queries see one state. NULL: ERR_BUSY after a time of waiting for
- * one, or an error. */
+/*
+ * Returns a connection inside a read transaction: all its queries see one snapshot. NULL on error; ERR_BUSY when no
+ * connection became free in time.
+ */
 struct db *database_read(struct database *d, struct err *e) MUST_CHECK;
 void database_read_end(struct database *d, struct db *db, struct mono began);
 
 struct tx {
-        void *owner; /* whose hooks end it */
-        void *work;  /* what they gather for that */
+        void *owner; /* the owner of the database, for its hooks */
+        void *work;  /* what the hooks collect until the transaction ends */
         struct db *db;
         struct wall now; /* the connection's */
 };
 
 typedef int write_fn(struct tx *tx, void *arg, struct err *e);
-/* Where one thread writes for all: acknowledgements first, then leases and results, then bulk work. */
+/* Priorities of the writer thread: acknowledgements of uploads first, then leases and results, then bulk work. */
 enum lane { LANE_ACK, LANE_RESULT, LANE_BULK, LANE_COUNT };
 /*
- * Runs fn(tx, arg) as one write and returns after its commit. It may run on
- * another thread and more than once, so it must not read from arg what it wrote
- * there. Whatever it wrote counts only if 0 came back.
+ * Runs fn(tx, arg) as one write and returns after its commit. fn may run on another thread and more than once, so it
+ * must not read back from arg what it stored there. Results in arg are valid only if 0 is returned.
  */
 int database_write(struct database *d, enum lane lane, write_fn *fn, void *arg, struct err *e) MUST_CHECK;
-/* Writes that wait for the one thread that writes for all; 0 where there is none. */
+/* Number of writes queued for the writer thread; 0 on an engine without one. */
 unsigned database_writes_waiting(const struct database *d);
 
 /* ---- the database as a whole --------------------------------------------------------------- */
 
 struct database_state {
-        unsigned pool_size, overflow, max, in_use, idle, waiting; /* overflow: open past pool_size; max: ever open */
+        unsigned pool_size, overflow, max, in_use, idle, waiting; /* overflow: open beyond pool_size; max: of both */
 };
 void database_state(struct database *d, struct database_state *out);
 /*
- * Before it takes more: ERR_NO_SPACE when less than the room it was opened with
- * is left for it, on its volume and of what deleted rows have left inside the
- * file. PostgreSQL sees to its own.
+ * To be called before new data is accepted. ERR_NO_SPACE when the free space on the database's volume, together with
+ * unused pages inside its file, is below the minimum it was opened with. PostgreSQL manages its own space, so there
+ * it always returns 0.
  */
 int database_room(struct database *d, struct err *e) MUST_CHECK;
 void database_close(struct database *d); /* waits for queued writes; NULL is fine */

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cursors: where a page ended, sealed with its owner's secret and written in
- * base64url. Sealed, because it holds a row's number, and those are counted
- * over all owners: read twice, they would tell how much others upload. The seal
- * also refuses what is changed, made up or of another list. It guards nothing
- * else: owners are checked by the query itself.
+ * Cursors: the position where a page ended, encrypted and authenticated with the catalog's secret and written in
+ * base64url. They are encrypted because they hold row numbers, which count over all owners: two cursors would tell
+ * how much others upload in between. Authentication rejects cursors that were changed, made up or taken from another
+ * list. It protects nothing else: the query itself restricts rows to an owner.
  *
- * The way is that of synthetic IVs (RFC 5297) with HMAC for both halves: the
- * same place always gives the same cursor, no random number and no nonce to
- * repeat.
+ * The construction is that of synthetic IVs (RFC 5297) with HMAC for both halves: the same position always gives the
+ * same cursor, and there is no random nonce that could repeat.
  */
 #include "db/db_page.h"
 
@@ -51,7 +49,7 @@ static void seal_of(const struct sha256 *secret, const unsigned char *raw, size_
         memcpy(out, h.b, SEAL);
 }
 
-/* Its own inverse. */
+/* This function is its own inverse. */
 static void veil_bytes(const struct sha256 *secret, unsigned char *raw, size_t n)
 {
         char text[4 + SEAL + 1] = "veil";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The order of migrations, their plan, and what a long one tells while it runs.
- * How one is applied, and interrupted, is an engine's own.
+ * The order of migrations, their plan, and progress reports of a long one. How a migration is applied and interrupted
+ * is the engine's part.
  */
 #include "db/db_migrate.h"
 
@@ -71,7 +71,7 @@ static int newest_of(const struct db_migration *list)
         return newest;
 }
 
-/* The catalog's version, of which a newer program's is refused. */
+/* Reads the catalog's schema version; one of a newer program is refused. */
 static int read_version(struct db *db, int newest, int *out, struct err *e)
 {
         int64_t version = 0;
@@ -112,7 +112,7 @@ int migrations_run(struct db *db, const struct db_migration *list, int version, 
         return 0;
 }
 
-/* Why rows are not known is not the question here: a table may be one that an earlier step makes. */
+/* A failed count is not reported: the table may be one that an earlier step creates. */
 static int64_t count_rows(struct db *db, const struct db_migration *m)
 {
         int64_t n = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pages of lists. A page begins strictly after the (sort key, number) where the
- * last one ended, so what is added meanwhile neither repeats nor hides anything.
- * One row more than asked for is read, to know whether there is a next page.
+ * Pages of lists. A page begins strictly after the (sort key, row number) where the previous one ended, so rows that
+ * are added meanwhile cause neither repeats nor gaps. One row more than the limit is read, to know whether there is a
+ * next page.
  */
 #include "db/db_page.h"
 
@@ -30,7 +30,7 @@ static void put_position(struct sql *q, const struct page *p)
         sql_int(q, ", ?)", p->after.n);
 }
 
-/* The cursor after the row s stands on. */
+/* The cursor that continues after the current row of s. */
 static const char *cursor_here(const struct page *p, const struct rows *s, struct arena *a)
 {
         struct cursor cur = {.n = col_i64(s, p->list->n_column)};

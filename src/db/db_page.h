@@ -7,15 +7,15 @@
 
 /* ---- cursors (db_cursor.c) ------------------------------------------------------------ */
 
-/* Where a page ended: the sort key of its last row (number or text) and the row's number. */
+/* Where a page ended: the sort key of its last row (a number or a text) and that row's number. */
 struct cursor {
         int64_t key, n;
         const char *text; /* NULL: key is a number */
 };
-/* shape: a hash of filter and sort; the cursor of another shape is refused. NULL on OOM. */
+/* shape is a hash of filter and sort order; a cursor of another shape is refused. Returns NULL when memory is short. */
 const char *cursor_write(struct arena *a, const struct sha256 *secret, uint64_t shape,
                          const struct cursor *cur) MUST_CHECK;
-/* 1 filled, 0 there is none (NULL or ""), -1 ERR_INVALID. */
+/* Returns 1 with *out filled, 0 for an empty cursor (NULL or ""), -1 with ERR_INVALID. */
 int cursor_read(struct arena *a, const struct sha256 *secret, uint64_t shape, const char *s, struct cursor *out,
                 struct err *e) MUST_CHECK;
 /* FNV-1a over a value, for shapes. Start with h = 0. */
@@ -26,7 +26,7 @@ uint64_t shape_int(uint64_t h, int64_t v);
 /* ---- pages (db_page.c) ------------------------------------------------------------------ */
 
 typedef int row_read_fn(struct db *db, struct rows *s, struct arena *a, void *out, struct err *e);
-/* A text as its rows are ordered by it, in the arena; NULL on OOM. */
+/* The sort key of a text, in the arena; NULL when memory is short. */
 typedef char *page_fold_fn(struct arena *a, const char *text);
 struct list { /* what is listed */
         row_read_fn *read;
@@ -49,16 +49,19 @@ struct page {
         struct cursor after;
         bool later; /* not the first page: it begins after that */
 };
-/* Reads the cursor ("" or NULL: the first page), sealed with that secret, and looks at the limit. */
+/* Reads the cursor ("" or NULL: the first page), which was sealed with that secret, and checks the limit. */
 int page_start(struct page *p, const struct sha256 *secret, const char *cursor, struct arena *a,
                struct err *e) MUST_CHECK;
-/* Runs q, a SELECT that ends in a condition, from the page's beginning: an array in the arena goes to *out. */
+/*
+ * Appends the page's condition, order and limit to q, a SELECT that ends in a condition, and runs it: *out receives
+ * an array in the arena.
+ */
 int page_read(const struct page *p, struct sql *q, void *out, size_t *n, const char **next, struct err *e) MUST_CHECK;
 
 /*
- * Begins to read at most limit rows into an array in the arena, which goes to
- * *out, a pointer to what has elem bytes; *n is how many there are so far, 0.
- * NULL: nothing was begun, else database_read_end is due.
+ * Starts a read of at most limit rows into an array in the arena. The array is stored in *out, a pointer to elements
+ * of elem bytes; *n, the number of rows so far, is set to 0. Returns NULL when nothing was started; otherwise the
+ * caller must call database_read_end.
  */
 struct db *database_batch(struct database *d, unsigned limit, size_t elem, struct arena *a, void *out, size_t *n,
                           struct err *e) MUST_CHECK;

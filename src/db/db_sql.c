@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Statements made of parts: text comes from literals only, all values are bound. */
+/* Statements built from parts: their text comes from literals only, and all values are bound. */
 #include "db/db_engine_priv.h"
 
 void sql_init(struct sql *q, struct db *db, struct arena *a)
@@ -56,7 +56,7 @@ struct rows *sql_run(struct sql *q, struct err *e)
 {
         if (!q->failed && !buf_failed(&q->text))
                 return q->db->driver->query_binds(q->db, buf_str(&q->text), q->binds, q->n, e);
-        /* A text that is far from its cap failed for want of memory. */
+        /* A buffer that failed well below its maximum size failed for lack of memory. */
         if (!q->failed && q->text.n < SQL_MAX / 2)
                 err_oom(e);
         else

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Columns of a result in PostgreSQL's binary form; an integer tells its width by its length. */
+/* Columns of a result in PostgreSQL's binary format; the width of an integer follows from its length. */
 #include "db/postgres/postgres_priv.h"
 
 #include <arpa/inet.h>

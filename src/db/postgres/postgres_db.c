@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections, prepared statements and what PostgreSQL's errors mean to us. A
- * connection belongs to one thread at a time; its statements are kept prepared
- * under the address of their text. Values travel in binary and always as
- * parameters of a stated type.
+ * Connections, prepared statements and the translation of PostgreSQL's errors. A connection belongs to one thread at
+ * a time; its statements are cached as prepared under the address of their text. Values are sent in binary, always as
+ * parameters with a declared type.
  */
 #include "db/postgres/postgres_priv.h"
 
@@ -13,17 +12,19 @@
 #define PARAMS_MAX   BINDS_MAX
 #define STATEMENT_MS "30000"
 #define LOCK_MS      "10000"
-#define IDLE_MS      "8000" /* less than LOCK_MS: an instance that hangs in a transaction gives way to those who wait */
-#define SHARDS       32
-#define OID_UNKNOWN  0
-#define OID_BYTEA    17
-#define OID_INT8     20
-#define OID_INT4     23
-#define OID_TEXT     25
-#define OID_FLOAT8   701
-#define OID_UUID     2950
+#define IDLE_MS                                                                                                        \
+        "8000" /* below LOCK_MS: an instance that hangs inside a transaction is cut off before those that wait give up \
+                */
+#define SHARDS      32
+#define OID_UNKNOWN 0
+#define OID_BYTEA   17
+#define OID_INT8    20
+#define OID_INT4    23
+#define OID_TEXT    25
+#define OID_FLOAT8  701
+#define OID_UUID    2950
 
-/* What each session is set to, whatever the server, role or database say. */
+/* Settings of each session, whatever the server, role or database says. */
 #define SESSION                                                                                                        \
         "SET statement_timeout = " STATEMENT_MS "; SET lock_timeout = " LOCK_MS ";"                                    \
         "SET idle_in_transaction_session_timeout = " IDLE_MS "; SET synchronous_commit = on;"                          \
@@ -34,7 +35,7 @@ struct params {
         Oid types[PARAMS_MAX];
         const char *values[PARAMS_MAX];
         int lengths[PARAMS_MAX], formats[PARAMS_MAX];
-        uint64_t numbers[PARAMS_MAX]; /* big-endian, where values point */
+        uint64_t numbers[PARAMS_MAX]; /* big-endian numbers that values points to */
         char *vector;                 /* a statement has at most one */
         int n;
 };
@@ -61,7 +62,7 @@ static int connection_lost(struct pg_conn *db, struct err *e)
 int pg_fail(struct db *base, PGresult *res, struct err *e)
 {
         struct pg_conn *db = pg_of(base);
-        /* Two transactions met: serialization failure, deadlock, unique key, foreign key. */
+        /* Conflicts between transactions: serialization failure, deadlock, unique key, foreign key. */
         static const char *const met[] = {"40001", "40P01", "23505", "23503", NULL};
         static const char *const gone[] = {"57P", "08", NULL};
         static const char *const space[] = {"53100", NULL};
@@ -101,7 +102,7 @@ static void no_notice(void *arg, const PGresult *res)
         (void)res;
 }
 
-/* libpq's message names host and user but no password; of its lines one is enough. */
+/* libpq's message names host and user but no password; its first line is enough. */
 static int connect_refused(struct pg_conn *db, struct err *e)
 {
         const char *text = PQerrorMessage(db->h);

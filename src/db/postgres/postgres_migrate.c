@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What must hold before the service starts: a server that keeps what it
- * acknowledged, and the newest tables. All of it happens under one
- * advisory lock, so that instances that start together find the work done once;
- * each migration is a transaction of its own with its entry in schema_version.
- * What may take long is sent and waited for in small pieces, so that progress
- * can be told and a migration cancelled that was asked to stop.
+ * What must hold before the service starts: a server that keeps what it acknowledged, and the newest tables. All of
+ * it runs under one advisory lock, so of instances that start together one does the work and the others find it done;
+ * each migration is a transaction of its own together with its row in schema_version. Statements that may take long
+ * are sent and polled for in short intervals, so that progress can be reported and a migration cancelled on request.
  */
 #include "db/postgres/postgres_priv.h"
 
@@ -41,7 +39,7 @@ static int check_server(struct db *db, struct err *e)
 
 /* ---- waiting in small pieces --------------------------------------------------------------- */
 
-/* libpq's own wait has no end and asks nobody. The server answers a cancelled statement with an error. */
+/* libpq's own wait has no timeout and calls nobody back. The server answers a cancelled statement with an error. */
 static void await_result(PGconn *h, struct migration_run *r)
 {
         bool cancelled = false;
@@ -56,7 +54,7 @@ static void await_result(PGconn *h, struct migration_run *r)
                         PQfreeCancel(ask);
                 }
                 if (!PQconsumeInput(h))
-                        return; /* PQgetResult says that the connection is gone */
+                        return; /* PQgetResult reports that the connection is gone */
         }
 }
 
@@ -104,7 +102,7 @@ static int apply_migration(struct db *db, const struct db_migration *m, struct m
         return -1;
 }
 
-/* Of other programs' connections to this database those that do not wait for the lock, as new ones do. */
+/* Connections of other programs to this database, except those that wait for the lock, as new programs do. */
 static int await_others(struct db *db, const struct migration_run *run, struct err *e)
 {
         static const char others[] =
@@ -128,12 +126,12 @@ static int await_others(struct db *db, const struct migration_run *run, struct e
 
 static int apply_shared(struct db *db, const struct db_migration *m, struct migration_run *r, struct err *e)
 {
-        bool new = r->at.from == 0; /* nobody can be at work on it */
+        bool new = r->at.from == 0; /* no other program can be using it */
 
         return m->alone && !new &&await_others(db, r, e) ? -1 : apply_migration(db, m, r, e);
 }
 
-/* Another instance may be at a migration that takes long. */
+/* Another instance may be running a migration that takes long. */
 static int take_turn(struct db *db, const struct migration_watch *watch, struct err *e)
 {
         struct migration_run r = {.watch = watch};

@@ -65,7 +65,7 @@ struct pg_conn *pg_database_connect(struct database *base, struct err *e)
         return pg_connect(&login, e);
 }
 
-/* At the start a server that does not answer is an error at once, with its own words: somebody is watching. */
+/* At the start an unreachable server is an error at once, with libpq's own message: somebody is watching. */
 static int prepare_database(struct pg_database *d, const struct pg_opts *opts, struct err *e)
 {
         struct pg_conn *db = pg_database_connect(&d->base, e);

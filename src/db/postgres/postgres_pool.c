@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pool: size connections are kept, up to max are opened, and whoever comes
- * after that waits in line, first come first served, no longer than the
- * timeout. A connection that broke is not handed out again, and takes the idle
- * ones with it: they died of the same restart. While the server is away one
- * attempt after the other is made, further and further apart.
+ * The connection pool: size connections are kept open and up to max are opened; further callers queue, first come
+ * first served, no longer than the timeout. A broken connection is not handed out again, and the idle ones are closed
+ * with it, since the same restart of the server broke them. While the server is unreachable, one connection attempt
+ * at a time is made, with a growing delay.
  */
 #include "db/postgres/postgres_priv.h"
 #include "metrics/metrics.h"
@@ -15,7 +14,7 @@
 struct pg_waiter {
         struct cond cond;
         struct pg_waiter *next;
-        struct pg_conn *db; /* granted; NULL: leave to open one */
+        struct pg_conn *db; /* the connection granted; NULL: permission to open one */
         bool granted;
 };
 
@@ -32,7 +31,7 @@ static struct pg_conn *pop_idle(struct pg_database *d)
         return db;
 }
 
-/* A connection, or the room of one that was closed (db NULL), to the first in line. */
+/* Gives a connection, or the slot of one that was closed (db NULL), to the first in the queue. */
 static bool grant_first(struct pg_database *d, struct pg_conn *db)
 {
         struct pg_waiter *w = d->first_waiter;
@@ -55,7 +54,7 @@ static void leave_line(struct pg_database *d, const struct pg_waiter *w)
                 }
 }
 
-/* Leave to use *db, or to open one when it is NULL; false: not in time. */
+/* Waits for permission to use *db, or to open a connection when *db is NULL; false: not in time. */
 static bool wait_for_room(struct pg_database *d, struct mono deadline, struct pg_conn **db)
 {
         struct pg_waiter w = {.granted = false}, **tail = &d->first_waiter;
@@ -93,7 +92,7 @@ static void give_up_room(struct pg_database *d)
         lock_drop(&d->plock);
 }
 
-/* Waits its turn after failures of others; false when that is past the deadline. */
+/* Waits out the delay after failed attempts of others; false when it ends past the deadline. */
 static bool wait_turn(struct pg_database *d, struct mono deadline)
 {
         struct mono at;
@@ -212,7 +211,7 @@ struct db *pg_read(struct database *base, struct err *e)
         struct pg_conn *db;
         bool gone;
 
-        /* A connection may have died while it lay idle: that costs another one, not the request. */
+        /* A connection may have broken while idle: that costs another attempt, and the request does not fail. */
         do {
                 db = pg_take(d, deadline, e);
                 if (!db)
@@ -231,7 +230,7 @@ void pg_read_end(struct database *d, struct db *base, struct mono began)
         struct pg_conn *db = pg_of(base);
         struct err ignored;
 
-        /* A read has nothing to commit; what cannot even be rolled back is not used again. */
+        /* A read has nothing to commit; a connection that cannot even roll back is not used again. */
         if (!db->broken && pg_exec(base, "COMMIT", &ignored))
                 db->broken = true;
         pg_give_back(pg_self(d), db);

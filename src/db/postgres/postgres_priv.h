@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The PostgreSQL engine's insides. Any thread writes, each on a connection of
- * its own out of one pool; every write is a function of type write_fn run
- * inside one transaction, and run again when PostgreSQL says that two of them
- * met (deadlock, unique key) or the connection went away.
+ * Internals of the PostgreSQL engine. Any thread writes, each on its own connection from one pool; every write is a
+ * write_fn inside one transaction, which is run again when PostgreSQL reports a conflict between transactions
+ * (deadlock, unique key) or the connection is lost.
  */
 #ifndef FA_DB_POSTGRES_PRIV_H
 #define FA_DB_POSTGRES_PRIV_H
@@ -11,7 +10,7 @@
 #include "db/db_engine_priv.h"
 #include "db/postgres/postgres.h"
 
-#define PG_PROGRAM "file-allocator" /* what our connections are called, where the URL does not say otherwise */
+#define PG_PROGRAM "file-allocator" /* application_name of our connections, unless the URL sets one */
 
 /* Columns (postgres_col.c). */
 __typeof__(col_null) pg_col_null;
@@ -31,7 +30,7 @@ struct pg_database {
         struct pg_waiter *first_waiter;
         unsigned size, max, open, nidle, waiting;
         struct dur timeout;
-        struct mono retry_at; /* no connection is tried before it */
+        struct mono retry_at; /* no connection is attempted before then */
         int64_t backoff_ms;
 };
 
@@ -47,7 +46,10 @@ static inline struct pg_login pg_login_of(const struct pg_database *d)
 
 /* ---- the pool (postgres_pool.c) --------------------------------------------- */
 
-/* ERR_BUSY when all connections are taken for the whole of the pool's timeout, ERR_UNAVAILABLE without a server. */
+/*
+ * ERR_BUSY when no connection becomes free within the pool's timeout, ERR_UNAVAILABLE when the server cannot be
+ * reached.
+ */
 struct pg_conn *pg_take(struct pg_database *d, struct mono deadline, struct err *e) MUST_CHECK;
 void pg_give_back(struct pg_database *d, struct pg_conn *db);
 void pg_pool_close(struct pg_database *d);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A write: one transaction on the caller's thread. The hard thing is the end of
- * it: when the connection breaks during COMMIT nobody has said whether it
- * happened. Each transaction therefore leaves a mark, and the next connection
- * waits until the transaction is over and looks for the mark. The transaction's
- * number alone would not do: after a crash it may be given to another.
+ * A write: one transaction on the caller's thread. The hard part is its end: when the connection breaks during
+ * COMMIT, the outcome is unknown. Each transaction therefore leaves a mark, and the next connection waits until the
+ * transaction is over and then looks for the mark. The transaction's number alone would not do: after a crash it may
+ * be given to another transaction.
  */
 #include "db/postgres/postgres_priv.h"
 #include "metrics/metrics.h"
@@ -46,13 +45,16 @@ static int begin_write(struct tx *tx, struct mark *mark, struct err *e)
         return 0;
 }
 
-/* 1 the mark is there, 0 it is not and never will be, -1 not known yet. */
+/* Returns 1 when the mark is there, 0 when it is not and never will be, -1 when that is not known yet. */
 static int look_for(struct db *db, const struct mark *mark)
 {
         struct err ignored;
         char sql[128], word[32];
 
-        /* A number from before a crash may not have been given yet: that is an error, and means it is over. */
+        /*
+         * A number from before a crash may not have been assigned yet; that is an error, and it means the transaction
+         * is over.
+         */
         snprintf(sql, sizeof sql, "SELECT coalesce(pg_xact_status('%s'::xid8), 'over')", mark->xid);
         if (pg_word(db, sql, word, sizeof word, &ignored) < 0 && pg_of(db)->broken)
                 return -1;
@@ -102,18 +104,20 @@ static enum outcome commit_write(struct pg_database *d, struct tx *tx, const str
                 tx->db = NULL;
                 return what_became_of(d, mark, e);
         }
-        done = strcmp(PQcmdStatus(res), "COMMIT") == 0; /* of a failed transaction COMMIT makes ROLLBACK, and says so */
+        done = strcmp(PQcmdStatus(res), "COMMIT") ==
+               0; /* COMMIT of a failed transaction rolls back, and the command tag says so */
         PQclear(res);
         if (!done) {
                 err_set(e, ERR_INTERNAL, "catalog: the transaction had failed before its commit");
                 return FAILED;
         }
-        fault = FAULT("catalog.committed"); /* only for dying between the commit and the answer */
+        fault = FAULT(
+                "catalog.committed"); /* this fault point only kills the process between the commit and the answer */
         metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "commit");
         return DONE;
 }
 
-/* What is gathered over a write, in its transaction. */
+/* Writes what the hooks collected during this write, in the same transaction. */
 static int flush_gathered(struct pg_database *d, struct tx *tx, struct err *e)
 {
         const struct db_hooks *hooks = d->base.hooks;
@@ -147,7 +151,7 @@ static enum outcome run_once(struct pg_database *d, struct tx *tx, write_fn *fn,
         return out;
 }
 
-/* A random while that grows, so that those who met do not meet again. */
+/* A random delay that grows, so that transactions that conflicted do not conflict again. */
 static void step_aside(int tries)
 {
         sleep_for(dur_ms((int64_t)(random_u64() % (2U << (tries < 6 ? tries : 6)))));
@@ -162,7 +166,7 @@ int pg_write(struct database *base, enum lane lane, write_fn *fn, void *arg, str
         enum outcome out = AGAIN;
         struct pg_conn *db;
 
-        (void)lane; /* all write at once */
+        (void)lane; /* every caller writes on its own connection */
         if (tx_open(&tx, base, e))
                 return -1;
         for (int tries = 0; out == AGAIN && tries < TRIES_MAX; tries++) {
@@ -190,7 +194,7 @@ int pg_write(struct database *base, enum lane lane, write_fn *fn, void *arg, str
         return -1;
 }
 
-/* Nobody asks for a mark after UNKNOWN_SECONDS. */
+/* A mark older than UNKNOWN_SECONDS is not asked for any more. */
 int pg_marks_sweep(struct db *db, struct err *e)
 {
         return db_run(db, e, "DELETE FROM write_mark WHERE at < " DB_NOW " - 600000000", "");

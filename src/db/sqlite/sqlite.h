@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The SQLite engine, for those who open it and for what only SQLite can do. */
+/* The SQLite engine: for code that opens it, and for what only SQLite can do. */
 #ifndef FA_DB_SQLITE_H
 #define FA_DB_SQLITE_H
 
@@ -30,16 +30,16 @@ static inline struct conn *conn_of(struct db *db)
 }
 
 enum conn_kind { CONN_READER, CONN_WRITER };
-/* Functions of our own that statements use, for each new connection. A result code of SQLite. */
+/* Registers the SQL functions that our statements use, on each new connection. Returns an SQLite result code. */
 typedef int sqlite_functions_fn(sqlite3 *h);
-/* The functions own_rank and part_rank: how well a text answers words, whatever other texts there are. */
+/* Registers own_rank and part_rank: how well a text matches words, independently of all other texts. */
 sqlite_functions_fn rank_register;
 int conn_open(struct conn *db, const char *path, enum conn_kind kind, sqlite_functions_fn *functions,
               struct err *e) MUST_CHECK;
-/* A handle that the caller has opened in its own way becomes a connection, which closes it. */
+/* Turns a handle that the caller opened into a connection; conn_close closes the handle. */
 void conn_adopt(struct conn *db, sqlite3 *h);
 void conn_close(struct conn *db);
-/* What SQLite's code means to us. -1. */
+/* Turns an SQLite result code into *e. Returns -1. */
 int db_error(struct conn *db, int rc, struct err *e);
 
 /* ---- the engine ------------------------------------------------------------------ */
@@ -49,13 +49,16 @@ struct sqlite_opts {
         uint64_t min_free; /* see database_room; 0: none */
         sqlite_functions_fn *functions;
         const struct db_migration *migrations;
-        const struct migration_watch *watch; /* of them; NULL: nobody watches */
+        const struct migration_watch *watch; /* of the migrations; NULL: nobody watches */
         const struct db_hooks *hooks;
-        void *owner; /* theirs; their opened is called before this returns */
+        void *owner; /* passed to the hooks; hooks->opened runs before sqlite_database_open returns */
 };
-/* Brings the tables up to date, starts the writer and the checkpointer. */
+/* Migrates the tables, then starts the writer thread and the checkpointer thread. */
 int sqlite_database_open(const struct sqlite_opts *opts, struct database **out, struct err *e) MUST_CHECK;
-/* What opening would do first. The file is only read, also beside a server. ERR_NOT_FOUND: it is not there. */
+/*
+ * Reports the migrations that opening would run. The file is only read, even while a server uses it. ERR_NOT_FOUND
+ * when there is no file.
+ */
 int sqlite_database_plan(const char *path, const struct db_migration *list, struct arena *a, struct migration_plan *out,
                          struct err *e) MUST_CHECK;
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections, prepared statements and what SQLite's results mean to us. A
- * connection belongs to one thread at a time; its statements are kept prepared
- * under the address of their text, so a hot path never parses SQL.
+ * Connections, prepared statements and the translation of SQLite's result codes. A connection belongs to one thread
+ * at a time; its statements are cached as prepared under the address of their text, so a hot path never parses SQL.
  */
 #include "db/sqlite/sqlite_priv.h"
 
-/* No mmap: a disk that fails to read would end the process by SIGBUS instead of giving an error. */
+/* No mmap: a read error of the disk would end the process by SIGBUS instead of returning an error. */
 #define PRAGMAS                                                                                                        \
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"                              \
         "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cache_size = -4096;"                                 \

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Migrations: each in a transaction of its own together with its entry in
- * schema_version, under SQLite's write lock, so two programs that open an old
- * database at once upgrade it once. One from the future is left alone.
- * While a statement runs, or waits for that lock, SQLite calls back: that is
- * where progress is told and where a migration ends that was asked to stop.
+ * Migrations: each runs in a transaction of its own together with its row in schema_version, under SQLite's write
+ * lock, so that two programs that open an old database together migrate it once. A database of a newer program is
+ * left alone. While a statement runs or waits for that lock, SQLite calls back; there progress is reported, and a
+ * migration that was asked to stop is interrupted.
  */
 #include "db/sqlite/sqlite_priv.h"
 
@@ -12,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TICK_STEPS 20000 /* of SQLite's machine: a millisecond or two */
+#define TICK_STEPS 20000 /* instructions of SQLite's virtual machine: one or two milliseconds */
 #define TICK_MS    25
 
 static int exec_sql(struct db *db, const char *sql, struct err *e)
@@ -35,7 +34,7 @@ static int on_busy(void *ctx, int tries)
         return !migration_tick(ctx) && tries < DB_BUSY_MS / TICK_MS;
 }
 
-/* The lock that a migration needs; another program may be at work with it. */
+/* Takes the write lock that a migration needs; another program may be using the file. */
 static int begin_watched(struct db *db, struct migration_run *r, struct err *e)
 {
         struct migration_run waiting = *r;
@@ -63,7 +62,7 @@ static int run_statements(struct db *db, const char *sql, struct migration_run *
                 while (s && (rc = sqlite3_step(s)) == SQLITE_ROW)
                         ;
                 if (rc != SQLITE_OK && rc != SQLITE_DONE)
-                        db_error(c, rc, e); /* before finalize forgets it */
+                        db_error(c, rc, e); /* before sqlite3_finalize clears it */
                 sqlite3_finalize(s);
         }
         return rc == SQLITE_OK || rc == SQLITE_DONE ? 0 : -1;
@@ -85,7 +84,7 @@ static int apply_migration(struct db *db, const struct db_migration *m, struct m
                       m->name, wall_now().us);
 }
 
-/* The version is read again under the lock: another program may have been faster. */
+/* The version is read again under the lock: another program may have migrated meanwhile. */
 static int apply_locked(struct db *db, const struct db_migration *m, struct migration_run *r, struct err *e)
 {
         int64_t version = 0;
@@ -122,8 +121,10 @@ static void put_path(struct buf *b, const char *path)
         }
 }
 
-/* Beside a file that nobody has open and that was closed in good order a reader would leave files of its own: SQLite is
- * told that nothing changes meanwhile. */
+/*
+ * When nobody has the file open and it was closed in good order, a reader would create files of its own beside it;
+ * SQLite is therefore told that the file does not change meanwhile.
+ */
 static int open_to_look(struct conn *db, const char *path, struct err *e)
 {
         char wal[4200];

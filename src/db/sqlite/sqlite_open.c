@@ -23,7 +23,7 @@ static void sqlite_close(struct database *base)
         writer_stop(d);
         tx_close(&d->wtx, base);
         pool_close(d);
-        /* The last connection moves the WAL into the database and removes it. */
+        /* Closing the last connection copies the WAL into the database and removes it. */
         conn_close(&d->wdb);
         lock_done(&d->wlock);
         lock_done(&d->plock);

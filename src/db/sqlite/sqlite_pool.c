@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Readers: a few connections, handed out one caller each, with bounded waiting.
- * WAL lets them read while the writer writes; each use is one read transaction.
+ * Readers: a few connections, each handed out to one caller at a time; the wait for one is bounded. In WAL mode they
+ * read while the writer writes; each use is one read transaction.
  */
 #include "db/sqlite/sqlite_priv.h"
 #include "metrics/metrics.h"

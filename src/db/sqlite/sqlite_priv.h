@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The SQLite engine's insides. One writer thread owns the only connection that
- * writes; every write is a function of type write_fn run by it inside a
- * savepoint. Reads go through a small pool.
+ * Internals of the SQLite engine. One writer thread owns the only connection that writes; every write is a write_fn
+ * that this thread runs inside a savepoint. Reads use a small pool of connections.
  */
 #ifndef FA_DB_SQLITE_PRIV_H
 #define FA_DB_SQLITE_PRIV_H
@@ -32,7 +31,7 @@ struct sqlite_database {
         struct write_queue lanes[LANE_COUNT];
         bool stop;
         atomic_uint writes_waiting;
-        int wal_pages; /* the writer's */
+        int wal_pages; /* used by the writer thread only */
 
         struct lock plock; /* guards the pool */
         struct cond pcond;
@@ -40,7 +39,7 @@ struct sqlite_database {
         bool taken[POOL_SIZE];
         unsigned in_use, readers_waiting;
 
-        pthread_t checkpointer; /* moves the WAL into the database, off the writer */
+        pthread_t checkpointer; /* copies the WAL into the database, outside the writer thread */
         bool checkpointer_runs, checkpointer_stop, want_checkpoint;
         struct lock klock; /* guards the latter two */
         struct cond kcond;
@@ -51,7 +50,7 @@ static inline struct sqlite_database *sqlite_of(struct database *d)
         return (struct sqlite_database *)d;
 }
 
-/* The VFS a writing connection opens; NULL: SQLite's own. (sqlite_vfs.c) */
+/* Name of the VFS that a writing connection uses; NULL: SQLite's default. (sqlite_vfs.c) */
 const char *sqlite_writer_vfs(void);
 int sqlite_migrate(struct db *db, const struct db_migration *list, const struct migration_watch *watch,
                    struct err *e) MUST_CHECK; /* watch may be NULL */
@@ -68,13 +67,13 @@ void pool_close(struct sqlite_database *d);
 __typeof__(database_write) sqlite_write;
 __typeof__(database_writes_waiting) sqlite_writes_waiting;
 int writer_start(struct sqlite_database *d, struct err *e) MUST_CHECK;
-void writer_stop(struct sqlite_database *d); /* after all queued writes */
+void writer_stop(struct sqlite_database *d); /* returns after all queued writes are done */
 
 /* ---- the WAL and its volume (sqlite_wal.c) -------------------------------------- */
 
 __typeof__(database_room) sqlite_room;
-void wal_watch(struct sqlite_database *d); /* counts its pages at every commit of the writer */
-void wal_tend(struct sqlite_database *d);  /* writer, after a commit: has it copied when it is time to */
+void wal_watch(struct sqlite_database *d); /* counts the WAL's pages at every commit of the writer */
+void wal_tend(struct sqlite_database *d);  /* writer thread, after a commit: starts a checkpoint when one is due */
 void wal_ask(struct sqlite_database *d);   /* wakes the checkpointer */
 int checkpointer_start(struct sqlite_database *d, struct err *e) MUST_CHECK;
 void checkpointer_stop(struct sqlite_database *d);

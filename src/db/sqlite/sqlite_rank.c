@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How well a text answers words, as a function for FTS5: BM25 without the two
- * figures that it takes from all texts there are, how rare a word is and how
- * long a text is on average. Those are counted over all owners, so the order
- * of somebody's hits would change with what others upload. Every hit holds all
- * the words that were asked for, so rarity would say little anyway.
+ * How well a text matches the words of a query, as an FTS5 function: BM25 without its two corpus-wide figures, the
+ * rarity of a word and the average length of a text. Those count over all owners, so the order of one owner's hits
+ * would change with what others upload. Every hit contains all the words of the query, so rarity would say little
+ * anyway.
  */
 #include "db/sqlite/sqlite.h"
 
@@ -12,10 +11,10 @@
 #define B         0.75
 #define WORDS_MAX 64
 
-/* Words that a text has on average: a name with its tags and a sentence, and a page or a chunk of a document. */
+/* Assumed average number of words of a text: a name with its tags and a sentence; a page or a chunk of a document. */
 static double asset_length = 20.0, part_length = 200.0;
 
-/* own_rank(table, weight of column 0, …): smaller is better, as bm25() has it. */
+/* own_rank(table, weight of column 0, …): smaller is better, as with bm25(). */
 static void own_rank(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *ctx, int nweights,
                      sqlite3_value **weights)
 {

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The writer's way to its WAL. SQLite writes a commit's pages one by one, each
- * in two calls, head and page, all one behind the other. Here what follows on
- * is gathered and goes to the system in one call, at the latest when SQLite
- * syncs, reads, cuts or measures the file, or writes elsewhere in it. With
- * synchronous=FULL a commit syncs before anybody is told of its pages, so what
- * is gathered is never what others may read. Other files are left to SQLite.
+ * A VFS that combines the writer's writes to its WAL. SQLite writes the pages of a commit one after the other, in two
+ * calls each, header and page. Here consecutive writes are gathered and passed to the system in one call, at the
+ * latest when SQLite syncs, reads, truncates or measures the file, or writes elsewhere in it. With synchronous=FULL a
+ * commit syncs before any reader is told of its pages, so a reader never needs what is still gathered. Other files
+ * are passed through unchanged.
  */
 #include "db/sqlite/sqlite_priv.h"
 
 #define GATHER ((size_t)120 << 10) /* SQLite does not write 128 KiB or more in one call */
 
 struct wal_file {
-        sqlite3_file base; /* first: it is what SQLite sees */
+        sqlite3_file base; /* first member: SQLite sees only this */
         sqlite3_int64 at;  /* where the gathered bytes belong */
         size_t n;
         char *bytes;         /* NULL until the first write, or without memory for it */
         sqlite3_file real[]; /* SQLite's own file */
 };
 
-static sqlite3_vfs *own, vfs; /* SQLite's, and that with our xOpen */
+static sqlite3_vfs *own, vfs; /* SQLite's VFS, and a copy of it with our xOpen */
 
 static struct wal_file *wal_of(sqlite3_file *f)
 {

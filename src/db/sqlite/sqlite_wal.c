@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The WAL, and the room it and the database need of their volume. A thread,
- * the checkpointer, copies it into the database; the writer does when that
- * thread cannot keep up. A
- * copy may make the database grow by all that the WAL holds, and on a volume
- * that has no room for it nothing could ever be copied again: so the less is
- * left, the earlier it is copied, and what was copied is given back.
+ * The WAL, and the space that it and the database need on their volume. A thread, the checkpointer, copies the WAL
+ * into the database; the writer thread does so when the checkpointer cannot keep up. A checkpoint may grow the
+ * database by all that the WAL holds, and on a volume without space for that no checkpoint could ever succeed: so the
+ * less space is left, the earlier the WAL is copied, and the space it took is given back.
  */
 #include "db/sqlite/sqlite_priv.h"
 
 #include <sys/statvfs.h>
 
 #define PAGE     4096
-#define WAL_LOOK 256         /* pages: ask how much room is left */
+#define WAL_LOOK 256         /* pages: check how much space is left */
 #define WAL_SOON 2000        /* pages: ask the checkpointer */
-#define WAL_NOW  16000       /* pages: it cannot keep up, do it here */
+#define WAL_NOW  16000       /* pages: the checkpointer cannot keep up, the writer does it */
 #define SHORT    (16u << 20) /* bytes: what the WAL grows to between checkpoints, twice */
 #define LEAVE_MS 100         /* how long writes wait for readers to leave the WAL */
 
-/* UINT64_MAX: not known; what is wrong with the volume shows at the write. */
+/* UINT64_MAX: not known; a fault of the volume shows at the next write. */
 static uint64_t volume_left(const struct sqlite_database *d)
 {
         struct statvfs v;
@@ -27,8 +25,8 @@ static uint64_t volume_left(const struct sqlite_database *d)
 }
 
 /*
- * A WAL that was copied is written again from its beginning, but stays as large
- * as it ever was: on a volume that is short of room it gives that back.
+ * A WAL that was copied is overwritten from its beginning, but its file keeps its size; on a volume short of space it
+ * is truncated.
  */
 static void copy_wal(struct sqlite_database *d, sqlite3 *h)
 {
@@ -40,7 +38,7 @@ static void copy_wal(struct sqlite_database *d, sqlite3 *h)
         sqlite3_busy_timeout(h, DB_BUSY_MS);
 }
 
-/* db is opened at the first time. What fails is tried again after the next commit. */
+/* db is opened on first use. What fails is tried again after the next commit. */
 static void run_checkpoint(struct sqlite_database *d, struct conn *db)
 {
         struct err e;
@@ -135,7 +133,7 @@ void wal_tend(struct sqlite_database *d)
 
 /* ---- room ------------------------------------------------------------------------------- */
 
-/* Pages that nothing uses any more: the file does not shrink, it fills them again. */
+/* Unused pages: the file does not shrink, new rows fill them again. */
 static int room_inside(struct database *base, uint64_t *bytes, struct err *e)
 {
         struct mono began = mono_now();
@@ -158,7 +156,7 @@ int sqlite_room(struct database *base, struct err *e)
 
         if (d->min_free == 0 || left >= d->min_free)
                 return 0;
-        wal_ask(d); /* the WAL may give some back */
+        wal_ask(d); /* truncating the WAL may free some */
         if (room_inside(base, &inside, e))
                 return -1;
         if (left + inside >= d->min_free)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The writer: one thread takes all writes that wait, runs each in a savepoint
- * of one transaction, commits, and only then answers them all. So thirty-two
- * concurrent ingests share one fsync, a failing one fails alone, and nobody
- * hears "done" of what is not on disk.
+ * The writer: one thread takes all queued writes, runs each in a savepoint of one transaction, commits, and only then
+ * answers all of them. So thirty-two concurrent ingests share one fsync, a write that fails does not affect the
+ * others, and no caller is told "done" of what is not on disk.
  */
 #include "db/sqlite/sqlite_priv.h"
 #include "log/log.h"
@@ -13,15 +12,15 @@
 #define BATCH_MS     100 /* results and leases stop joining after it */
 #define BULK_MS      20  /* bulk work stops joining after it */
 #define IDLE_SECONDS 30
-#define DUE_MS       50  /* without a write: what is due is caught up with then */
-#define DUE_MAX      256 /* or when so much is due */
+#define DUE_MS       50  /* without a write: due background work is done then */
+#define DUE_MAX      256 /* or when this much is due */
 #define DUE_RETRY    10  /* seconds, after a failure */
 
 struct write {
         write_fn *fn;
         void *arg;
         struct write *next;
-        struct cond answered; /* one each: a batch's end wakes those it answers and nobody else */
+        struct cond answered; /* one for each write: the end of a batch wakes only the callers it answers */
         int rc;
         bool done;
         struct err err;
@@ -68,7 +67,7 @@ int sqlite_write(struct database *base, enum lane lane, write_fn *fn, void *arg,
         return w.rc;
 }
 
-/* Whether SQLite itself gave the transaction up, as it may on a full disk. */
+/* Whether SQLite itself rolled the transaction back, as it may on a full disk. */
 static bool has_lost_tx(const struct tx *tx)
 {
         return sqlite3_get_autocommit(conn_of(tx->db)->h) != 0;
@@ -85,7 +84,7 @@ static void mark_before(struct sqlite_database *d, struct tx *tx)
                 d->base.hooks->mark(tx);
 }
 
-/* Takes back what it noted in this transaction beside the database's pages. */
+/* Discards what the write noted in this transaction outside the database. */
 static void forget_write(struct sqlite_database *d, struct tx *tx)
 {
         if (d->base.hooks->rewind)
@@ -100,7 +99,10 @@ static int run_write(struct sqlite_database *d, struct tx *tx, struct write *w)
         return rc >= 0 && !has_lost_tx(tx) && hooks->flush && hooks->flush(tx, &w->err) < 0 ? -1 : rc;
 }
 
-/* Nothing is in the transaction yet, so its end is the way back, and keeping a copy of each page is saved. */
+/*
+ * Nothing is in the transaction yet, so rolling all of it back undoes the write; that saves SQLite a copy of each
+ * page for a savepoint.
+ */
 static void run_first(struct sqlite_database *d, struct tx *tx, struct write *w)
 {
         struct err ignored;
@@ -114,7 +116,7 @@ static void run_first(struct sqlite_database *d, struct tx *tx, struct write *w)
                 return;
         roll_back(tx);
         if (has_lost_tx(tx) && db_run(tx->db, &ignored, "BEGIN IMMEDIATE", ""))
-                w->rc = -1; /* and the batch notices */
+                w->rc = -1; /* the batch detects it */
 }
 
 static void run_one(struct sqlite_database *d, struct tx *tx, struct write *w)
@@ -134,12 +136,12 @@ static void run_one(struct sqlite_database *d, struct tx *tx, struct write *w)
         forget_write(d, tx);
         if (has_lost_tx(tx))
                 return;
-        /* If even this fails the whole transaction cannot be trusted: end it, which the batch notices. */
+        /* If even this fails, the transaction cannot be trusted: it is rolled back, which the batch detects. */
         if (db_run(tx->db, &ignored, "ROLLBACK TO one", "") || db_run(tx->db, &ignored, "RELEASE one", ""))
                 roll_back(tx);
 }
 
-/* The next write that may join a batch that began then; acknowledgements always may. */
+/* The next write that may join a batch that began at that time; acknowledgements always may. */
 static struct write *next_write(struct sqlite_database *d, struct mono began, size_t taken)
 {
         static const int64_t limit_ms[LANE_COUNT] = {[LANE_ACK] = 5 * BATCH_MS, BATCH_MS, BULK_MS};
@@ -169,7 +171,8 @@ static int commit_batch(struct sqlite_database *d, struct tx *tx, struct err *e)
                 return err_errno(e, fault, "catalog: commit");
         if (db_run(tx->db, e, "COMMIT", ""))
                 return -1;
-        fault = FAULT("catalog.committed"); /* only for dying between the commit and the answers */
+        fault = FAULT(
+                "catalog.committed"); /* this fault point only kills the process between the commit and the answers */
         metrics_observe(METRIC_DB_DURATION, dur_seconds(mono_since(began)), "commit");
         return 0;
 }
@@ -180,18 +183,19 @@ static void answer_batch(struct sqlite_database *d, struct write_queue *batch)
 
         lock_take(&d->wlock);
         while ((w = queue_take(batch))) {
-                w->done = true; /* its caller may be gone after the lock is */
+                w->done = true; /* once the lock is released, the caller may have freed the write */
                 cond_signal(&w->answered);
         }
         lock_drop(&d->wlock);
 }
 
-/* The transaction is taken back, and none of its writes has happened. */
+/* The transaction is rolled back, and none of its writes took effect. */
 static void give_up(struct sqlite_database *d, struct tx *tx, struct write_queue *batch, const struct err *e)
 {
         if (!has_lost_tx(tx))
                 roll_back(tx);
-        if (e->code == ERR_NO_SPACE) /* what the log holds is copied, so that it may begin anew in its place */
+        if (e->code ==
+            ERR_NO_SPACE) /* the WAL is copied into the database, so that it can start again from its beginning */
                 wal_ask(d);
         for (struct write *w = batch->head; w; w = w->next)
                 if (w->rc >= 0) {
@@ -247,7 +251,7 @@ static bool nothing_waits(const struct sqlite_database *d)
         return !d->lanes[LANE_ACK].head && !d->lanes[LANE_RESULT].head && !d->lanes[LANE_BULK].head;
 }
 
-/* The writer's own write, which catches up with what is due; in its queue again once the last one is answered. */
+/* The writer's own background write; it is queued again when the previous one has been answered. */
 struct own {
         struct write w;
         struct mono not_before; /* after a failure */
@@ -280,7 +284,10 @@ static void own_look(struct own *own)
         own->w.rc = 0;
 }
 
-/* Called with the lock, returns with it and with something to do. What nobody waits for is done in quiet moments. */
+/*
+ * Called with the lock held; returns with it held and with something to do. Background work runs when no caller
+ * waits.
+ */
 static void wait_for_work(struct sqlite_database *d, struct own *own)
 {
         bool idle = false;
