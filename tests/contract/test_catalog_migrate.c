@@ -3,11 +3,13 @@
 #include "contract/catalog_backend.h"
 #include "contract/catalog_suite.h"
 
+#include "catalog/catalog_asset.h"
 #include "catalog/catalog_migrate.h"
 
-#define OLD   4      /* a schema version before one that rewrites rows */
-#define ALONE 7      /* the first that an older program cannot stand */
-#define MANY  100000 /* rows that take a while to rewrite */
+#define OLD             4      /* a schema version before one that rewrites rows */
+#define ALONE           7      /* the first that an older program cannot stand */
+#define MANY            100000 /* rows that take a while to rewrite */
+#define BEFORE_PRODUCTS 7      /* the last without a list of what was made of an object */
 
 struct view {
         enum migration_phase last;
@@ -138,6 +140,64 @@ static void what_is_no_catalog_or_a_newer_one_has_no_plan(void **state)
         FAILS(ERR_CONFLICT, catalog_migration_plan(&f->opts, f->a, &p, &f->e));
 }
 
+/* ---- what an older version left --------------------------------------------------------- */
+
+#ifdef SUITE_POSTGRES
+#define BYTES_SQL "'\\x%064d'"
+#define UUID_SQL  "'%032d'"
+#else
+#define BYTES_SQL "x'%064d'"
+#define UUID_SQL  "x'%032d'"
+#endif
+
+/* A picture with an object of its own; its id and the object's key are its number. */
+static void put_picture(struct fix *f, int number, enum asset_status status, const char *phash)
+{
+        char sql[1024];
+
+        snprintf(sql, sizeof sql, "INSERT INTO object (sha256, size, created) VALUES (" BYTES_SQL ", 1, 1)", number);
+        backend_sql(f->url, sql);
+        snprintf(sql, sizeof sql,
+                 "INSERT INTO asset (id, job, position, owner, kind, type, status, stage, filename, name_fold, "
+                 "content_type, sha256, size, created, updated, metadata, phash) VALUES (" UUID_SQL ", 1, %d, 'o', 0, "
+                 "0, %d, 'done', 'a', 'a', 'image/png', " BYTES_SQL ", 1, 1, 1, '{}', %s)",
+                 number, number, (int)status, number, phash);
+        backend_sql(f->url, sql);
+}
+
+static void thumbnails_of_an_older_version_stay(void **state)
+{
+        struct fix *f = *state;
+        struct view old = {.stop_before = BEFORE_PRODUCTS + 1};
+        struct migration_plan p;
+        char sql[256], id[33];
+
+        FAILS(ERR_STOPPED, open_watched(f, &old));
+        snprintf(sql, sizeof sql,
+                 "INSERT INTO job (id, owner, status, queued, processing, done, failed, created, updated) VALUES "
+                 "(" UUID_SQL ", 'o', 0, 2, 2, 2, 2, 1, 1)",
+                 1);
+        backend_sql(f->url, sql);
+        for (int status = ASSET_QUEUED; status <= ASSET_FAILED; status++) {
+                put_picture(f, 10 + status, (enum asset_status)status, "7");
+                put_picture(f, 20 + status, (enum asset_status)status, "NULL");
+        }
+        p = plan(f);
+        assert_int_equal(p.steps[0].rows, 8);
+        fix_open(f);
+        for (int number = 10; number < 30; number++) {
+                struct asset a;
+                struct id of;
+                if (number % 10 > ASSET_FAILED)
+                        continue;
+                snprintf(id, sizeof id, "%032d", number);
+                for (size_t i = 0; i < sizeof of.b; i++)
+                        of.b[i] = (uint8_t)((id[2 * i] - '0') << 4 | (id[2 * i + 1] - '0'));
+                OK(catalog_asset_get(f->c, of, NULL, f->a, &a, &f->e));
+                assert_string_equal(a.products, number < 20 ? "preview.jpg thumb.webp" : "");
+        }
+}
+
 /* ---- telling, and stopping --------------------------------------------------------------- */
 
 static void a_long_migration_tells_and_stops_and_is_undone(void **state)
@@ -248,6 +308,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 T(a_plan_names_each_step_and_changes_nothing),
                 T(what_is_no_catalog_or_a_newer_one_has_no_plan),
+                T(thumbnails_of_an_older_version_stay),
                 T(a_long_migration_tells_and_stops_and_is_undone),
                 T(waiting_is_told_and_can_be_ended),
 #ifdef SUITE_POSTGRES
