@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which engine a backup is of. */
+/* Dispatches a backup to the engine of its catalog. */
 #include "keep/keep_backup_priv.h"
 
 #include <stdio.h>
@@ -32,7 +32,7 @@ static uint32_t u32_at(const char *p)
         return (uint32_t)u[0] << 24 | (uint32_t)u[1] << 16 | (uint32_t)u[2] << 8 | u[3];
 }
 
-/* A tuple that begins with sha256 and size. */
+/* Decodes a tuple that begins with sha256 and size. */
 static bool read_object(struct span row, struct sha256 *key, uint64_t *size)
 {
         if (row.n < 2 + 4 + 32 + 4 + 8 || u32_at(row.p + 2) != 32 || u32_at(row.p + 38) != 8)

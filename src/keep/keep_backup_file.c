@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the backups of both engines need: files copied and hashed, and one refusal. */
+/* What the backups of both engines share: copying and hashing of files, and one error. */
 #include "keep/keep_backup_priv.h"
 
 #include <errno.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A table's file, tuple by tuple: so that a restore can end a transaction
- * between two rows, and go on behind any of them. The file was hashed before,
- * but is read with the same distrust: lengths are checked, nothing is trusted.
+ * Reads a table's file tuple by tuple, so that a restore can end a transaction between any two rows and continue
+ * there. Although the file's hash has been checked, every length in it is checked again.
  */
 #include "keep/keep_backup_priv.h"
 #include "keep/keep_copy_priv.h"
@@ -13,7 +12,7 @@
 #include <unistd.h>
 
 #define BUFFER    ((size_t)256 << 10)
-#define FIELD_MAX ((uint32_t)1 << 30) /* PostgreSQL's own bound */
+#define FIELD_MAX ((uint32_t)1 << 30) /* PostgreSQL's own limit */
 
 struct copy_file {
         int fd;
@@ -27,7 +26,7 @@ static int file_damaged(const struct copy_file *f, const char *why, struct err *
         return err_set(e, ERR_CORRUPT, "%.180s %s", f->path, why);
 }
 
-/* n bytes into out (may be NULL), or an error: a file must not end inside a row. */
+/* Reads n bytes into out (may be NULL), or fails: a file must not end inside a row. */
 static int take_bytes(struct copy_file *f, size_t n, struct buf *out, char *small, struct err *e)
 {
         while (n > 0) {
@@ -99,7 +98,7 @@ int copy_file_row(struct copy_file *f, struct buf *out, struct err *e)
                 return -1;
         fields = (unsigned)word[0] << 8 | word[1];
         if (fields == 0xFFFF) {
-                out->n -= 2; /* the trailer is none of the row's */
+                out->n -= 2; /* the trailer is not part of a row */
                 return 0;
         }
         for (unsigned i = 0; i < fields; i++) {

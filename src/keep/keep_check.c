@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The catalog against itself. Most checks are a query that should find nothing
- * and a way to mend one row of it; they are read in one state and mended in
- * slices, each of which looks again under its locks, so that a server may work
- * meanwhile where the engine allows it.
+ * Checks the catalog against itself. Most checks are a query that should return nothing and a function that repairs
+ * one of its rows. The rows are read in one snapshot and repaired in slices; each repair looks at its row again under
+ * lock, so a server may run meanwhile where the engine allows it.
  */
 #include "keep/keep_check_priv.h"
 
 #include <stdio.h>
 
 #define SLICE    100
-#define KEYS_CAP 1000000 /* more are mended by the next run */
+#define KEYS_CAP 1000000 /* the next run repairs the others */
 
-struct key { /* of a row that was found */
+struct key { /* identifies a row that was found */
         int64_t n;
         struct sha256 sha256; /* of an object's */
 };
@@ -41,7 +40,7 @@ static int mend_task(struct tx *tx, const struct key *k, struct err *e)
                       "ll", tx->now.us, k->n);
 }
 
-/* Past the counters, which may be as wrong as it is: they are counted anew afterwards. */
+/* Bypasses the counters, which may be as wrong as the row: they are recounted afterwards. */
 static int set_status(struct tx *tx, int64_t asset, enum asset_status to, struct err *e)
 {
         return db_run(tx->db, e, "UPDATE asset SET status = ?, updated = ? WHERE n = ?", "ill", (int)to, tx->now.us,
@@ -77,7 +76,9 @@ static int mend_status(struct tx *tx, const struct key *k, struct err *e)
         return state < 0 ? 0 : set_status(tx, k->n, as[state], e);
 }
 
-/* Nobody would ever claim it. Two of one purpose cannot be: an index of the table forbids it. */
+/*
+ * No worker would ever claim such a task. There cannot be two of one purpose: a unique index of the table forbids it.
+ */
 static int mend_stray_task(struct tx *tx, const struct key *k, struct err *e)
 {
         return check_drop_task(tx, k->n, e);
@@ -99,7 +100,7 @@ static int mend_embedding(struct tx *tx, const struct key *k, struct err *e)
                 "l", k->n);
 }
 
-/* All of them at once. */
+/* Repairs all counters at once. */
 static int mend_part_words(struct tx *tx, const struct key *k, struct err *e)
 {
         (void)k;
@@ -112,14 +113,17 @@ static int mend_job(struct tx *tx, const struct key *k, struct err *e)
 {
         int64_t one;
 
-        /* Locked first: whose change is not in these counts yet then waits for this row, and adds to them. */
+        /*
+         * The row is locked first: a transaction whose change is not in these counts yet then waits for it, and adds
+         * to them.
+         */
         if (db_int(tx->db, e, &one, LOCKING(tx->db, "SELECT 1 FROM job WHERE n = ?", "FOR UPDATE"), "l", k->n) < 0 ||
             db_run(tx->db, e,
                    "UPDATE job SET queued = " JOB_SUM(0) ", processing = " JOB_SUM(1) ", done = " JOB_SUM(
                            2) ", failed = " JOB_SUM(3) " WHERE n = ?",
                    "l", k->n))
                 return -1;
-        return job_count(tx, k->n, ASSET_DONE, 0, e); /* its state follows at the end of the write */
+        return job_count(tx, k->n, ASSET_DONE, 0, e); /* its state is derived at the end of the write */
 }
 
 static int mend_near(struct tx *tx, const struct key *k, struct err *e)
@@ -155,7 +159,7 @@ static int mend_counters(struct tx *tx, const struct key *k, struct err *e)
 
 /* ---- the checks -------------------------------------------------------------------------- */
 
-/* What is wrong in a counter: the truth less what it says. */
+/* The error of a counter: the true count minus the stored one. */
 #define OFF(truth)                                                                                                     \
         "SELECT CAST(0 AS bigint), 'of owner ''' || owner || '''', 'kind ' || kind || ', status ' || status || ': '"   \
         " || CAST(sum(c) AS bigint) || ' files and ' || CAST(sum(b) AS bigint) || ' bytes too few' FROM (" truth       \
@@ -168,15 +172,15 @@ static_assert(PURPOSE_COUNT == 5, "as the query says");
 
 static const struct check {
         const char *name;
-        const char *words; /* what is said of one: the row's second column follows, and its third in brackets */
+        const char *words; /* text of a finding: the row's second column follows, and its third in brackets */
         const char *sqlite, *postgres; /* NULL: not on this engine */
-        mend_fn *mend;                 /* NULL: nobody can tell what would be right */
-        bool together;                 /* all are mended at once */
+        mend_fn *mend;                 /* NULL: the right value cannot be known */
+        bool together;                 /* one call repairs all */
         check_fn *run;                 /* instead of a query */
-        bool text;                     /* the second column is that, and no id or hash */
+        bool text;                     /* the second column is a text, not an id or a hash */
 } checks[] = {
         {.name = "database_file", .run = sqlite_check_file},
-        {.name = "reference", .run = check_references}, /* first: what follows is about the rows it leaves */
+        {.name = "reference", .run = check_references}, /* first: the following checks assume the rows that it leaves */
         {"object_unmarked", "no file refers to it, and it is not marked for collection: object",
          "SELECT 0, sha256, NULL FROM object o WHERE orphaned = 0 AND collecting = 0 AND NOT EXISTS (SELECT 1 FROM "
          "asset a WHERE a.sha256 = o.sha256)",
@@ -225,7 +229,9 @@ static const struct check {
          "a.kind OR x.cluster IS DISTINCT FROM a.cluster OR x.trashed <> (a.trashed > 0)::int",
          mend_embedding, false, NULL},
         {.name = "folder", .run = check_folders},
-        /* SQLite indexes new files in the order of their numbers, some time after: behind the last one none is missing.
+        /*
+         * SQLite indexes new files in the order of their numbers, with a delay: up to the last one indexed, none may
+         * be missing.
          */
         {"text_index", "words do not find it: file",
          WRONG_WORDS "(t.n IS NULL AND a.n <= (SELECT max(n) FROM asset_text)) OR t.name_fold <> a.name_fold",
@@ -233,7 +239,7 @@ static const struct check {
         {"text_left", "words find what is not there any more: number",
          "SELECT t.n, CAST(t.n AS text), NULL FROM asset_text t LEFT JOIN asset a ON a.n = t.n WHERE a.n IS NULL", NULL,
          mend_words, false, NULL, .text = true},
-        /* As above: behind the last one of the index none is missing. */
+        /* As above: up to the last one indexed, none may be missing. */
         {"part_words", "words do not find it: part",
          "SELECT p.n, CAST(p.n AS text), NULL FROM part p WHERE p.text IS NOT NULL AND p.n <= (SELECT max(id) FROM "
          "part_fts_docsize) AND NOT EXISTS (SELECT 1 FROM part_fts_docsize d WHERE d.id = p.n)",

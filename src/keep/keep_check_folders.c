@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folders: how many members each says it has, and the sums of their vectors. One that is wrong is added up anew. */
+/*
+ * Folders: the stored number of members, and the stored sums of their vectors. A folder that is wrong is summed up
+ * again.
+ */
 #include "catalog/catalog_place_rules.h"
 #include "keep/keep_check_priv.h"
 
@@ -35,7 +38,7 @@ static int list_folders(struct db *db, struct arena *a, struct folder_row **out,
         return rc;
 }
 
-/* Models that a folder has a sum of, or a member has a vector of. */
+/* Models of which the folder has a sum or a member has a vector. */
 static int models_of(struct db *db, const struct folder_row *f, int64_t models[MODELS], size_t *n, struct err *e)
 {
         struct rows *s = db_query(db, e,
@@ -86,7 +89,10 @@ static int add_up(struct db *db, const struct folder_row *f, int64_t model, doub
         return rc;
 }
 
-/* 1 equal, 0 not, -1. Sums that were made by many steps differ a little from one made in one go. */
+/*
+ * Returns 1 when equal, 0 when not, -1 on error. Sums that were made in many steps differ a little from one made in
+ * one go.
+ */
 static int sum_fits(struct db *db, const struct folder_row *f, int64_t model, struct err *e)
 {
         double sum[VECTOR_MAX_DIM], off = 0;
@@ -113,7 +119,7 @@ static int sum_fits(struct db *db, const struct folder_row *f, int64_t model, st
         return stored == count && (count == 0 || off <= 1e-3 + 1e-5 * (double)count);
 }
 
-/* 1 right, 0 told, -1. */
+/* Returns 1 when the folder is right, 0 when a finding was reported, -1 on error. */
 static int look_at(struct check_run *run, struct db *db, const struct folder_row *f, struct err *e)
 {
         int64_t members = 0, models[MODELS];

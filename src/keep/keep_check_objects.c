@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Objects as a check of the storage wants them. */
+/* Lists objects for a check of the storage. */
 #include "keep/keep.h"
 #include "keep/keep_check_priv.h"
 

@@ -8,18 +8,18 @@
 struct check_run {
         struct catalog *c;
         const struct keep_check_opts *o;
-        struct keep_check_result *r; /* of the check at hand */
+        struct keep_check_result *r; /* of the current check */
 };
 void check_tell(struct check_run *run, const char *format, ...) PRINTF_LIKE(2, 3);
 
 typedef int check_fn(struct check_run *run, struct err *e);
-/* What rows refer to, as catalog_tables.h says. (keep_check_references.c) */
+/* Rows whose references lead nowhere, as the table descriptions define them. (keep_check_references.c) */
 check_fn check_references;
-/* A task with what it has failed of, and off those that wait. (keep_check_references.c) */
+/* Deletes a task with its failures, and updates the number of waiting tasks. (keep_check_references.c) */
 int check_drop_task(struct tx *tx, int64_t n, struct err *e) MUST_CHECK;
-/* Members and sums of folders. (keep_check_folders.c) */
+/* Member counts and vector sums of folders. (keep_check_folders.c) */
 check_fn check_folders;
-/* The file, and what is derived from it beside it; SQLite. (sqlite_check.c) */
+/* SQLite: the database file, and the indexes derived from it. (sqlite_check.c) */
 check_fn sqlite_check_file, sqlite_check_words, sqlite_check_vectors;
 
 #endif

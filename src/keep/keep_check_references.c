@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows that refer to what is not there, for each reference that a table's
- * description names. The engines hold most of them by foreign keys, so such a
- * row tells of a damage outside the program; and some are held by nobody else.
+ * Finds rows that refer to a missing row, for each reference that a table description declares. Most references are
+ * foreign keys in the engines, so a broken one means damage from outside the program; a few are not enforced by
+ * anything else.
  */
 #include "keep/keep_check_priv.h"
 #include "keep/keep_catalog_tables.h"
@@ -53,7 +53,7 @@ static void put_value(struct buf *b, char type, const struct rows *s, int i)
                 buf_printf(b, "%lld", (long long)col_i64(s, i));
 }
 
-/* "asset 7, tag 2": what the key's columns hold. Returns how many there are. */
+/* Writes the values of the key's columns, such as "asset 7, tag 2". Returns how many columns there are. */
 static int put_key(struct buf *b, const struct table *t, const struct rows *s)
 {
         const char *p = t->key;
@@ -109,11 +109,11 @@ static int find_orphans(struct check_run *run, const struct reference *r, struct
 
 struct orphans {
         struct reference r;
-        size_t n;            /* rows that were mended */
-        int64_t rows[SLICE]; /* the asset that each was of (0: of none), or its key for its dropper */
+        size_t n;            /* rows that were repaired */
+        int64_t rows[SLICE]; /* the asset of each row (0: none), or the row's key for its dropper */
 };
 
-/* The column that says which asset a row belongs to, NULL: none of them. */
+/* The column that says which asset a row belongs to; NULL: no column does. */
 static const char *asset_column(const struct table *t)
 {
         if (strcmp(t->name, "asset") == 0)
@@ -139,7 +139,9 @@ int check_drop_task(struct tx *tx, int64_t n, struct err *e)
 
 typedef int drop_fn(struct tx *tx, int64_t n, struct err *e);
 
-/* What removes a row that leaves more behind than a DELETE takes away; its key is a number. NULL: nothing of the kind.
+/*
+ * The function that removes a row when a DELETE alone would leave dependent data behind; the row's key is a number.
+ * NULL: a DELETE is enough.
  */
 static drop_fn *dropper_of(const struct reference *r)
 {
@@ -168,7 +170,7 @@ static void put_mend(struct sql *q, const struct reference *r)
         buf_printf(&q->text, " LIMIT %d) RETURNING %s", SLICE, asset ? asset : "0");
 }
 
-/* Its sidecar, its words and its vectors may have told of the row. */
+/* The asset's sidecar, words and vectors may have contained the row. */
 static int touch_asset(struct tx *tx, int64_t n, struct err *e)
 {
         struct rows *s = db_query(tx->db, e, "SELECT id FROM asset WHERE n = ?", "l", n);
@@ -229,7 +231,10 @@ static int check_reference(struct check_run *run, const struct reference *r, str
         return mend_orphans(run, r, e);
 }
 
-/* Tables come behind those they refer to, so what one mending leaves without its target the next one finds. */
+/*
+ * Tables are listed after those they refer to, so a row that one repair leaves without its target is found later in
+ * the same run.
+ */
 int check_references(struct check_run *run, struct err *e)
 {
         enum table_engine here = engine_of(run->c->dialect);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is copied, in which order, and the proof that it arrived. The hard thing
- * is to be sure after an interruption: the source is hashed first, the target
- * remembers that hash, and who comes again must bring the same.
+ * What is copied, in which order, and the proof that it arrived. The hard part is certainty after an interruption:
+ * the source is hashed first, the target stores that hash, and a later run must present the same source.
  */
 #include "keep/keep_copy_priv.h"
 #include "keep/keep_catalog_tables.h"
@@ -11,7 +10,7 @@
 #include <string.h>
 
 #define BATCH_BYTES ((size_t)16 << 20)
-#define PIECE       ((size_t)256 << 10) /* handed over at once */
+#define PIECE       ((size_t)256 << 10) /* bytes that are sent at once */
 #define ROW_MAX     ((size_t)1 << 30)   /* of a field in PostgreSQL */
 #define TEXTS       500                 /* assets whose words are indexed in one transaction */
 #define TELL_ROWS   1000
@@ -37,11 +36,11 @@ struct keep_copy {
         enum keep_copy_state state;
         size_t n; /* tables */
         struct copy_table is[COPY_TABLES_MAX];
-        struct keep_copy_table tables[COPY_TABLES_MAX]; /* what became of each */
+        struct keep_copy_table tables[COPY_TABLES_MAX]; /* the result for each */
         struct keep_copy_group *groups;
         size_t ngroups, groups_cap;
         uint64_t total; /* rows of the source */
-        uint64_t done;  /* of the step at hand */
+        uint64_t done;  /* rows done in the current step */
 };
 
 static void report_progress(struct keep_copy *c, const char *what, uint64_t total)
@@ -96,7 +95,7 @@ static int hash_source(struct keep_copy *c, struct err *e)
         return rc;
 }
 
-/* One hash over what all tables hold. */
+/* One hash over the contents of all tables. */
 static struct sha256 fingerprint_source(struct keep_copy *c)
 {
         for (size_t i = 0; i < c->n; i++) {
@@ -169,7 +168,10 @@ enum keep_copy_state keep_copy_state(const struct keep_copy *c)
 
 /* ---- copying --------------------------------------------------------------------------------- */
 
-/* One transaction: rows until the batch is full. 1 there may be more, 0 that was all, -1. */
+/*
+ * One transaction: copies rows until the batch is full. Returns 1 when there may be more, 0 when that was all, -1 on
+ * error.
+ */
 static int copy_batch(struct keep_copy *c, const struct copy_table *t, uint64_t *rows, struct buf *b, struct err *e)
 {
         size_t bytes = 0;

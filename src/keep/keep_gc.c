@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Objects that no asset refers to. The row is the lock: a collector marks it
- * before it removes the bytes and deletes it after, an ingest that refers to an
- * object holds its row for the length of its transaction. So either the ingest
- * comes first and the collector finds an asset, or the mark comes first and the
- * ingest finds it. docs/internals/gc.md has the argument.
+ * Garbage collection of objects that no asset refers to. The object's row serves as the lock: a collector marks it
+ * before it removes the bytes and deletes it afterwards, and an ingest that refers to an object locks its row for the
+ * length of its transaction. So either the ingest comes first and the collector finds an asset, or the mark comes
+ * first and the ingest finds the mark. docs/internals/gc.md has the full argument.
  */
 #include "catalog/catalog_rules.h"
 #include "keep/keep.h"
 
 /* ---- collecting ---------------------------------------------------------------------- */
 
-/* Whose grace is over, or whose collector's time is. */
+/* Objects whose grace period is over, or whose collector's lease has expired. */
 #define DOOMED "FROM object WHERE orphaned > 0 AND orphaned <= ?1 AND collecting < ?2 "
 
 int keep_gc_due(struct catalog *c, struct dur grace, bool *due, struct err *e)
@@ -39,7 +38,7 @@ static int do_recover(struct tx *tx, void *arg, struct err *e)
 int keep_gc_recover(struct catalog *c, struct err *e)
 {
         if (c->dialect != DIALECT_SQLITE)
-                return 0; /* another instance may be at it */
+                return 0; /* another instance may be collecting */
         return write_do(c, LANE_BULK, do_recover, NULL, e);
 }
 
@@ -86,7 +85,7 @@ static int do_begin(struct tx *tx, void *arg, struct err *e)
                         g->out[kept++] = g->out[i];
                 } else if (db_run(tx->db, e, "UPDATE object SET orphaned = 0, collecting = 0 WHERE sha256 = ?", "h",
                                   &g->out[i].sha256)) {
-                        return -1; /* an asset refers to it after all, and that is what counts */
+                        return -1; /* an asset refers to it after all, and that decides */
                 }
         }
         g->n = kept;
@@ -113,7 +112,7 @@ static int do_stray(struct tx *tx, void *arg, struct err *e)
         struct gc_args *g = arg;
         int64_t until = wall_add(tx->now, g->lease).us;
 
-        /* Orphaned for ages: whoever takes over need not wait for the grace again. */
+        /* The time is set far back, so that the next collector need not wait for the grace period again. */
         if (db_run(tx->db, e,
                    "INSERT INTO object (sha256, size, created, orphaned, collecting, scrubbed) VALUES (?1, ?2, ?3, 1, "
                    "?4, ?3) ON CONFLICT (sha256) DO NOTHING",

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is known of the bytes of objects: when each was last read, what was
- * wrong with it, and how far the pass over all of them is. The time in an
- * object's row is the pass's only cursor, so that a restart goes on where the
- * last result was written and what is added meanwhile needs no place in a list.
+ * What the catalog records about the bytes of objects: when each was last read, what was wrong with it, and how far
+ * the pass over all of them is. The time in an object's row is the pass's only cursor, so a restart continues where
+ * the last result was written, and objects added meanwhile need no place in a list.
  */
 #include "keep/keep.h"
 #include "catalog/catalog_rules.h"
@@ -155,7 +154,7 @@ int keep_scrub_next(struct catalog *c, struct wall before, bool asked, unsigned 
         return rc;
 }
 
-/* One that could not be asked about stays what it was, and its turn is over. */
+/* An object that could not be read keeps its state, and its turn is over. */
 static int note_result(struct tx *tx, const struct scrub_item *i, struct err *e)
 {
         if (i->skipped)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables' descriptions as a copy and a backup need them. */
+/* The table descriptions in the form that a copy and a backup need. */
 #include "keep/keep_copy_priv.h"
 #include "keep/keep_catalog_tables.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A PostgreSQL catalog into files: one REPEATABLE READ transaction in which
- * each table is copied out in binary, so that all files show the same moment
- * whatever is written meanwhile. No tool of the server's version is needed.
+ * Backs up a PostgreSQL catalog into files: in one REPEATABLE READ transaction each table is copied out in binary, so
+ * that all files show the same snapshot whatever is written meanwhile. No tool of the server's version is needed.
  */
 #include "keep/keep_backup_priv.h"
 #include "keep/keep_copy_priv.h"
@@ -14,10 +13,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define SECONDS 10 /* of one attempt to connect */
+#define SECONDS 10 /* timeout of one attempt to connect */
 #define FETCH   "5000"
 
-/* The copy of a large table takes longer than a server would allow its sessions. */
+/* Copying a large table takes longer than a server's session timeouts may allow. */
 #define SNAPSHOT                                                                                                       \
         "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;"                \
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -157,7 +156,7 @@ static int copy_tables_out(struct copy_target *t, const struct keep_backup_opts 
         struct sink k = {.o = o, .fd = -1};
         int rc = 0;
 
-        buf_init(&k.held, (size_t)1 << 31); /* a row and what is held before it */
+        buf_init(&k.held, (size_t)1 << 31); /* one row and the bytes held before it */
         for (size_t i = 0; i < n && rc == 0; i++)
                 rc = copy_table(t, &tables[i], &k, dir, out, e);
         buf_done(&k.held);
@@ -181,7 +180,7 @@ static int tell_some(PGresult *res, const struct keep_backup_opts *o, struct err
         for (int i = 0; i < n && rc == 0; i++) {
                 struct keep_backup_object one = {.size = binary_number(res, i, 1), .orphan = PQgetisnull(res, i, 2)};
                 memcpy(&one.key, PQgetvalue(res, i, 0), sizeof one.key);
-                one.products = PQgetvalue(res, i, 2); /* of NULL it is "" */
+                one.products = PQgetvalue(res, i, 2); /* for NULL this is "" */
                 rc = o->object(o->ctx, &one, e);
         }
         PQclear(res);
@@ -214,7 +213,7 @@ static int take_backup(struct copy_target *t, const struct keep_backup_opts *o, 
 
         if (pg_exec(db, SNAPSHOT, e))
                 return -1;
-        out->taken = wall_now(); /* the next statement fixes what is seen */
+        out->taken = wall_now(); /* the next statement takes the snapshot */
         if (read_version(db, out, e) || pg_copy_check(db, e) || copy_tables_out(t, o, dir, out, e) ||
             read_counts(db, out, e) || tell_objects(db, o, e))
                 return -1;

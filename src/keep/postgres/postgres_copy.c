@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The writing half of a copy. Each batch is a transaction together with the
- * number of rows then there, so that whatever cut the copy off, the next one
- * knows exactly where to go on.
+ * The writing half of a copy. Each batch is one transaction, which also stores the number of rows copied so far:
+ * after any interruption the next run knows exactly where to continue.
  */
 #include "keep/keep_copy_priv.h"
 #include "keep/keep_catalog_tables.h"
@@ -18,7 +17,7 @@ static const char begin_sql[] =
         "NULL, source bytea NOT NULL, begun bigint NOT NULL, finished bigint NOT NULL DEFAULT 0);"
         "CREATE TABLE IF NOT EXISTS catalog_copy_table (name text PRIMARY KEY, copied bigint NOT NULL);";
 
-/* What a server that was only tried leaves behind; nothing refers to it. */
+/* Deletes the rows that a server started only for a trial leaves behind; nothing refers to them. */
 static int forget_trial(struct copy_target *t, struct err *e)
 {
         char sql[96];
@@ -62,7 +61,7 @@ int copy_target_copied(struct copy_target *t, const struct copy_table *table, ui
 
 /* ---- batches ---------------------------------------------------------------------------------- */
 
-/* In the server's own words: they name the column, and mostly the value. */
+/* Reports the server's own message, which names the column and mostly the value. */
 static int copy_refused(struct copy_target *t, const struct copy_table *table, PGresult *res, struct err *e)
 {
         const char *text = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
@@ -170,7 +169,7 @@ int copy_target_text(struct copy_target *t, unsigned n, uint64_t *made, struct e
         return rc;
 }
 
-/* Counted as the engine counts: 4 is the trash, -1 are objects, -2 tasks that wait. */
+/* Counted as the catalog counts: kind 4 is the trash, -1 are objects, -2 waiting tasks. */
 static const char counters_sql[] =
         "BEGIN;"
         "DELETE FROM counter;"
@@ -179,13 +178,13 @@ static const char counters_sql[] =
         "1, 2, 3 "
         "UNION ALL SELECT '', -1, 0, 0, count(*), coalesce(sum(size), 0) FROM object "
         "UNION ALL SELECT '', -2, 0, 0, count(*), 0 FROM task WHERE state IN (0, 1) AND purpose = 0;"
-        /* The sidecars may stay behind. */
+        /* The sidecars may be out of date. */
         "INSERT INTO sidecar_mark (kind, id, at, change) SELECT 0, id, " DB_NOW ", 0 FROM asset "
         "UNION ALL SELECT 1, id, " DB_NOW ", 0 FROM cluster "
         "UNION ALL SELECT 2, '00000000-0000-0000-0000-000000000000', " DB_NOW ", 0 FROM api_key HAVING count(*) > 0 "
         "ON CONFLICT (kind, id) DO NOTHING;";
 
-/* Each identity column goes on behind the largest number there is. */
+/* Each identity column continues after its largest value. */
 static const char sequences_sql[] =
         "DO $$ DECLARE c record; BEGIN FOR c IN SELECT table_name AS t, column_name AS n FROM "
         "information_schema.columns WHERE table_schema = current_schema() AND is_identity = 'YES' LOOP EXECUTE "

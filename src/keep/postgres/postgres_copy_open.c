@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Whether a database may be the target of a copy.
- */
+/* Checks whether a database may be the target of a copy. */
 #include "keep/keep_copy_priv.h"
 #include "keep/keep_catalog_tables.h"
 #include "keep/postgres/postgres_copy_priv.h"
@@ -9,12 +7,12 @@
 #include <stdio.h>
 
 #define COPY_LOCK "7733091250042001"
-#define SECONDS   10 /* of one attempt to connect */
+#define SECONDS   10 /* timeout of one attempt to connect */
 
-/* A copy works for minutes without a pause that a server would allow its sessions. */
+/* A copy runs for minutes without a pause, longer than a server's session timeouts may allow. */
 #define COPY_SESSION "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
 
-/* A connection that was closed a moment ago, maybe by ourselves, may still be one to the server: it is given time. */
+/* The server may still list a connection, even one of ours, that was closed a moment ago: it is given time. */
 #define TRIES 60
 #define REST  dur_ms(50)
 

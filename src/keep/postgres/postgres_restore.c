@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tables' files into an empty PostgreSQL database, by the means of a copy: the
- * target remembers which backup it was begun from and how far it is, and no
- * server takes it before the end. A backup of an older version is loaded into
- * the tables of its time, compared there, and then brought up to date.
+ * Restores table files into an empty PostgreSQL database, by the same steps as a copy: the target stores which backup
+ * it was begun from and how far the restore is, and no server accepts it before the end. A backup of an older version
+ * is loaded into tables of that version, compared there, and then migrated.
  */
 #include "keep/keep_backup_priv.h"
 #include "keep/keep_copy_priv.h"
@@ -15,7 +14,8 @@
 #define PIECE       ((size_t)256 << 10)
 #define ROW_MAX     ((size_t)1 << 30)
 #define TEXTS       500
-#define VERIFIED    " verified" /* among the tables of catalog_copy_table: all were equal to their files */
+#define VERIFIED                                                                                                       \
+        " verified" /* a row of catalog_copy_table beside those of the tables: all tables were equal to their files */
 
 struct load {
         const struct keep_restore_opts *o;
@@ -38,7 +38,7 @@ static void report_progress(struct load *l, const char *what)
                 l->o->progress(l->o->ctx, what, l->done, l->total);
 }
 
-/* One hash over what all tables hold: names this backup in the target. */
+/* One hash over the contents of all tables, which identifies this backup in the target. */
 static int fingerprint_backup(const struct keep_backup *b, struct sha256 *out, struct err *e)
 {
         struct sha256_ctx *sha = sha256_new();
@@ -65,7 +65,7 @@ static struct copy_table as_copy_table(const struct keep_backup_table *b)
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-/* 0 without tables. */
+/* The schema version in the database; 0 without tables. */
 static int version_there(struct db *db, int *out, struct err *e)
 {
         char word[24];
@@ -118,7 +118,10 @@ int pg_restore_look(const struct keep_restore_opts *o, enum keep_restore_state *
 
 /* ---- loading ------------------------------------------------------------------------------------ */
 
-/* One transaction: rows until the batch is full. 1 there may be more, 0 that was all, -1. */
+/*
+ * One transaction: loads rows until the batch is full. Returns 1 when there may be more, 0 when that was all, -1 on
+ * error.
+ */
 static int load_batch(struct load *l, const struct copy_table *t, struct copy_file *f, uint64_t *rows, struct buf *b,
                       struct err *e)
 {
@@ -224,7 +227,7 @@ static int load_tables(struct load *l, struct err *e)
 
 /* ---- after the rows -------------------------------------------------------------------------------- */
 
-/* Handed back uncounted: the workers belong to another installation. */
+/* Leased tasks become ready without counting a delivery: their workers belong to another installation. */
 static const char leases_sql[] =
         "WITH leased AS (UPDATE task SET state = 0, lease_until = 0, worker = NULL, deliveries = greatest(deliveries - "
         "1, 0) WHERE state = 1 RETURNING asset), freed AS (UPDATE asset SET status = 0 FROM leased WHERE asset.n = "

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A SQLite catalog into one file and back. The pages are copied while others
- * write: the source's connection sits in a read transaction, which SQLite's
- * backup reads through, so the copy is one state however long it takes. What
- * was copied is then checked by SQLite itself, since a backup of a damaged
- * catalog would only tell so when it is needed.
+ * Backs up a SQLite catalog into one file, and restores it. The pages are copied while others write: the source's
+ * connection holds a read transaction, through which SQLite's backup API reads, so the copy is one snapshot however
+ * long it takes. SQLite then checks the copy's integrity, since a damaged catalog would otherwise be noticed only
+ * when its backup is needed.
  */
 #include "keep/keep_backup_priv.h"
 #include "catalog/sqlite/sqlite.h"
@@ -15,14 +14,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGES 2048 /* copied between two words to the progress */
+#define PAGES 2048 /* copied between two progress reports */
 
 static const char *path_of(const char *url)
 {
         return url + strlen("sqlite://");
 }
 
-/* Reading only, and nothing is made that is not there. */
+/* Opened for reading only; a missing file is not created. */
 static int open_source(struct conn *db, const char *path, struct err *e)
 {
         int rc;
@@ -50,7 +49,7 @@ static int newest_version(void)
         return newest;
 }
 
-/* Also the first read of the transaction, from which on nothing changes. */
+/* This is also the first read of the transaction, which takes the snapshot. */
 static int read_version(struct conn *db, const char *path, struct keep_backup *out, struct err *e)
 {
         sqlite3_stmt *q = NULL;
@@ -88,7 +87,7 @@ static int make_copy(struct conn *db, const char *path, struct err *e)
         conn_adopt(db, db->h);
         if (rc == SQLITE_OK)
                 rc = sqlite3_extended_result_codes(db->h, 1);
-        if (rc == SQLITE_OK) /* nobody reads it before it is whole and synced */
+        if (rc == SQLITE_OK) /* it is not used before it is complete and synced */
                 rc = sqlite3_exec(db->h,
                                   "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;"
                                   "PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -16384",
@@ -120,9 +119,8 @@ static int copy_pages(struct conn *from, struct conn *to, const struct keep_back
 }
 
 /*
- * Out of WAL mode, so that the file is all there is and opens read-only. Leases
- * are handed back uncounted: their workers belong to another installation. Only
- * columns that were there from the first version on.
+ * The copy leaves WAL mode, so that it is a single file that opens read-only. Leases are given back uncounted: their
+ * workers belong to another installation. Only columns that exist since the first version are used.
  */
 static const char settle_sql[] =
         "PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL; BEGIN;"
@@ -183,7 +181,7 @@ static int check_whole(struct conn *db, const struct keep_backup_opts *o, struct
         }
 }
 
-/* Where it is restored there are no sidecars: all are to be written. The table came later than the first version. */
+/* A restored installation has no sidecars: all are to be written. The table is newer than the first version. */
 static const char sidecars_sql[] = "INSERT OR IGNORE INTO sidecar_mark (kind, id, at, change) SELECT 0, id, updated, 0 "
                                    "FROM asset UNION ALL SELECT "
                                    "1, id, updated, 0 FROM cluster UNION ALL SELECT 2, zeroblob(16), max(created), 0 "
@@ -232,7 +230,7 @@ static int count_rows(struct conn *db, struct keep_backup *out, struct err *e)
         if (rc != SQLITE_ROW)
                 return db_error(db, rc, e);
         if (first_word(db, "SELECT 1 FROM sqlite_schema WHERE name = 'api_key'", word, sizeof word, e) <= 0)
-                return 0; /* the table came later */
+                return 0; /* the table is newer than the first version */
         if (first_word(db, "SELECT count(*) FROM api_key", word, sizeof word, e) < 0)
                 return -1;
         return span_u64(span_of(word), &out->keys) ? 0 : err_set(e, ERR_INTERNAL, "catalog: too many keys");
@@ -293,7 +291,7 @@ static int take_backup(struct conn *from, struct conn *to, const struct keep_bac
         out->taken = wall_now();
         if (read_version(from, path_of(o->url), out, e) || make_copy(to, path, e) || copy_pages(from, to, o, e))
                 return -1;
-        conn_close(from); /* the log of the live catalog can be used again from here on */
+        conn_close(from); /* from here on the WAL of the live catalog can be reused */
         return settle_copy(to, o, e) || count_rows(to, out, e) || tell_wanted(to, o, e) < 0 ? -1 : 0;
 }
 
@@ -364,7 +362,7 @@ int sqlite_backup_objects(const char *dir, keep_backup_object_fn *fn, void *ctx,
 
 /* ---- putting it back ---------------------------------------------------------------------------- */
 
-/* NULL: nothing is there. */
+/* NULL: there is no catalog. */
 static const char *find_leftover(const char *path, char *name, size_t max)
 {
         static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
@@ -412,7 +410,7 @@ static int copy_file(const char *from, const char *to, struct sha256 *hash, stru
 
         if (in < 0)
                 return err_errno(e, errno, "cannot open %.160s", from);
-        unlink(to); /* of a restore that was cut off */
+        unlink(to); /* left by an interrupted restore */
         out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (out < 0)
                 err_errno(e, errno, "cannot make %.160s", to);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What only SQLite has: a file that may be damaged, full text as virtual tables, and cached vectors beside it. */
+/*
+ * Checks of what only SQLite has: a file that may be damaged, full text in virtual tables, and cached vectors in a
+ * file beside it.
+ */
 #include "keep/keep_check_priv.h"
 #include "catalog/sqlite/sqlite.h"
 #include "vector/vector_table.h"
@@ -39,7 +42,7 @@ int sqlite_check_file(struct check_run *run, struct err *e)
 
 struct words {
         bool rebuild;
-        const char *damaged; /* the first of the three that does not fit its content */
+        const char *damaged; /* the first of the three indexes that does not match its content */
 };
 
 static int do_words(struct tx *tx, void *arg, struct err *e)
@@ -67,7 +70,7 @@ static int do_words(struct tx *tx, void *arg, struct err *e)
         return 0;
 }
 
-/* It asks the one who writes. */
+/* This check runs on the writer's connection. */
 int sqlite_check_words(struct check_run *run, struct err *e)
 {
         struct words w = {.rebuild = false};
@@ -81,7 +84,7 @@ int sqlite_check_words(struct check_run *run, struct err *e)
                 *e = why;
                 return -1;
         }
-        check_tell(run, "the index of %s does not fit what it is of: %s", w.damaged, why.msg);
+        check_tell(run, "the index of %s does not match its content: %s", w.damaged, why.msg);
         w.rebuild = true;
         if (!run->o->repair)
                 return 0;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reading half of a copy. Temporary views, which hide the tables of the
- * same names, give the source the target's shape; what a killed server left
- * leased is ready in them, since nobody works on it any more. Everything is
- * read in one transaction on a connection that cannot write.
+ * The reading half of a copy. Temporary views that hide the tables of the same names give the source the target's
+ * shape; tasks that a killed server left leased appear as ready in them, since nobody works on them any more.
+ * Everything is read in one transaction on a connection that cannot write.
  */
 #include "keep/keep_copy_priv.h"
 #include "keep/keep_catalog_tables.h"
@@ -21,8 +20,10 @@ static const char begin_sql[] =
         "CREATE TEMP TABLE leased AS SELECT t.asset AS asset, a.job AS job FROM main.task t JOIN main.asset a ON a.n = "
         "t.asset WHERE t.state = 1 AND t.purpose = 0";
 
-/* Given back uncounted, as a server does that stops: what is read instead of a column of x, or (column NULL) as x. In
- * views of the temporary schema "main." reaches the tables themselves. */
+/*
+ * Leases appear given back uncounted, as by a server that stops: the SQL that replaces a column of x or (column NULL)
+ * x itself. In views of the temporary schema, "main." names the tables themselves.
+ */
 static const struct {
         const char *table, *column, *sql;
 } given_back[] = {
@@ -101,7 +102,7 @@ static const char *find_given_back(const struct table *t, const char *column)
         return NULL;
 }
 
-/* What is read for a column; NULL: itself. */
+/* The SQL that is read for a column; NULL: the column itself. */
 static const char *expression_of(const struct table *t, const struct table_column *c)
 {
         const char *back = find_given_back(t, c->name);
@@ -233,7 +234,7 @@ static void put_float(struct buf *b, float f)
         put_u32(b, bits);
 }
 
-/* IEEE half precision, to the nearest and ties to even, as the server's cast from vector does. */
+/* Rounds to IEEE half precision, to nearest, ties to even, as the server's cast from vector does. */
 static uint16_t half_of(float f)
 {
         uint32_t bits, sign, kept, rest, tie;
@@ -259,7 +260,10 @@ static uint16_t half_of(float f)
         return (uint16_t)(sign | kept);
 }
 
-/* Length of the well-formed character at p, 0: it is none, or NUL, which PostgreSQL does not take either. */
+/*
+ * Length of the well-formed UTF-8 character at p; 0 when there is none, or for NUL, which PostgreSQL does not accept
+ * either.
+ */
 static size_t char_length(const char *p, size_t n)
 {
         for (size_t len = 1; len <= 4 && len <= n; len++)
@@ -292,7 +296,7 @@ static void put_text(struct copy_source *s, struct buf *b, struct span text)
         }
 }
 
-/* f32 numbers in pgvector's form: dimension, zero, numbers. */
+/* Writes f32 numbers in pgvector's binary form: dimension, zero, numbers. */
 static bool put_vector(struct buf *b, struct span raw, bool half)
 {
         float v[VECTOR_MAX_DIM];
@@ -340,7 +344,7 @@ static bool put_blob(struct copy_source *s, struct buf *b, char type, struct spa
         }
 }
 
-/* False: the value does not fit its type. */
+/* Returns false when the value does not fit its type. */
 static bool put_field(struct copy_source *s, struct buf *b, int i, char type)
 {
         int64_t l;
@@ -368,7 +372,7 @@ static bool put_field(struct copy_source *s, struct buf *b, int i, char type)
                 put_u64(b, bits);
                 return true;
         default: {
-                /* The pointer before the length: SQLite may have to read the value first. */
+                /* The pointer is taken before the length: SQLite may have to read the value first. */
                 const char *p = sqlite3_column_blob(s->rows, i);
                 return put_blob(s, b, type, (struct span){p ? p : "", (size_t)sqlite3_column_bytes(s->rows, i)});
         }
