@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Acceptance of one request, part by part. Files live under temporary names
- * until every part is in; the first bad part makes the whole request fail and
- * ingest_free leaves nothing of it.
+ * Accepts one upload request, part by part. Files have temporary names until every part has arrived; the first bad
+ * part fails the whole request, and ingest_free removes all of it.
  */
 #include <string.h>
 
@@ -18,7 +17,7 @@
 #define MAX_TAG_BYTES     100
 #define MAX_COMMENT_BYTES 10000
 #define MAX_KEY_BYTES     255
-#define REMOVAL_TRIES     8 /* in all 3 s */
+#define REMOVAL_TRIES     8 /* 3 s in total */
 #define REMOVAL_MS        20
 
 struct file_part {
@@ -36,8 +35,8 @@ struct ingest_request {
         size_t ntags;
         struct file_part *files;
         size_t nfiles, cap;
-        struct sha256_ctx *content; /* ordered names, values, file names and hashes */
-        /* the file under way */
+        struct sha256_ctx *content; /* over names, values, file names and hashes, in their order */
+        /* the file being received */
         bool open;
         const char *filename, *hint;
         char *head; /* SNIFF_HEAD bytes, one for the request */
@@ -223,7 +222,7 @@ int ingest_file_data(struct ingest_request *r, struct span bytes, struct err *e)
         return storage_put_write(f->put, bytes.p, bytes.n, e);
 }
 
-/* Only containers whose directory lies at the end need the tail; the sniffer gets it for ZIP alone. */
+/* The tail is read for ZIP only, whose directory lies at the end of the file. */
 static int sniff_part(struct ingest_request *r, struct file_part *f, struct sniff_type *type, struct err *e)
 {
         uint64_t size = storage_put_size(f->put);
@@ -287,7 +286,7 @@ static struct new_job job_of(struct ingest_request *r, struct new_asset *assets)
         return job;
 }
 
-/* Bytes that are being removed at this moment can be referred to in a moment. */
+/* An object that is being removed at this moment can be stored again shortly. */
 static int add_job_retrying(struct ingest_request *r, const struct new_job *job, struct arena *a,
                             struct job_receipt *out, struct err *e)
 {
@@ -302,7 +301,10 @@ static int add_job_retrying(struct ingest_request *r, const struct new_job *job,
         }
 }
 
-/* From here on nobody removes the objects; somebody may have between their commit and the catalog's transaction. */
+/*
+ * From here on no collector removes the objects; one may have done so between their commit and the catalog's
+ * transaction.
+ */
 static int ensure_objects(struct ingest_request *r, const struct job_receipt *out, struct err *e)
 {
         for (size_t i = 0; i < r->nfiles; i++) {
@@ -315,8 +317,10 @@ static int ensure_objects(struct ingest_request *r, const struct job_receipt *ou
         return 0;
 }
 
-/* The answer of an earlier request, which may have ended between its transaction and its look at the bytes. What was
- * deleted since stays so. */
+/*
+ * Repeats the answer of an earlier request, which may have ended between its transaction and its check of the bytes.
+ * Assets that were deleted since stay deleted.
+ */
 static int ensure_replayed(struct ingest_request *r, const struct job_receipt *out, struct arena *a, struct err *e)
 {
         struct asset *left;
@@ -332,8 +336,8 @@ static int ensure_replayed(struct ingest_request *r, const struct job_receipt *o
 }
 
 /*
- * Names first, then the catalog, then a look: a crash before the second leaves an object nobody refers to, one before
- * the third at worst an asset that nobody was told of.
+ * The final names come first, then the catalog, then a check of the objects: a crash before the second step leaves an
+ * object nobody refers to, one before the third at worst an asset whose upload was not acknowledged.
  */
 static int keep_upload(struct ingest_request *r, const struct new_job *job, struct arena *a, struct job_receipt *out,
                        struct err *e)
@@ -370,7 +374,7 @@ int ingest_commit(struct ingest_request *r, struct arena *a, struct job_receipt 
                 return err_oom(e);
         struct new_job job = job_of(r, assets);
         if (job.idempotency_key) {
-                /* A repeat writes nothing. */
+                /* A repeated request writes nothing. */
                 int found = catalog_idempotency_find(r->ing->o.catalog, &job, a, out, e);
                 if (found)
                         return found < 0 ? -1 : ensure_replayed(r, out, a, e);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pipeline of a picture: decode (in the jail) → store what was derived → embed → place and commit.
- * What depends on the bytes alone is kept per object, so that a retry, a
- * duplicate or another owner's copy costs a look-up.
+ * The pipeline of a picture: decode (in the jail) → store the products → embed → place and commit. Results that
+ * depend on the bytes alone are cached per object, so that a retry, a duplicate or another owner's copy costs one
+ * look-up.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 #include "json/json.h"
 #include "metrics/metrics.h"
 
-/* The model's id covers what changes with it. */
+/* The model's id covers whatever changes with the model. */
 static const char *step_version(struct ingest *ing, const struct pipeline *p, struct arena *a)
 {
         return arena_printf(a, "%s/%s", p->version, embed_model_id(ing->o.embed));
@@ -33,7 +33,7 @@ static bool products_present(struct ingest *ing, struct sha256 object, const cha
         return *products != '\0';
 }
 
-/* 1 known, 0 to be made, -1 error. */
+/* Returns 1 when the results are cached, 0 when they must be made, -1 on error. */
 static int find_known(struct ingest *ing, const struct pipeline *p, const struct task *t, struct arena *a,
                       struct understanding *u, struct err *e)
 {
@@ -50,7 +50,7 @@ static int find_known(struct ingest *ing, const struct pipeline *p, const struct
         return 1;
 }
 
-/* A store that is away, or has not got the object yet, says nothing against the file. */
+/* An unreachable storage, or one that does not have the object yet, is not the file's fault. */
 static int without_store(struct worker_run *run, const struct err *e)
 {
         run->deferred = e->code == ERR_UNAVAILABLE;
@@ -84,7 +84,7 @@ static int decode_image(struct ingest *ing, struct worker_run *run, struct decod
         return rc;
 }
 
-/* The decoder's JSON is a hostile file's words: parsed, and only the members we know are taken over. */
+/* The decoder's JSON may come from a hostile file: it is parsed, and only known members are taken over. */
 static bool taken_over(const char *key)
 {
         static const char *const keys[] = {"exif", "gps", "color_palette", "icc", "animated", "frames"};
@@ -179,7 +179,7 @@ static int understand_image(struct ingest *ing, struct worker_run *run, struct u
         struct decode_result d;
         if (decode_image(ing, run, &d, e))
                 return -1;
-        /* In this order a store that is away costs no model's time at each new try. */
+        /* In this order, retries while the storage is unreachable cost no time of the model. */
         int rc = store_products(ing, run, &d, u, e);
         if (rc == 0)
                 rc = embed_picture(ing, run, &d, u, e);

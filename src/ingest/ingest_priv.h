@@ -16,7 +16,9 @@ struct ingest {
         struct ingest_opts o;
 };
 
-/* What was learnt of one picture; kept per object so that the same bytes are never decoded or embedded twice. */
+/*
+ * The results of analysing one picture, cached per object so that the same bytes are never decoded or embedded twice.
+ */
 struct understanding {
         const char *metadata; /* JSON object */
         uint64_t phash;
@@ -28,42 +30,45 @@ struct understanding {
         const char *products; /* see model.h */
 };
 
-/* Text and floats in one blob, and back. -1 when the blob is not one of ours (then it is made again). */
+/*
+ * Serialises the results to one blob of text and floats, and back. -1 when the blob has another format (then the
+ * results are made again).
+ */
 void understanding_pack(const struct understanding *u, struct buf *out);
 int understanding_unpack(struct span blob, uint32_t dim, struct arena *a, struct understanding *u) MUST_CHECK;
 
-/* The names of what a decode made, as a list of products; NULL on OOM, or for names that cannot be one. */
+/* The names of a decode's products as a list; NULL when memory is short, or for names that cannot be in one. */
 const char *products_made(const struct decode_result *d, struct arena *a) MUST_CHECK;
 
-/* What the decoder is asked to make for the model of pictures. */
+/* The input that the decoder is asked to make for the picture model. */
 struct jail_input_wish ingest_model_input(struct ingest *ing);
 
 /* ---- pipelines (pipeline.c) ---------------------------------------------------------- */
 
 struct product {
-        const char *name, *media_type; /* name: of the derived file */
+        const char *name, *media_type; /* name of the derived file, and its media type */
 };
 
-/* A kind of files that is understood. */
+/* A kind of file that is analysed. */
 struct pipeline {
         enum job_type job;
-        const char *const *types; /* media types, as sniff says them */
+        const char *const *types; /* media types as sniff() names them */
         size_t ntypes;
-        size_t limit_at; /* where struct ingest_opts has the most bytes that are analysed */
+        size_t limit_at; /* offset in struct ingest_opts of the most bytes that are analysed */
         const char *limit_name;
-        const char *step, *version; /* of what is kept per object; raise version when results must be made again */
+        const char *step, *version; /* of the results cached per object; raise version when they must be made again */
         const struct product *products;
         size_t nproducts;
         int (*handle)(struct ingest *ing, const struct pipeline *p, struct worker_run *run, struct err *e);
 };
 
-/* NULL: not understood. */
+/* Returns NULL for a type that is not analysed. */
 const struct pipeline *pipeline_of(const char *media_type);
-/* The kind, task and note a sniffed type gets. */
+/* Sets the kind, task and note of a file of the detected type. */
 void pipeline_classify(const struct ingest *ing, const struct sniff_type *t, uint64_t size, struct new_asset *out,
                        struct arena *a);
 
-/* Handlers, one a pipeline; they end like a worker_handle_fn. */
+/* The handlers, one for each pipeline; they return like a worker_handle_fn. */
 int image_handle(struct ingest *ing, const struct pipeline *p, struct worker_run *run, struct err *e);
 
 #endif

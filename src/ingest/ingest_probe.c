@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A picture that a search brings: it is looked at and forgotten, so it goes to an unlinked file and never into the
- * store. */
+/* The picture of a search: it is analysed and discarded, so it goes to an unlinked file and never into the storage. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +14,7 @@ struct ingest_probe {
         uint64_t size;
 };
 
-/* O_TMPFILE where the file system has it; else a file that is unlinked at once. */
+/* O_TMPFILE where the file system supports it; else a file that is unlinked at once. */
 static int unlinked_file(const char *dir)
 {
         int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -64,7 +63,7 @@ int ingest_probe_image(struct ingest_probe *p, float *vector, struct err *e)
         if (p->size == 0)
                 return err_set(e, ERR_INVALID, "file: empty; send a JPEG, PNG, WebP, GIF, TIFF, AVIF or HEIC picture");
         struct err why;
-        if (jail_decode(ing->o.probe_jail, p->fd, &req, &d, &why)) /* one that kills its decoder is no picture to us */
+        if (jail_decode(ing->o.probe_jail, p->fd, &req, &d, &why)) /* a file that crashes the decoder is no picture */
                 return err_set(e, why.code == ERR_CRASHED ? ERR_CORRUPT : why.code, "%s", why.msg);
         struct span input = decode_result_input(&d, 0);
         int rc = embed_image(ing->o.embed, (const uint8_t *)input.p, input.n, &r, e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An object that nobody knows any more becomes an asset again. What it was
- * called is lost; what it is can still be seen.
+ * Makes an asset again from an object that the catalog does not know. Its name is lost; its type can still be
+ * detected.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "ingest/ingest_priv.h"
 #include "catalog/catalog_ingest.h"
 
-/* A few bytes wherever they are. */
+/* Reads up to n bytes of the object, from a local file or from the store. */
 static int64_t read_some(int fd, struct storage_read *r, uint64_t at, char *out, size_t n, struct err *e)
 {
         size_t got = 0;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kinds of files that this program understands, one row each. A new kind is
- * a row here and its handler; what a file is (sniff) and what is kept of it
- * (products on the object) are facts that nobody infers again.
+ * The kinds of files that this program analyses, one row each. A new kind is a row here and its handler; what a file
+ * is (sniff) and which products it has (a column of the object) are facts that no other code derives again.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -75,7 +74,7 @@ int ingest_handle(void *ctx, struct worker_run *run, struct err *e)
 
 /* ---- what becomes of a file ------------------------------------------------------- */
 
-/* Why there is no task for a file, or NULL where nobody expects one. */
+/* The reason why a file has no task, or NULL where nobody expects one. */
 static const char *why_not_analysed(const struct ingest *ing, enum sniff_kind kind, const struct pipeline *p,
                                     struct arena *a)
 {

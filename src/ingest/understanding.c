@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was learnt of a picture as one blob: a JSON line, a NUL, and the vector
- * as little-endian floats. It is a cache: anything unexpected in it means
- * "make it again", never an error.
+ * The analysis results of a picture as one blob: a line of JSON, a NUL, and the vector as little-endian floats. The
+ * blob is a cache: anything unexpected in it means that the results are made again, and is never an error.
  */
 #include <stdio.h>
 #include <stdlib.h>

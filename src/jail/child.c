@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One decoder process: spawn, speak, kill. The hard thing is what it must not
- * get: no descriptor but its socket, no environment but what it needs, no
- * blocked signals, no way to make us wait or die with it.
+ * One decoder process: start, communication, end. The hard part is what it must not inherit: no descriptor but its
+ * socket, no environment but what it needs, no blocked signals, and no way to make the parent wait or die with it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +21,7 @@
 
 /* ---- spawn ------------------------------------------------------------------ */
 
-/* Its whole environment. Sanitizer options pass, so that tests can look inside. */
+/* Its whole environment. Sanitizer options are passed on, so that tests can look inside. */
 static void fill_environment(char *env[], size_t max)
 {
         static char *const fixed[] = {"VIPS_CONCURRENCY=1", "VIPS_BLOCK_UNTRUSTED=1", "OMP_THREAD_LIMIT=1", "LC_ALL=C",
@@ -45,7 +44,7 @@ static void fill_environment(char *env[], size_t max)
 /* 0 or an errno. */
 static int spawn_actions(posix_spawn_file_actions_t *fa, int sock)
 {
-        /* the socket first: it may itself be one of 0 to 2 when our own stdio is closed */
+        /* the socket first: it may itself be 0, 1 or 2 when our own stdio is closed */
         int r = posix_spawn_file_actions_adddup2(fa, sock, JAIL_FD);
         if (!r)
                 r = posix_spawn_file_actions_addopen(fa, 0, "/dev/null", O_RDONLY, 0);
@@ -61,7 +60,7 @@ static int spawn_actions(posix_spawn_file_actions_t *fa, int sock)
 /* 0 or an errno. */
 static int spawn_attributes(posix_spawnattr_t *at)
 {
-        /* our threads block all signals and may ignore SIGPIPE: neither is for the child */
+        /* our threads block all signals and may ignore SIGPIPE; the child must not inherit either */
         sigset_t none, all;
         sigemptyset(&none);
         sigfillset(&all);
@@ -108,7 +107,7 @@ int child_kill(struct child *c)
 {
         int status = 0;
         if (c->pid > 0) {
-                kill(-c->pid, SIGKILL); /* whatever it may have started too */
+                kill(-c->pid, SIGKILL); /* including whatever it may have started */
                 kill(c->pid, SIGKILL);
                 while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
                         ;
@@ -118,8 +117,7 @@ int child_kill(struct child *c)
         return status;
 }
 
-/* For a child that closed its socket by itself, most likely by dying: our own SIGKILL came too late to be the reason.
- */
+/* For a child that closed its socket itself, most likely by dying: our own SIGKILL came too late to be the cause. */
 static const char *how_ended(int status)
 {
         if (!WIFSIGNALED(status))
@@ -143,7 +141,7 @@ uint64_t child_resident(const struct child *c)
         char path[32];
         unsigned long long size, resident = 0;
         snprintf(path, sizeof path, "/proc/%d/statm", c->pid);
-        FILE *f = fopen(path, "re"); /* readable for all, also of a process that is not dumpable */
+        FILE *f = fopen(path, "re"); /* readable by everyone, even for a process that is not dumpable */
         if (f && fscanf(f, "%llu %llu", &size, &resident) != 2)
                 resident = 0;
         if (f)
@@ -162,7 +160,7 @@ struct dur child_cpu(const struct child *c)
 
 /* ---- talk -------------------------------------------------------------------- */
 
-/* recv with a deadline. Bytes (0: the other end is closed), or -1 with errno (ETIMEDOUT). */
+/* recv with a deadline. Returns the number of bytes (0: the other end is closed), or -1 with errno (ETIMEDOUT). */
 static ssize_t receive_until(int fd, void *p, size_t n, struct mono deadline)
 {
         for (;;) {
@@ -178,7 +176,7 @@ static ssize_t receive_until(int fd, void *p, size_t n, struct mono deadline)
                         return -1;
                 if (r <= 0)
                         continue;
-                /* MSG_TRUNC: the true length of the message, so that a longer one is noticed */
+                /* MSG_TRUNC: returns the true length of the message, so that a longer one is detected */
                 ssize_t got = recv(fd, p, n, MSG_DONTWAIT | MSG_TRUNC);
                 if (got >= 0 || (errno != EINTR && errno != EAGAIN))
                         return got;
@@ -222,7 +220,7 @@ int child_start(struct child *c, const struct jail_opts *o, struct err *e)
         return 0;
 }
 
-/* Dead, or talking without having been asked: its next answer could pass for one to this file. */
+/* The child is dead, or has sent something unasked: that could be taken for its reply to this file. */
 static bool child_unfit(const struct child *c)
 {
         struct pollfd pf = {.fd = c->fd, .events = POLLIN};

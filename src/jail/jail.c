@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pool of decoders. A slot is taken under the lock and used without it;
- * whoever holds a slot is the only one to touch its process. The hard thing
- * is telling whose fault a death was: before the request was sent it is
- * nobody's and a fresh child gets the file, after it the file pays.
+ * The pool of decoders. A slot is taken under the lock and used without it; only its taker touches its process. The
+ * hard part is to attribute a child's death: before the request was sent it is no file's fault, and a new child gets
+ * the file; after that the file fails.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,12 +29,12 @@ struct jail {
         struct jail_opts opts; /* decoder_path is a copy of ours */
         atomic_uint serial;
 
-        struct lock lock; /* all below, except the child of a busy slot */
+        struct lock lock; /* guards all below, except the child of a busy slot */
         struct cond freed;
         unsigned failed_starts; /* in a row */
-        struct mono retry_at;   /* no start before this */
+        struct mono retry_at;   /* no child is started before this */
         uint64_t files, crashes, timeouts;
-        unsigned locks; /* of the child started last; before that, what the kernel offers */
+        unsigned locks; /* those of the child started last; before that, what the kernel offers */
         char note[160];
         struct slot slot[];
 };
@@ -78,7 +77,7 @@ void jail_close(struct jail *j)
 
 /* ---- slots ---------------------------------------------------------------------- */
 
-/* A free slot, a running child preferred: starting one costs a quarter of a second and 45 MB. */
+/* Takes a free slot, preferably one with a running child: starting one costs a quarter of a second and 45 MB. */
 static struct slot *slot_find(struct jail *j)
 {
         struct slot *empty = NULL;
@@ -111,7 +110,7 @@ static void slot_give_back(struct jail *j, struct slot *s)
         lock_drop(&j->lock);
 }
 
-/* False, with the reason, while the last failed start is too recent. */
+/* Returns false, with the reason, while the last failed start is too recent. */
 static int start_allowed(struct jail *j, struct err *e)
 {
         int r = 0;
@@ -146,7 +145,10 @@ static int slot_start(struct jail *j, struct slot *s, struct err *e)
                 return 0;
         if (start_allowed(j, e))
                 return -1;
-        /* One that was killed while it got ready says nothing of the next: try again before the file has to wait. */
+        /*
+         * A child that was killed during its start says nothing about the next one: one more attempt is made before
+         * the file has to wait.
+         */
         struct mono began = mono_now();
         int r = child_start(&s->child, &j->opts, &why);
         for (int again = 0; r && again < QUICK_STARTS && mono_since(began).ns < dur_s(QUICK_START_S).ns; again++)
@@ -176,11 +178,11 @@ static int open_output(struct err *e)
         return fd;
 }
 
-/* The real size of the memory file, which from now on nobody can change. */
+/* Returns the real size of the memory file, which from now on nobody can change. */
 static int seal_output(int memfd, uint64_t *size, struct err *e)
 {
         struct stat st;
-        /* refused (EBUSY) while the child keeps a writable mapping: then it means to cheat */
+        /* fails with EBUSY while the child keeps a writable mapping: an attempt to cheat */
         if (fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) || fstat(memfd, &st))
                 return err_set(e, ERR_CRASHED, "the decoder kept hold of its output: %s", strerror(errno));
         *size = (uint64_t)st.st_size;
@@ -198,7 +200,7 @@ static int reply_error(const struct jail_reply *r, struct err *e)
         return err_set(e, codes[r->status], "%s", r->error);
 }
 
-/* One byte more than a reply may have, so that the check sees it; what lies beyond is never looked at. */
+/* One byte more than a reply may have, so that the check detects a longer one; the bytes beyond are never read. */
 static int map_output(int memfd, uint64_t size, struct span *memory, struct err *e)
 {
         size_t n = size > JAIL_OUTPUT_MAX ? (size_t)JAIL_OUTPUT_MAX + 1 : (size_t)size;
@@ -238,7 +240,7 @@ static int take_reply(struct jail *j, struct slot *s, const struct jail_request 
         return 0;
 }
 
-/* Send to the slot's child, starting it when needed; a child that died idle is replaced once. */
+/* Sends to the slot's child, starting it if needed; a child that died while idle is replaced once. */
 static int hand_over(struct jail *j, struct slot *s, const struct jail_request *req, int input, int memfd,
                      struct err *e)
 {
@@ -254,7 +256,7 @@ static int hand_over(struct jail *j, struct slot *s, const struct jail_request *
         }
 }
 
-/* Not broken, but replaced before it makes a file pay for those before it. */
+/* A child that is not broken, but is replaced so that no file fails because of those before it. */
 static bool child_is_worn(const struct jail *j, struct child *c)
 {
         const struct jail_opts *o = &j->opts;
@@ -263,7 +265,7 @@ static bool child_is_worn(const struct jail *j, struct child *c)
                (o->recycle_bytes && child_resident(c) > o->recycle_bytes);
 }
 
-/* What the file's end means for the child and for the counters. */
+/* Applies the outcome of a file to the child and the counters. */
 static void settle_file(struct jail *j, struct slot *s, int rc, const struct err *e)
 {
         bool crashed = rc && e->code == ERR_CRASHED, late = rc && e->code == ERR_TIMEOUT;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parent's end of the jail: a few disposable decoder processes
- * (file-allocator-decode), started on first need, each handling one file at a
- * time. A child that crashes, hangs or talks nonsense is killed and replaced;
- * that costs the one file it was working on.
+ * The parent's side of the jail: a few disposable decoder processes (file-allocator-decode), started when first
+ * needed, each handling one file at a time. A child that crashes, hangs or sends an invalid reply is killed and
+ * replaced; that fails only the file it was working on.
  */
 #ifndef FA_JAIL_H
 #define FA_JAIL_H
@@ -12,12 +11,12 @@
 #include "jail/protocol.h"
 
 struct jail_opts {
-        const char *decoder_path; /* of file-allocator-decode */
+        const char *decoder_path; /* path of file-allocator-decode */
         unsigned children;        /* most processes at once */
         struct dur timeout;       /* wall clock per file */
-        struct dur cpu;           /* a child may use in its life; one that used half is replaced between two files */
-        unsigned recycle_after;   /* files per child; 0 = never */
-        uint64_t recycle_bytes;   /* a child that holds more resident memory is replaced between two files; 0 = never */
+        struct dur cpu; /* CPU time of a child's lifetime; one that has used half of it is replaced between two files */
+        unsigned recycle_after; /* files per child; 0 = never */
+        uint64_t recycle_bytes; /* a child that holds more resident memory is replaced between two files; 0 = never */
         enum jail_profile profile;
 };
 
@@ -29,7 +28,7 @@ void jail_close(struct jail *j); /* kills and reaps the children */
 /* ---- one file: what is wanted of it is a struct decode_request (protocol.h) ------------- */
 
 struct decode_product {
-        char name[JAIL_NAME_MAX]; /* the wish's; of a series the one with this product's number */
+        char name[JAIL_NAME_MAX]; /* the wish's name; in a series, with this product's number in place of '#' */
         const char *media_type;   /* static */
         struct span bytes;
 };
@@ -50,28 +49,27 @@ struct decode_text {
         struct span text;
 };
 
-/* All spans lie inside one mapping. Everything lives until decode_result_done. */
+/* All spans point into one mapping. Everything stays valid until decode_result_done. */
 struct decode_result {
-        uint32_t width, height; /* upright (orientation applied) */
+        uint32_t width, height; /* of the upright picture (orientation applied) */
         uint32_t pages;
         uint64_t phash;   /* 64-bit DCT hash of the upright picture */
         char format[16];  /* "jpeg" "png" "webp" "gif" "tiff" "heif" "avif" */
         struct span meta; /* text of a JSON object, not parsed: {"exif": {"Make": …, "gps": {"latitude": …}},
                              "color_palette": ["#rrggbb"], "icc": …, "animated": true, "frames": n} */
         struct decode_product *products;
-        struct decode_input *inputs; /* those of one wish in the order of their positions */
-        struct decode_text *texts;   /* in the order of their parts' kinds and positions */
+        struct decode_input *inputs; /* those of one wish are ordered by position */
+        struct decode_text *texts;   /* ordered by kind and position of their parts */
         size_t nproducts, ninputs, ntexts;
         void *map;
         size_t map_len;
 };
 
 /*
- * Decode the file behind fd (read from offset 0; the fd stays the caller's).
- * Waits for a free child. *out is empty on failure. Errors: ERR_UNSUPPORTED,
- * ERR_CORRUPT, ERR_TOO_LARGE (pixels) are about the file and permanent;
- * ERR_CRASHED and ERR_TIMEOUT cost the child; ERR_UNAVAILABLE: no child could
- * be started; ERR_INVALID: a request that nobody could fulfil.
+ * Decodes the file behind fd, from offset 0; the fd stays the caller's. Waits for a free child. On failure *out is
+ * empty. ERR_UNSUPPORTED, ERR_CORRUPT and ERR_TOO_LARGE (pixels) are faults of the file and permanent; ERR_CRASHED
+ * and ERR_TIMEOUT cost the child; ERR_UNAVAILABLE: no child could be started; ERR_INVALID: a request that no decoder
+ * could fulfil.
  */
 int jail_decode(struct jail *j, int fd, const struct decode_request *req, struct decode_result *out,
                 struct err *e) MUST_CHECK;
@@ -82,11 +80,11 @@ struct span decode_result_input(const struct decode_result *r, unsigned wish);
 struct jail_state {
         unsigned running, busy;
         uint64_t files, crashes, timeouts;
-        const char *isolation; /* "seccomp+landlock", "seccomp", "landlock", or "process": no more than that */
-        char note[200];        /* what keeps it from being healthy, or "" */
+        const char *isolation; /* "seccomp+landlock", "seccomp", "landlock", or "process": separate processes only */
+        char note[200];        /* why the jail is not healthy, or "" */
 };
 void jail_state(struct jail *j, struct jail_state *out);
-/* Start a child now if none runs, so that the state tells of a real one. ERR_UNAVAILABLE. */
+/* Starts a child now if none runs, so that the state describes a real one. ERR_UNAVAILABLE. */
 int jail_try(struct jail *j, struct err *e) MUST_CHECK;
 
 #endif

@@ -35,14 +35,17 @@
 #define JAIL_INPUTS_MAX   4
 #define JAIL_SERIES_MAX   1000
 
-/* Media opens nothing after the lock; documents read fonts and tables of characters, which Landlock guards. */
+/*
+ * The media profile opens nothing after the lock; documents may read fonts and character tables, which Landlock
+ * permits.
+ */
 enum jail_profile { JAIL_MEDIA, JAIL_DOCUMENTS };
 #define JAIL_PROFILE_NAMES                                                                                             \
         {                                                                                                              \
                 "media", "documents"                                                                                   \
         }
 
-/* What the kernel let a child lock. It tells before it has read any file, so a file cannot make it lie. */
+/* What the kernel let a child lock. The child reports it before it has read any file, so a file cannot falsify it. */
 enum jail_lock {
         JAIL_LOCK_FILES = 1, /* Landlock */
         JAIL_LOCK_CALLS = 2, /* seccomp */
@@ -56,29 +59,29 @@ struct jail_hello {
 
 /* ---- the request ------------------------------------------------------------------ */
 
-/* Who reads the file. */
+/* The code that reads the file. */
 enum jail_reader { JAIL_READ_IMAGE, JAIL_READER_COUNT };
-/* What a product can be. */
+/* The format of a product. */
 enum jail_type { JAIL_WEBP, JAIL_JPEG, JAIL_TYPE_COUNT };
 #define JAIL_TYPE_NAMES                                                                                                \
         {                                                                                                              \
                 "image/webp", "image/jpeg"                                                                             \
         }
-/* How a model wants its input laid out. */
+/* The layout of a model's input. */
 enum jail_tensor {
         JAIL_RGB8, /* rows top-down, R G B, a byte each, no padding */
         JAIL_TENSOR_COUNT,
 };
 
-/* A file to be made. Not asked for when the name is "". */
+/* A file to be made. The wish is unused when the name is "". */
 struct jail_product_wish {
         char name[JAIL_NAME_MAX]; /* [a-z0-9.-], as storage_put_derived takes it; a series has one '#' in it */
         uint32_t type;            /* enum jail_type */
-        uint32_t size;            /* the longer side at most, in pixels; nothing is enlarged */
+        uint32_t size;            /* most pixels of the longer side; nothing is enlarged */
         uint32_t series;          /* 0: exactly one. n: up to n, named by 1, 2, 3 … in place of '#' */
 };
 
-/* An input of a model. Not asked for when the width is 0. */
+/* An input of a model. The wish is unused when the width is 0. */
 struct jail_input_wish {
         uint32_t width, height;
         uint32_t crop_num, crop_den; /* central square: side = floor(crop_num*min(w,h)/crop_den) */
@@ -89,7 +92,7 @@ struct jail_input_wish {
 
 struct decode_request {
         uint32_t reader;     /* enum jail_reader */
-        uint32_t max_text;   /* bytes of all text entries together; 0: no text */
+        uint32_t max_text;   /* most bytes of all text entries together; 0: no text */
         uint64_t max_pixels; /* width*height*pages; refused from the header */
         struct jail_product_wish product[JAIL_PRODUCTS_MAX];
         struct jail_input_wish input[JAIL_INPUTS_MAX];
@@ -111,7 +114,7 @@ enum jail_entry_kind {
         JAIL_TEXT,
 };
 
-/* What has no meaning for an entry's kind is 0. */
+/* Fields that have no meaning for an entry's kind are 0. */
 struct jail_entry {
         uint32_t kind;         /* enum jail_entry_kind */
         uint32_t wish;         /* product, input: index in the request */
@@ -125,7 +128,7 @@ struct jail_entry {
 struct jail_reply {
         uint32_t magic, serial;
         uint32_t status;  /* enum jail_status */
-        uint32_t entries; /* in the memfd; the rest counts only with JAIL_OK, error only without */
+        uint32_t entries; /* in the memfd; the following fields count only with JAIL_OK, error only without */
         uint32_t width, height, pages;
         uint64_t phash;
         char format[16];

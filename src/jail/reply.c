@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The check of a reply. Everything here comes from a process that may be
- * under a stranger's control; nothing is believed that cannot be computed
- * from the request and the memory file's real size. Each entry must fulfil one
- * of the request's wishes, each wish must be fulfilled as often as it says, and
- * table and bytes must fill the memory file to its end.
+ * The check of a reply. Everything here comes from a process that an attacker may control; nothing is trusted that
+ * cannot be computed from the request and the memory file's real size. Each entry must fulfil one of the request's
+ * wishes, each wish must be fulfilled as often as it says, and table and bytes must fill the memory file to its end.
  */
 #include <string.h>
 #include "jail/jail_priv.h"
 
-/* What the entries read so far amount to. */
+/* The totals over the entries read so far. */
 struct tally {
         uint64_t at; /* the next entry's bytes */
         uint32_t metadata, products[JAIL_PRODUCTS_MAX], inputs[JAIL_INPUTS_MAX], texts;
@@ -146,7 +144,7 @@ static const char *entry_fault(const struct jail_entry *x, const struct decode_r
         }
 }
 
-/* A series may be empty, anything else must be there. */
+/* Only a series may be empty. */
 static const char *missing_wish(const struct decode_request *want, const struct tally *t)
 {
         for (size_t i = 0; i < JAIL_PRODUCTS_MAX; i++)

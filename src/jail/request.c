@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The check of a request. It comes from our own callers, so a fault is a bug of
- * theirs; but the names in it become names of files, and the sizes bound what
- * a decoder may send.
+ * The check of a request. It comes from our own callers, so an error in it is a bug of theirs; but its names become
+ * file names, and its sizes bound what a decoder may send.
  */
 #include <string.h>
 #include "jail/jail_priv.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A checked reply as lists: which wish each entry fulfilled, and where its bytes lie. */
+/* Turns a checked reply into lists: which wish each entry fulfilled, and where its bytes are. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,7 +12,7 @@ static const char *type_name(uint32_t t)
         return names[t];
 }
 
-/* number counts from 1. */
+/* The number starts at 1. */
 static struct decode_product product_of(const struct jail_product_wish *w, unsigned number, struct span bytes)
 {
         struct decode_product p = {.media_type = type_name(w->type), .bytes = bytes};

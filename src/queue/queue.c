@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The door to the backends. The hard thing is to keep it thin: a queue that
- * knew more than "look again" would be a second truth beside the catalog.
+ * Selects the backend. The hard part is to keep the queue thin: a queue that knew more than "look again" would be a
+ * second source of truth beside the catalog.
  */
 #include "queue/queue_priv.h"
 

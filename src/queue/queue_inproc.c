@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Wake-ups inside one process: what the backends have in common is all there is to it. */
+/* Wake-ups inside one process: only the part that all backends share. */
 #include "queue/queue_priv.h"
 
 static queue_open_fn inproc_open;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a queue backend provides; queue.c only chooses one. */
+/* The interface of a queue backend; queue.c only selects one. */
 #ifndef FA_QUEUE_PRIV_H
 #define FA_QUEUE_PRIV_H
 
@@ -8,11 +8,11 @@
 
 struct queue_ops;
 
-/* A backend's own struct begins with one of these. */
+/* First member of a backend's own struct. */
 struct queue {
         const struct queue_ops *ops;
         struct queue_wakes {
-                struct lock lock; /* of the fields below */
+                struct lock lock; /* guards the fields below */
                 unsigned kept[PURPOSE_COUNT];
                 struct queue_waiter {
                         uint32_t purposes; /* bits 1 << task_purpose */
@@ -28,12 +28,15 @@ void queue_wakes_init(struct queue_wakes *w);
 void queue_wakes_done(struct queue_wakes *w); /* nobody may be waiting */
 void queue_wakes_interrupt(struct queue_wakes *w);
 
-/* With the lock held. Waiters of this purpose that were not given a wake-up yet. */
+/* Number of waiters of this purpose that have not been given a wake-up yet. The lock must be held. */
 unsigned queue_wakes_idle(const struct queue_wakes *w, enum task_purpose p);
-/* To n of them, the rest is kept. */
+/* Gives a wake-up to n of them and keeps the rest. The lock must be held. */
 void queue_wakes_give(struct queue_wakes *w, enum task_purpose p, unsigned n);
-/* A wait: x, which lives as long as it, is entered, with a kept wake-up if there is one; leaving gives up the lock
- * until x was given one (true), the deadline or an interrupt. */
+/*
+ * A wait has two calls. enter adds x, which must live until leave returns, and gives it a kept wake-up if there is
+ * one. leave waits with the lock released until x is given a wake-up (true), the deadline passes or the queue is
+ * interrupted.
+ */
 void queue_wakes_enter(struct queue_wakes *w, struct queue_waiter *x, uint32_t purposes);
 bool queue_wakes_leave(struct queue_wakes *w, struct queue_waiter *x, struct mono deadline);
 
@@ -50,8 +53,8 @@ struct queue_ops {
         queue_close_fn *close;
         queue_wake_fn *wake;
         queue_wait_fn *wait;
-        queue_state_fn *state; /* NULL: nothing to be cut off from */
-        queue_spend_fn *spend; /* NULL: nothing is shared */
+        queue_state_fn *state; /* NULL: there is no connection that could be lost */
+        queue_spend_fn *spend; /* NULL: rate limits are not shared */
 };
 
 extern const struct queue_ops queue_inproc_ops, queue_redis_ops;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Wake-ups across processes through a Redis stream. The hard thing is that the
- * process that reads a wake-up should be one that can use it: so idle threads
- * here are woken here, only what they leave is published, a process reads only
- * while a thread of it waits, and what it cannot use goes back into the stream.
- * Without Redis it is a queue inside one process.
+ * Wake-ups across processes through a Redis stream. The hard part is that the process that reads a wake-up should be
+ * one that can use it: so idle threads of this process are woken directly, only the remaining wake-ups are published,
+ * a process reads only while one of its threads waits, and what it cannot use is published again. Without Redis this
+ * is a queue inside one process.
  */
 #include "queue/queue_redis_priv.h"
 
@@ -17,35 +16,36 @@
 
 #define LOGGER "queue"
 
-#define BLOCK_MS    1000 /* of one read; below the limit of a command */
-#define TIDY_MS     2000 /* between two rounds of claiming and trimming */
-#define STALE_MS    3000 /* unacknowledged for so long: its reader died */
+#define BLOCK_MS    1000 /* how long one read blocks; below the time limit of a command */
+#define TIDY_MS     2000 /* time between two rounds of claiming and trimming */
+#define STALE_MS    3000 /* an entry unacknowledged for this long: its reader died */
 #define TRIM_AFTER  64   /* entries read */
-#define OPEN_MS     1500 /* how long opening waits for the first connection */
+#define OPEN_MS     1500 /* how long queue_open waits for the first connection */
 #define BACKOFF_MS  50
 #define BACKOFF_MAX 5000
 
 struct redis_queue;
 
-/* A thread with a connection of its own. Fields up to call are under the lock of the wakes. */
+/* A thread with its own connection. The fields up to call are guarded by the lock of the wakes. */
 struct side {
         struct redis_queue *q;
-        enum task_purpose purpose; /* of a reader */
+        enum task_purpose purpose; /* reader only */
         bool started, tried, up, closing;
-        int reading;      /* socket of a read that blocks; -1 */
-        struct cond call; /* reader: somebody waits in vain; writer: something to publish; both: closing */
+        int reading;      /* socket of a blocking read; -1: none */
+        struct cond call; /* signalled for a reader: a waiter has no wake-up; for a writer: there is something to
+                             publish; for both: closing */
         pthread_t thread;
 };
 
 struct redis_queue {
-        struct queue base; /* its lock is the lock of all below but the consumer */
+        struct queue base; /* its lock guards all below except the consumer */
         struct queue_redis_address address;
         char consumer[160];
-        struct side readers[PURPOSE_COUNT]; /* of another purpose than ANALYSE: from the first wait for it */
+        struct side readers[PURPOSE_COUNT]; /* for purposes other than ANALYSE: started at the first wait for it */
         struct side writer;
-        struct cond settled;              /* opening: a side has tried */
+        struct cond settled;              /* signalled while opening: a side has made its attempt */
         unsigned outgoing[PURPOSE_COUNT]; /* to be published */
-        bool told_up, told_down;          /* what the log said last */
+        bool told_up, told_down;          /* the state that was logged last */
         char note[240];
         struct queue_redis_till till; /* has a lock of its own */
 };
@@ -85,7 +85,7 @@ static bool is_connected(const struct redis_queue *q)
         return up;
 }
 
-/* To those who wait here, the rest to the others; all of it here when there is no way to them. */
+/* Wakes waiters of this process and publishes the rest; keeps all of it here while Redis is unreachable. */
 static void spread_wakes(struct redis_queue *q, enum task_purpose p, unsigned n)
 {
         unsigned idle = queue_wakes_idle(&q->base.wakes, p);
@@ -101,7 +101,7 @@ static void spread_wakes(struct redis_queue *q, enum task_purpose p, unsigned n)
 
 /* ---- up and down ---------------------------------------------------------------------------- */
 
-/* The edge where a lost connection is logged, once each way. With the lock. */
+/* Logs a lost and a restored connection, once each. Called with the lock held. */
 static void log_connection(struct redis_queue *q)
 {
         if (is_connected(q) && !q->told_up) {
@@ -163,7 +163,10 @@ static bool pause_after(struct side *side, unsigned failures)
 
 /* ---- reader ---------------------------------------------------------------------------------- */
 
-/* For the time of a blocking read, the socket by which closing may cut it short. False when closing already. */
+/*
+ * Notes, for the time of a blocking read, the socket that closing shuts down to end the read. Returns false when the
+ * queue is already closing.
+ */
 static bool set_reading(struct side *side, int fd)
 {
         struct lock *lock = &side->q->base.wakes.lock;
@@ -176,7 +179,9 @@ static bool set_reading(struct side *side, int fd)
         return go_on;
 }
 
-/* Acknowledged only when it was passed on: a crash between makes it twice, not never. */
+/*
+ * An entry is acknowledged only after it was passed on: a crash in between repeats the wake-up, and does not lose it.
+ */
 static int take_batch(struct side *side, struct queue_redis_link *l, unsigned block_ms, struct queue_redis_batch *b,
                       struct err *e)
 {
@@ -217,7 +222,7 @@ static int tidy_stream(struct side *side, struct queue_redis_link *l, struct que
         return queue_redis_trim(l, e);
 }
 
-/* Until somebody waits in vain or the time has come. False when closing. */
+/* Waits until a waiter has no wake-up or the time has come. Returns false when the queue closes. */
 static bool rest_until(struct side *side, struct mono until, bool *wanted)
 {
         struct queue_wakes *w = &side->q->base.wakes;
@@ -233,7 +238,7 @@ static bool rest_until(struct side *side, struct mono until, bool *wanted)
         return go_on;
 }
 
-/* Serves while the connection lasts; 0 when the queue closes. */
+/* Serves while the connection lasts; returns 0 when the queue closes. */
 static int read_on(struct side *side, struct queue_redis_link *l, unsigned *failures, struct err *e)
 {
         struct mono tidy_at = mono_now();
@@ -266,7 +271,7 @@ static int read_on(struct side *side, struct queue_redis_link *l, unsigned *fail
 
 /* ---- writer ---------------------------------------------------------------------------------- */
 
-/* What is to be published of one purpose, all at once; 0 when the queue closes and nothing is left. */
+/* Takes all wake-ups of one purpose that are to be published; returns 0 when the queue closes and nothing is left. */
 static unsigned take_outgoing(struct redis_queue *q, enum task_purpose *p)
 {
         unsigned n = 0;
@@ -287,7 +292,7 @@ static unsigned take_outgoing(struct redis_queue *q, enum task_purpose *p)
         return n;
 }
 
-/* A connection that was idle may be dead without our knowing: such a one is replaced at once. */
+/* An idle connection may have broken unnoticed; such a connection is replaced at once. */
 static int publish_wakes(struct queue_redis_link *l, unsigned n, struct err *e)
 {
         if (queue_redis_add(l, n, e) == 0)
@@ -316,7 +321,7 @@ static int write_on(struct side *side, struct queue_redis_link *l, unsigned *fai
 
 typedef int use_fn(struct side *side, struct queue_redis_link *l, unsigned *failures, struct err *e);
 
-/* Connects, and again when what it is used for fails, until the side closes. */
+/* Connects, and connects again when the connection fails, until the side closes. */
 static void run_side(struct side *side, use_fn *use)
 {
         struct redis_queue *q = side->q;
@@ -346,7 +351,7 @@ static void *writer_run(void *side)
         return NULL;
 }
 
-/* With the lock. */
+/* Called with the lock held. */
 static int start_side(struct side *side, const char *name, void *(*run)(void *))
 {
         side->started = thread_start(&side->thread, name, run, side) == 0;
@@ -390,7 +395,7 @@ static void name_consumer(struct redis_queue *q, const char *instance)
         snprintf(q->consumer, sizeof q->consumer, "%s", instance && *instance ? instance : id_format(id_new(), id));
 }
 
-/* A read that waits is cut short. */
+/* A blocking read is interrupted. */
 static void end_side(struct side *side)
 {
         struct lock *lock = &side->q->base.wakes.lock;
@@ -406,7 +411,7 @@ static void end_side(struct side *side)
         pthread_join(side->thread, NULL);
 }
 
-/* The readers go first: what they had still to pass on is then published. */
+/* The readers end first: what they had still to pass on is then published. */
 static void end_sides(struct redis_queue *q)
 {
         for (enum task_purpose p = 0; p < PURPOSE_COUNT; p++)
@@ -414,7 +419,7 @@ static void end_sides(struct redis_queue *q)
         end_side(&q->writer);
 }
 
-/* A start with a healthy Redis is a start with a healthy queue; an absent one is not waited for. */
+/* With a healthy Redis the queue is healthy from the start; an unreachable one is not waited for. */
 static void wait_for_first_try(struct redis_queue *q)
 {
         struct mono until = mono_add(mono_now(), dur_ms(OPEN_MS));
@@ -470,8 +475,10 @@ static void redis_wake(struct queue *base, enum task_purpose p, unsigned n)
         lock_drop(&base->wakes.lock);
 }
 
-/* What waits to be published is for whoever comes to wait here; else the readers look for some. Without a thread to
- * read there is still the reconciler. */
+/*
+ * Wake-ups that are still to be published go to a thread that begins to wait here; otherwise the readers look for
+ * some. Without a reader thread there is still the reconciler.
+ */
 static void seek_wake(struct redis_queue *q, const struct queue_waiter *x)
 {
         for (enum task_purpose p = 0; p < PURPOSE_COUNT && !x->woken; p++) {
@@ -517,7 +524,7 @@ static void redis_state(struct queue *base, struct queue_state *out)
         lock_drop(&q->base.wakes.lock);
 }
 
-/* What the two threads know spares requests from finding it out. */
+/* The two threads know whether Redis is reachable, so requests need not find out. */
 static enum limit_outcome redis_spend(struct queue *base, struct limit_charge *charges, size_t n, bool owed)
 {
         struct redis_queue *q = (struct redis_queue *)base;

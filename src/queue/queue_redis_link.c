@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One connection to Redis and the stream's few commands. The hard thing is that
- * everything there may vanish between two commands (FLUSHALL, a restart): a
- * missing group is made anew on the spot and reads as "nothing new".
+ * One connection to Redis and the few commands of the stream. The hard part is that everything there may vanish
+ * between two commands (FLUSHALL, a restart): a missing group is created again at once, and the command then returns
+ * nothing new.
  */
 #include "queue/queue_redis_priv.h"
 
@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Installations that share a Redis take different databases. */
+/* Installations that share a Redis use different databases. */
 #define GROUP "workers"
 
-/* One of each purpose; the first bears the name that earlier versions know. */
+/* One stream for each purpose; the first has the name that earlier versions use. */
 static const char *stream_of(const struct queue_redis_link *l)
 {
         static const char *const names[PURPOSE_COUNT] = {"file-allocator:wake", "file-allocator:wake:enrich",
@@ -151,7 +151,7 @@ int queue_redis_add(struct queue_redis_link *l, unsigned wakes, struct err *e)
         char n[16];
 
         snprintf(n, sizeof n, "%u", wakes);
-        /* The cap is met only while nobody waits: the oldest are then as good as none. */
+        /* The cap is reached only while nobody waits: the oldest entries are then worthless. */
         return tell_redis(l,
                           (const char *[]){"XADD", stream_of(l), "MAXLEN", "=", NUMBER_OF(QUEUE_REDIS_ENTRIES), "*",
                                            "n", n, NULL},
@@ -160,7 +160,7 @@ int queue_redis_add(struct queue_redis_link *l, unsigned wakes, struct err *e)
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-/* The number an entry carries, [id, [field, value]]; 0 when it was deleted meanwhile, 1 when it cannot be read. */
+/* The number in an entry, [id, [field, value]]; 0 when the entry has been deleted, 1 when the number cannot be read. */
 static unsigned wakes_of(const redisReply *fields)
 {
         uint64_t n;
@@ -206,7 +206,7 @@ int queue_redis_read(struct queue_redis_link *l, unsigned block_ms, struct queue
         rc = queue_redis_ask(l, argv, &r, e);
         if (rc <= 0)
                 return rc;
-        /* [[stream, [entry, …]]], or nil when the time was up. */
+        /* Reply: [[stream, [entry, …]]], or nil when the time is over. */
         if (r->type == REDIS_REPLY_ARRAY && r->elements == 1 && r->element[0]->type == REDIS_REPLY_ARRAY &&
             r->element[0]->elements == 2 && r->element[0]->element[1]->type == REDIS_REPLY_ARRAY)
                 collect_entries(r->element[0]->element[1], b);
@@ -237,7 +237,7 @@ int queue_redis_claim(struct queue_redis_link *l, unsigned idle_ms, struct err *
         int rc;
 
         snprintf(idle, sizeof idle, "%u", idle_ms);
-        /* Only the ids: what was deleted meanwhile has no more, and reading our own tells the rest. */
+        /* Only the ids count: deleted entries have nothing else, and reading our own entries returns the rest. */
         rc = queue_redis_ask(l,
                              (const char *[]){"XAUTOCLAIM", stream_of(l), GROUP, l->consumer, idle, "0-0", "COUNT",
                                               NUMBER_OF(QUEUE_REDIS_ENTRIES), "JUSTID", NULL},
@@ -250,9 +250,8 @@ int queue_redis_claim(struct queue_redis_link *l, unsigned idle_ms, struct err *
 }
 
 /*
- * A group delivers in order: what is below a delivered entry has been delivered
- * too, and what is below the oldest pending one has been acknowledged. So this
- * never cuts an entry that somebody is still to have.
+ * A group delivers in order: entries older than a delivered one have been delivered too, and entries older than the
+ * oldest pending one have been acknowledged. So this never deletes an entry that is still to be delivered.
  */
 int queue_redis_trim(struct queue_redis_link *l, struct err *e)
 {
@@ -264,7 +263,7 @@ int queue_redis_trim(struct queue_redis_link *l, struct err *e)
         rc = queue_redis_ask(l, (const char *[]){"XPENDING", stream_of(l), GROUP, NULL}, &r, e);
         if (rc <= 0)
                 return rc;
-        /* [how many, least id, greatest id, consumers] */
+        /* Reply: [count, smallest id, greatest id, consumers]. */
         if (r->type == REDIS_REPLY_ARRAY && r->elements >= 2 && r->element[1]->type == REDIS_REPLY_STRING &&
             r->element[1]->len < sizeof least)
                 memcpy(least, r->element[1]->str, r->element[1]->len + 1);

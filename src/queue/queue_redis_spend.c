@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rate limits that instances share: one script, one round trip, on the clock of
- * Redis. The hard thing is that a request waits for it: so the time is short,
- * and after a failure nobody asks for a second, then one does for all.
+ * Rate limits that instances share: one script, one round trip, on Redis's clock. The hard part is that a request
+ * waits for it: so the timeout is short, and after a failure nobody asks for a second; then one caller tries for all.
  */
 #include "queue/queue_redis_priv.h"
 
@@ -12,9 +11,9 @@
 #include <string.h>
 
 #define PREFIX   "file-allocator:limit:"
-#define LIMIT_MS 100  /* of connecting and of a command */
+#define LIMIT_MS 100  /* timeout of connecting and of a command */
 #define FREE_MS  50   /* how long a request waits for one of the connections */
-#define AGAIN_MS 1000 /* between two tries while failing */
+#define AGAIN_MS 1000 /* time between two attempts while failing */
 
 /*
  * KEYS: buckets. ARGV: the most a bucket may be ahead, 1 if owed, then cost and
@@ -96,7 +95,7 @@ static void give_back(struct queue_redis_till *t, struct queue_redis_spender *s,
         t->failing = why != NULL;
         if (why)
                 t->again = mono_add(mono_now(), dur_ms(AGAIN_MS));
-        if (why) /* nobody need wait for one any more */
+        if (why) /* nobody need wait for a connection any more */
                 cond_broadcast(&t->freed);
         else
                 cond_signal(&t->freed);
@@ -159,7 +158,7 @@ static int run_script(struct queue_redis_spender *s, struct limit_charge *charge
                 argv[at++] = numbers[2 * i + 3];
         }
         rc = queue_redis_ask(&s->link, argv, &r, e);
-        if (rc < 0 && e->code == ERR_NOT_FOUND) { /* its scripts were forgotten; this also teaches it ours again */
+        if (rc < 0 && e->code == ERR_NOT_FOUND) { /* Redis has lost its scripts; this also loads ours again */
                 argv[0] = "EVAL";
                 argv[1] = script;
                 rc = queue_redis_ask(&s->link, argv, &r, e);
@@ -191,7 +190,7 @@ enum limit_outcome queue_redis_spend(struct queue_redis_till *t, struct limit_ch
                 return LIMIT_UNREACHABLE;
         if (s->link.c)
                 rc = run_script(s, charges, n, owed, &e);
-        /* A connection that was idle may be dead without our knowing: such a one is replaced at once. */
+        /* An idle connection may have broken unnoticed; such a connection is replaced at once. */
         if (!s->link.c || (rc < 0 && s->link.c->err && e.code != ERR_TIMEOUT)) {
                 queue_redis_disconnect(&s->link);
                 rc = connect_and_ask(s, charges, n, owed, &e);

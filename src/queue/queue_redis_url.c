@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * REDIS_URL: redis://[user:password@]host[:port][/db] or
- * unix://[user:password@]/path[?db=n]. The hard thing is to say what is wrong
- * without repeating what was given.
+ * REDIS_URL: redis://[user:password@]host[:port][/db] or unix://[user:password@]/path[?db=n]. The hard part is to say
+ * what is wrong without repeating the value.
  */
 #include "queue/queue_redis_priv.h"
 
@@ -69,7 +68,7 @@ static bool read_number(struct span s, uint64_t most, uint64_t *out)
         return s.n > 0 && span_u64(s, out) && *out <= most;
 }
 
-/* "user:password@" off the front; a password alone is written ":password@". */
+/* Cuts "user:password@" off the front; a password alone is written ":password@". */
 static int cut_login(struct span *rest, struct queue_redis_address *a, struct err *e)
 {
         const char *at = rest->n ? memrchr(rest->p, '@', rest->n) : NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rate limits that all instances share, kept where the queue's Redis is. For who wires limit/ and queue/ together. */
+/* Rate limits that all instances share, kept in the queue's Redis. For the code that connects limit/ and queue/. */
 #ifndef FA_QUEUE_SPEND_H
 #define FA_QUEUE_SPEND_H
 
@@ -7,8 +7,10 @@
 
 struct queue;
 
-/* As limit_share_fn says. LIMIT_UNREACHABLE where nothing is shared, and while Redis is away or slow: at most for a
- * moment a second somebody finds that out by waiting. */
+/*
+ * A limit_share_fn. LIMIT_UNREACHABLE when nothing is shared, and while Redis is unreachable or slow; then at most
+ * one caller a second waits briefly to find out.
+ */
 enum limit_outcome queue_spend(struct queue *q, struct limit_charge *charges, size_t n, bool owed);
 
 #endif

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who waits for wake-ups in this process, and those nobody waited for. The
- * hard thing is that a wake-up must reach one who can use it: so it is handed
- * to one waiter of its purpose, longest waiting first, and to nobody else. What
- * is kept saturates: too few and a task lies until the reconciler looks, too
- * many and idle workers ask the catalog in vain.
+ * The threads of this process that wait for wake-ups, and wake-ups that nobody has waited for yet. The hard part is
+ * that a wake-up must reach a thread that can use it: so it is given to one waiter of its purpose, the longest
+ * waiting first, and to no other. The number kept is bounded: with too few, a task lies until the reconciler looks;
+ * with too many, idle workers query the catalog in vain.
  */
 #include "queue/queue_priv.h"
 
-/* Kept of each purpose for waiters on their way. A pool with more threads than this finds the rest by claiming on. */
+/*
+ * Most wake-ups kept for each purpose, for threads that are about to wait. A pool with more threads than this finds
+ * the remaining tasks because each worker goes on claiming.
+ */
 #define KEPT_MAX 64
 
 void queue_wakes_init(struct queue_wakes *w)

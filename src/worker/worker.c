@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starting and stopping the pool. The hard thing is the end: every lease is
- * either finished, filed, or handed back before the threads are joined, and a
- * handler that overran its grace finds its token worthless.
+ * Starts and stops the pool. The hard part is stopping: every task is finished, its failure recorded, or its lease
+ * given back before the threads are joined, and a handler that outlives the grace period finds its token invalid.
  */
 #include "worker/worker_priv.h"
 #include "catalog/catalog_task.h"
@@ -12,7 +11,7 @@
 #include <stdio.h>
 
 #define LOGGER       "worker"
-#define CANCEL_GRACE 1 /* seconds a cancelled handler is waited for before its lease is handed back */
+#define CANCEL_GRACE 1 /* seconds that a cancelled handler may take before its lease is given back */
 
 static void check_opts(const struct worker_opts *o)
 {
@@ -101,9 +100,9 @@ int worker_pool_start(const struct worker_opts *opts, struct worker_pool **out, 
 /* ---- stopping --------------------------------------------------------------------------- */
 
 /*
- * A thread inside queue_wait is woken through the queue, not interrupted: the
- * queue may outlive this pool. Another pool's waiter may take the wake-up, so
- * it is given again until nobody of ours waits. Called with the lock.
+ * A thread inside queue_wait is woken through the queue, which is not interrupted, since it may outlive this pool. A
+ * waiter of another pool may take the wake-up, so it is sent again until none of this pool's threads waits. Called
+ * with the lock held.
  */
 static void wake_lane(struct worker_pool *p, const struct lane *lane)
 {
@@ -149,7 +148,7 @@ static void cancel_held(struct worker_pool *p)
         }
 }
 
-/* Their handlers run on, but the token is void: what they still write is refused. */
+/* Their handlers go on running, but the token is invalid: what they still write is refused. */
 static void hand_back_held(struct worker_pool *p)
 {
         for (unsigned i = 0; i < p->threads; i++) {
@@ -200,7 +199,7 @@ void worker_pool_stop(struct worker_pool *p, struct mono deadline)
         mem_free(p);
 }
 
-/* restarts stays 0: a worker thread has no way to die but with the process. */
+/* restarts stays 0: a worker thread cannot die without the process. */
 void worker_pool_state(struct worker_pool *p, struct worker_state *out)
 {
         lock_take(&p->lock);

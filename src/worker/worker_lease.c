@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two threads beside the workers. The heartbeat keeps leases alive and
- * tells a handler when its lease is gone; the reconciler takes back leases of
- * the dead and wakes workers for tasks nobody announced. The hard thing of
- * both is never to hold the pool's lock while the catalog blocks.
+ * The two threads beside the workers. The heartbeat keeps leases alive and tells a handler when its lease is gone;
+ * the reconciler takes back leases of dead workers and wakes workers for tasks that nobody announced. The hard part
+ * of both is never to hold the pool's lock while the catalog blocks.
  */
 #include "worker/worker_priv.h"
 #include "catalog/catalog_task.h"
@@ -12,7 +11,7 @@
 #include "metrics/metrics.h"
 
 #define LOGGER     "worker"
-#define LOOK_FLOOR 10 /* ms: however many tasks become due, the catalog is asked no oftener */
+#define LOOK_FLOOR 10 /* ms: least time between two queries of the catalog, however many tasks become due */
 
 /* ---- heartbeat ------------------------------------------------------------------------ */
 
@@ -45,14 +44,14 @@ static void extend_lease(struct worker_pool *p, struct worker_slot *s)
                 return;
         rc = catalog_task_extend(p->opts.catalog, &t, p->opts.lease, &e);
         lock_take(&p->lock);
-        /* Else it ended meanwhile, and this answer is about nobody. */
+        /* Otherwise the task has ended meanwhile, and this result is void. */
         if (still_holds(s, &t)) {
                 if (rc == 0)
                         s->expires = mono_add(now, p->opts.lease);
                 else if (e.code == ERR_STALE)
                         lose_lease(s);
                 else if (mono_reached(s->expires))
-                        atomic_store(&s->cancelled, true); /* perhaps another's by now; the token decides */
+                        atomic_store(&s->cancelled, true); /* another may hold it by now; the token decides */
         } else {
                 rc = 0;
         }
@@ -96,7 +95,10 @@ void worker_look_by(struct worker_pool *p, struct wall t)
         lock_drop(&p->lock);
 }
 
-/* Wakes a lane for what is ready of one purpose; *next becomes the time when more will be, if that is earlier. */
+/*
+ * Wakes a lane for the ready tasks of one purpose; *next becomes the time at which more become ready, if that is
+ * earlier.
+ */
 static int wake_for_purpose(struct worker_pool *p, const struct lane *lane, enum task_purpose purpose,
                             struct wall *next, struct err *e)
 {
@@ -114,7 +116,7 @@ static int wake_for_purpose(struct worker_pool *p, const struct lane *lane, enum
         return 0;
 }
 
-/* Wakes workers for what is ready; returns when to look again. */
+/* Wakes workers for ready tasks; returns when to look again. */
 static struct dur wake_for_ready(struct worker_pool *p, struct dur interval)
 {
         struct wall next = {0};
@@ -144,7 +146,10 @@ static void take_back(struct worker_pool *p)
                 log_warning(LOGGER, "%d leases ran out and were taken back", n);
 }
 
-/* What is announced by worker_look_by brings the look forward, down to the floor. False when stopping. */
+/*
+ * A time announced by worker_look_by brings the next look forward, but not below the least interval. Returns false
+ * when the pool stops.
+ */
 static bool sleep_until_look(struct worker_pool *p, struct dur in)
 {
         struct mono floor = mono_add(mono_now(), dur_ms(LOOK_FLOOR)), at = mono_add(mono_now(), in), until;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the pool share: worker.c starts and stops it, worker_run.c
- * is the life of one thread, worker_lease.c the heartbeat and the reconciler.
+ * What the files of the pool share: worker.c starts and stops the pool, worker_run.c is one worker thread,
+ * worker_lease.c the heartbeat and the reconciler.
  */
 #ifndef FA_WORKER_PRIV_H
 #define FA_WORKER_PRIV_H
@@ -9,7 +9,7 @@
 #include "queue/queue.h"
 #include "worker/worker.h"
 
-/* One thread and the task it holds. Fields from held on are under the pool's lock. */
+/* One thread and the task it holds. The fields from held on are guarded by the pool's lock. */
 struct worker_slot {
         struct worker_pool *pool;
         struct lane *lane;
@@ -18,20 +18,20 @@ struct worker_slot {
         char name[56]; /* as the catalog knows it */
         _Atomic bool cancelled;
         bool held;           /* a handler works on task: the lease is kept alive */
-        bool lost;           /* the lease is gone, whoever noticed: nothing may be written */
-        bool drained;        /* cancelled by a shutdown, not by its own fault */
+        bool lost;           /* the lease is gone, whichever thread noticed: nothing may be written */
+        bool drained;        /* cancelled by a shutdown, not by a fault of its own */
         struct task task;    /* without its strings, which die with the run */
         struct mono expires; /* of the lease, at the earliest */
-        struct mono turn;    /* lane's next, as this slot's turn left it */
+        struct mono turn;    /* the lane's next as this slot's turn left it */
 };
 
-/* What follows threads is under the pool's lock. */
+/* The fields after threads are guarded by the pool's lock. */
 struct lane {
         const struct worker_lane *opts;
-        uint64_t kinds;   /* of tasks that have a handler */
-        unsigned threads; /* 0 when there are none */
-        struct dur every; /* between two tasks begun; 0: no limit */
-        struct mono next; /* when the next one may */
+        uint64_t kinds;   /* bits of the tasks that have a handler */
+        unsigned threads; /* 0: no thread serves this lane */
+        struct dur every; /* least time between the starts of two tasks; 0: no limit */
+        struct mono next; /* when the next one may begin */
         unsigned active;  /* threads running */
         unsigned busy;    /* with a task */
         unsigned waiting; /* inside queue_wait */
@@ -47,7 +47,7 @@ struct worker_pool {
         struct cond beat;    /* wakes the heartbeat: stopping */
         struct cond look;    /* wakes the reconciler: stopping, a retry that is due early */
         bool stopping;       /* claim nothing more */
-        bool hurry;          /* the grace is over: no more tries to record a failure */
+        bool hurry;          /* the grace period is over: no more attempts to record a failure */
         bool ending;         /* heartbeat and reconciler end too */
         unsigned started;    /* threads to join */
         unsigned active;     /* threads running */
@@ -64,7 +64,7 @@ void *worker_slot_run(void *slot);
 /* worker_lease.c */
 void *worker_beat_run(void *pool);
 void *worker_look_run(void *pool);
-/* A task becomes ready at t: the reconciler must not oversleep it. */
+/* Tells the reconciler that a task becomes ready at t, so that it looks again by then. */
 void worker_look_by(struct worker_pool *p, struct wall t);
 
 #endif

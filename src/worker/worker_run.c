@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One worker thread: claim, run the handler, file its verdict. The hard thing
- * is to write nothing once the lease may be another's: success is written by
- * the handler under its token, failure is written under the same token, and
- * while a failure is being recorded the lease is left to run out.
+ * One worker thread: it claims a task, runs the handler and records its result. The hard part is to write nothing
+ * once another worker may hold the lease: success is written by the handler under its token, failure under the same
+ * token, and while a failure is being recorded the lease is not extended.
  */
 #include "worker/worker_priv.h"
 #include "catalog/catalog_task.h"
@@ -17,7 +16,7 @@
 
 #define LOGGER     "worker"
 #define ARENA_MAX  ((size_t)64 << 20)
-#define QUEUE_WAIT 30 /* seconds; the reconciler wakes earlier, this is for a queue that lost its way */
+#define QUEUE_WAIT 30 /* seconds; bounds the wait when the queue loses a wake-up */
 
 struct dur worker_backoff(struct dur base, struct dur max, unsigned errors, double r)
 {
@@ -33,7 +32,7 @@ static double random_unit(void)
         return (double)(random_u64() >> 11) * 0x1p-53;
 }
 
-/* Full-jitter delay of try n (from 0), for the pool's own retries. */
+/* Full-jitter delay of attempt n (from 0), for the pool's own retries. */
 static struct dur worker_pause(unsigned n)
 {
         struct dur d = worker_backoff(dur_ms(50), dur_s(5), n, random_unit());
@@ -43,7 +42,7 @@ static struct dur worker_pause(unsigned n)
 
 /* ---- the slot's task, seen by heartbeat and shutdown ------------------------------- */
 
-/* False when the pool stopped while the task was being claimed. */
+/* Returns false when the pool stopped while the task was being claimed. */
 static bool hold_task(struct worker_slot *s, const struct task *t, struct mono claimed)
 {
         struct worker_pool *p = s->pool;
@@ -118,7 +117,7 @@ static struct task_failure judge_failure(const struct worker_pool *p, const stru
         return f;
 }
 
-/* Waits; true when a shutdown has no more time for that. */
+/* Waits for that time; returns true when a shutdown leaves no time for it. */
 static bool wait_or_hurry(struct worker_pool *p, struct dur pause)
 {
         struct mono deadline = mono_add(mono_now(), pause);
@@ -132,7 +131,9 @@ static bool wait_or_hurry(struct worker_pool *p, struct dur pause)
         return hurry;
 }
 
-/* The lease is not extended meanwhile: when the catalog stays away, it runs out and the reconciler takes the task back.
+/*
+ * The lease is not extended meanwhile: when the catalog stays unreachable, it expires and the reconciler takes the
+ * task back.
  */
 static int record_failure(struct worker_pool *p, const struct task *t, const struct task_failure *f,
                           struct mono expires, struct err *e)
@@ -243,7 +244,7 @@ static void run_task(struct worker_slot *s, const struct task *t, struct arena *
 
 /* ---- the loop ---------------------------------------------------------------------------- */
 
-/* 1 a task was run, 0 nothing is ready, -1 the catalog cannot tell. */
+/* Returns 1 when a task was run, 0 when nothing is ready, -1 when the catalog fails. */
 static int claim_and_run(struct worker_slot *s, struct err *e)
 {
         struct worker_pool *p = s->pool;
@@ -261,7 +262,7 @@ static int claim_and_run(struct worker_slot *s, struct err *e)
         return rc;
 }
 
-/* Until the pool stops or that time is over. */
+/* Waits until that time, or until the pool stops. */
 static void rest_awhile(struct worker_pool *p, struct dur d)
 {
         struct mono deadline = mono_add(mono_now(), d);
@@ -272,7 +273,7 @@ static void rest_awhile(struct worker_pool *p, struct dur d)
         lock_drop(&p->lock);
 }
 
-/* The last one to find nothing tells that its lane is idle. */
+/* The last thread to find nothing reports that its lane is idle. */
 static void wait_for_work(struct worker_slot *s)
 {
         struct worker_pool *p = s->pool;
@@ -297,7 +298,7 @@ static void wait_for_work(struct worker_slot *s)
         lane->waiting--;
         cond_broadcast(&p->changed);
         lock_drop(&p->lock);
-        /* A queue that was interrupted no longer waits: do not spin on it. */
+        /* An interrupted queue no longer blocks: this keeps the thread from spinning. */
         if (!woken && !mono_reached(deadline))
                 rest_awhile(p, dur_ms(500));
 }
@@ -314,7 +315,7 @@ bool worker_turn(struct mono *next, struct dur every, struct mono now)
         return true;
 }
 
-/* Waits until the lane may begin another task, and counts it. False when the pool stops. */
+/* Waits until the lane may begin another task, and counts that task. Returns false when the pool stops. */
 static bool take_turn(struct worker_slot *s)
 {
         struct worker_pool *p = s->pool;
@@ -333,7 +334,7 @@ static bool take_turn(struct worker_slot *s)
 static void give_turn_back(struct worker_slot *s)
 {
         lock_take(&s->pool->lock);
-        if (s->lane->next.ns == s->turn.ns) /* else another thread's turn came meanwhile */
+        if (s->lane->next.ns == s->turn.ns) /* otherwise another thread has taken a turn meanwhile */
                 s->lane->next = (struct mono){0};
         lock_drop(&s->pool->lock);
 }
