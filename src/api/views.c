@@ -95,6 +95,11 @@ static void put_unsaid(struct json_out *j, const struct json *doc)
         }
 }
 
+static bool tells_of_analysis(const char *name)
+{
+        return strcmp(name, "analysis") == 0 || strcmp(name, "analysis_reason") == 0;
+}
+
 static void put_metadata(struct http_request *r, struct json_out *j, const struct asset *a)
 {
         const char *metadata = a->metadata, *note = a->analysis_note;
@@ -103,6 +108,8 @@ static void put_metadata(struct http_request *r, struct json_out *j, const struc
         json_obj(j);
         for (void *it = json_iter(doc); it; it = json_next(doc, it)) {
                 if (!api_of(r)->o.exif_gps && is_place(json_iter_key(it)))
+                        continue;
+                if (note && tells_of_analysis(json_iter_key(it))) /* that it has none is said below */
                         continue;
                 json_key(j, json_iter_key(it));
                 if (api_of(r)->o.exif_gps) {

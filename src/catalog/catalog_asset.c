@@ -73,7 +73,7 @@ int asset_read(struct db *db, struct rows *s, struct arena *a, void *at, struct 
                 .created = col_wall(s, 15),
                 .updated = col_wall(s, 16),
                 .trashed = col_wall(s, 17),
-                .metadata = col_text(a, s, 18, &ok),
+                .metadata = col_text(a, s, ASSET_METADATA, &ok),
                 .analysis_note = col_text(a, s, 19, &ok),
                 .cluster_id = col_id(s, 20),
                 .cluster_name = col_text(a, s, 21, &ok),
@@ -85,6 +85,8 @@ int asset_read(struct db *db, struct rows *s, struct arena *a, void *at, struct 
         };
         if (!ok)
                 return err_oom(e);
+        if (col_i64(s, ASSET_OTHERS) && metadata_read(db, col_i64(s, 0), out->metadata, a, &out->metadata, e))
+                return -1;
         if (read_tags(db, col_i64(s, 0), a, out, e))
                 return -1;
         return read_model(db, col_i64(s, 0), a, out, e);

@@ -178,9 +178,6 @@ int catalog_step_get(struct catalog *c, struct sha256 object, const char *owner,
         return rc;
 }
 
-/* What an analysis says of tags: what it said before goes, what others said stays. */
-#define ANALYSIS_TAGS (1u << TAG_ZERO_SHOT | 1u << TAG_EXIF)
-
 /* ---- all of it -------------------------------------------------------------------------- */
 
 /* The owner is locked before the task and the asset, as all who place do; nothing to place, nothing to lock. */
@@ -219,7 +216,7 @@ static int do_complete(struct tx *tx, void *arg, struct err *e)
                 return -1;
         if (r->has_phash && phash_put(tx, &row, r->phash, false, e))
                 return -1;
-        if (tags_replace(tx, row.n, ANALYSIS_TAGS, r->tags, r->ntags, e))
+        if (tags_replace(tx, row.n, ANALYSIS_SOURCES, r->tags, r->ntags, e))
                 return -1;
         if (parts_put(tx, &row, &r->parts, e))
                 return -1;
@@ -239,7 +236,7 @@ static int result_check(const struct task_result *r, struct err *e)
         if (r->products && !products_valid(span_of(r->products)))
                 return err_set(e, ERR_INVALID, "products: '%.80s' is not a list of names", r->products);
         for (size_t i = 0; i < r->ntags; i++)
-                if (!(ANALYSIS_TAGS >> r->tags[i].source & 1))
+                if (!(ANALYSIS_SOURCES >> r->tags[i].source & 1))
                         return err_set(e, ERR_INVALID, "an analysis has no tags of source %s",
                                        tag_source_name(r->tags[i].source));
         return part_list_check(&r->parts, e);
@@ -276,6 +273,8 @@ static int do_finish(struct tx *tx, void *arg, struct err *e)
                 return err_set(e, ERR_INTERNAL, "catalog: an analysis is completed, not finished");
         if (r->has_tags && tags_replace(tx, row.n, 1u << r->source, r->tags, r->ntags, e))
                 return -1;
+        if (r->metadata && metadata_put(tx, row.n, &(struct source_metadata){r->source, r->metadata}, e))
+                return -1;
         if (r->products && products_put(tx, &row.sha256, r->products, e))
                 return -1;
         if (parts_put(tx, &row, &r->parts, e))
@@ -296,6 +295,8 @@ static int finding_check(const struct task_finding *r, struct err *e)
                 if (r->tags[i].source != r->source)
                         return err_set(e, ERR_INVALID, "a tag of source %s among those of %s",
                                        tag_source_name(r->tags[i].source), tag_source_name(r->source));
+        if (r->metadata && metadata_check(&(struct source_metadata){r->source, r->metadata}, e))
+                return -1;
         if (r->products && !products_valid(span_of(r->products)))
                 return err_set(e, ERR_INVALID, "products: '%.80s' is not a list of names", r->products);
         return part_list_check(&r->parts, e);

@@ -10,6 +10,7 @@
 #include "catalog/catalog.h"
 #include "catalog/catalog_asset.h"
 #include "catalog/catalog_ingest.h"
+#include "catalog/catalog_metadata.h"
 #include "catalog/catalog_migrate.h"
 #include "catalog/catalog_search.h"
 #include "catalog/catalog_task.h"
@@ -217,9 +218,11 @@ int model_number(struct tx *tx, const char *id, uint32_t dim, int64_t *n, struct
         "SELECT a.n, a.id, j.id, a.kind, a.type, a.status, a.stage, a.error, a.error_code, a.filename, "               \
         "a.content_type, a.owner, a.comments, a.sha256, a.size, a.created, a.updated, a.trashed, a.metadata, a.note, " \
         "a.cluster, c.name, c.status, a.pinned, a.similarity, a.duplicate_of, "                                        \
-        "CASE WHEN a.metadata IS NULL THEN '' ELSE (SELECT o.products FROM object o WHERE o.sha256 = a.sha256) END "   \
+        "CASE WHEN a.metadata IS NULL THEN '' ELSE (SELECT o.products FROM object o WHERE o.sha256 = a.sha256) END, "  \
+        "(SELECT count(*) FROM asset_metadata x WHERE x.asset = a.n) "                                                 \
         "FROM asset a JOIN job j ON j.n = a.job LEFT JOIN cluster c ON c.id = a.cluster "
-row_read_fn asset_read; /* into a struct asset */
+enum { ASSET_METADATA = 18, ASSET_OTHERS = 27 }; /* what the analysis says, and how many others say something */
+row_read_fn asset_read;                          /* into a struct asset; its metadata is of all sources */
 
 /* The number and dimension of a model in use; ERR_UNAVAILABLE when it is none. */
 int model_in_use(struct catalog *c, const char *id, int64_t *model, uint32_t *dim, struct err *e) MUST_CHECK;

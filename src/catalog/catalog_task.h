@@ -45,7 +45,7 @@ int catalog_task_ready(struct catalog *c, uint64_t kinds, uint64_t *now, struct 
 
 struct task_result {
         const struct task *task;
-        const char *metadata; /* JSON object text */
+        const char *metadata; /* JSON object text; NULL: as before. What other sources say stays */
         bool has_phash;
         uint64_t phash;
         const struct tag *tags; /* zero-shot and exif: in place of all that these sources said before */
@@ -71,10 +71,12 @@ int catalog_task_complete(struct catalog *c, const struct task_result *r, struct
  */
 struct task_finding {
         const struct task *task;
-        enum tag_source source; /* not HUMAN; of all the tags */
+        enum tag_source source; /* not HUMAN; of all the tags and the metadata */
         bool has_tags;          /* false: it says nothing of tags, and those of its source stay */
         const struct tag *tags;
         size_t ntags;
+        const char *metadata;   /* JSON object text of METADATA_MAX bytes at most, of a source other than the analysis;
+                                   NULL: it says nothing of it, and what its source said stays */
         struct part_list parts; /* vectors and texts */
         const char *products;   /* what the storage now holds of the object; NULL: as before */
 };

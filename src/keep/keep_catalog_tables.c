@@ -158,6 +158,8 @@ COLUMNS(tag) = {LONG(n), TEXT(name), TEXT(fold), END};
 COLUMNS(asset_tag) = {REFERS('l', asset, asset, n, DELETED), REFERS('l', tag, tag, n, DELETED), INT(source),
                       REAL(confidence), END};
 
+COLUMNS(asset_metadata) = {REFERS('l', asset, asset, n, DELETED), INT(source), TEXT(data), END};
+
 COLUMNS(near_duplicate) = {REFERS('l', asset, asset, n, DELETED), REFERS('l', other, asset, n, DELETED), INT(distance),
                            END};
 
@@ -268,6 +270,7 @@ const struct table catalog_tables[] = {
         TABLE(cluster_prototype, "n", "cluster", AGAIN),
         TABLE(tag, "n", NULL, AGAIN),
         TABLE(asset_tag, "asset, tag, source", "asset", AGAIN),
+        TABLE(asset_metadata, "asset, source", "asset", AGAIN),
         TABLE(near_duplicate, "asset, other", "asset", AGAIN),
         TABLE(phash_band, "owner, band, value, asset", "owner", AGAIN),
         TABLE(step_result, "object, step, version", NULL, KEPT),

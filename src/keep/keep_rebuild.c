@@ -374,6 +374,14 @@ static int put_tags(struct tx *tx, int64_t n, const struct asset *x, struct err 
         return 0;
 }
 
+static int put_metadata(struct tx *tx, int64_t n, const struct kept_asset *k, struct err *e)
+{
+        for (size_t i = 0; i < k->nothers; i++)
+                if (metadata_put(tx, n, &k->others[i], e) < 0)
+                        return -1;
+        return 0;
+}
+
 static int put_vectors(struct tx *tx, const struct row *r, const struct kept_asset *k, struct err *e)
 {
         int64_t model, whole = 0;
@@ -449,11 +457,12 @@ static int put_asset(struct tx *tx, const struct kept_asset *k, const char *fold
 
         if (rc < 0)
                 return -1;
-        if (rc == 0 && (put_row(tx, k, fold, &r, e) < 0 || put_tags(tx, r.n, x, e) < 0 ||
-                        counter_add(tx, x->owner, x->kind, status, 1, (int64_t)x->size, e) < 0 ||
-                        (*k->asset.products && products_put(tx, &r.sha256, k->asset.products, e) < 0) ||
-                        (k->has_phash && phash_put(tx, &r, k->phash, true, e) < 0) || put_vectors(tx, &r, k, e) < 0 ||
-                        put_lineage(tx, r.n, k, e) < 0 || put_task(tx, &r, k, e) < 0 || tx_text(tx, r.n, e) < 0))
+        if (rc == 0 &&
+            (put_row(tx, k, fold, &r, e) < 0 || put_tags(tx, r.n, x, e) < 0 || put_metadata(tx, r.n, k, e) < 0 ||
+             counter_add(tx, x->owner, x->kind, status, 1, (int64_t)x->size, e) < 0 ||
+             (*k->asset.products && products_put(tx, &r.sha256, k->asset.products, e) < 0) ||
+             (k->has_phash && phash_put(tx, &r, k->phash, true, e) < 0) || put_vectors(tx, &r, k, e) < 0 ||
+             put_lineage(tx, r.n, k, e) < 0 || put_task(tx, &r, k, e) < 0 || tx_text(tx, r.n, e) < 0))
                 return -1;
         return item_done(tx, KEPT_ASSET, &x->id, sizeof(x->id), e);
 }

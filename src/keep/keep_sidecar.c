@@ -230,15 +230,19 @@ static int read_asset(struct db *db, struct id id, struct arena *a, struct kept_
 {
         struct rows *s = db_query(db, e, ASSET_SELECT "WHERE a.id = ?", "u", &id);
         int rc = s ? db_step(db, s, e) : -1;
+        bool ok = true;
         int64_t n;
 
         if (rc <= 0)
                 return rc < 0 ? -1 : err_set(e, ERR_NOT_FOUND, "no such asset");
         n = col_i64(s, 0);
         rc = asset_read(db, s, a, &out->asset, e);
+        out->asset.metadata = col_text(a, s, ASSET_METADATA, &ok);
         db_end(s);
-        if (rc < 0 || read_rest(db, n, a, out, e) < 0 || read_vectors(db, n, a, out, e) ||
-            read_lineage(db, n, a, out, e))
+        if (!ok)
+                return err_oom(e);
+        if (rc < 0 || metadata_list(db, n, a, &out->others, &out->nothers, e) || read_rest(db, n, a, out, e) < 0 ||
+            read_vectors(db, n, a, out, e) || read_lineage(db, n, a, out, e))
                 return -1;
         return out->asset.status == ASSET_FAILED ? read_dead(db, n, a, out, e) : 0;
 }

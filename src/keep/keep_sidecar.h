@@ -8,6 +8,7 @@
 #define FA_KEEP_SIDECAR_H
 
 #include "catalog/catalog_asset.h"
+#include "catalog/catalog_metadata.h"
 #include "catalog/catalog_upkeep.h"
 
 /* ---- marks --------------------------------------------------------------------------- */
@@ -40,8 +41,10 @@ struct kept_dead { /* its entry in the dead-letter queue */
         size_t nhistory;
 };
 struct kept_asset {
-        struct asset asset; /* without near duplicates: they follow from the hashes */
-        int position;       /* in its job */
+        struct asset asset; /* without near duplicates: they follow from the hashes; metadata is the analysis' alone */
+        struct source_metadata *others; /* what other sources say */
+        size_t nothers;
+        int position; /* in its job */
         const char *job_comments;
         struct wall job_created, job_updated, job_completed;
         bool has_phash;

@@ -14,7 +14,10 @@ enum job_type { JOB_IMAGE, JOB_VIDEO, JOB_AUDIO, JOB_DOCUMENT, JOB_JSON, JOB_FIL
 /* What a task is for. Only ANALYSE moves its asset's status; the others have states of their own. */
 enum task_purpose { PURPOSE_ANALYSE, PURPOSE_ENRICH, PURPOSE_EMBED, PURPOSE_TRANSCRIBE, PURPOSE_TEXT, PURPOSE_COUNT };
 enum task_state { TASK_READY, TASK_LEASED, TASK_DONE, TASK_DEAD, TASK_STATE_COUNT };
+/* Who says something of an asset; where two name the same fact, the one that comes first here counts. */
 enum tag_source { TAG_HUMAN, TAG_VLM, TAG_ZERO_SHOT, TAG_EXIF, TAG_SOURCE_COUNT };
+#define ANALYSIS_SOURCES (1u << TAG_ZERO_SHOT | 1u << TAG_EXIF)
+#define METADATA_MAX     ((size_t)64 << 10) /* bytes of the JSON object that any other source says */
 /* What of an asset a vector or a text belongs to: all of it, a frame of a film, a page, a piece of a text, a row. */
 enum part_kind { PART_WHOLE, PART_FRAME, PART_PAGE, PART_CHUNK, PART_ROW, PART_KIND_COUNT };
 enum cluster_status { CLUSTER_PROVISIONAL, CLUSTER_ACTIVE, CLUSTER_STATUS_COUNT };
@@ -110,10 +113,10 @@ struct asset {
         struct sha256 sha256;
         uint64_t size;
         struct wall created, updated, trashed; /* trashed.us 0: not in the trash */
-        const char *metadata;                  /* JSON object text: width, height, exif, phash, primary_category … */
-        const char *products;                  /* see above; "" also while this asset was not analysed itself */
-        const char *analysis_note;             /* why it was not analysed, or NULL */
-        struct id cluster_id;                  /* nil: unsorted */
+        const char *metadata; /* JSON object text of all sources: width, height, exif, phash, primary_category … */
+        const char *products; /* see above; "" also while this asset was not analysed itself */
+        const char *analysis_note; /* why it was not analysed, or NULL */
+        struct id cluster_id;      /* nil: unsorted */
         const char *cluster_name;
         bool cluster_provisional;
         bool pinned;              /* a person put it where it is */

@@ -316,6 +316,30 @@ static void read_tags(struct reader *r, const struct json *o, struct asset *x)
         }
 }
 
+/* Of sources other than the analysis, each once; sidecars of 0.1.0 have no such list. */
+static void read_others(struct reader *r, const struct json *o, struct kept_asset *k)
+{
+        const char *name = "metadata_by_source";
+        const struct json *list = json_get(o, name);
+        struct err ignored;
+        uint32_t seen = 0;
+
+        if (json_is_null(list))
+                return;
+        list = list_of(r, o, name, TAG_SOURCE_COUNT, &k->nothers);
+        k->others = array_of(r, k->nothers, sizeof *k->others);
+        for (size_t i = 0; k->others && i < k->nothers; i++) {
+                const struct json *x = json_at(list, i);
+                struct source_metadata m = {
+                        .source = (enum tag_source)word_of(r, x, "source", source_word, TAG_SOURCE_COUNT),
+                        .text = text_of(r, x, "metadata", METADATA_MAX)};
+                if (metadata_check(&m, &ignored) || (seen >> m.source & 1))
+                        note_wrong(r, name);
+                seen |= 1u << m.source;
+                k->others[i] = m;
+        }
+}
+
 static void read_vectors(struct reader *r, const struct json *o, struct kept_asset *k)
 {
         const struct json *list = list_of(r, o, "embeddings", VECTORS_MAX, &k->nvectors);
@@ -438,6 +462,7 @@ static void read_asset(struct reader *r, const struct json *o, struct kept_asset
         x->duplicate_of = id_or_nil(r, json_get(o, "duplicate_of"), "duplicate_of");
         read_tags(r, o, x);
         x->metadata = object_of(r, o, "metadata");
+        read_others(r, o, k);
         read_phash(r, o, k);
         read_products(r, o, k);
         read_vectors(r, o, k);

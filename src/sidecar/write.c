@@ -103,6 +103,20 @@ static void put_tags(struct json_out *j, const struct asset *x)
         json_end(j);
 }
 
+/* Of sources other than the analysis, whose text is "metadata". */
+static void put_others(struct json_out *j, const struct kept_asset *k)
+{
+        json_key(j, "metadata_by_source");
+        json_arr(j);
+        for (size_t i = 0; i < k->nothers; i++) {
+                json_obj(j);
+                json_kv_str(j, "source", tag_source_name(k->others[i].source));
+                json_kv_str(j, "metadata", k->others[i].text);
+                json_end(j);
+        }
+        json_end(j);
+}
+
 static void put_vectors(struct json_out *j, const struct kept_asset *k)
 {
         struct buf b;
@@ -193,6 +207,8 @@ void sidecar_write_asset(const struct kept_asset *k, struct buf *b)
         json_kv_id(&j, "duplicate_of", x->duplicate_of);
         put_tags(&j, x);
         json_kv_str(&j, "metadata", x->metadata);
+        if (k->nothers)
+                put_others(&j, k);
         json_kv_str(&j, "products", x->products);
         if (k->has_phash) {
                 snprintf(hex, sizeof hex, "%016llx", (unsigned long long)k->phash);

@@ -13,6 +13,15 @@ static void same_text(const char *a, const char *b)
                 fail_msg("\"%s\" became \"%s\"", a ? a : "NULL", b ? b : "NULL");
 }
 
+static void same_others(const struct kept_asset *a, const struct kept_asset *b)
+{
+        assert_int_equal(a->nothers, b->nothers);
+        for (size_t i = 0; i < a->nothers; i++) {
+                assert_int_equal(a->others[i].source, b->others[i].source);
+                same_text(a->others[i].text, b->others[i].text);
+        }
+}
+
 static void same_kept(const struct kept_asset *a, const struct kept_asset *b)
 {
         const struct asset *x = &a->asset, *y = &b->asset;
@@ -35,6 +44,7 @@ static void same_kept(const struct kept_asset *a, const struct kept_asset *b)
         same_text(x->owner, y->owner);
         same_text(x->comments, y->comments);
         same_text(x->metadata, y->metadata);
+        same_others(a, b);
         same_text(x->analysis_note, y->analysis_note);
         same_text(x->cluster_name, y->cluster_name);
         assert_int_equal(x->ntags, y->ntags);
@@ -135,6 +145,19 @@ static void rebuild(struct fix *f, const struct kept *k, size_t skip_folders)
                 assert_int_equal(fates[i], FATE_RESTORED);
 }
 
+/* A task of another purpose has said something of it. */
+static void do_enrich(struct fix *f, struct world *w)
+{
+        struct task_finding r = {.source = TAG_VLM, .metadata = "{ \"description\": \"a heron\" }"};
+        struct task t;
+
+        OK(catalog_task_add(f->c, w->a, NULL, PURPOSE_ENRICH, &f->e));
+        assert_int_equal(
+                catalog_task_claim(f->c, "w", dur_s(60), TASK_KIND(PURPOSE_ENRICH, JOB_IMAGE), f->a, &t, &f->e), 1);
+        r.task = &t;
+        OK(catalog_task_finish(f->c, &r, &f->e));
+}
+
 static void rich_world(struct fix *f, struct world *w)
 {
         struct new_asset same = new_file("same.jpg", KIND_FILE, false);
@@ -167,6 +190,7 @@ static void rich_world(struct fix *f, struct world *w)
         do_comment(f, w);
         do_rename_folder(f, w);
         do_merge(f, w);
+        do_enrich(f, w);
         OK(catalog_asset_trash(f->c, w->fresh, NULL, "t", &f->e));
         same.sha256 = get(f, w->a).sha256;
         j = new_job_of("ann", &same, 1);
@@ -260,11 +284,15 @@ static void a_rebuilt_catalog_tells_the_same(void **state)
         struct cluster gone;
         struct asset x;
         struct dead_task *dead;
+        char *said;
         struct text_match hits[5];
         enum rebuild_state st;
         size_t n;
 
         rich_world(f, &w);
+        x = get(f, w.a);
+        assert_non_null(strstr(x.metadata, "a heron"));
+        said = mem_strdup(x.metadata);
         keep_all(f, &before);
         count_tables(f, rows);
         OK(catalog_counts(f->c, NULL, &was, &f->e));
@@ -284,6 +312,10 @@ static void a_rebuilt_catalog_tells_the_same(void **state)
                 same_kept(&before.assets[i], &after.assets[i]);
         }
         expect_folders(f, &before);
+        assert_string_equal(get(f, w.a).metadata, said);
+        mem_free(said);
+        OK(catalog_text_search(f->c, "heron", NULL, 5, hits, &n, &f->e));
+        assert_int_equal(n, 1);
         OK(catalog_counts(f->c, NULL, &is, &f->e));
         is.oldest_ready_seconds = was.oldest_ready_seconds;
         assert_memory_equal(&was, &is, sizeof was);

@@ -11,6 +11,7 @@ static const char rest_sql[] =
         "task;"
         "INSERT INTO tag (name, fold) VALUES ('cat', 'cat');"
         "INSERT INTO asset_tag (asset, tag, source, confidence) SELECT a.n, t.n, 1, 1 FROM asset a, tag t;"
+        "INSERT INTO asset_metadata (asset, source, data) SELECT n, 1, '{}' FROM asset;"
         "INSERT INTO near_duplicate (asset, other, distance) SELECT a.n, b.n, 1 FROM asset a, asset b WHERE a.n <> b.n;"
         "INSERT INTO phash_band (owner, band, value, asset, phash) SELECT owner, 9, 9, n, 9 FROM asset;"
         "INSERT INTO step_result (object, step, version, data) SELECT sha256, 's', '1', sha256 FROM object;"

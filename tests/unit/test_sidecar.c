@@ -39,6 +39,7 @@ static struct kept_asset rich(struct arena *a, unsigned dim)
         static struct task_error history[] = {{"decode", "corrupt", "bro\tken", {1700000000000001}, true}};
         static struct kept_dead dead = {3, 2, 1, history, 1};
         static struct kept_vector vector;
+        static struct source_metadata others[] = {{TAG_HUMAN, "{\"a\":1}"}, {TAG_VLM, "{ \"say\": \"x\\n\" }"}};
         float *v = arena_array(a, dim + 1, sizeof *v);
 
         for (unsigned i = 0; i < dim; i++)
@@ -72,6 +73,8 @@ static struct kept_asset rich(struct arena *a, unsigned dim)
                                              .duplicate_of = id_at(4),
                                              .tags = tags,
                                              .ntags = 2},
+                                   .others = others,
+                                   .nothers = 2,
                                    .position = 7,
                                    .job_comments = "of the job",
                                    .job_created = {1699999999999999},
@@ -104,6 +107,9 @@ static void an_asset_comes_back_to_the_last_bit(void **state)
                 assert_string_equal(buf_str(&b), buf_str(&again));
                 assert_int_equal(back.asset.created.us, k.asset.created.us);
                 assert_string_equal(back.asset.metadata, k.asset.metadata);
+                assert_int_equal(back.nothers, 2);
+                assert_int_equal(back.others[1].source, TAG_VLM);
+                assert_string_equal(back.others[1].text, k.others[1].text);
                 assert_string_equal(back.asset.products, k.asset.products);
                 assert_memory_equal(back.vectors[0].v, k.vectors[0].v, dim * sizeof(float));
                 assert_true(back.asset.tags[1].confidence == 0.1f);
@@ -137,14 +143,13 @@ static void every_flipped_bit_is_damage(void **state)
 }
 
 /* With a hash that fits: somebody else's hand. */
-static void must_refuse(const char *from, const char *to, enum err_code code, const char *says)
+static int read_changed(const char *from, const char *to, struct arena *a, struct kept_asset *back, struct err *e)
 {
-        struct arena *a = arena_new(1 << 20);
-        struct kept_asset k = rich(a, 2), back;
-        struct err e = {0};
+        struct kept_asset k = rich(a, 2);
         char hex[SHA256_TEXT_LEN];
         struct buf b, c;
         const char *at, *sum;
+        int rc;
 
         buf_init(&b, 1 << 20);
         buf_init(&c, 1 << 20);
@@ -158,15 +163,42 @@ static void must_refuse(const char *from, const char *to, enum err_code code, co
         buf_put(&c, at + strlen(from), (size_t)(sum - at) - strlen(from));
         sha256_format(sha256_of(c.p, c.n), hex);
         buf_printf(&c, ",\"checksum\":\"%s\"}\n", hex);
-        if (sidecar_read_asset(buf_span(&c), k.asset.id, a, &back, &e) == 0)
+        rc = sidecar_read_asset(buf_span(&c), k.asset.id, a, back, e);
+        buf_done(&b);
+        buf_done(&c);
+        return rc;
+}
+
+static void must_refuse(const char *from, const char *to, enum err_code code, const char *says)
+{
+        struct arena *a = arena_new(1 << 20);
+        struct kept_asset back;
+        struct err e = {0};
+
+        if (read_changed(from, to, a, &back, &e) == 0)
                 fail_msg("%s became %s and was taken", from, to);
         assert_int_equal(e.code, code);
         if (!strstr(e.msg, says))
                 fail_msg("%s: %s does not say %s", to, e.msg, says);
-        buf_done(&b);
-        buf_done(&c);
         arena_free(a);
 }
+
+/* As one of 0.1.0 is. */
+static void a_sidecar_may_know_of_no_other_sources(void **state)
+{
+        struct arena *a = arena_new(1 << 20);
+        struct kept_asset back;
+        struct err e = {0};
+
+        (void)state;
+        if (read_changed("\"metadata_by_source\":", "\"unknown\":", a, &back, &e) < 0)
+                fail_msg("%s", e.msg);
+        assert_int_equal(back.nothers, 0);
+        assert_string_equal(back.asset.metadata, "{\"lat\":48.8584,\"n\":1e3}");
+        arena_free(a);
+}
+
+#define OTHERS "\"metadata_by_source\":[{\"source\":\""
 
 static void what_a_catalog_would_not_take_is_refused(void **state)
 {
@@ -191,6 +223,12 @@ static void what_a_catalog_would_not_take_is_refused(void **state)
         must_refuse("\"dimension\":2", "\"dimension\":0", ERR_CORRUPT, "dimension");
         must_refuse("\"dimension\":2", "\"dimension\":99999", ERR_CORRUPT, "dimension");
         must_refuse("\"metadata\":\"{", "\"metadata\":\"[{", ERR_CORRUPT, "metadata");
+        must_refuse(OTHERS "human\",\"metadata\":\"{", OTHERS "human\",\"metadata\":\"[{", ERR_CORRUPT, "by_source");
+        must_refuse(OTHERS "human\"", OTHERS "vlm\"", ERR_CORRUPT, "by_source"); /* twice */
+        must_refuse(OTHERS "human\"", OTHERS "exif\"", ERR_CORRUPT, "by_source");
+        must_refuse(OTHERS "human\"", OTHERS "alien\"", ERR_CORRUPT, "source");
+        must_refuse(OTHERS "human\",\"metadata\":", OTHERS "human\",\"said\":", ERR_CORRUPT, "metadata");
+        must_refuse("\"metadata_by_source\":[", "\"metadata_by_source\":1,\"x\":[", ERR_CORRUPT, "by_source");
         must_refuse("\"products\":\"", "\"products\":\"../../x ", ERR_CORRUPT, "products");
         must_refuse("\"phash\":\"fedc", "\"phash\":\"FEDC", ERR_CORRUPT, "phash");
         must_refuse("\"tags\":[", "\"tags\":[1,", ERR_CORRUPT, "name");
@@ -494,6 +532,7 @@ int main(void)
                 cmocka_unit_test(an_asset_comes_back_to_the_last_bit),
                 cmocka_unit_test(every_flipped_bit_is_damage),
                 cmocka_unit_test(what_a_catalog_would_not_take_is_refused),
+                cmocka_unit_test(a_sidecar_may_know_of_no_other_sources),
                 cmocka_unit_test(folders_and_the_catalog_come_back),
                 T(changes_reach_the_storage_and_purges_too),
                 T(a_storage_without_sidecars_gets_all),

@@ -84,9 +84,11 @@ static int words_now(struct db *db, int64_t n, struct arena *a, struct words *ou
                 /* Cut, so that one absurd description cannot make an asset unindexable. */
                 "SELECT a.filename, coalesce((SELECT substr(string_agg(t.name, ' , ' ORDER BY t.n), 1, ?2) FROM "
                 "asset_tag x JOIN tag t ON t.n = x.tag WHERE x.asset = a.n), ''), substr(coalesce(a.comments, ''), 1, "
-                "?2), a.metadata FROM asset a WHERE a.n = ?1",
+                "?2), a.metadata, (SELECT count(*) FROM asset_metadata x WHERE x.asset = a.n) FROM asset a WHERE a.n = "
+                "?1",
                 "li", n, PART_MAX);
-        const char *name, *tags, *comments, *metadata, *description;
+        const char *name, *tags, *comments, *metadata, *description = NULL;
+        bool others;
         char *both;
         bool ok = true;
 
@@ -99,10 +101,12 @@ static int words_now(struct db *db, int64_t n, struct arena *a, struct words *ou
         tags = col_text(a, s, 1, &ok);
         comments = col_text(a, s, 2, &ok);
         metadata = col_text(a, s, 3, &ok);
+        others = col_i64(s, 4) > 0;
         db_end(s);
         if (!ok || !(name = text_name_words(a, name)))
                 return err_oom(e);
-        if (description_of(metadata, a, &description, e))
+        if ((others && metadata_description(db, n, a, &description, e)) ||
+            (!description && description_of(metadata, a, &description, e)))
                 return -1;
         both = arena_printf(a, "%s %s", comments, description);
         if (!both)

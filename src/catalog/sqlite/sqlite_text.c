@@ -30,17 +30,22 @@ static int words_row(struct db *db, struct rows *s, struct arena *a, struct asse
 
 static int words_now(struct db *db, int64_t n, struct arena *a, struct asset_words *out, struct err *e)
 {
-        struct rows *s = db_query(
+        const char *description;
+        struct rows *s;
+
+        if (metadata_description(db, n, a, &description, e))
+                return -1;
+        s = db_query(
                 db, e,
                 /* Cut, so that one absurd description cannot fail the batch it is indexed in. */
                 "SELECT a.filename, coalesce((SELECT substr(group_concat(t.name, ' , '), 1, 100000) FROM asset_tag x "
                 "JOIN "
                 "tag t ON t.n = x.tag WHERE x.asset = a.n), ''), substr(coalesce(a.comments, ''), 1, 100000) || ' ' || "
-                "coalesce(CASE WHEN json_valid(a.metadata) THEN substr(json_extract(a.metadata, '$.description'), 1, "
+                "coalesce(?2, CASE WHEN json_valid(a.metadata) THEN substr(json_extract(a.metadata, '$.description'), "
+                "1, "
                 "100000) "
-                "END, ''), a.name_fold FROM asset a WHERE a.n = ?",
-                "l", n);
-
+                "END, ''), a.name_fold FROM asset a WHERE a.n = ?1",
+                "lt", n, description);
         if (words_row(db, s, a, out, e) < 0)
                 return -1;
         if (!out->filename)
