@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keys of the API and the sessions of browsers. The rules of who may make and
- * end which key stand here, inside the write, so that of two requests at once,
- * on whichever instances, the second sees what the first one did.
+ * API keys and the sessions of browsers. The rules of who may create and revoke which key are checked here, inside
+ * the write, so that of two simultaneous requests, on any instances, the second sees the effect of the first.
  */
 #include "access/access.h"
 #include "catalog/catalog_rules.h"
@@ -12,7 +11,7 @@
 #define SESSIONS_MAX 100
 #define LIVE(alias)  alias ".revoked = 0 AND (" alias ".expires = 0 OR " alias ".expires > ?1)" /* ?1: now */
 
-/* One write at a time makes or ends keys. */
+/* One write at a time creates or revokes keys. */
 static int lock_keys(struct tx *tx, struct err *e)
 {
         return db_run(tx->db, e, SQL(tx->db, NULL, "SELECT pg_advisory_xact_lock(6120477350)"), "");
@@ -26,7 +25,7 @@ struct key_row {
         bool revoked, live;
 };
 
-/* 1, 0 unknown (or another owner's), -1. */
+/* Returns 1 when found, 0 when unknown (or another owner's), -1 on error. */
 static int key_load(struct tx *tx, const struct id *id, const char *owner, struct key_row *out, struct err *e)
 {
         struct rows *s = db_query(tx->db, e,
@@ -47,7 +46,7 @@ static int key_load(struct tx *tx, const struct id *id, const char *owner, struc
         return 1;
 }
 
-/* The key that asks, which may have been revoked since the request was let in. */
+/* Checks the requesting key, which may have been revoked since the request was admitted. */
 static int asker_load(struct tx *tx, const struct id *by, struct key_row *out, struct err *e)
 {
         int rc = key_load(tx, by, NULL, out, e);
@@ -307,7 +306,7 @@ int access_key_used(struct catalog *c, struct id id, struct err *e)
 
 static int session_trim(struct tx *tx, const struct id *key, struct err *e)
 {
-        /* What has expired goes a little at a time, with whoever comes. */
+        /* Each new session also removes some expired ones. */
         if (db_run(tx->db, e, SQL(tx->db, EXPIRED_DELETE(""), EXPIRED_DELETE(" FOR UPDATE SKIP LOCKED")), "l",
                    tx->now.us))
                 return -1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys of the API and the sessions that are opened with them. */
+/* API keys, and the sessions that are opened with them. */
 #ifndef FA_ACCESS_H
 #define FA_ACCESS_H
 
@@ -25,20 +25,19 @@ struct new_key {
         struct sha256 hash;
         enum key_scope scope;
         struct wall expires;
-        struct id by;      /* the key that asks for it; nil: API_KEY, or somebody at the machine */
+        struct id by;      /* the key that requests it; nil: API_KEY, or somebody at the machine */
         const char *actor; /* for the record */
-        bool first;        /* asked for without any key: ERR_CONFLICT when there are keys already */
+        bool first;        /* requested without any key: ERR_CONFLICT when there are keys already */
         bool alone;        /* there is no API_KEY */
 };
 /*
- * No key makes one that may do more than itself: another owner's, of a higher
- * scope, or living longer (ERR_FORBIDDEN; a left-out expiry becomes its own).
- * The first one of a catalog without API_KEY must be an admin's bound to no
- * owner (ERR_INVALID). *expires (may be NULL): what it became. ERR_STALE: the
- * prefix is taken, try another.
+ * Creates a key. No key can create one with more rights than its own: for another owner, of a higher scope, or living
+ * longer (ERR_FORBIDDEN; without an expiry the new key gets its creator's). The first key of a catalog without
+ * API_KEY must be an admin key bound to no owner (ERR_INVALID). *expires (may be NULL) receives the resulting expiry.
+ * ERR_STALE: the prefix is taken, try another.
  */
 int access_key_create(struct catalog *c, const struct new_key *k, struct wall *expires, struct err *e) MUST_CHECK;
-/* Newest first, at most KEYS_MAX; owner NULL: all. Revoked ones only on request. */
+/* Lists keys, newest first, at most KEYS_MAX; owner NULL: all. Revoked keys are included only on request. */
 int access_key_list(struct catalog *c, const char *owner, bool revoked, struct arena *a, struct api_key **out,
                     size_t *n, uint64_t *total, struct err *e) MUST_CHECK;
 struct key_end {
@@ -48,21 +47,21 @@ struct key_end {
         bool alone;
 };
 /*
- * Ends the key and its sessions; again is fine. ERR_NOT_FOUND; ERR_CONFLICT: it
- * is the last one that can make others, and there is no API_KEY.
+ * Revokes the key and ends its sessions; doing so again is fine. ERR_NOT_FOUND; ERR_CONFLICT: it is the last key that
+ * can create others, and there is no API_KEY.
  */
 int access_key_revoke(struct catalog *c, const struct key_end *k, struct err *e) MUST_CHECK;
-/* Whether there is or was a key: then the API is not open any more, also when all are revoked or have expired. */
+/* Whether a key exists or ever existed: then the API requires one, even when all are revoked or have expired. */
 int access_keys_exist(struct catalog *c, bool *out, struct err *e) MUST_CHECK;
 
-struct known_key { /* of a key that holds at this moment */
+struct known_key { /* a key that is valid at this moment */
         struct id id;
         struct sha256 hash;
         enum key_scope scope;
         char owner[OWNER_MAX + 1]; /* "" bound to none */
         bool idle;                 /* last_used is more than a minute ago */
 };
-/* 1, 0 (unknown, revoked, expired), -1. */
+/* Returns 1 when found, 0 when unknown, revoked or expired, -1 on error. */
 int access_key_find(struct catalog *c, const char *prefix, struct known_key *out, struct err *e);
 /* Sets last_used, at most once a minute. */
 int access_key_used(struct catalog *c, struct id id, struct err *e) MUST_CHECK;
@@ -73,9 +72,9 @@ struct new_session {
         struct sha256 proof; /* of API_KEY, where key is nil */
         struct dur lifetime;
 };
-/* A key has at most 100: the oldest give way. ERR_NOT_FOUND when the key is revoked or has expired. */
+/* A key has at most 100 sessions: the oldest are removed. ERR_NOT_FOUND when the key is revoked or has expired. */
 int access_session_add(struct catalog *c, const struct new_session *s, struct err *e) MUST_CHECK;
-/* As access_key_find; id nil and *proof filled when it is of API_KEY. */
+/* Like access_key_find; id is nil and *proof filled when the session is of API_KEY. */
 int access_session_find(struct catalog *c, struct sha256 hash, struct known_key *out, struct sha256 *proof,
                         struct err *e);
 int access_session_end(struct catalog *c, struct sha256 hash, struct err *e) MUST_CHECK; /* none is fine */

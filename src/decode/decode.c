@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How libvips is set up and warmed up, and which reader a request goes to. */
+/* Sets libvips up and warms it up, and dispatches a request to its reader. */
 #include <sys/mman.h>
 #include <unistd.h>
 #include <vips/vips.h>
@@ -16,7 +16,7 @@ static void swallow_message(const char *domain, GLogLevelFlags level, const char
 
 int decode_init(const char *program, struct err *e)
 {
-        /* a hostile file can cause ten thousands of warnings, and writing one opens files */
+        /* a hostile file can cause tens of thousands of warnings, and writing one opens files */
         g_log_set_default_handler(swallow_message, NULL);
         if (vips_init(program))
                 return err_set(e, ERR_UNAVAILABLE, "libvips does not start");
@@ -25,7 +25,7 @@ int decode_init(const char *program, struct err *e)
         vips_cache_set_max(0);
         vips_concurrency_set(1);
         vips_block_untrusted_set(TRUE);
-        /* libvips trusts libjxl no more than most; here it is locked in like all others */
+        /* libvips marks libjxl as untrusted, like most loaders; here it is confined like all others */
         vips_operation_block_set("VipsForeignLoadJxl", FALSE);
         return 0;
 }
@@ -78,7 +78,7 @@ int decode_warm_up(const struct decode_warm_up *w, struct err *e)
         };
         for (size_t i = 0; i < COUNT_OF(w->fd) && w->fd[i] >= 0; i++) {
                 struct decode_output out;
-                /* One that this libvips has no loader for is refused as unsupported, here and later. */
+                /* A format that this libvips has no loader for is refused as unsupported, here and later. */
                 if (decode_file(w->fd[i], &all, &out, e) && e->code != ERR_UNSUPPORTED)
                         return -1;
                 decode_output_done(&out);

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One decode makes everything: the pixels are read once, at the smallest size
- * that serves all wishes, and each product is derived from the next larger
- * one: pixels → preview → thumbnail → hash; the models' inputs from the pixels.
+ * One decode makes everything: the pixels are read once, at the smallest size that serves all wishes, and each
+ * product is made from the next larger one: pixels → preview → thumbnail → hash; the models' inputs are made from the
+ * pixels.
  */
 #include <vips/vips.h>
 #include "decode/decode_priv.h"
 #include "decode/media/media_priv.h"
 
 #define HASH_FROM  256  /* the picture the hash is taken of when no product is made */
-#define SIDE_LIMIT 8192 /* of anything a request may ask for */
+#define SIDE_LIMIT 8192 /* greatest size that a request may ask for */
 
 /* ---- models' inputs ------------------------------------------------------------------ */
 
-/* The central square the model looks at, in pixels of the full picture, read from the possibly shrunk one. */
+/*
+ * The central square that the model sees, in pixels of the full picture, read from an image that may have been shrunk
+ * on loading.
+ */
 static int make_input(const struct picture *px, const struct jail_input_wish *w, uint32_t wish,
                       struct decode_output *out, struct err *e)
 {
@@ -42,7 +45,7 @@ static int make_inputs(const struct picture *px, const struct decode_request *wa
 
 /* ---- what people see ------------------------------------------------------------------- */
 
-/* Long side at most size, never enlarged. */
+/* Scales the longer side down to at most size; never enlarges. */
 static void fit_into(uint32_t full_w, uint32_t full_h, uint32_t size, uint32_t *w, uint32_t *h)
 {
         uint32_t longer = full_w > full_h ? full_w : full_h;
@@ -56,7 +59,7 @@ static void fit_into(uint32_t full_w, uint32_t full_h, uint32_t size, uint32_t *
         }
 }
 
-/* The last of the pictures made from the view, each smaller than the one before. */
+/* The most recent of the pictures made from the view, each smaller than the one before. */
 struct views {
         struct picture now; /* empty before the first */
         const struct picture *view;
@@ -89,7 +92,7 @@ static int make_product(const struct picture *p, const struct jail_product_wish 
         return decode_output_add(out, (struct jail_entry){.kind = JAIL_PRODUCT, .wish = wish}, bytes, n, e);
 }
 
-/* The wishes for products, the largest first. */
+/* Orders the wishes for products, the largest first. */
 static size_t order_products(const struct decode_request *want, uint32_t order[JAIL_PRODUCTS_MAX])
 {
         size_t n = 0;
@@ -104,7 +107,7 @@ static size_t order_products(const struct decode_request *want, uint32_t order[J
         return n;
 }
 
-/* Products, and hash and palette of the smallest picture. */
+/* Makes the products, and hash and palette of the smallest picture. */
 static int make_views(struct views *v, const struct decode_request *want, struct decode_output *out,
                       struct palette *palette, struct err *e)
 {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who the decoder is. Run by root it becomes nobody, so that even without
- * seccomp and Landlock it cannot open what the service keeps. The hard thing
- * is the parent, which must stay able to kill it: it may signal another user's
- * process by CAP_KILL alone, and a root without that keeps its child as root,
- * though without capabilities.
+ * The decoder's identity. When root runs it, it becomes the user nobody, so that even without seccomp and Landlock it
+ * cannot open the service's files. The hard part is that the parent must stay able to kill it: only CAP_KILL permits
+ * signals to another user's process, and a root without that capability keeps its child as root, though without
+ * capabilities.
  */
 #include <errno.h>
 #include <grp.h>
@@ -37,7 +36,7 @@ int lock_identity(struct err *e)
         const struct rlimit none = {0, 0};
         struct __user_cap_data_struct nothing[_LINUX_CAPABILITY_U32S_3] = {0};
         umask(077);
-        /* a user namespace may have no such user, or no groups to set: then root stays, without its powers */
+        /* a user namespace may lack that user, or groups to set: then the process stays root, without capabilities */
         if (may_become_nobody() &&
             (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY)) &&
             errno != EINVAL && errno != EPERM)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Landlock by its system calls: the library would be larger than this file.
- * Rights grew with the versions of its ABI; asking for one that the kernel does
- * not know is an error, so they are cut to what it says it has.
+ * Landlock through its system calls: the library would be larger than this file. Rights were added with each version
+ * of its ABI; asking for one that the kernel does not know is an error, so they are reduced to what the kernel
+ * reports.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@ struct rights {
         uint64_t scope; /* abstract UNIX sockets, signals to processes outside */
 };
 
-/* All that this ABI can deny. */
+/* All rights that this ABI can deny. */
 static struct rights all_rights(int abi)
 {
         /* rights on files: 13 at first, then REFER, TRUNCATE, IOCTL_DEV */
@@ -28,7 +28,7 @@ static struct rights all_rights(int abi)
         return (struct rights){.files = (1u << files) - 1, .net = abi >= 4 ? 3 : 0, .scope = abi >= 6 ? 3 : 0};
 }
 
-/* What may still be opened until seccomp forbids that too: libraries and the modules of libvips, which it loads. */
+/* Files that may be opened until seccomp forbids that too: libraries and the modules that libvips loads. */
 #define READ_ALL (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 
 struct place {
@@ -42,7 +42,7 @@ static const struct place libraries[] = {
         {"/etc/ld.so.cache", LANDLOCK_ACCESS_FS_READ_FILE},
 };
 
-/* What drawing and reading text needs, at times that nobody can foresee: a page may ask for any font. */
+/* Files that drawing and reading text needs at unpredictable times: a page may ask for any font. */
 static const struct place of_documents[] = {
         {"/usr/share/fonts", READ_ALL},         {"/usr/local/share/fonts", READ_ALL}, {"/etc/fonts", READ_ALL},
         {"/usr/share/fontconfig", READ_ALL},    {"/var/cache/fontconfig", READ_ALL},  {"/usr/share/poppler", READ_ALL},
@@ -53,7 +53,7 @@ static int allow_place(int ruleset, const char *path, uint64_t rights)
 {
         struct landlock_path_beneath_attr at = {.allowed_access = rights, .parent_fd = open(path, O_PATH | O_CLOEXEC)};
         if (at.parent_fd < 0)
-                return errno == ENOENT ? 0 : -1; /* not every system has them all */
+                return errno == ENOENT ? 0 : -1; /* not every system has all of them */
         int r = (int)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &at, 0);
         close(at.parent_fd);
         return r;
@@ -69,7 +69,10 @@ static int allow_all(int ruleset, const struct place *places, size_t n)
 
 enum places { PLACES_LIBRARIES = 1, PLACES_DOCUMENTS = 2 };
 
-/* 1 locked, 0 the kernel does not offer it. Rulesets add up: what may be opened must be in each of them. */
+/*
+ * Returns 1 when locked, 0 when the kernel does not offer Landlock. Rulesets accumulate: a file must be permitted by
+ * each of them.
+ */
 static int restrict_to(unsigned places, struct err *e)
 {
         int abi = jail_landlock_abi();

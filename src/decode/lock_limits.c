@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Limits of the process: what a file may cost when nobody forbids the system calls it takes. */
+/* Resource limits of the process: what a file may cost even without any lock on system calls. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -8,9 +8,9 @@
 
 #define ADDRESS_SPACE (1ul << 30)
 #define OPEN_FILES    64
-#define USER_THREADS  4096 /* of all processes of our user together: room for them, an end to a flood */
+#define USER_THREADS  4096 /* counts all processes of our user together: enough for them, and a bound on a fork bomb */
 
-/* Never above what we were given, which we could not have anyway. */
+/* Never above the inherited limit, which we could not raise anyway. */
 static int set_limit(int what, rlim_t soft, rlim_t hard)
 {
         struct rlimit l;
@@ -30,7 +30,7 @@ static rlim_t cpu_used(void)
 int lock_limits(unsigned cpu_seconds, struct err *e)
 {
         rlim_t cpu = cpu_used() + cpu_seconds;
-        signal(SIGXFSZ, SIG_IGN); /* past RLIMIT_FSIZE a write shall fail, not kill */
+        signal(SIGXFSZ, SIG_IGN); /* beyond RLIMIT_FSIZE a write should fail instead of killing the process */
         signal(SIGPIPE, SIG_IGN);
         if (set_limit(RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES) ||
             set_limit(RLIMIT_FSIZE, JAIL_OUTPUT_MAX, JAIL_OUTPUT_MAX) ||
@@ -38,7 +38,7 @@ int lock_limits(unsigned cpu_seconds, struct err *e)
 #ifndef FA_ASAN /* AddressSanitizer reserves terabytes of address space */
             set_limit(RLIMIT_AS, ADDRESS_SPACE, ADDRESS_SPACE) ||
 #endif
-            set_limit(RLIMIT_CPU, cpu, cpu + 1)) /* SIGXCPU, which says what happened; a second later SIGKILL */
+            set_limit(RLIMIT_CPU, cpu, cpu + 1)) /* SIGXCPU identifies the cause; SIGKILL follows a second later */
                 return err_set(e, ERR_UNAVAILABLE, "cannot set limits: %s", strerror(errno));
         return 0;
 }

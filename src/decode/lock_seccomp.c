@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The list of system calls that a decoder keeps; any other ends the process.
- * The hard thing is that libraries make calls nobody asked them for, at times
- * nobody can foresee (glibc reads /proc when a thread's heap shrinks): those
- * get an error they can live with instead of death. docs/internals/jail.md has
- * the reason of each group.
+ * The list of system calls that a decoder keeps; any other call ends the process. The hard part is that libraries
+ * make calls on their own, at unpredictable times (glibc reads /proc when a thread's heap shrinks): those calls get
+ * an error that the libraries can handle. docs/internals/jail.md gives the reason for each group.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,12 +15,12 @@
 #include "decode/lock_priv.h"
 #include "jail/kernel.h"
 
-/* Exactly what pthread_create asks for: no process, no name space. */
+/* Exactly what pthread_create asks for: no new process, no namespace. */
 #define THREAD                                                                                                         \
         (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS |             \
          CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
-/* Whatever their arguments, these reach nothing but our own memory, threads and open descriptors. */
+/* With any arguments, these calls reach nothing but our own memory, threads and open descriptors. */
 static const int harmless[] = {
         /* the file, the products */
         SCMP_SYS(read),
@@ -70,12 +68,12 @@ static const int harmless[] = {
         SCMP_SYS(clock_getres),
         SCMP_SYS(gettimeofday),
         SCMP_SYS(time),
-#ifdef FA_ASAN /* the one thing sanitizers need besides: they give each thread a stack for signals */
+#ifdef FA_ASAN /* needed by sanitizers only: they give each thread a signal stack */
         SCMP_SYS(sigaltstack),
 #endif
 };
 
-/* Asked by libraries in passing; they get on without an answer. */
+/* Libraries make these calls in passing and work without a result. */
 static const struct {
         int call, answer;
         bool by_name; /* of a file: what documents may ask */
@@ -100,7 +98,7 @@ static const struct {
         {SCMP_SYS(fchmodat), EPERM, false},
 };
 
-/* 0 or a negative errno, as libseccomp has it. */
+/* Returns 0 or a negative errno, like libseccomp. */
 static int fill_filter(scmp_filter_ctx f, bool by_name)
 {
         int r = 0;
@@ -112,11 +110,11 @@ static int fill_filter(scmp_filter_ctx f, bool by_name)
         return r;
 }
 
-/* Flags of an open that is for more than reading; O_PATH too, at which Landlock does not look. */
+/* Flags of an open for more than reading; also O_PATH, which Landlock does not check. */
 static const scmp_datum_t not_reading[] = {
         O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND, O_PATH, O_TMPFILE & ~(unsigned)O_DIRECTORY};
 
-/* One open: with none of the flags it is Landlock's business, with any of them it is refused without it. */
+/* One kind of open: with none of these flags Landlock decides, with any of them it is refused. */
 static int fill_open(scmp_filter_ctx f, int call, unsigned argument)
 {
         scmp_datum_t all = 0;
@@ -146,7 +144,7 @@ static int fill_by_name(scmp_filter_ctx f)
         return r ? r : fill_open(f, SCMP_SYS(openat), 2);
 }
 
-/* Calls of which only some uses are left. */
+/* Calls of which only some uses are permitted. */
 static int fill_narrow(scmp_filter_ctx f, bool by_name)
 {
         const struct {

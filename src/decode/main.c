@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * file-allocator-decode: reads one picture at a time for the server and is
- * trusted with nothing. The hard thing is the order of the start: what can go
- * before any library has run goes first, libraries load and warm up while
- * system files may still be opened, the rest is locked after that, and only
- * then is a stranger's file looked at.
+ * file-allocator-decode: decodes one picture at a time for the server, which trusts it with nothing. The hard part is
+ * the order of the start: what can be given up before any library runs goes first, libraries load and warm up while
+ * system files may still be opened, the rest is locked after that, and only then is a user's file read.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,24 +28,29 @@ static int lock_in(const char *program, unsigned cpu_seconds, enum jail_profile 
         struct decode_warm_up w;
         if (lock_identity(e))
                 return -1;
-        /* while there is one thread: Landlock does not reach those that already run, and the warm-up starts some */
+        /*
+         * while there is one thread: Landlock does not apply to threads that already run, and the warm-up starts some
+         */
         if (lock_files(profile, locks, e) || decode_init(program, e) || lock_files_of(profile, e) ||
             decode_warm_up_open(&w, e))
                 return -1;
         int rc = decode_warm_up(&w, e);
-        /* only now: loading takes more descriptors, memory and calls than decoding */
+        /* only now: loading needs more descriptors, memory and calls than decoding */
         if (!rc)
                 rc = lock_limits(cpu_seconds, e);
         if (!rc)
                 rc = lock_calls(profile, locks, e);
-        /* again: should this system's libraries need a call that the lock forbids, no user's file shall pay for it */
+        /*
+         * again: if this system's libraries need a call that the lock forbids, it must not be a user's file that
+         * fails
+         */
         if (!rc)
                 rc = decode_warm_up(&w, e);
         decode_warm_up_close(&w);
         return rc;
 }
 
-/* From here on nothing of a stranger's may get into the server's log. */
+/* From here on nothing from a user's file may get into the server's log. */
 static void be_silent(void)
 {
 #ifndef FA_ASAN /* a sanitizer's report is what such a build is for */
@@ -65,7 +68,7 @@ struct job {
         int input, output;
 };
 
-/* 1: a job, 0: the parent is gone, -1: not the protocol we speak. */
+/* Returns 1 for a job, 0 when the parent is gone, -1 when the message is not of our protocol. */
 static int receive_job(struct job *job)
 {
         union {
@@ -129,7 +132,7 @@ static int serve_job(struct job *job)
                 r.status = status_of(e.code);
                 snprintf(r.error, sizeof r.error, "%.199s", e.msg);
         }
-        /* before the answer: from then on the parent seals the output */
+        /* before the reply: after it the parent seals the output */
         fd_close(&job->input);
         fd_close(&job->output);
         return send(JAIL_FD, &r, sizeof r, MSG_NOSIGNAL) == sizeof r ? 0 : -1;
@@ -175,5 +178,5 @@ int main(int argc, char **argv)
         while ((got = receive_job(&job)) > 0)
                 if (serve_job(&job))
                         break;
-        _exit(got < 0 ? 1 : 0); /* no clean-up code of libraries: the process is worn, not broken */
+        _exit(got < 0 ? 1 : 0); /* skips the libraries' clean-up code: the process is only worn out */
 }

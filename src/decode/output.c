@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a reader made of a file, piece by piece, and how it goes into the memory file that the parent will check. */
+/*
+ * Collects what a reader makes of a file, piece by piece, and writes it to the memory file that the parent will
+ * check.
+ */
 #include <string.h>
 #include <vips/vips.h>
 #include "decode/decode.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folders, which the catalog calls clusters: lists, and what a person or a pass of the organiser changes. */
+/* Folders, which the catalog calls clusters: lists, and changes made by a person or by a run of the organiser. */
 #ifndef FA_FOLDERS_H
 #define FA_FOLDERS_H
 
@@ -15,14 +15,13 @@ enum cluster_sort { CLUSTERS_BY_NAME, CLUSTERS_BY_COUNT, CLUSTERS_BY_UPDATED, CL
 int catalog_cluster_list(struct catalog *c, const struct cluster_filter *f, enum cluster_sort sort, unsigned limit,
                          const char *cursor, struct arena *a, struct cluster **out, size_t *n, uint64_t *total,
                          const char **next, struct err *e) MUST_CHECK;
-/* ERR_NOT_FOUND; when it was merged away, *survivor (may be NULL) is set and the call still fails with ERR_NOT_FOUND.
- */
+/* ERR_NOT_FOUND, also when the folder was merged into another: then *survivor (may be NULL) is set. */
 int catalog_cluster_get(struct catalog *c, struct id id, const char *owner, struct arena *a, struct cluster *out,
                         struct id *survivor, struct err *e) MUST_CHECK;
-/* A person's folder: active and touched. ERR_CONFLICT when the owner has one of that name. */
+/* Creates a person's folder: active and touched. ERR_CONFLICT when the owner has one of that name. */
 int catalog_cluster_create(struct catalog *c, const char *owner, const char *name, float threshold, const char *actor,
                            struct id *out, struct err *e) MUST_CHECK;
-/* Its files become unsorted. */
+/* Deletes a folder; its files become unsorted. */
 int catalog_cluster_delete(struct catalog *c, struct id id, const char *owner, const char *actor, struct id *operation,
                            struct err *e) MUST_CHECK;
 
@@ -38,17 +37,21 @@ struct cluster_change {
 };
 int catalog_cluster_change(struct catalog *c, struct id id, const char *owner, const struct cluster_change *ch,
                            const char *actor, struct id *operation, struct wall *updated, struct err *e) MUST_CHECK;
-/* The sources' files move into the target, their ids become aliases of it. versions: NULL, or target's then each
- * source's, for passes. */
+/*
+ * Moves the sources' files into the target; the sources' ids become aliases of it. versions: NULL, or the target's
+ * version and then each source's, for runs of the organiser.
+ */
 int catalog_cluster_merge(struct catalog *c, struct id target, const struct id *sources, size_t n,
                           const uint64_t *versions, const char *owner, const char *actor, struct id *operation,
                           struct wall *updated, struct err *e) MUST_CHECK;
 
-/* All folders of an owner with prototypes of a model in use (unit, row-major; folders without one are left out): a
- * pass's snapshot. */
+/*
+ * All folders of an owner with their prototypes of a model in use (unit length, row-major; folders without one are
+ * left out): a snapshot for a run of the organiser.
+ */
 int catalog_cluster_snapshot(struct catalog *c, const char *model_id, const char *owner, struct arena *a,
                              struct cluster **out, float **prototypes, size_t *n, struct err *e) MUST_CHECK;
-/* Owners that have media. */
+/* Lists the owners that have media. */
 int catalog_owners(struct catalog *c, struct arena *a, const char ***out, size_t *n, struct err *e) MUST_CHECK;
 /* Tag counts over a folder's members, most frequent first; mean_confidence over members that carry it. */
 struct tag_count {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is done to folders. A folder has an id for life: a merge leaves its id
- * behind as an alias, and the members and sums move as wholes, not one by one.
+ * Changes to folders. A folder keeps its id for life: a merge leaves its id behind as an alias, and members and sums
+ * move as a whole, not one by one.
  */
 #include "folders/folders.h"
 #include "catalog/catalog_place_rules.h"
@@ -53,7 +53,7 @@ int catalog_cluster_create(struct catalog *c, const char *owner, const char *nam
         return name_check(name, e) ? -1 : write_do(c, LANE_RESULT, do_create, &g, e);
 }
 
-/* {"name":…,"status":…,…}: what a deleted or changed folder was. */
+/* JSON of what a deleted or changed folder was: {"name":…,"status":…,…}. */
 static char *describe_folder(const struct folder *f, char *out, size_t max)
 {
         struct buf b;
@@ -70,7 +70,7 @@ static char *describe_folder(const struct folder *f, char *out, size_t max)
         return out;
 }
 
-/* Every member, those in the trash too, noted under the operation with where it was. */
+/* Records every member, also those in the trash, under the operation, with the folder it was in. */
 static int items_of(struct tx *tx, int64_t op, struct id cluster, const struct id *to, struct err *e)
 {
         return db_run(tx->db, e,
@@ -264,7 +264,7 @@ static int do_merge(struct tx *tx, void *arg, struct err *e)
                 return -1;
         for (size_t i = 0; i < g->n; i++) {
                 int64_t part;
-                /* target.owner: folders never mix owners, whoever asks */
+                /* target.owner: a folder never mixes owners, whoever requests the merge */
                 if (folder_find(tx, g->sources[i], target.owner, &source, e))
                         return -1;
                 if (is_stale(g, i + 1, &source))

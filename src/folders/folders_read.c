@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading folders: lists, one, a pass's snapshot, and what tags its members
- * carry. The cover is the newest living picture, the last one of an upload of
- * several; it is looked up, not kept.
+ * Reads folders: lists, one folder, a snapshot for the organiser, and the tags of its members. The cover is the
+ * newest picture that is not in the trash, the last one of an upload of several; it is looked up, not stored.
  */
 #include "folders/folders.h"
 #include "catalog/catalog_rules.h"
@@ -198,7 +197,7 @@ int catalog_cluster_tags(struct catalog *c, struct id cluster, size_t max, struc
         *n = 0;
         if (!db)
                 return -1;
-        /* A tag that a person and a model both gave counts once, with the better confidence. */
+        /* A tag given by both a person and a model counts once, with the higher confidence. */
         s = db_query(
                 db, e,
                 "SELECT name, count(*), avg(best) FROM (SELECT t.name AS name, max(x.confidence) AS best FROM asset a "

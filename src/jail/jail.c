@@ -256,7 +256,7 @@ static int hand_over(struct jail *j, struct slot *s, const struct jail_request *
         }
 }
 
-/* A child that is not broken, but is replaced so that no file fails because of those before it. */
+/* Whether to replace a child that is not broken, so that no file fails because of those before it. */
 static bool child_is_worn(const struct jail *j, struct child *c)
 {
         const struct jail_opts *o = &j->opts;

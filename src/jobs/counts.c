@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Figures for /metrics and /admin/stats. They are asked for every few seconds,
- * so what grows with the catalog comes from counters kept up to date by the
- * writer; only what is bounded by the backlog is counted.
+ * Figures for /metrics and /admin/stats. They are requested every few seconds, so figures that grow with the catalog
+ * come from counters that the writer keeps up to date; only those bounded by the backlog are counted by queries.
  */
 #include "jobs/counts.h"
 #include "catalog/catalog_rules.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Jobs as users see them, and the dead-letter queue. A job's progress is kept
- * on its row by whoever changes an asset's status, so lists never count.
+ * Jobs as users see them, and the dead-letter queue. A job's progress is stored in its row by whatever changes an
+ * asset's status, so lists never count.
  */
 #include "jobs/jobs.h"
 #include "catalog/catalog_rules.h"
@@ -119,7 +119,7 @@ int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned 
 
 /* ---- the dead-letter queue ------------------------------------------------------------ */
 
-/* What a failure has to tell stands beside the task in SQLite, and in a table of its own in PostgreSQL. */
+/* The details of a failure are columns of the task in SQLite, and a table of their own in PostgreSQL. */
 #define DEAD(failed, from)                                                                                             \
         "SELECT t.id, j.id, a.id, t.type, a.filename, a.owner, " failed ".stage, " failed ".error, code, t.errors, "   \
         "t.crashes, t.deliveries, first_failed, last_failed, t.n, t.purpose FROM " from                                \
@@ -128,7 +128,7 @@ int catalog_job_list(struct catalog *c, const char *owner, int status, unsigned 
 #define DEAD_SELECT(db, rest)                                                                                          \
         SQL(db, DEAD("t", "task t") rest, DEAD("f", "task t JOIN task_failed f ON f.task = t.n") rest)
 #define DEAD_COUNT(from) "SELECT count(*) FROM " from " WHERE state = 3 AND (?1 IS NULL OR stage = ?1)"
-/* Of one owner's, over "t" and the failure "f". */
+/* Restricts to one owner, over "t" and the failure "f". */
 #define DEAD_COUNT_OF(failed, from)                                                                                    \
         "SELECT count(*) FROM " from " JOIN asset a ON a.n = t.asset WHERE t.state = 3 AND (?1 IS NULL OR " failed     \
         ".stage = ?1) AND a.owner = ?2"
@@ -240,7 +240,7 @@ int catalog_dlq_get(struct catalog *c, struct id job, const char *owner, struct 
 
 struct dlq_args {
         const struct dlq_choice *which;
-        size_t at; /* how far the list is done */
+        size_t at; /* how much of the list is done */
         bool discard, more;
         uint64_t moved;
 };
@@ -250,7 +250,7 @@ struct dlq_args {
         "AND "                                                                                                         \
         "t.state = 3 AND "
 
-/* The next dead task to move: 1 found, 0 none, -1. */
+/* Finds the next dead task to move: returns 1, 0 when there is none, -1 on error. */
 static int next_dead(struct tx *tx, struct dlq_args *g, struct held *out, struct err *e)
 {
         const struct dlq_choice *w = g->which;

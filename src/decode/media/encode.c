@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Thumbnails and previews. The pixels come from a bare memory image, so that
- * no EXIF (places!) and no profile can travel into what is shown to others.
+ * Thumbnails and previews. The pixels come from a bare memory image, so that no EXIF data (locations!) and no profile
+ * can reach the products.
  */
 #include "decode/media/media_priv.h"
 

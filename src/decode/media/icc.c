@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Colour profiles. The conversion itself is libvips' (lcms); reading a
- * profile's name is ours, and is the part that must survive any bytes.
+ * Colour profiles. libvips (lcms) does the conversion; reading a profile's name is done here, and must withstand any
+ * bytes.
  */
 #include "decode/media/media_priv.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a descriptor to an image that is not decoded yet. The hard thing: the
- * header alone decides whether decoding may begin, so a few bytes that claim
- * gigapixels cost nothing.
+ * From a descriptor to an image that is not decoded yet. The hard part: the header alone decides whether decoding may
+ * begin, so a few bytes that claim gigapixels cost nothing.
  */
 #include <sys/stat.h>
 #include <unistd.h>
@@ -67,7 +66,7 @@ static int choose_loader(int fd, struct media_file *f, enum loader *loader, stru
         return err_set(e, ERR_UNSUPPORTED, "not a picture this service decodes: it looks like %s", t.mime);
 }
 
-/* The header; pixels follow when they are asked for. */
+/* Reads the header; pixels are read when they are asked for. */
 static VipsImage *load_header(int fd, enum loader loader, unsigned shrink)
 {
         VipsSource *src = vips_source_new_from_descriptor(fd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The JSON about a picture. A fixed table says which EXIF entries go in and
- * whether they are text or numbers: whatever else a file holds stays out.
+ * The JSON metadata of a picture. A fixed table says which EXIF entries are included and whether they are text or
+ * numbers: anything else that a file holds is left out.
  */
 #include "decode/media/media_priv.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How much smaller than the file a picture may be read: cheap for large ones, and still enough for every wish. */
+/*
+ * Chooses how far a picture may be shrunk while it is read: cheap for large pictures, and still enough for every
+ * wish.
+ */
 #include "decode/media/media_priv.h"
 
 unsigned media_shrink(uint32_t w, uint32_t h, const struct decode_request *want)
