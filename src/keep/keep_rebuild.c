@@ -82,7 +82,7 @@ static int do_begin(struct tx *tx, void *arg, struct err *e)
         enum rebuild_state state;
 
         (void)arg;
-        if (check_alone(tx, e) < 0 || state_of(tx->db, &state, e) < 0)
+        if (check_alone(tx, e) < 0 || state_of(tx->db, &state, e))
                 return -1;
         if (state == REBUILD_FULL)
                 return err_set(e, ERR_CONFLICT,
@@ -104,8 +104,8 @@ static int do_finish(struct tx *tx, void *arg, struct err *e)
         if (db_run(tx->db, e,
                    "UPDATE asset SET duplicate_of = NULL WHERE duplicate_of IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
                    "asset x WHERE x.id = asset.duplicate_of)",
-                   "") < 0 ||
-            db_run(tx->db, e, "DELETE FROM rebuild_item", "") < 0)
+                   "") ||
+            db_run(tx->db, e, "DELETE FROM rebuild_item", ""))
                 return -1;
         return db_run(tx->db, e, "DELETE FROM rebuild", "");
 }
@@ -146,7 +146,7 @@ struct found_args {
 
 static const void *key_of(const struct rebuild_item *i, size_t *n)
 {
-        *n = i->kind == KEPT_OBJECT ? sizeof(i->sha256) : sizeof(i->id);
+        *n = i->kind == KEPT_OBJECT ? sizeof i->sha256 : sizeof i->id;
         return i->kind == KEPT_OBJECT ? (const void *)&i->sha256 : (const void *)&i->id;
 }
 
@@ -160,7 +160,7 @@ static int do_found(struct tx *tx, void *arg, struct err *e)
                 if (db_run(tx->db, e,
                            "INSERT INTO rebuild_item (kind, key, size) VALUES (?, ?, ?) ON CONFLICT (kind, key) DO "
                            "UPDATE SET size = excluded.size",
-                           "ibl", (int)g->items[i].kind, key, n, (int64_t)g->items[i].size) < 0)
+                           "ibl", (int)g->items[i].kind, key, n, (int64_t)g->items[i].size))
                         return -1;
         }
         return 0;
@@ -179,7 +179,7 @@ int keep_rebuild_todo(struct catalog *c, enum kept_kind kind, const struct rebui
         struct mono began = mono_now();
         size_t key_n = 0;
         const void *key = after ? key_of(after, &key_n) : "";
-        struct db *db = batch_begin(c, limit, sizeof(**out), a, out, n, e);
+        struct db *db = batch_begin(c, limit, sizeof **out, a, out, n, e);
         struct rows *s;
         int rc = -1;
 
@@ -222,14 +222,14 @@ static int add_folder(struct tx *tx, const struct cluster *k, struct wall update
                            .touched = k->touched,
                            .named = k->named};
 
-        snprintf(f.owner, sizeof(f.owner), "%s", k->owner);
-        if (folder_free_name(tx, k->owner, k->name, f.name, e) < 0 || folder_add(tx, &f, e) < 0)
+        snprintf(f.owner, sizeof f.owner, "%s", k->owner);
+        if (folder_free_name(tx, k->owner, k->name, f.name, e) < 0 || folder_add(tx, &f, e))
                 return -1;
         return db_run(tx->db, e, "UPDATE cluster SET created = ?, updated = ? WHERE id = ?", "llu", k->created.us,
                       updated.us, &k->id);
 }
 
-static int known(struct tx *tx, const char *sql, struct id id, struct err *e)
+static int find_known(struct tx *tx, const char *sql, struct id id, struct err *e)
 {
         int64_t one;
 
@@ -245,7 +245,7 @@ struct folder_args {
 static int do_folder(struct tx *tx, void *arg, struct err *e)
 {
         const struct kept_folder *f = ((struct folder_args *)arg)->f;
-        int rc = known(tx, KNOWN_FOLDER, f->folder.id, e);
+        int rc = find_known(tx, KNOWN_FOLDER, f->folder.id, e);
 
         if (rc == 0)
                 rc = add_folder(tx, &f->folder, f->folder.updated, e);
@@ -253,7 +253,7 @@ static int do_folder(struct tx *tx, void *arg, struct err *e)
                 rc = db_run(tx->db, e,
                             "INSERT INTO cluster_alias (id, target) VALUES (?, ?) ON CONFLICT (id) DO NOTHING", "uu",
                             &f->aliases[i], &f->folder.id);
-        return rc < 0 ? -1 : item_done(tx, KEPT_FOLDER, &f->folder.id, sizeof(f->folder.id), e);
+        return rc < 0 ? -1 : item_done(tx, KEPT_FOLDER, &f->folder.id, sizeof f->folder.id, e);
 }
 
 int keep_rebuild_folder(struct catalog *c, const struct kept_folder *f, struct err *e)
@@ -274,7 +274,7 @@ static int need_folder(struct tx *tx, const struct asset *x, struct err *e)
                             .touched = !x->cluster_provisional,
                             .named = !x->cluster_provisional,
                             .created = x->created};
-        int rc = known(tx, KNOWN_FOLDER, x->cluster_id, e);
+        int rc = find_known(tx, KNOWN_FOLDER, x->cluster_id, e);
 
         return rc != 0 ? rc : add_folder(tx, &k, x->updated, e);
 }
@@ -347,9 +347,9 @@ static int put_row(struct tx *tx, const struct kept_asset *k, const char *fold, 
                           .similarity = x->cluster_similarity,
                           .size = x->size,
                           .sha256 = x->sha256};
-        snprintf(r->owner, sizeof(r->owner), "%s", x->owner);
-        if (object_acquire(tx, &x->sha256, x->size, &damaged, e) < 0 || put_job(tx, k, &r->job, e) < 0 ||
-            settle_job(tx, r->job, e) < 0 || (!id_is_nil(x->cluster_id) && need_folder(tx, x, e) < 0))
+        snprintf(r->owner, sizeof r->owner, "%s", x->owner);
+        if (object_acquire(tx, &x->sha256, x->size, &damaged, e) || put_job(tx, k, &r->job, e) ||
+            settle_job(tx, r->job, e) || (!id_is_nil(x->cluster_id) && need_folder(tx, x, e) < 0))
                 return -1;
         return db_int(tx->db, e, &r->n,
                       "INSERT INTO asset (id, job, position, owner, kind, type, status, stage, error, error_code, "
@@ -369,7 +369,7 @@ static int put_row(struct tx *tx, const struct kept_asset *k, const char *fold, 
 static int put_tags(struct tx *tx, int64_t n, const struct asset *x, struct err *e)
 {
         for (size_t i = 0; i < x->ntags; i++)
-                if (tag_put(tx, n, &x->tags[i], e) < 0)
+                if (tag_put(tx, n, &x->tags[i], e))
                         return -1;
         return 0;
 }
@@ -377,7 +377,7 @@ static int put_tags(struct tx *tx, int64_t n, const struct asset *x, struct err 
 static int put_metadata(struct tx *tx, int64_t n, const struct kept_asset *k, struct err *e)
 {
         for (size_t i = 0; i < k->nothers; i++)
-                if (metadata_put(tx, n, &k->others[i], e) < 0)
+                if (metadata_put(tx, n, &k->others[i], e))
                         return -1;
         return 0;
 }
@@ -390,7 +390,7 @@ static int put_vectors(struct tx *tx, const struct row *r, const struct kept_ass
                 return -1;
         for (size_t i = 0; i < k->nvectors; i++) {
                 const struct kept_vector *v = &k->vectors[i];
-                if (model_number(tx, v->model, v->dim, &model, e) < 0 ||
+                if (model_number(tx, v->model, v->dim, &model, e) ||
                     vector_write(tx, r, PART_WHOLE, whole, model, v->v, v->dim, e) < 0)
                         return -1;
         }
@@ -398,7 +398,7 @@ static int put_vectors(struct tx *tx, const struct row *r, const struct kept_ass
                 return -1;
         if (id_is_nil(r->cluster) || r->trashed)
                 return 0;
-        if (db_run(tx->db, e, "UPDATE cluster SET count = count + 1 WHERE id = ?", "u", &r->cluster) < 0)
+        if (db_run(tx->db, e, "UPDATE cluster SET count = count + 1 WHERE id = ?", "u", &r->cluster))
                 return -1;
         return folder_sum(tx, r->cluster, r->n, 1, e);
 }
@@ -408,7 +408,7 @@ static int put_lineage(struct tx *tx, int64_t n, const struct kept_asset *k, str
         for (size_t i = 0; i < k->nlineage; i++) {
                 const struct lineage_entry *l = &k->lineage[i];
                 if (db_run(tx->db, e, "INSERT INTO lineage (asset, at, action, actor, detail) VALUES (?, ?, ?, ?, ?)",
-                           "llttt", n, l->at.us, l->action, l->actor, l->detail) < 0)
+                           "llttt", n, l->at.us, l->action, l->actor, l->detail))
                         return -1;
         }
         return 0;
@@ -423,7 +423,7 @@ static bool was_analysed(const struct kept_asset *k)
 static int put_history(struct tx *tx, int64_t task, const struct kept_dead *dead, struct err *e)
 {
         for (size_t i = 0; i < dead->nhistory; i++)
-                if (task_note(tx, task, &dead->history[i], e) < 0)
+                if (task_note(tx, task, &dead->history[i], e))
                         return -1;
         return db_run(tx->db, e, "UPDATE task SET deliveries = ?, errors = ?, crashes = ? WHERE n = ?", "iiil",
                       (int)dead->deliveries, (int)dead->errors, (int)dead->crashes, task);
@@ -436,14 +436,14 @@ static int put_task(struct tx *tx, const struct row *r, const struct kept_asset 
 
         if (r->status != ASSET_QUEUED && !k->dead && !was_analysed(k))
                 return 0;
-        if (task_add(tx, r->n, PURPOSE_ANALYSE, r->type, e) < 0)
+        if (task_add(tx, r->n, PURPOSE_ANALYSE, r->type, e))
                 return -1;
         if (r->status == ASSET_QUEUED)
                 return 0;
         if (db_int(tx->db, e, &task, "SELECT n FROM task WHERE asset = ?", "l", r->n) <= 0 ||
-            task_move(tx, task, TASK_READY, TASK_LEASED, e) < 0)
+            task_move(tx, task, TASK_READY, TASK_LEASED, e))
                 return -1;
-        if (k->dead && put_history(tx, task, k->dead, e) < 0)
+        if (k->dead && put_history(tx, task, k->dead, e))
                 return -1;
         return task_move(tx, task, TASK_LEASED, k->dead ? TASK_DEAD : TASK_DONE, e);
 }
@@ -453,18 +453,17 @@ static int put_asset(struct tx *tx, const struct kept_asset *k, const char *fold
         const struct asset *x = &k->asset;
         struct row r;
         int status = x->trashed.us > 0 ? ASSET_STATUS_COUNT : (int)x->status;
-        int rc = known(tx, "SELECT 1 FROM asset WHERE id = ?", x->id, e);
+        int rc = find_known(tx, "SELECT 1 FROM asset WHERE id = ?", x->id, e);
 
         if (rc < 0)
                 return -1;
-        if (rc == 0 &&
-            (put_row(tx, k, fold, &r, e) < 0 || put_tags(tx, r.n, x, e) < 0 || put_metadata(tx, r.n, k, e) < 0 ||
-             counter_add(tx, x->owner, x->kind, status, 1, (int64_t)x->size, e) < 0 ||
-             (*k->asset.products && products_put(tx, &r.sha256, k->asset.products, e) < 0) ||
-             (k->has_phash && phash_put(tx, &r, k->phash, true, e) < 0) || put_vectors(tx, &r, k, e) < 0 ||
-             put_lineage(tx, r.n, k, e) < 0 || put_task(tx, &r, k, e) < 0 || tx_text(tx, r.n, e) < 0))
+        if (rc == 0 && (put_row(tx, k, fold, &r, e) || put_tags(tx, r.n, x, e) || put_metadata(tx, r.n, k, e) ||
+                        counter_add(tx, x->owner, x->kind, status, 1, (int64_t)x->size, e) ||
+                        (*k->asset.products && products_put(tx, &r.sha256, k->asset.products, e)) ||
+                        (k->has_phash && phash_put(tx, &r, k->phash, true, e)) || put_vectors(tx, &r, k, e) < 0 ||
+                        put_lineage(tx, r.n, k, e) || put_task(tx, &r, k, e) || tx_text(tx, r.n, e)))
                 return -1;
-        return item_done(tx, KEPT_ASSET, &x->id, sizeof(x->id), e);
+        return item_done(tx, KEPT_ASSET, &x->id, sizeof x->id, e);
 }
 
 static int do_assets(struct tx *tx, void *arg, struct err *e)
@@ -472,8 +471,8 @@ static int do_assets(struct tx *tx, void *arg, struct err *e)
         struct assets_args *g = arg;
 
         for (size_t i = 0; i < g->n; i++)
-                if (check_object(tx, &g->assets[i]->asset, &g->fates[i], e) < 0 ||
-                    (g->fates[i] == FATE_RESTORED && put_asset(tx, g->assets[i], g->fold[i], e) < 0))
+                if (check_object(tx, &g->assets[i]->asset, &g->fates[i], e) ||
+                    (g->fates[i] == FATE_RESTORED && put_asset(tx, g->assets[i], g->fold[i], e)))
                         return -1;
         return 0;
 }
@@ -485,7 +484,7 @@ int keep_rebuild_assets(struct catalog *c, const struct kept_asset *const *asset
         struct arena *a = arena_new(16 << 20);
         int rc = 0;
 
-        g.fold = a ? arena_array(a, n + 1, sizeof(*g.fold)) : NULL;
+        g.fold = a ? arena_array(a, n + 1, sizeof *g.fold) : NULL;
         if (!g.fold)
                 rc = err_oom(e);
         for (size_t i = 0; rc == 0 && i < n; i++)
