@@ -68,13 +68,13 @@ struct create_args {
 static int check_widening(const struct key_row *by, const struct new_key *k, struct wall *expires, struct err *e)
 {
         if (k->scope > by->scope)
-                return err_set(e, ERR_FORBIDDEN, "scope: a key cannot make one of a higher scope");
+                return err_set(e, ERR_FORBIDDEN, "scope: a key cannot create one of a higher scope");
         if (*by->owner && (!k->owner || strcmp(k->owner, by->owner) != 0))
-                return err_set(e, ERR_FORBIDDEN, "owner: this key may only make keys of '%s'", by->owner);
+                return err_set(e, ERR_FORBIDDEN, "owner: this key may create keys of '%s' only", by->owner);
         if (!expires->us)
                 *expires = by->expires;
         if (by->expires.us && expires->us > by->expires.us)
-                return err_set(e, ERR_FORBIDDEN, "expires: a key cannot make one that lives longer than itself");
+                return err_set(e, ERR_FORBIDDEN, "expires: a key cannot create one that expires after itself");
         return 0;
 }
 
@@ -86,7 +86,7 @@ static int check_numbers(struct tx *tx, const struct new_key *k, struct err *e)
             db_int(tx->db, e, &live, "SELECT count(*) FROM api_key WHERE revoked = 0", "") < 0)
                 return -1;
         if (k->first && all > 0)
-                return err_set(e, ERR_CONFLICT, "there are keys already: ask with one of them");
+                return err_set(e, ERR_CONFLICT, "there are keys already: use one of them for this request");
         if (k->alone && all == 0 && (k->scope != KEY_ADMIN || k->owner))
                 return err_set(e, ERR_INVALID,
                                "scope: the first key must be an admin's and bound to no owner, since only such a one "
@@ -108,7 +108,7 @@ static int do_create(struct tx *tx, void *arg, struct err *e)
         if (!id_is_nil(k->by) && (asker_load(tx, &k->by, &by, e) || check_widening(&by, k, &expires, e)))
                 return -1;
         if (expires.us && expires.us <= tx->now.us)
-                return err_set(e, ERR_INVALID, "expires: that time is over");
+                return err_set(e, ERR_INVALID, "expires: that time has passed");
         if (db_run(tx->db, e,
                    "INSERT INTO api_key (id, name, prefix, hash, scope, owner, created, created_by, expires) VALUES "
                    "(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (prefix) DO NOTHING",

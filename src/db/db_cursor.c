@@ -89,7 +89,7 @@ const char *cursor_write(struct arena *a, const struct sha256 *secret, uint64_t 
 
 static int bad_cursor(struct err *e)
 {
-        return err_set(e, ERR_INVALID, "cursor: not one that this list gave");
+        return err_set(e, ERR_INVALID, "cursor: not issued for this list");
 }
 
 int cursor_read(struct arena *a, const struct sha256 *secret, uint64_t shape, const char *s, struct cursor *out,

@@ -167,7 +167,7 @@ static int check_wishes(const struct decode_request *want, struct err *e)
                         ok = ok && w->width <= SIDE_LIMIT && w->height && w->height <= SIDE_LIMIT && w->crop_num &&
                              w->crop_den && w->part == PART_WHOLE && !w->series && w->tensor == JAIL_RGB8;
         }
-        return ok ? 0 : err_set(e, ERR_INVALID, "a picture cannot be made into what was asked for");
+        return ok ? 0 : err_set(e, ERR_INVALID, "what was requested cannot be made from a picture");
 }
 
 int decode_read_image(int fd, const struct decode_request *want, struct decode_output *out, struct err *e)

@@ -26,7 +26,7 @@ int decode_output_write(const struct decode_output *o, int fd, uint32_t *entries
         for (size_t i = 0; i < o->n; i++)
                 sum += o->piece[i].entry.length;
         if (n > JAIL_ENTRIES_MAX || sum > JAIL_OUTPUT_MAX)
-                return err_set(e, ERR_INTERNAL, "what was made of this file is too large");
+                return err_set(e, ERR_INTERNAL, "the products of this file are too large");
         struct jail_entry *table = mem_calloc(n, sizeof *table);
         if (!table)
                 return err_oom(e);

@@ -56,7 +56,7 @@ static int table_objects(const char *dir, keep_backup_object_fn *fn, void *ctx, 
         rc = copy_file_open(path, &f, e) ? -1 : 1;
         while (rc > 0 && (rc = copy_file_row(f, &row, e)) > 0) {
                 if (!read_object(buf_span(&row), &key, &size))
-                        rc = err_set(e, ERR_CORRUPT, "%.160s: a row is no object", path);
+                        rc = err_set(e, ERR_CORRUPT, "%.160s: a row is not an object", path);
                 else if (fn(ctx, &(struct keep_backup_object){.key = key, .size = size, .products = ""}, e) < 0)
                         rc = -1;
                 buf_reset(&row);

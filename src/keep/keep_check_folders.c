@@ -129,7 +129,7 @@ static int look_at(struct check_run *run, struct db *db, const struct folder_row
         if (db_int(db, e, &members, "SELECT count(*) FROM asset WHERE cluster = ? AND trashed = 0", "u", &f->id) < 0)
                 return -1;
         if (members != f->count) {
-                check_tell(run, "it says that it has %lld files and has %lld: folder %s", (long long)f->count,
+                check_tell(run, "the stored number of files is %lld, the real one %lld: folder %s", (long long)f->count,
                            (long long)members, id_format(f->id, id));
                 return 0;
         }
@@ -138,7 +138,7 @@ static int look_at(struct check_run *run, struct db *db, const struct folder_row
         for (size_t i = 0; i < n; i++) {
                 int rc = sum_fits(db, f, models[i], e);
                 if (rc == 0)
-                        check_tell(run, "its centre is not that of its files: folder %s", id_format(f->id, id));
+                        check_tell(run, "the stored centre does not match the files: folder %s", id_format(f->id, id));
                 if (rc <= 0)
                         return rc;
         }

@@ -14,7 +14,7 @@ int queue_open(const struct queue_opts *opts, struct queue **out, struct err *e)
         for (size_t i = 0; i < COUNT_OF(backends); i++)
                 if (opts->backend && strcmp(backends[i]->name, opts->backend) == 0)
                         return backends[i]->open(opts, out, e);
-        return err_set(e, ERR_INVALID, "\"%.40s\" is no queue backend of this build (expected inproc or redis)",
+        return err_set(e, ERR_INVALID, "\"%.40s\" is not a queue backend of this build (expected inproc or redis)",
                        opts->backend ? opts->backend : "");
 }
 

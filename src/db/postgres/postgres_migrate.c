@@ -31,7 +31,7 @@ static int check_server(struct db *db, struct err *e)
                 return -1;
         if (strcmp(word, "UTF8") != 0)
                 return err_set(e, ERR_UNSUPPORTED,
-                               "DATABASE_URL: the database's encoding is %s: make it with CREATE DATABASE … ENCODING "
+                               "DATABASE_URL: the database's encoding is %s: create it with CREATE DATABASE … ENCODING "
                                "'UTF8' TEMPLATE template0",
                                word);
         return 0;

@@ -279,7 +279,7 @@ static void own_look(struct own *own)
 {
         if (!own->w.done || own->w.rc >= 0)
                 return;
-        log_warning("catalog", "the writer could not catch up with what is due: %s", own->w.err.msg);
+        log_warning("catalog", "background work of the writer failed, it is tried again: %s", own->w.err.msg);
         own->not_before = mono_add(mono_now(), dur_s(DUE_RETRY));
         own->w.rc = 0;
 }

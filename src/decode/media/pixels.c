@@ -86,7 +86,7 @@ static int raw_read(const struct media_file *f, struct raw *raw, struct err *e)
         *raw = (struct raw){.cmyk = im->Type == VIPS_INTERPRETATION_CMYK && im->Bands >= 4};
         int rc = -1;
         if (im->Coding != VIPS_CODING_NONE && im->Type != VIPS_INTERPRETATION_LABQ)
-                rc = err_set(e, ERR_UNSUPPORTED, "pixels in a coding this service does not know");
+                rc = err_set(e, ERR_UNSUPPORTED, "the pixel format is not supported");
         else if (to_known_space(&im) || to_bands(&im, raw->cmyk) || to_bytes(&im, &raw->real) || to_shrunk(&im, f) ||
                  !(raw->p = vips_image_write_to_memory(im, &n)))
                 rc = media_vips_error(e, "the picture is damaged or cut short");

@@ -94,7 +94,7 @@ static int look_at_target(struct copy_target *t, const struct keep_backup *b, en
         if (copy_target_look(t, &found, e) || fingerprint_backup(b, &source, e) || version_there(t->db, &version, e))
                 return -1;
         if (found.begun && (found.origin != b->origin || !sha256_eq(found.source, source)))
-                return err_set(e, ERR_CONFLICT, "database %.80s holds %s from something else: an empty one is needed",
+                return err_set(e, ERR_CONFLICT, "database %.80s holds %s of another source: an empty one is needed",
                                PQdb(t->conn->h), found.finished ? "a catalog" : "a copy that was begun");
         if (!found.begun && version > b->schema_version)
                 return err_set(e, ERR_CONFLICT,
@@ -200,7 +200,8 @@ static int compare_tables(struct load *l, struct err *e)
                 rc = copy_target_read(l->t, &t, hash_piece, sha, &rows, e);
                 if (rc == 0 && !sha256_eq(sha256_final(sha), b->tables[i].hash))
                         rc = err_set(e, ERR_CORRUPT,
-                                     "the table %s arrived changed: recreate the database and restore again", t.name);
+                                     "the table %s differs from the backup: recreate the database and restore again",
+                                     t.name);
                 l->done += rows;
         }
         sha256_free(sha);

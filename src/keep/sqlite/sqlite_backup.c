@@ -401,7 +401,7 @@ int sqlite_restore_look(const struct keep_restore_opts *o, enum keep_restore_sta
         if (strcmp(there, path) == 0 && is_this(path, o, &same, e))
                 return -1;
         return same ? 0
-                    : err_set(e, ERR_CONFLICT, "%.180s is there: a backup is only restored where no catalog is", there);
+                    : err_set(e, ERR_CONFLICT, "%.180s is there: a backup is restored only where no catalog is", there);
 }
 
 static int copy_file(const char *from, const char *to, struct sha256 *hash, struct err *e)
@@ -461,6 +461,6 @@ int sqlite_restore(const struct keep_restore_opts *o, struct err *e)
                 return err_set(e, ERR_CORRUPT, "%.160s changed while it was copied", from);
         if (renameat2(AT_FDCWD, to, AT_FDCWD, path, RENAME_NOREPLACE) &&
             ((errno != EINVAL && errno != ENOSYS) || access(path, F_OK) == 0 || rename(to, path)))
-                return err_errno(e, errno, "cannot name %.160s", path);
+                return err_errno(e, errno, "cannot rename the catalog's copy to %.160s", path);
         return sync_parent(path, e);
 }

@@ -116,7 +116,7 @@ int sqlite_check_vectors(struct check_run *run, struct err *e)
                 snprintf(path, sizeof path, "%.3000s/%.255s", sqlite_vector_dir(run->c), d->d_name);
                 if (cache_whole(path) != 0)
                         continue;
-                check_tell(run, "the cache of vectors is damaged (the service makes it anew): %s", path);
+                check_tell(run, "the cache of vectors is damaged (the service rebuilds it): %s", path);
                 if (!run->o->repair)
                         continue;
                 rc = unlink(path) ? err_errno(e, errno, "cannot remove %.200s", path) : 0;
