@@ -138,6 +138,23 @@ static void n_wakes_wake_n_of_many(void **state)
         assert_false(queue_wait(f->q, ANALYSE, in_ms(5)));
 }
 
+/* One that was woken and has not gone yet takes no second wake-up. */
+static void wakes_close_together_reach_one_each(void **state)
+{
+        struct fixture *f = *state;
+
+        for (int round = 0; round < 5; round++) {
+                atomic_int woken = 0, returned = 0;
+                struct waiter w[8];
+                start(w, 8, f->q, 20000, &woken, &returned);
+                sleep_for(dur_ms(20));
+                for (int i = 0; i < 8; i++)
+                        queue_wake(f->q, PURPOSE_ANALYSE, 1);
+                reach(&woken, 8);
+                join(w, 8);
+        }
+}
+
 static void an_interrupt_ends_all_waits_now_and_later(void **state)
 {
         struct fixture *f = *state;
@@ -270,6 +287,7 @@ static int run_suite(const char *name)
                 EACH(a_wake_before_the_wait_is_kept),
                 EACH(kept_wakes_saturate),
                 EACH(n_wakes_wake_n_of_many),
+                EACH(wakes_close_together_reach_one_each),
                 EACH(an_interrupt_ends_all_waits_now_and_later),
                 EACH(work_announced_is_work_found),
                 EACH(an_idle_lane_swallows_no_others_wake),

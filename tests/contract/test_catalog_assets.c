@@ -291,6 +291,13 @@ static void products_are_a_fact_of_the_object(void **state)
         r.products = NULL; /* as before */
         OK(catalog_task_complete(f->c, &r, &f->e));
         assert_string_equal(get(f, id).products, "preview.jpg thumb.webp");
+        for (int i = 0; i < 2; i++) {
+                OK(catalog_asset_reprocess(f->c, id, "ann", NULL, "user", &f->e));
+                t = claim(f);
+                r.products = i ? "" : "poster.webp";
+                OK(catalog_task_complete(f->c, &r, &f->e));
+                assert_string_equal(get(f, id).products, r.products);
+        }
 }
 
 static void near_duplicates_are_linked_both_ways(void **state)

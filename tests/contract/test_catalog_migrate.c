@@ -9,7 +9,9 @@
 #define OLD             4      /* a schema version before one that rewrites rows */
 #define ALONE           7      /* the first that an older program cannot stand */
 #define MANY            100000 /* rows that take a while to rewrite */
+#define BEFORE_PARTS    6      /* the last whose vectors belong to assets */
 #define BEFORE_PRODUCTS 7      /* the last without a list of what was made of an object */
+#define BEFORE_PURPOSES 8      /* the last that allowed several tasks of an asset */
 
 struct view {
         enum migration_phase last;
@@ -165,12 +167,11 @@ static void put_picture(struct fix *f, int number, enum asset_status status, con
         backend_sql(f->url, sql);
 }
 
-static void thumbnails_of_an_older_version_stay(void **state)
+/* A catalog of this schema version with one job. */
+static void make_version(struct fix *f, int version)
 {
-        struct fix *f = *state;
-        struct view old = {.stop_before = BEFORE_PRODUCTS + 1};
-        struct migration_plan p;
-        char sql[256], id[33];
+        struct view old = {.stop_before = version + 1};
+        char sql[256];
 
         FAILS(ERR_STOPPED, open_watched(f, &old));
         snprintf(sql, sizeof sql,
@@ -178,6 +179,33 @@ static void thumbnails_of_an_older_version_stay(void **state)
                  "(" UUID_SQL ", 'o', 0, 2, 2, 2, 2, 1, 1)",
                  1);
         backend_sql(f->url, sql);
+}
+
+static struct id id_of(int number)
+{
+        struct id id;
+        char hex[33];
+
+        snprintf(hex, sizeof hex, "%032d", number);
+        for (size_t i = 0; i < sizeof id.b; i++)
+                id.b[i] = (uint8_t)((hex[2 * i] - '0') << 4 | (hex[2 * i + 1] - '0'));
+        return id;
+}
+
+static struct asset asset_of(struct fix *f, int number)
+{
+        struct asset a;
+
+        OK(catalog_asset_get(f->c, id_of(number), NULL, f->a, &a, &f->e));
+        return a;
+}
+
+static void thumbnails_of_an_older_version_stay(void **state)
+{
+        struct fix *f = *state;
+        struct migration_plan p;
+
+        make_version(f, BEFORE_PRODUCTS);
         for (int status = ASSET_QUEUED; status <= ASSET_FAILED; status++) {
                 put_picture(f, 10 + status, (enum asset_status)status, "7");
                 put_picture(f, 20 + status, (enum asset_status)status, "NULL");
@@ -185,16 +213,77 @@ static void thumbnails_of_an_older_version_stay(void **state)
         p = plan(f);
         assert_int_equal(p.steps[0].rows, 8);
         fix_open(f);
-        for (int number = 10; number < 30; number++) {
-                struct asset a;
-                struct id of;
-                if (number % 10 > ASSET_FAILED)
-                        continue;
-                snprintf(id, sizeof id, "%032d", number);
-                for (size_t i = 0; i < sizeof of.b; i++)
-                        of.b[i] = (uint8_t)((id[2 * i] - '0') << 4 | (id[2 * i + 1] - '0'));
-                OK(catalog_asset_get(f->c, of, NULL, f->a, &a, &f->e));
-                assert_string_equal(a.products, number < 20 ? "preview.jpg thumb.webp" : "");
+        for (int status = ASSET_QUEUED; status <= ASSET_FAILED; status++) {
+                assert_string_equal(asset_of(f, 10 + status).products, "preview.jpg thumb.webp");
+                assert_string_equal(asset_of(f, 20 + status).products, "");
+        }
+}
+
+/*
+ * A vector keeps its number as that of its asset's whole; new parts come after all of them. There are more than a
+ * write would pass over by being tried again.
+ */
+static void parts_are_counted_on_from_the_wholes(void **state)
+{
+        enum { PICTURES = 30, LAST = 10 + PICTURES - 1 };
+        struct fix *f = *state;
+        struct new_part p[3] = {{.kind = PART_CHUNK}, {.kind = PART_CHUNK, .position = 1}, {.kind = PART_PAGE}};
+        struct part_list l = {.parts = p, .n = COUNT_OF(p)};
+
+        make_version(f, BEFORE_PARTS);
+        for (int i = 0; i < PICTURES; i++)
+                put_picture(f, 10 + i, ASSET_DONE, "7");
+        backend_sql(f->url, "INSERT INTO model (id, dim) VALUES ('old', 1)");
+#ifdef SUITE_POSTGRES
+        backend_sql(f->url, "INSERT INTO embedding (asset, model, unit, vec, owner, kind, trashed) SELECT a.n, m.n, "
+                            "'\\x0000803f', '[1]', 'o', 0, 0 FROM asset a, model m WHERE a.n < 30");
+#else
+        backend_sql(f->url, "INSERT INTO embedding (asset, model, vec) SELECT a.n, m.n, x'0000803F' FROM asset a, "
+                            "model m WHERE a.n < 30");
+#endif
+        fix_open(f);
+        assert_string_equal(asset_of(f, 10).model_id, "old");
+        assert_null(asset_of(f, LAST).model_id);
+        OK(catalog_parts_put(f->c, id_of(LAST), NULL, &l, &f->e));
+        OK(catalog_parts_put(f->c, id_of(10), NULL, &l, &f->e));
+        for (int number = 10; number < LAST; number++)
+                assert_string_equal(asset_of(f, number).model_id, "old");
+        assert_null(asset_of(f, LAST).model_id);
+}
+
+/* Of several tasks the one stays that is furthest from its end, and the newest of those. */
+static void one_task_of_several_stays(void **state)
+{
+        static const struct {
+                int asset;
+                enum task_state state;
+                int errors;
+        } tasks[] = {{10, TASK_READY, 1}, {10, TASK_LEASED, 2}, {10, TASK_DEAD, 3},  {10, TASK_DONE, 4},
+                     {11, TASK_DEAD, 5},  {11, TASK_READY, 6},  {11, TASK_READY, 7}, {12, TASK_DONE, 8},
+                     {12, TASK_DEAD, 9},  {12, TASK_DONE, 10},  {13, TASK_DEAD, 11}};
+        static const struct {
+                enum task_state state;
+                unsigned errors;
+        } stays[] = {{TASK_LEASED, 2}, {TASK_READY, 7}, {TASK_DEAD, 9}, {TASK_DEAD, 11}};
+        struct fix *f = *state;
+        char sql[256];
+
+        make_version(f, BEFORE_PURPOSES);
+        for (int i = 0; i < (int)COUNT_OF(stays); i++)
+                put_picture(f, 10 + i, ASSET_DONE, "7");
+        for (int i = 0; i < (int)COUNT_OF(tasks); i++) {
+                snprintf(sql, sizeof sql,
+                         "INSERT INTO task (id, asset, type, state, run_after, errors) VALUES (" UUID_SQL ", %d, 0, "
+                         "%d, 0, %d)",
+                         i + 1, tasks[i].asset - 9, (int)tasks[i].state, tasks[i].errors);
+                backend_sql(f->url, sql);
+        }
+        fix_open(f);
+        for (int i = 0; i < (int)COUNT_OF(stays); i++) {
+                struct asset a = asset_of(f, 10 + i);
+                assert_int_equal(a.ntasks, 1);
+                assert_int_equal(a.tasks[0].state, stays[i].state);
+                assert_int_equal(a.tasks[0].attempts, stays[i].errors);
         }
 }
 
@@ -309,6 +398,8 @@ int main(void)
                 T(a_plan_names_each_step_and_changes_nothing),
                 T(what_is_no_catalog_or_a_newer_one_has_no_plan),
                 T(thumbnails_of_an_older_version_stay),
+                T(parts_are_counted_on_from_the_wholes),
+                T(one_task_of_several_stays),
                 T(a_long_migration_tells_and_stops_and_is_undone),
                 T(waiting_is_told_and_can_be_ended),
 #ifdef SUITE_POSTGRES

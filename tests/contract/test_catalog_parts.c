@@ -229,6 +229,44 @@ static void a_list_replaces_what_it_speaks_for(void **state)
         assert_int_equal(m[0].part, w[0].part);
 }
 
+/* Another place in the file makes another part of the same words; and a list of none takes the vectors along. */
+static void a_part_that_moved_is_another(void **state)
+{
+        struct fix *f = *state;
+        struct new_part p = {.kind = PART_CHUNK, .page = 3, .text = "heron"};
+        struct vector_match m[4];
+        struct part_match w[4];
+        float v[DIM];
+        struct id doc, other;
+
+        use_both(f);
+        unit_vector(1, v);
+        doc = put_file(f, "ann", "a.pdf", KIND_DOCUMENT);
+        other = put_file(f, "ann", "b.pdf", KIND_DOCUMENT);
+        for (int i = 0; i < 3; i++) {
+                put_chunk(f, doc, "heron", v, CHUNK); /* at page 3, 77 bytes from the beginning */
+                assert_int_equal(by_vector(f, TEXT_MODEL, v, NULL, m, 4), 1);
+                p.page = i == 0 ? 4 : 3;
+                p.offset = i == 1 ? 78 : 77;
+                p.time_us = i == 2;
+                put_parts(f, doc, &p, 1, CHUNK);
+                assert_int_equal(by_vector(f, TEXT_MODEL, v, NULL, m, 4), 0);
+                assert_int_equal(by_words(f, "heron", NULL, w, 4), 1);
+                assert_int_equal(part_of(f, w[0].part).page, p.page);
+                assert_int_equal(part_of(f, w[0].part).offset, p.offset);
+        }
+        put_chunk(f, doc, "heron", v, CHUNK);
+        assert_int_equal(by_vector(f, TEXT_MODEL, v, NULL, m, 4), 1);
+        v[0] += 0.01f;
+        assert_true(vec_normalise(v, DIM));
+        put_chunk(f, other, "bittern", v, CHUNK);
+        unit_vector(1, v);
+        put_parts(f, doc, NULL, 0, CHUNK);
+        assert_int_equal(by_vector(f, TEXT_MODEL, v, NULL, m, 1), 1); /* what is gone takes nobody's place */
+        assert_true(id_eq(m[0].asset, other));
+        assert_int_equal(by_vector(f, TEXT_MODEL, v, NULL, m, 4), 1);
+}
+
 /* 600 chunks are more than an engine indexes at a time, and 400,000 characters more than one row of it held. */
 static void a_long_text_is_found_at_its_end(void **state)
 {
@@ -357,6 +395,7 @@ int main(void)
                 T(one_asset_takes_one_place),
                 T(the_trash_and_the_end_take_all_parts),
                 T(a_list_replaces_what_it_speaks_for),
+                T(a_part_that_moved_is_another),
                 T(a_long_text_is_found_at_its_end),
                 T(only_wholes_make_a_folder),
                 T(a_list_that_cannot_be_changes_nothing),

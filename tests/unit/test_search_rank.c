@@ -101,6 +101,26 @@ static void any_number_of_lists_is_fused(void **state)
         assert_true(out[4].in_text && !out[4].found_by_vector && out[4].part_kind == PART_PAGE);
 }
 
+/* The words found first choose the part that is shown; no later list, of words or of vectors, chooses another. */
+static void the_first_words_choose_the_part(void **state)
+{
+        (void)state;
+        struct found first[] = {{nth(1), 11, PART_PAGE, 5, 0, false, false, true}};
+        struct found vectors[] = {{nth(1), 12, PART_CHUNK, 0.9f, 0.9f, false, false, false}};
+        struct found second[] = {{nth(1), 13, PART_CHUNK, 5, 0, false, false, true}};
+        struct search_list lists[] = {{.kind = LIST_PARTS, .found = first, .n = 1},
+                                      {.kind = LIST_VECTORS, .found = vectors, .n = 1},
+                                      {.kind = LIST_PARTS, .found = second, .n = 1}};
+        struct ranked out[3];
+        struct err e = {0};
+        size_t n;
+        assert_int_equal(rank_fuse(lists, COUNT_OF(lists), out, &n, &e), 0);
+        assert_int_equal(n, 1);
+        assert_int_equal(out[0].part, 11);
+        assert_int_equal(out[0].part_kind, PART_PAGE);
+        assert_float_equal(out[0].score, 3.0 / 61, 1e-7);
+}
+
 static void no_lists_are_an_empty_answer(void **state)
 {
         (void)state;
@@ -188,6 +208,7 @@ int main(void)
                 cmocka_unit_test(found_both_ways_comes_first),
                 cmocka_unit_test(equals_are_ordered_by_id_whatever_the_input_order),
                 cmocka_unit_test(any_number_of_lists_is_fused),
+                cmocka_unit_test(the_first_words_choose_the_part),
                 cmocka_unit_test(no_lists_are_an_empty_answer),
                 cmocka_unit_test(the_scale_follows_how_it_matched),
                 cmocka_unit_test(names_are_told_from_meanings),
