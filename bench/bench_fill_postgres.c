@@ -164,14 +164,14 @@ static void put_long(struct row_buf *b, uint64_t v, unsigned bytes)
         put_int(b, v, bytes);
 }
 
-/* asset, model, unit, vec, owner, kind, trashed as COPY's binary format has them. */
-static void put_embedding(struct row_buf *b, uint64_t i, uint64_t asset, long model)
+/* part, model, unit, vec, owner, kind, trashed, part_kind as COPY's binary format has them. */
+static void put_embedding(struct row_buf *b, uint64_t i, uint64_t part, long model)
 {
         float v[MIXTURE_DIM];
         mixture_row(i, v);
         b->n = 0;
-        put_int(b, 7, 2);
-        put_long(b, asset, 8);
+        put_int(b, 8, 2);
+        put_long(b, part, 8);
         put_long(b, (uint64_t)model, 8);
         put_field(b, v, sizeof v);
         put_int(b, 4 + 2 * MIXTURE_DIM, 4);
@@ -186,17 +186,18 @@ static void put_embedding(struct row_buf *b, uint64_t i, uint64_t asset, long mo
         put_field(b, row_owner(i), strlen(row_owner(i)));
         put_long(b, row_kind(i), 4);
         put_long(b, 0, 4);
+        put_long(b, 0, 4);
 }
 
-/* The vectors of rows first to end (not included), as table rows whose asset is the row's number plus one. */
+/* The vectors of rows first to end (not included), as table rows whose part is the row's number plus one. */
 static void copy_vectors(const char *table, unsigned first, unsigned end)
 {
         static const char head[19] = "PGCOPY\n\377\r\n", tail[2] = {-1, -1};
         struct row_buf b;
         char sql[160];
         long model = ask("SELECT n FROM model WHERE id = '" MODEL "'");
-        snprintf(sql, sizeof sql, "COPY %s (asset, model, unit, vec, owner, kind, trashed) FROM STDIN (FORMAT binary)",
-                 table);
+        snprintf(sql, sizeof sql,
+                 "COPY %s (part, model, unit, vec, owner, kind, trashed, part_kind) FROM STDIN (FORMAT binary)", table);
         PGresult *r = PQexec(db, sql);
         if (PQresultStatus(r) != PGRES_COPY_IN || PQputCopyData(db, head, sizeof head) != 1)
                 stop(PQerrorMessage(db));
@@ -256,6 +257,8 @@ static const char *const copies[] = {
         "VALUE SELECT c.n, md5(c.id::text)::uuid, c.n, t.type, t.state, t.run_after, t.token, t.lease_until, "
         "t.deliveries, "
         "t.worker FROM copy c JOIN task t ON t.asset = c.of ORDER BY c.n",
+        "INSERT INTO part (n, asset, kind, position) OVERRIDING SYSTEM VALUE SELECT c.n, c.n, 0, 0 FROM copy c ORDER "
+        "BY c.n",
         "INSERT INTO asset_tag SELECT c.n, t.tag, t.source, t.confidence FROM copy c JOIN asset_tag t ON t.asset = "
         "c.of "
         "ORDER BY c.n",
@@ -271,7 +274,8 @@ static const char *const copies[] = {
         "ORDER BY c.n",
         "UPDATE counter SET count = count * (" ROWS " / 100), bytes = bytes * (" ROWS " / 100)",
         "SELECT setval(pg_get_serial_sequence('asset', 'n'), " ROWS
-        "), setval(pg_get_serial_sequence('task', 'n'), " ROWS ")",
+        "), setval(pg_get_serial_sequence('task', 'n'), " ROWS "), setval(pg_get_serial_sequence('part', 'n'), " ROWS
+        ")",
 };
 
 static void copy_rows(unsigned rows)

@@ -278,7 +278,7 @@ static void limits(void)
         limit("SELECT 1", "SELECT 1", false, 1000);
         for (size_t f = 0; f < COUNT_OF(filters); f++) {
                 snprintf(sql, sizeof sql,
-                         "SELECT asset FROM embedding WHERE model = (SELECT n FROM model WHERE id = '" MODEL
+                         "SELECT part FROM embedding WHERE model = (SELECT n FROM model WHERE id = '" MODEL
                          "') AND trashed = 0%s ORDER BY (vec <=> $1::halfvec) + 0 LIMIT 10",
                          filters[f].sql);
                 snprintf(name, sizeof name, "exact scan: %s", filters[f].name);

@@ -32,7 +32,7 @@ static void wide_vector(uint64_t seed, float *v)
 static void fill(const char *database, const float *all)
 {
         static const char insert[] =
-                "INSERT INTO embedding (asset, model, unit, vec, owner, kind, trashed) SELECT n, 1, "
+                "INSERT INTO embedding (part, model, unit, vec, owner, kind, trashed) SELECT n, 1, "
                 "$2::bytea, $3::vector::halfvec, owner, kind, 0 FROM asset WHERE n = $1::bigint";
         char url[256], number[24], text[WIDE * 16];
         PGresult *res;
@@ -47,7 +47,8 @@ static void fill(const char *database, const float *all)
                 "INSERT INTO asset (id, job, position, owner, kind, type, status, stage, filename, name_fold, "
                 "content_type, sha256, size, created, updated) SELECT gen_random_uuid(), 1, g, CASE WHEN g % 10 = 0 "
                 "THEN 'bob' ELSE 'ann' END, 0, 0, 2, 'done', 'a', 'a', 'image/jpeg', sha256(g::text::bytea), 1, g, 1 "
-                "FROM generate_series(1, 10000) g");
+                "FROM generate_series(1, 10000) g;"
+                "INSERT INTO part (n, asset, kind, position) OVERRIDING SYSTEM VALUE SELECT n, n, 0, 0 FROM asset");
         pgtest_url(url, sizeof url, "super", database);
         h = PQconnectdb(url);
         PQclear(PQexec(h, "BEGIN"));
@@ -96,7 +97,7 @@ static double recall(struct fix *f, const float *all, const char *owner, size_t 
                         cosines[rest++] = vec_dot(q, &all[(i - 1) * WIDE], WIDE);
                 qsort(cosines, rest, sizeof *cosines, by_float_down);
                 began = mono_now();
-                OK(catalog_vector_search(f->c, MODEL, q, &filter, TOP, m, &n, &f->e));
+                OK(catalog_vector_search(f->c, "wide", q, &filter, TOP, m, &n, &f->e));
                 *ms += dur_seconds(mono_since(began)) * 1000 / ASKED;
                 assert_int_equal(n, TOP); /* a filter never makes the answer short */
                 for (size_t i = 0; i < n; i++)
@@ -116,10 +117,10 @@ static void the_best_cosines_are_exact(struct fix *f, const char *owner)
                 float q[WIDE], v[WIDE];
                 size_t n;
                 wide_vector(1000003 + asked * 7, q);
-                OK(catalog_vector_search(f->c, MODEL, q, &filter, COUNT_OF(m), m, &n, &f->e));
+                OK(catalog_vector_search(f->c, "wide", q, &filter, COUNT_OF(m), m, &n, &f->e));
                 assert_int_equal(n, COUNT_OF(m));
                 for (size_t i = 0; i < n; i++) {
-                        OK(catalog_vector_get(f->c, MODEL, m[i].asset, v, &f->e));
+                        OK(catalog_vector_get(f->c, "wide", m[i].asset, v, &f->e));
                         assert_true(fabsf(vec_dot(q, v, WIDE) - m[i].cosine) <= (i < 100 ? 1e-6f : 1e-3f));
                         assert_true(i == 0 || m[i].cosine <= m[i - 1].cosine);
                 }
