@@ -358,7 +358,7 @@ static void only_wholes_make_a_folder(void **state)
 static void a_list_that_cannot_be_changes_nothing(void **state)
 {
         struct fix *f = *state;
-        float v[DIM], bad[DIM] = {0};
+        float v[DIM + 1] = {0}, bad[DIM] = {0};
         struct part_vector vectors[] = {{MODEL, v, DIM}, {MODEL, bad, DIM}, {MODEL, v, DIM + 1}};
         struct new_part good = {.kind = PART_CHUNK, .text = "heron"};
         struct new_part wrong[] = {
