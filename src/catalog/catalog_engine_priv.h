@@ -35,6 +35,8 @@ struct search_engine {
         __typeof__(catalog_prototype_search) *prototype_search;
         int (*text_search)(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                            struct text_match *out, size_t *n, struct err *e);
+        /* Whether any part has, or had, a text; NULL: nobody knows without a search. */
+        bool (*parts_have_text)(struct catalog *c);
         int (*part_search)(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                            struct part_match *out, size_t *n, struct err *e);
         /* Before a read that finds by words: of what is committed now none will be missing.

@@ -203,6 +203,8 @@ int catalog_part_search(struct catalog *c, const char *text, const struct asset_
                 return -1;
         if (k == 0 || !utf8_valid(span_of(text)))
                 return 0;
+        if (c->search->parts_have_text && !c->search->parts_have_text(c))
+                return 0;
         live.trashed = false;
         a = arena_new(64 << 20);
         if (!a)

@@ -216,6 +216,7 @@ static const struct search_engine sqlite_search = {
         .prototype_put = sqlite_prototype_put,
         .part_add = sqlite_part_add,
         .parts_again = sqlite_parts_again,
+        .parts_have_text = sqlite_parts_have_text,
         .part_search = sqlite_part_search,
         .text_put = sqlite_text_put,
         .use_model = sqlite_use_model,

@@ -99,6 +99,12 @@ int sqlite_parts_again(struct tx *tx, struct err *e)
         return db_run(tx->db, e, "INSERT INTO part_fts (part_fts) VALUES ('rebuild')", "");
 }
 
+/* A part is committed before it can be found, and then the mark is past it. */
+bool sqlite_parts_have_text(struct catalog *c)
+{
+        return atomic_load(&self_of(c)->parts_newest) > 0;
+}
+
 /* ---- searching ------------------------------------------------------------------------ */
 
 struct best { /* the best part of each asset, in an array of the arena */

@@ -69,6 +69,7 @@ int parts_open(struct sqlite_catalog *c, struct db *db, struct err *e) MUST_CHEC
 /* Indexes the next parts that are due: some ten milliseconds of them. */
 int parts_catch_up(struct tx *tx, struct err *e) MUST_CHECK;
 int sqlite_part_add(struct tx *tx, int64_t asset, const struct new_part *p, int64_t *n, struct err *e) MUST_CHECK;
+bool sqlite_parts_have_text(struct catalog *c);
 int sqlite_part_search(struct db *db, const char *text, const struct asset_filter *f, size_t k, struct arena *a,
                        struct part_match *out, size_t *n, struct err *e) MUST_CHECK;
 
